@@ -1,0 +1,107 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { alignmentPicture, lossCurve } from './charts.mjs';
+import { loadDigits } from './digits.mjs';
+import { explain, heldOutLines, judge, readLines } from './evaluation.mjs';
+import { STRIDE, BLANK } from './model.mjs';
+import { readOptions, USAGE, UsageError } from './options.mjs';
+import { Progress } from './progress.mjs';
+import { lineAsText } from './text.mjs';
+import { loadRun, saveRun, startRun, trainStep } from './training.mjs';
+
+const TEST_LINES = 1000;
+const LINES_ON_THE_WAY = 200;
+const EVALUATIONS = 12;
+const SAMPLES = 4;
+
+async function main() {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const digits = loadDigits();
+  const run = options.resume === null ? startRun(options) : loadRun(await readFile(options.resume));
+  const out = options.out ?? (options.resume === null ? 'digits-run' : dirname(options.resume));
+  await mkdir(out, { recursive: true });
+  const checkpoint = join(out, 'checkpoint.safetensors');
+
+  const count = digits.training.flat().length;
+  console.log(`Digit lines out of ${count} handwritten digits; ${digits.heldOut.flat().length} others are held out. Seed ${run.seed}, ${run.steps} steps.`);
+  const finished = await train(run, digits, checkpoint);
+  if (!finished) {
+    console.log(`Stopped at step ${run.step} and saved. Go on with:\n\n  npm start -- --resume ${checkpoint}\n`);
+    process.exitCode = 130; // what shells report after Ctrl-C
+    return;
+  }
+  await report(run, digits, out, checkpoint);
+}
+
+/** Trains to the end, or to Ctrl-C; saves either way. Returns whether the end was reached. */
+async function train(run, digits, checkpoint) {
+  const lines = heldOutLines(digits.heldOut, LINES_ON_THE_WAY);
+  const interval = Math.ceil(run.steps / EVALUATIONS);
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+  };
+  process.once('SIGINT', stop); // a second one ends the program at once, as usual
+  const progress = new Progress(run);
+  while (run.step < run.steps && !stopped) {
+    trainStep(run, digits.training);
+    if (run.step % interval === 0 || run.step === run.steps) {
+      const { rate } = judge(lines, await readLines(run.params, lines));
+      run.evaluations.push({ step: run.step, characterErrorRate: rate });
+      await save(run, checkpoint);
+    }
+    progress.update(run);
+    await setImmediate(); // lets signals and the terminal in
+  }
+  progress.stop();
+  process.off('SIGINT', stop);
+  await save(run, checkpoint);
+  return run.step === run.steps;
+}
+
+/** A crash while writing leaves the previous checkpoint whole. */
+async function save(run, file) {
+  await writeFile(`${file}.part`, await saveRun(run));
+  await rename(`${file}.part`, file);
+}
+
+async function report(run, digits, out, checkpoint) {
+  const lines = heldOutLines(digits.heldOut, TEST_LINES);
+  const readings = await readLines(run.params, lines);
+  const result = judge(lines, readings);
+  const share = (100 * result.exactMatches) / result.pairs;
+
+  const step = Math.floor(lines.length / SAMPLES);
+  const samples = Array.from({ length: SAMPLES }, (_, i) => Math.floor((i + 0.5) * step));
+  const wrong = readings.findIndex((reading, i) => reading.labels.join('') !== lines[i].labels.join(''));
+  if (wrong >= 0 && !samples.includes(wrong)) samples.push(wrong);
+  for (const i of samples) {
+    const [truth, read] = [lines[i].labels.join(''), readings[i].labels.join('')];
+    console.log(`\n${lineAsText(lines[i])}\n  truth ${truth}   read ${read}${truth === read ? '' : '   (wrong)'}`);
+  }
+
+  const longest = await explain(run.params, lines[Math.floor(lines.length * 0.9)]);
+  const pictures = [
+    [join(out, 'loss.svg'), await lossCurve(run)],
+    [join(out, 'alignment.svg'), await alignmentPicture({ ...longest, blank: BLANK, stride: STRIDE })],
+  ];
+  for (const [file, svg] of pictures) await writeFile(file, svg);
+
+  console.log(`\nHeld-out CER ${(100 * result.rate).toFixed(2)} % on ${result.pairs} lines: ${result.substitutions} substitutions, ${result.insertions} insertions, `
+    + `${result.deletions} deletions in ${result.referenceLength} digits`);
+  console.log(`Lines read exactly: ${share.toFixed(1)} % (${result.exactMatches} of ${result.pairs})`);
+  console.log(`Loss curve ${pictures[0][0]}, alignment ${pictures[1][0]}, checkpoint ${checkpoint}`);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

@@ -1,0 +1,55 @@
+import cliProgress from 'cli-progress';
+import { BATCH, rateOf } from './training.mjs';
+
+const PHASES = {
+  start: 'starting',
+  plateau: 'blank plateau: reads nothing yet, as CTC nets do at first',
+  learning: 'learning to read',
+};
+
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+/** A progress bar on a terminal, a line now and then elsewhere. */
+export class Progress {
+  /** @param {import('./training.mjs').Run} run */
+  constructor(run) {
+    this.bar = new cliProgress.SingleBar({
+      format: '{bar} step {value}/{total}  loss {loss}  lr {rate}  {speed} lines/s  {left} left  held-out CER {error}  {phase}',
+      barsize: 12, hideCursor: true, stream: process.stdout, noTTYOutput: true, notTTYSchedule: 5000,
+    }, cliProgress.Presets.shades_classic);
+    this.began = performance.now();
+    this.firstStep = run.step;
+    this.meanLoss = run.losses.slice(-20).reduce((sum, loss, _, { length }) => sum + loss / length, 0) || null;
+    this.bar.start(run.steps, run.step, this.payload(run));
+  }
+
+  /** @param {import('./training.mjs').Run} run */
+  update(run) {
+    const loss = run.losses.at(-1);
+    this.meanLoss = this.meanLoss === null ? loss : 0.9 * this.meanLoss + 0.1 * loss;
+    this.bar.update(run.step, this.payload(run));
+  }
+
+  stop() {
+    this.bar.stop();
+  }
+
+  payload(run) {
+    const made = run.step - this.firstStep;
+    const perStep = made > 0 ? (performance.now() - this.began) / 1000 / made : null;
+    const latest = run.evaluations.at(-1);
+    return {
+      loss: this.meanLoss?.toFixed(3) ?? '-',
+      rate: rateOf(run.steps, run.step).toExponential(1),
+      speed: perStep ? Math.round(BATCH / perStep) : '-',
+      left: perStep ? duration((run.steps - run.step) * perStep) : '-',
+      error: latest ? percent(latest.characterErrorRate) : '-',
+      phase: PHASES[run.phase],
+    };
+  }
+}
+
+function duration(seconds) {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+}

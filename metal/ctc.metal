@@ -1,0 +1,401 @@
+// Connectionist temporal classification (Graves et al. 2006) in three kernels: emissions, the recursion in both directions, the gradient.
+//
+// Probabilities are pairs of a mantissa in [1, 2) and an exponent, so nothing underflows and no infinity or NaN takes part in the
+// recursion. Zero is the exponent ZERO. The recursion runs over positions: position i is the blank before label i, and label i; position
+// `length` is the last blank. The only inflow from another position is the label before.
+#include <metal_stdlib>
+using namespace metal;
+
+struct CtcParams {
+  uint times, batch, classes, longest;   // x is [times, batch, classes]; targets are [batch, longest]
+  uint blank;
+  uint fromLogits;                       // 1: x is normalised here; 0: x holds log-probabilities, normalised or not
+  uint slots;                            // emissions of a frame: `classes` where byClass, else 1 + `longest` (the blank, then the labels)
+  uint byClass;
+  uint lanes;                            // threads that share a row of x
+  uint directions;                       // 1: only the loss is wanted; 2: the gradient as well
+};
+
+constant int ZERO = -(1 << 28);          // the exponent of zero
+constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
+constant float LOG2E = 1.44269502f;      // log2(e) in two floats
+constant float LOG2E_LOW = 1.92596299e-8f;
+constant float LN2 = 0.693147182f;
+constant uint WIDTH = 256;               // threads a group at most; dispatches may use fewer
+
+// A probability: mantissa * 2^exponent.
+struct Scaled { float mantissa; int exponent; };
+
+inline Scaled scaled(float mantissa, int exponent) { Scaled s; s.mantissa = mantissa; s.exponent = exponent; return s; }
+inline Scaled unpack(int2 bits) { return scaled(as_type<float>(bits.x), bits.y); }
+inline int2 pack(Scaled s) { return int2(as_type<int>(s.mantissa), s.exponent); }
+
+// 2^d for d <= 127; 0 below the normal floats.
+inline float power(int d) { return as_type<float>(uint(max(d + 127, 0)) << 23); }
+
+// v * 2^exponent for a normal v >= 1; sums of zeros stay near ZERO instead of drifting off.
+inline Scaled normalised(float v, int exponent) {
+  const uint bits = as_type<uint>(v);
+  return scaled(as_type<float>((bits & 0x7fffffu) | 0x3f800000u), max(exponent + int(bits >> 23) - 127, ZERO));
+}
+
+inline Scaled times(Scaled a, Scaled b) { return normalised(a.mantissa * b.mantissa, a.exponent + b.exponent); }
+
+inline Scaled plus(Scaled a, Scaled b) {
+  const int top = max(a.exponent, b.exponent);
+  return normalised(a.mantissa * power(a.exponent - top) + b.mantissa * power(b.exponent - top), top);
+}
+
+inline Scaled plus(Scaled a, Scaled b, Scaled c) {
+  const int top = max(max(a.exponent, b.exponent), c.exponent);
+  const float sum = a.mantissa * power(a.exponent - top) + b.mantissa * power(b.exponent - top) + c.mantissa * power(c.exponent - top);
+  return normalised(sum, top);
+}
+
+// ---- emissions
+
+// What all classes of a row have in common.
+struct Row { float maximum, logSum; bool isLogits; };
+
+// exp(value) normalised by the row. The logarithm to base 2 is kept in two floats, or improbable classes would lose digits in the exponent.
+inline Scaled emission(float value, Row row) {
+  float d = value, low = 0.0f;
+  if (row.isLogits) {
+    d = value - row.maximum;
+    const float back = d - value;
+    low = ((value - (d - back)) - (row.maximum + back)) * LOG2E;   // what the subtraction rounded off
+  }
+  const float high = fma(d, LOG2E, 0.0f);
+  low += fma(d, LOG2E, -high) + d * LOG2E_LOW;
+  const float log2p = high - row.logSum;
+  const float back = log2p - high;
+  low += (high - (log2p - back)) - (row.logSum + back);
+  // Not >=: minus infinity gives NaN on its way here.
+  if (!(log2p > float(IMPOSSIBLE) * 0.5f)) return scaled(1.0f, ZERO);
+  const float whole = floor(log2p);
+  const uint bits = as_type<uint>(exp2((log2p - whole) + low));
+  return scaled(as_type<float>((bits & 0x7fffffu) | 0x3f800000u), int(whole) + int(bits >> 23) - 127);
+}
+
+inline uint slotClass(uint slot, uint item, device const int *targets, constant CtcParams &p) {
+  if (p.byClass != 0) return slot;
+  return slot == 0 ? p.blank : uint(targets[item * p.longest + slot - 1]);
+}
+
+// emissions [batch, times, slots, 2]: exp(x), normalised and divided by 2^frames.
+// frames [batch, times]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
+// rows [times, batch, 2]: maximum and 1 / sum of exp(x - maximum), for the softmax in the gradient.
+kernel void ctcEmit(device const float *x [[buffer(0)]],
+                    device const int *targets [[buffer(1)]],
+                    device const int *inputLengths [[buffer(2)]],
+                    device const int *targetLengths [[buffer(3)]],
+                    device int2 *emissions [[buffer(4)]],
+                    device float *frames [[buffer(5)]],
+                    device float2 *rows [[buffer(6)]],
+                    constant CtcParams &p [[buffer(7)]],
+                    uint group [[threadgroup_position_in_grid]],
+                    uint groups [[threadgroups_per_grid]],
+                    uint index [[thread_index_in_threadgroup]],
+                    uint width [[threads_per_threadgroup]]) {
+  threadgroup float maxima[WIDTH], present[WIDTH], sums[WIDTH];
+  const uint lanes = min(p.lanes, width), together = width / lanes;
+  const uint lane = index % lanes, base = index - lane;
+  const uint rowCount = p.times * p.batch;
+  for (uint first = group * together; first < rowCount; first += groups * together) {
+    const uint row = first + index / lanes;
+    const uint t = row / p.batch, item = row % p.batch;
+    const bool active = index < together * lanes && row < rowCount && t < uint(inputLengths[min(item, p.batch - 1)]);
+    device const float *values = x + ulong(row) * p.classes;
+    const uint labels = active ? uint(targetLengths[item]) : 0;
+
+    // The largest of all classes and of those that the target can use; a NaN is told by a sum that is NaN.
+    float largest = -INFINITY, used = -INFINITY, odd = 0.0f;
+    if (active) {
+      for (uint c = lane; c < p.classes; c += lanes) {
+        const float v = values[c];
+        largest = max(largest, v);
+        if (isnan(v) || v == INFINITY) odd = NAN;
+      }
+      if (lane == 0) used = values[p.blank];
+      for (uint k = lane; k < labels; k += lanes) used = max(used, values[targets[item * p.longest + k]]);
+    }
+    maxima[index] = largest;
+    present[index] = used;
+    sums[index] = odd;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint span = lanes; span > 1; span = (span + 1) / 2) {
+      const uint half_ = (span + 1) / 2;
+      if (lane + half_ < span) {
+        maxima[index] = max(maxima[index], maxima[index + half_]);
+        present[index] = max(present[index], present[index + half_]);
+        sums[index] += sums[index + half_];
+      }
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+    const float maximum = maxima[base], best = present[base];
+    odd = sums[base];
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+
+    float sum = 0.0f;
+    if (active && p.fromLogits != 0) for (uint c = lane; c < p.classes; c += lanes) sum += exp(values[c] - maximum);
+    sums[index] = sum;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint span = lanes; span > 1; span = (span + 1) / 2) {
+      const uint half_ = (span + 1) / 2;
+      if (lane + half_ < span) sums[index] += sums[index + half_];
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+    sum = sums[base];
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (!active) continue;
+
+    Row shared_;
+    shared_.maximum = maximum;
+    shared_.isLogits = p.fromLogits != 0;
+    shared_.logSum = shared_.isLogits ? log2(sum) : 0.0f;
+    const bool isNaN = isnan(odd) || isnan(shared_.logSum);
+    const Scaled top = emission(best, shared_);
+    const int frame = top.exponent == ZERO ? 0 : top.exponent;
+    const ulong at = ulong(item) * p.times + t;
+    for (uint slot = lane; slot < (p.byClass != 0 ? p.classes : 1 + labels); slot += lanes) {
+      const uint c = slotClass(slot, item, targets, p);
+      Scaled e = isNaN ? scaled(1.0f, ZERO) : emission(values[c], shared_);
+      // A class outside the target may be likelier than all in it; it is never looked at, and must not upset the range.
+      e.exponent = e.exponent == ZERO ? ZERO : min(e.exponent - frame, 1);
+      emissions[at * p.slots + slot] = pack(e);
+    }
+    if (lane == 0) {
+      frames[at] = isNaN ? NAN : float(frame);
+      rows[row] = float2(maximum, 1.0f / sum);
+    }
+  }
+}
+
+// ---- the recursion
+
+// One frame for one position. `before` is the label of the position before, at the last frame; `arriving` the label's sum before its emission.
+inline void advance(thread Scaled &blank, thread Scaled &label, thread Scaled &arriving, Scaled before, bool skip, Scaled blankEmission, Scaled labelEmission) {
+  const Scaled skipped = scaled(before.mantissa, skip ? before.exponent : before.exponent + ZERO);
+  arriving = plus(label, blank, skipped);
+  blank = times(plus(blank, before), blankEmission);
+  label = times(arriving, labelEmission);
+}
+
+// One sequence in one direction. Backwards is the same walk with time and target reversed.
+struct Walk {
+  device const int2 *emissions;
+  device const int *target;
+  device int2 *states;
+  uint times, length, slots, longest, blank;
+  bool backwards, byClass, keep;
+};
+
+inline uint frameAt(Walk w, uint step) { return w.backwards ? w.times - 1 - step : step; }
+inline uint tokenAt(Walk w, uint position) { return w.backwards ? w.length - 1 - position : position; }
+inline uint labelAt(Walk w, uint position) { return uint(w.target[tokenAt(w, position)]); }
+inline bool skipsTo(Walk w, uint position) { return position > 0 && position < w.length && labelAt(w, position) != labelAt(w, position - 1); }
+inline uint blankSlot(Walk w) { return w.byClass ? w.blank : 0; }
+// Positions without a label read the blank's slot; what they compute flows nowhere.
+inline uint labelSlot(Walk w, uint position) { return position >= w.length ? blankSlot(w) : w.byClass ? labelAt(w, position) : 1 + tokenAt(w, position); }
+inline Scaled emissionAt(Walk w, uint step, uint slot) { return unpack(w.emissions[ulong(frameAt(w, step)) * w.slots + slot]); }
+
+inline void keepState(Walk w, uint step, uint position, Scaled label, Scaled arriving) {
+  if (w.keep && position < w.length) w.states[ulong(frameAt(w, step)) * w.longest + tokenAt(w, position)] = pack(w.backwards ? arriving : label);
+}
+
+// A position a thread: the state stays in registers, labels pass to the next thread through two rows of threadgroup memory in turn.
+inline void walkShort(Walk w, threadgroup int2 *passed, threadgroup int2 *ends, uint index, uint width) {
+  const uint blankAt = blankSlot(w), labelAt_ = labelSlot(w, index);
+  const bool skip = skipsTo(w, index);
+  Scaled blank = scaled(1.0f, index == 0 ? 0 : ZERO), label = scaled(1.0f, ZERO), arriving = label;
+  Scaled nextBlank = blank, nextLabel = blank;
+  if (w.times > 0) { nextBlank = emissionAt(w, 0, blankAt); nextLabel = emissionAt(w, 0, labelAt_); }
+  for (uint step = 0; step < w.times; step++) {
+    const Scaled blankEmission = nextBlank, labelEmission = nextLabel;
+    // Read a frame ahead, so that memory works while the threads wait for each other.
+    const uint ahead = min(step + 1, w.times - 1);
+    nextBlank = emissionAt(w, ahead, blankAt);
+    nextLabel = emissionAt(w, ahead, labelAt_);
+    threadgroup int2 *row = passed + (step & 1) * WIDTH;
+    row[index] = pack(label);
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    const Scaled before = index > 0 ? unpack(row[index - 1]) : scaled(1.0f, ZERO);
+    advance(blank, label, arriving, before, skip, blankEmission, labelEmission);
+    keepState(w, step, index, label, arriving);
+  }
+  if (index == w.length) ends[0] = pack(blank);
+  if (index + 1 == w.length) ends[1] = pack(label);
+}
+
+// Several positions a thread: the state lies in device memory, [blank | label | label] by position, the labels in turn.
+inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint index, uint width) {
+  const uint positions = w.longest + 1;
+  for (uint i = index; i <= w.length; i += width) {
+    memory[i] = pack(scaled(1.0f, i == 0 ? 0 : ZERO));
+    memory[positions + i] = pack(scaled(1.0f, ZERO));
+  }
+  for (uint step = 0; step < w.times; step++) {
+    device int2 *last = memory + (1 + (step & 1)) * positions;
+    device int2 *next = memory + (2 - (step & 1)) * positions;
+    threadgroup_barrier(mem_flags::mem_device);
+    const Scaled blankEmission = emissionAt(w, step, blankSlot(w));
+    for (uint i = index; i <= w.length; i += width) {
+      Scaled blank = unpack(memory[i]), label = unpack(last[i]), arriving = label;
+      const Scaled before = i > 0 ? unpack(last[i - 1]) : scaled(1.0f, ZERO);
+      advance(blank, label, arriving, before, skipsTo(w, i), blankEmission, emissionAt(w, step, labelSlot(w, i)));
+      memory[i] = pack(blank);
+      next[i] = pack(label);
+      keepState(w, step, i, label, arriving);
+    }
+  }
+  device const int2 *final = memory + (1 + (w.times & 1)) * positions;
+  for (uint i = index; i <= w.length; i += width) {
+    if (i == w.length) ends[0] = memory[i];
+    if (i + 1 == w.length) ends[1] = final[i];
+  }
+}
+
+// states [2, batch, times, longest, 2]: of each label, alpha after the emission and beta before it.
+// losses [batch]; totals [batch, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
+// memory [batch, 2, 3, longest + 1, 2] is scratch space, used by targets of `width` labels and more.
+kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
+                         device const float *frames [[buffer(1)]],
+                         device const int *targets [[buffer(2)]],
+                         device const int *inputLengths [[buffer(3)]],
+                         device const int *targetLengths [[buffer(4)]],
+                         device int2 *states [[buffer(5)]],
+                         device float *losses [[buffer(6)]],
+                         device int2 *totals [[buffer(7)]],
+                         device int2 *memory [[buffer(8)]],
+                         constant CtcParams &p [[buffer(9)]],
+                         uint group [[threadgroup_position_in_grid]],
+                         uint index [[thread_index_in_threadgroup]],
+                         uint width [[threads_per_threadgroup]]) {
+  threadgroup int2 passed[2 * WIDTH], ends[2];
+  threadgroup float sums[WIDTH], lost[WIDTH];
+  const uint item = group / p.directions;
+  Walk w;
+  w.backwards = group % p.directions == 1;
+  w.times = uint(inputLengths[item]);
+  w.length = uint(targetLengths[item]);
+  w.slots = p.slots;
+  w.longest = p.longest;
+  w.blank = p.blank;
+  w.byClass = p.byClass != 0;
+  w.keep = p.directions == 2;
+  w.emissions = emissions + ulong(item) * p.times * p.slots;
+  w.target = targets + item * p.longest;
+  w.states = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.times * p.longest;
+  if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  if (w.length < width) walkShort(w, passed, ends, index, width);
+  else walkLong(w, memory + ulong(group) * 3 * (p.longest + 1), ends, index, width);
+
+  // The frames' exponents, summed with the rounding errors kept: there may be many, of one sign.
+  float sum = 0.0f, low = 0.0f;
+  for (uint t = index; t < w.times; t += width) {
+    const float term = frames[item * p.times + t], next = sum + term, back = next - sum;
+    low += (sum - (next - back)) + (term - back);
+    sum = next;
+  }
+  sums[index] = sum;
+  lost[index] = low;
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  if (w.backwards || index != 0) return;
+  sum = 0.0f;
+  low = 0.0f;
+  for (uint i = 0; i < width; i++) {
+    const float term = sums[i], next = sum + term, back = next - sum;
+    low += (sum - (next - back)) + (term - back) + lost[i];
+    sum = next;
+  }
+  Scaled total = plus(unpack(ends[0]), unpack(ends[1]));
+  totals[item] = pack(total);
+  if (total.exponent < IMPOSSIBLE) {
+    losses[item] = isnan(sum) ? NAN : INFINITY;
+    return;
+  }
+  // Near certainty the mantissa lies just below a power of two: taken from above, the logarithm would lose its digits.
+  if (total.mantissa > 1.41421354f) { total.mantissa *= 0.5f; total.exponent += 1; }
+  const float loss = -((sum + float(total.exponent)) + (low + log2(total.mantissa))) * LN2;
+  // Rounding may leave a certain target a little above probability one; normalised inputs cannot be meant to do so.
+  const float rounding = float(w.times) * 2.4e-7f;
+  losses[item] = loss < 0.0f && (p.fromLogits != 0 || loss > -rounding) ? 0.0f : loss;
+}
+
+// ---- the gradient
+
+constant float UNIT = 1073741824.0f;     // posteriors are summed as multiples of 2^-30: the order of additions does not matter then
+constant uint TILE = 2048;               // sums that a group holds at a time
+
+// grad [times, batch, classes]: scale * (softmax - posterior) from logits, scale * -posterior from log-probabilities; 0 beyond a
+// sequence's length and for impossible targets.
+kernel void ctcGrad(device const float *x [[buffer(0)]],
+                    device const int *targets [[buffer(1)]],
+                    device const int *inputLengths [[buffer(2)]],
+                    device const int *targetLengths [[buffer(3)]],
+                    device const int2 *states [[buffer(4)]],
+                    device const float *losses [[buffer(5)]],
+                    device const int2 *totals [[buffer(6)]],
+                    device const float2 *rows [[buffer(7)]],
+                    device const float *scale [[buffer(8)]],
+                    device float *grad [[buffer(9)]],
+                    constant CtcParams &p [[buffer(10)]],
+                    uint group [[threadgroup_position_in_grid]],
+                    uint groups [[threadgroups_per_grid]],
+                    uint index [[thread_index_in_threadgroup]],
+                    uint width [[threads_per_threadgroup]]) {
+  threadgroup atomic_uint sums[TILE];
+  threadgroup atomic_uint labelled[WIDTH];
+  const uint lanes = min(p.lanes, width), together = width / lanes;
+  const uint lane = index % lanes, place = index / lanes, tile = TILE / together;
+  const uint rowCount = p.times * p.batch;
+  for (uint first = group * together; first < rowCount; first += groups * together) {
+    const uint row = first + place;
+    const bool inRange = place < together && row < rowCount;
+    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
+    const float loss = losses[item];
+    const bool inside = inRange && t < uint(inputLengths[item]);
+    const bool active = inside && loss < INFINITY;   // NaN is not below infinity either
+    const uint length = active ? uint(targetLengths[item]) : 0;
+    const Scaled total = unpack(totals[item]);
+    const float factor = scale[item];
+    device const int *target = targets + item * p.longest;
+    device const int2 *alphas = states + (ulong(item) * p.times + t) * p.longest;
+    device const int2 *betas = states + (ulong(p.batch + item) * p.times + t) * p.longest;
+    if (lane == 0 && place < together) atomic_store_explicit(&labelled[place], 0u, memory_order_relaxed);
+    for (uint start = 0; start < p.classes; start += tile) {
+      const uint end = min(start + tile, p.classes);
+      if (place < together) for (uint c = start + lane; c < end; c += lanes) atomic_store_explicit(&sums[place * tile + c - start], 0u, memory_order_relaxed);
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+      for (uint k = lane; k < length; k += lanes) {
+        const uint c = uint(target[k]);
+        if (start > 0 && (c < start || c >= end)) continue;
+        const Scaled alpha = unpack(alphas[k]), beta = unpack(betas[k]);
+        const int exponent = min(alpha.exponent + beta.exponent - total.exponent, 1);
+        const float posterior = min(alpha.mantissa * beta.mantissa / total.mantissa * power(exponent), 1.5f);
+        const uint units = uint(posterior * UNIT + 0.5f);
+        // The first pass sees every label, so that the blank's share is known from the start.
+        if (start == 0) atomic_fetch_add_explicit(&labelled[place], units, memory_order_relaxed);
+        if (c >= start && c < end) atomic_fetch_add_explicit(&sums[place * tile + c - start], units, memory_order_relaxed);
+      }
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+      if (inRange) {
+        const uint others = atomic_load_explicit(&labelled[place], memory_order_relaxed);
+        const float2 norm = active && p.fromLogits != 0 ? rows[row] : float2(0.0f, 0.0f);
+        for (uint c = start + lane; c < end; c += lanes) {
+          float g = 0.0f;
+          if (active) {
+            const uint held = c == p.blank ? uint(max(int(UNIT) - int(others), 0)) : atomic_load_explicit(&sums[place * tile + c - start], memory_order_relaxed);
+            const float softmax = p.fromLogits != 0 ? exp(x[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
+            g = (softmax - float(held) / UNIT) * factor;
+          } else if (inside && isnan(loss)) {
+            g = NAN;
+          }
+          grad[ulong(row) * p.classes + c] = g;
+        }
+      }
+      threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+  }
+}

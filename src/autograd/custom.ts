@@ -1,0 +1,40 @@
+import { GradientError } from '../errors.js';
+import { currentScope, withinScope } from '../tensor/device.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type OpSpec, record } from './op.js';
+import { scopeOf } from './tape.js';
+import { stopGradient } from './transforms.js';
+
+/**
+ * A function of tensors with a derivative of your own in the place of the one that its ops would give.
+ *
+ * ```ts
+ * const clippedLog = customVjp((x) => x.log(), (g, [x]) => [g.div(x.maximum(1e-3))]);
+ * ```
+ * @param fn computes one tensor from tensors.
+ * @param vjp cotangents of the inputs (null for none) for the cotangent of the result; written in ops, it can be differentiated again.
+ * @throws {GradientError} in the backward pass, for a wrong number of cotangents or one of a shape that is not its input's.
+ */
+export function customVjp<Inputs extends Tensor[]>(
+  fn: (...inputs: Inputs) => Tensor,
+  vjp: (cotangent: Tensor, inputs: Inputs, output: Tensor) => readonly (Tensor | null)[],
+): (...inputs: Inputs) => Tensor {
+  const name = fn.name || 'customVjp';
+  const spec: OpSpec<null> = {
+    name,
+    infer: ([x]) => x!,
+    vjp: (g, { inputs, output }) => {
+      const parts = vjp(g, inputs as Inputs, output);
+      if (parts.length !== inputs.length) throw new GradientError(name, `the vjp gave ${parts.length} cotangents for ${inputs.length} inputs`);
+      parts.forEach((part, i) => {
+        if (part && !sameShape(part.shape, inputs[i]!.shape)) throw new GradientError(name, `cotangent ${i} is ${formatShape(part.shape)}; its input is ${formatShape(inputs[i]!.shape)}`);
+      });
+      return parts;
+    },
+  };
+  return (...inputs) => {
+    const result = withinScope(scopeOf(inputs) ?? currentScope(), () => fn(...stopGradient(inputs)));
+    return inputs.some((input) => input.trace !== null) ? record(spec, inputs, null, [result]) : result;
+  };
+}

@@ -1,0 +1,162 @@
+import type { Buffer, Dispatch, DType, Scope } from '../backends/backend.js';
+import { DeviceError, DTypeError, UnsupportedOpError } from '../errors.js';
+import { currentScope } from '../tensor/device.js';
+import { isStorage, promote } from '../tensor/dtype.js';
+import type { Shape } from '../tensor/shape.js';
+import { Tensor, type Trace } from '../tensor/tensor.js';
+import { sizeOf } from '../tensor/shape.js';
+import { primitives } from './primitives.js';
+import { type Node, recordingTapes, scopeOf, type Tape } from './tape.js';
+
+/** Shape and dtype of a result. */
+export interface Spec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What an op's vjp sees of the forward pass. */
+export interface Context<Attrs> {
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  readonly attrs: Attrs;
+  /** Further outputs of the kernel, kept for the backward pass. They are values only: derivatives of them are not known. */
+  readonly saved: readonly Tensor[];
+  /** Which inputs want a cotangent. */
+  readonly needs: readonly boolean[];
+}
+
+/** Launches kernels for one application of an op. */
+export interface Launcher {
+  readonly device: Tensor['device']['name'];
+  /** The inputs' buffers, then the outputs'. */
+  readonly inputs: readonly Buffer[];
+  readonly outputs: readonly Buffer[];
+  launch(dispatch: Dispatch): void;
+  /** Device memory for the time of this call. */
+  scratch(dtype: DType, length: number): Buffer;
+}
+
+/** Everything that tapegrad knows of an op, in one place. */
+export interface OpSpec<Attrs> {
+  readonly name: string;
+  /** Shapes and dtypes of the outputs, or a typed error. The first output is the result; the others are saved for the vjp. */
+  infer(inputs: readonly Tensor[], attrs: Attrs): Spec | readonly Spec[];
+  /** Launches the kernels. Called only when there is something to compute. */
+  run?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs): void;
+  /**
+   * Cotangents of the inputs for the cotangent of the result, written in ops, so that it can be differentiated again; null where an
+   * input has none. Without it the op is not differentiable, and its result is a constant to every transform.
+   */
+  readonly vjp?: (cotangent: Tensor, context: Context<Attrs>) => readonly (Tensor | null)[];
+  /** Set by ops that only look at the same memory in another shape: the result shares the first input's buffer and nothing runs. */
+  readonly alias?: boolean;
+  /** Set by ops that move elements without computing: they take float16 and bfloat16 as they are. Others compute those in float32. */
+  readonly movesOnly?: boolean;
+}
+
+/** Applies an op to tensors and attributes. */
+export type OpFunction<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => Tensor;
+
+/** All ops by name; the test suites run over it. */
+export const registry = new Map<string, OpSpec<never>>();
+
+/**
+ * Registers an op and returns the function that applies it to tensors and attributes.
+ *
+ * ```ts
+ * const cube = defineOp<null>({
+ *   name: 'cube',
+ *   infer: ([x]) => x!,
+ *   run: (call, [x]) => call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: {}, grid: x!.size }),
+ *   vjp: (g, { inputs: [x] }) => [mul(g, mul(3, square(x!)))],
+ * });
+ * ```
+ * A kernel that the device does not have is an UnsupportedOpError, never a detour over another device. For a function made of existing
+ * ops with a derivative of its own, see `customVjp`.
+ */
+export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
+  if (registry.has(spec.name)) throw new DTypeError('defineOp', `an op named '${spec.name}' exists already`);
+  registry.set(spec.name, spec as unknown as OpSpec<never>);
+  return (inputs, attrs) => apply(spec, inputs, attrs)[0]!;
+}
+
+/** Like `defineOp`, for ops whose further outputs are wanted by the caller. Only the first is differentiable. */
+export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): (inputs: readonly Tensor[], attrs: Attrs) => Tensor[] {
+  defineOp(spec);
+  return (inputs, attrs) => apply(spec, inputs, attrs);
+}
+
+function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+  const storage = spec.movesOnly ? null : storageDType(inputs);
+  if (storage) {
+    const wide = inputs.map((t) => (isStorage(t.dtype) ? primitives.cast(t, 'float32') : t));
+    return apply(spec, wide, attrs).map((t) => (t.dtype === 'float32' ? primitives.cast(t, storage) : t));
+  }
+  const { device } = inputs[0]!;
+  for (const input of inputs) {
+    if (input.device !== device) throw new DeviceError(spec.name, `tensors on '${device.name}' and '${input.device.name}' in one op; move one with x.to(device)`);
+    if (!input.buffer.alive) input.checkAlive(spec.name);
+  }
+  const inferred = spec.infer(inputs, attrs);
+  const specs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
+  const scope = scopeOf(inputs) ?? currentScope();
+  const outputs = spec.alias ? [inputs[0]!.buffer] : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
+  if (!spec.alias && outputs.some((buffer) => buffer.length > 0)) spec.run?.(new Call(spec.name, inputs, outputs, scope), inputs, attrs);
+  const results = specs.map((output, i) => new Tensor(outputs[i]!, output.shape, null, spec.name));
+  if (spec.vjp) {
+    const tapes = recordingTapes(inputs);
+    if (tapes.length > 0) results[0] = record(spec, inputs, attrs, results, tapes);
+  }
+  return results;
+}
+
+/** @internal Adds an application to every tape that traces an input; the result carries one trace entry for each. */
+export function record<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs, results: readonly Tensor[], tapes: readonly Tape[] = recordingTapes(inputs)): Tensor {
+  const untraced = results[0]!;
+  const node: Node = { op: spec as unknown as OpSpec<never>, inputs, output: untraced, attrs, saved: results.slice(1) };
+  let trace: Trace | null = null;
+  for (const tape of tapes) trace = { tape, id: tape.add(node), next: trace };
+  return (node.output = new Tensor(untraced.buffer, untraced.shape, trace, spec.name));
+}
+
+/** float16 or bfloat16 if the result is to be stored so: when no input is of a wider float. */
+function storageDType(inputs: readonly Tensor[]): DType | null {
+  if (!inputs.some((t) => isStorage(t.dtype))) return null;
+  return inputs.map((t) => t.dtype).reduce(promote);
+}
+
+/** One application of an op: where its launches go. */
+class Call implements Launcher {
+  readonly device: Tensor['device']['name'];
+  readonly inputs: readonly Buffer[];
+  constructor(
+    private readonly op: string,
+    inputs: readonly Tensor[],
+    readonly outputs: readonly Buffer[],
+    private readonly scope: Scope | null,
+  ) {
+    this.device = inputs[0]!.device.name;
+    this.inputs = inputs.map((t) => t.buffer);
+  }
+
+  launch(dispatch: Dispatch): void {
+    const { backend } = this.outputs[0]!;
+    if (!backend.has(dispatch)) {
+      const dtypes = [...new Set([...dispatch.inputs, ...dispatch.outputs].map((buffer) => buffer.dtype))];
+      throw new UnsupportedOpError(this.op, dtypes.join('/'), backend.name);
+    }
+    backend.dispatch(dispatch, this.scope);
+  }
+
+  scratch(dtype: DType, length: number): Buffer {
+    return this.outputs[0]!.backend.allocate(dtype, length, this.scope);
+  }
+}
+
+/**
+ * For vjps: a value saved by the forward pass, or, when a transform further out is recording (and so needs its derivative), the same
+ * computed again by differentiable ops.
+ */
+export function savedOr(saved: Tensor, inputs: readonly Tensor[], compute: () => Tensor): Tensor {
+  return recordingTapes(inputs).length > 0 ? compute() : saved;
+}

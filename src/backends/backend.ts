@@ -1,0 +1,117 @@
+/**
+ * The contract between tapegrad and a device: memory and dispatch. A backend knows no op; it is handed kernels by name, with
+ * buffers and parameters in the order that the op has written down.
+ */
+
+/** Element types. float16 and bfloat16 are storage: arithmetic on them happens in float32. */
+export type DType = 'float32' | 'float64' | 'int32' | 'bool' | 'float16' | 'bfloat16';
+
+/** Host arrays. bool is one byte an element; float16 and bfloat16 travel as their bits. */
+export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array;
+
+export type DeviceName = 'cpu' | 'metal' | 'webgpu';
+
+/** A piece of device memory holding `length` elements; opaque to everything but its own backend. */
+export interface Buffer {
+  readonly backend: Backend;
+  readonly dtype: DType;
+  readonly length: number;
+  /** False once the scope that owned the memory has recycled it. */
+  readonly alive: boolean;
+  /** Integers that came from the host stay there as well, so that labels and indices are checked without a read. */
+  readonly host?: TypedArray | undefined;
+}
+
+/**
+ * A region of device memory that is recycled as a whole. The outermost transform owns one; everything that it computes lives there
+ * until it closes.
+ */
+export interface Scope {
+  readonly backend: Backend;
+  /**
+   * Keeps this scope's memory until `owner` closes: called when a value of this scope has become part of an older computation (a
+   * transform inside a transform).
+   */
+  adoptInto(owner: Scope): void;
+  /** Moves a buffer's contents out of the scope, into memory that outlives it. Returns the buffer itself where it needs no move. */
+  release(buffer: Buffer): Buffer;
+  /** Recycles the memory. Buffers still pointing into it are dead from here on. */
+  close(): void;
+}
+
+/** 4-byte members of a kernel's parameter struct, in order; 'u32x8' and 'i32x8' are arrays of eight (shapes and strides). */
+export type ParamType = 'u32' | 'i32' | 'f32' | 'u32x8' | 'i32x8';
+export type Params = Readonly<Record<string, number | readonly number[]>>;
+
+/** How an elementwise kernel computes: an expression of x, y, z in the notation of src/backends/expression.ts. */
+export interface ElementwiseCode {
+  readonly code: string;
+  readonly arity: 1 | 2 | 3;
+  /** A truth value is stored as one byte, 0 or 1. */
+  readonly result: 'number' | 'bool';
+  readonly operands: readonly ('number' | 'bool')[];
+}
+
+/**
+ * A kernel as the op that owns it declares it: the same entry name, buffer order and parameter struct in wasm/, metal/ and wgsl/.
+ * Buffers are bound in order, inputs first; the parameter struct comes last.
+ */
+export interface Kernel {
+  readonly name: string;
+  /** The file that holds it: `matmul` means wasm/matmul.ts, metal/matmul.metal. */
+  readonly family: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly params: Readonly<Record<string, ParamType>>;
+  readonly elementwise?: ElementwiseCode;
+}
+
+/** One launch of a kernel. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly inputs: readonly Buffer[];
+  readonly outputs: readonly Buffer[];
+  readonly params: Params;
+  /** Independent units of work (GPU threads, or groups where `groupSize` is given), for backends that launch a grid. */
+  readonly grid: number;
+  /** Threads that work on one unit together through threadgroup memory; 1 when left out. */
+  readonly groupSize?: number;
+}
+
+/** What a device holds at the moment. */
+export interface MemoryInfo {
+  /** Bytes of device memory reserved from the system. */
+  reservedBytes: number;
+  /** Bytes in use by open scopes and live buffers that the backend itself keeps track of. */
+  usedBytes: number;
+  /** Open scopes. */
+  scopes: number;
+}
+
+export interface Backend {
+  readonly name: DeviceName;
+  /** The device's own description, for messages. */
+  readonly description: string;
+  supports(dtype: DType): boolean;
+  openScope(): Scope;
+  /** Uninitialised memory, in the scope or, without one, on its own. */
+  allocate(dtype: DType, length: number, scope: Scope | null): Buffer;
+  /** A buffer with the given contents. The array may be kept: the caller gives it away. */
+  upload(dtype: DType, data: TypedArray): Buffer;
+  /** A copy of the contents on the host. */
+  read(buffer: Buffer): Promise<TypedArray>;
+  /** The same at once, where the device can; absent where it cannot. May return the memory itself when that is host memory. */
+  readSync?(buffer: Buffer): TypedArray;
+  /** Whether the launch's kernel exists here for the element types of its buffers. */
+  has(launch: Dispatch): boolean;
+  dispatch(launch: Dispatch, scope: Scope | null): void;
+  memory(): MemoryInfo;
+}
+
+/** Bytes an element. */
+export const BYTES: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int32: 4, bool: 1, float16: 2, bfloat16: 2 };
+
+const ARRAYS = { float32: Float32Array, float64: Float64Array, int32: Int32Array, bool: Uint8Array, float16: Uint16Array, bfloat16: Uint16Array } as const;
+
+/** The typed array class that holds a dtype on the host. */
+export const arrayClass = (dtype: DType): (typeof ARRAYS)[DType] => ARRAYS[dtype];

@@ -1,0 +1,61 @@
+import { arrayClass, type Backend, type Buffer, type Dispatch, type DType, type MemoryInfo, type Scope, type TypedArray } from '../backend.js';
+import { CpuBuffer, CpuScope } from './buffer.js';
+import { CpuCall } from './call.js';
+import { heap } from './heap.js';
+import { kernels } from './kernels/index.js';
+
+/** The default device: WebAssembly SIMD for float32, ndarray and plain loops for everything else. */
+class CpuBackend implements Backend {
+  readonly name = 'cpu';
+  readonly description = 'CPU (WebAssembly SIMD)';
+  private scopes = 0;
+
+  supports(): boolean {
+    return true;
+  }
+
+  openScope(): CpuScope {
+    this.scopes++;
+    return new CpuScope(this, () => this.scopes--);
+  }
+
+  allocate(dtype: DType, length: number, scope: Scope | null): CpuBuffer {
+    if (scope && dtype === 'float32') return (scope as CpuScope).allocate(length);
+    return new CpuBuffer(this, dtype, length, new (arrayClass(dtype))(length));
+  }
+
+  upload(dtype: DType, data: TypedArray): CpuBuffer {
+    return new CpuBuffer(this, dtype, data.length, data);
+  }
+
+  read(buffer: Buffer): Promise<TypedArray> {
+    return Promise.resolve((buffer as CpuBuffer).copy());
+  }
+
+  readSync(buffer: Buffer): TypedArray {
+    const own = buffer as CpuBuffer;
+    return own.array ?? own.copy();
+  }
+
+  has({ kernel }: Dispatch): boolean {
+    return kernel.elementwise !== undefined || kernels[kernel.name] !== undefined;
+  }
+
+  dispatch(launch: Dispatch, scope: Scope | null): void {
+    const kernel = launch.kernel.elementwise ? kernels['elementwise']! : kernels[launch.kernel.name]!;
+    const region = (scope as CpuScope | null) ?? new CpuScope(this, () => undefined);
+    try {
+      const call = new CpuCall(launch, region);
+      kernel(call);
+      call.finish();
+    } finally {
+      if (!scope) region.close();
+    }
+  }
+
+  memory(): MemoryInfo {
+    return { reservedBytes: heap().reserved, usedBytes: heap().used, scopes: this.scopes };
+  }
+}
+
+export const cpu: Backend = new CpuBackend();

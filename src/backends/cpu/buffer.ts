@@ -1,0 +1,121 @@
+import { arrayClass, BYTES, type Backend, type Buffer, type DType, type Scope, type TypedArray } from '../backend.js';
+import { Arena, heap } from './heap.js';
+
+/**
+ * CPU memory. float32 results of a scope lie in its arena, where kernels read and write them in place; everything else is an ordinary
+ * typed array, copied into the arena of whoever uses it (once for each scope).
+ */
+export class CpuBuffer implements Buffer {
+  /** Set while the data is an ordinary array; null while it lies in an arena, or has been recycled. */
+  array: TypedArray | null;
+  /** Its address: in its own scope's arena, or that of the copy in `mirror`'s. */
+  address = 0;
+  scope: CpuScope | null = null;
+  mirror: CpuScope | null = null;
+
+  constructor(
+    readonly backend: Backend,
+    readonly dtype: DType,
+    readonly length: number,
+    array: TypedArray | null,
+  ) {
+    this.array = array;
+  }
+
+  get alive(): boolean {
+    return this.array !== null || this.scope !== null;
+  }
+
+  /** Host data needs no extra copy here: it is the data. */
+  get host(): TypedArray | undefined {
+    return this.dtype === 'int32' && this.array ? this.array : undefined;
+  }
+
+  /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
+  view(): TypedArray {
+    if (this.array) return this.array;
+    return new (arrayClass(this.dtype))(heap().memory.buffer as ArrayBuffer, this.address, this.length);
+  }
+
+  /** A copy in ordinary memory. */
+  copy(): TypedArray {
+    if (this.array) return this.array.slice();
+    const start = this.address / 4;
+    return heap().f32.slice(start, start + this.length); // only float32 lies in arenas
+  }
+}
+
+/** An arena with the buffers in it. */
+export class CpuScope implements Scope {
+  readonly arena = new Arena();
+  private buffers: CpuBuffer[] = [];
+  private mirrored: CpuBuffer[] = [];
+  private owner: CpuScope | null = null;
+  private isOpen = true;
+
+  constructor(
+    readonly backend: Backend,
+    private readonly onClose: () => void,
+  ) {}
+
+  /** A float32 buffer in the arena. */
+  allocate(length: number): CpuBuffer {
+    const buffer = new CpuBuffer(this.backend, 'float32', length, null);
+    buffer.address = this.arena.allocate(length * 4);
+    buffer.scope = this;
+    this.buffers.push(buffer);
+    return buffer;
+  }
+
+  /** The address of a buffer's elements, copied into this arena if they lie in an ordinary array. */
+  addressOf(buffer: CpuBuffer): number {
+    if (!buffer.array || buffer.mirror === this) return buffer.address;
+    const address = this.arena.allocate(buffer.length * BYTES[buffer.dtype]);
+    write(address, buffer.array);
+    if (buffer.mirror === null) {
+      buffer.mirror = this;
+      buffer.address = address;
+      this.mirrored.push(buffer);
+    }
+    return address;
+  }
+
+  adoptInto(owner: Scope): void {
+    let oldest = owner as CpuScope;
+    while (oldest.owner) oldest = oldest.owner;
+    if (oldest !== this && oldest.isOpen) this.owner = oldest;
+  }
+
+  release(buffer: Buffer): Buffer {
+    const own = buffer as CpuBuffer;
+    if (own.scope === this && !this.owner) {
+      own.array = own.copy();
+      own.scope = null;
+    }
+    return own;
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    for (const buffer of this.mirrored) buffer.mirror = null;
+    this.mirrored = [];
+    if (this.owner?.isOpen) {
+      this.owner.arena.absorb(this.arena);
+      for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = this.owner;
+      this.owner.buffers = this.owner.buffers.concat(this.buffers);
+    } else {
+      for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = null;
+      this.arena.close();
+    }
+    this.buffers = [];
+    this.onClose();
+  }
+}
+
+/** Copies an ordinary array to an address of the heap. */
+export function write(address: number, data: TypedArray): void {
+  if (data instanceof Float32Array) heap().f32.set(data, address / 4);
+  else if (data instanceof Int32Array) heap().i32.set(data, address / 4);
+  else heap().u8.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address);
+}

@@ -1,0 +1,70 @@
+import { BYTES, type Dispatch, type Params, type TypedArray } from '../backend.js';
+import type { CpuBuffer, CpuScope } from './buffer.js';
+import { heap } from './heap.js';
+
+/** A kernel of the CPU: reads and writes the call's buffers, by address (WebAssembly) or through views (JavaScript). */
+export type CpuKernel = (call: CpuCall) => void;
+
+/** One launch, as CPU kernels see it. */
+export class CpuCall {
+  readonly inputs: readonly CpuBuffer[];
+  readonly outputs: readonly CpuBuffer[];
+  readonly params: Params;
+  private pending: { buffer: CpuBuffer; address: number }[] | null = null;
+
+  constructor(
+    readonly launch: Dispatch,
+    private readonly scope: CpuScope,
+  ) {
+    this.inputs = launch.inputs as readonly CpuBuffer[];
+    this.outputs = launch.outputs as readonly CpuBuffer[];
+    this.params = launch.params;
+  }
+
+  /** Whether every buffer is float32, the fast kernels' type. */
+  get isFloat32(): boolean {
+    return this.inputs.every((buffer) => buffer.dtype === 'float32') && this.outputs.every((buffer) => buffer.dtype === 'float32');
+  }
+
+  /** A number of the parameter struct. */
+  number(name: string): number {
+    return this.params[name] as number;
+  }
+
+  /** An array of the parameter struct. */
+  numbers(name: string): readonly number[] {
+    return this.params[name] as readonly number[];
+  }
+
+  /** The address of input `i` in the heap. */
+  in(i: number): number {
+    return this.scope.addressOf(this.inputs[i]!);
+  }
+
+  /** The address where output `i` goes; copied to where it belongs when the kernel is done. */
+  out(i: number): number {
+    const buffer = this.outputs[i]!;
+    if (!buffer.array) return buffer.address;
+    const address = this.scratch(buffer.length * BYTES[buffer.dtype]);
+    (this.pending ??= []).push({ buffer, address });
+    return address;
+  }
+
+  /** Heap memory for the time of the call. */
+  scratch(bytes: number): number {
+    return this.scope.arena.allocate(bytes);
+  }
+
+  /** The elements of a buffer, for JavaScript kernels. Ask again after allocating. */
+  view(buffer: CpuBuffer): TypedArray {
+    return buffer.view();
+  }
+
+  /** @internal */
+  finish(): void {
+    for (const { buffer, address } of this.pending ?? []) {
+      const bytes = buffer.array!;
+      new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).set(heap().u8.subarray(address, address + bytes.byteLength));
+    }
+  }
+}

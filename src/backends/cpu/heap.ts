@@ -1,0 +1,180 @@
+import { OutOfMemoryError } from '../../errors.js';
+import { plain, shared } from './generated/kernels.js';
+
+const PAGE = 65536;
+const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
+export const ALIGN = 64;
+
+/** The kernels' exports: functions of addresses and numbers. */
+export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
+
+/**
+ * Whether threads can share memory: always in Node, in a page only with cross-origin isolation.
+ */
+export const canShare = typeof SharedArrayBuffer !== 'undefined' && (typeof crossOriginIsolated === 'undefined' || crossOriginIsolated);
+
+interface Region {
+  start: number;
+  size: number;
+}
+
+/**
+ * The WebAssembly memory of the process, and the kernels in it. Memory is handed out in regions; it grows on demand and, as
+ * WebAssembly has it, never shrinks.
+ */
+class Heap {
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+  readonly kernels: Kernels;
+  f32!: Float32Array;
+  i32!: Int32Array;
+  u8!: Uint8Array;
+  private readonly free: Region[] = []; // by address, never adjacent
+  private end: number;
+  used = 0;
+
+  constructor() {
+    this.memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
+    this.module = new WebAssembly.Module(decodeBase64(canShare ? shared : plain));
+    this.kernels = new WebAssembly.Instance(this.module, { env: { memory: this.memory, abort } }).exports as unknown as Kernels;
+    this.refresh();
+    const base = align(this.kernels['heapBase']!());
+    this.end = this.memory.buffer.byteLength;
+    this.free.push({ start: base, size: this.end - base });
+  }
+
+  /** Bytes reserved from the system. */
+  get reserved(): number {
+    return this.end;
+  }
+
+  /** A region of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
+  take(bytes: number): Region {
+    const size = align(bytes);
+    let at = this.free.findIndex((region) => region.size >= size);
+    if (at < 0) {
+      this.grow(size);
+      at = this.free.findIndex((region) => region.size >= size);
+    }
+    const region = this.free[at]!;
+    const taken = { start: region.start, size };
+    region.start += size;
+    region.size -= size;
+    if (region.size === 0) this.free.splice(at, 1);
+    this.used += size;
+    return taken;
+  }
+
+  /** Gives a region back. */
+  give({ start, size }: Region): void {
+    this.used -= size;
+    let at = this.free.findIndex((region) => region.start > start);
+    if (at < 0) at = this.free.length;
+    const before = this.free[at - 1];
+    const after = this.free[at];
+    const joinsBefore = before && before.start + before.size === start;
+    const joinsAfter = after && start + size === after.start;
+    if (joinsBefore) {
+      before.size += size;
+      if (joinsAfter) {
+        before.size += after.size;
+        this.free.splice(at, 1);
+      }
+    } else if (joinsAfter) {
+      after.start = start;
+      after.size += size;
+    } else {
+      this.free.splice(at, 0, { start, size });
+    }
+  }
+
+  private grow(bytes: number): void {
+    const last = this.free[this.free.length - 1];
+    const spare = last && last.start + last.size === this.end ? last.size : 0;
+    const pages = Math.ceil((bytes - spare) / PAGE);
+    const wished = Math.min(Math.max(pages, this.end / PAGE / 4), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
+    if (pages > wished) throw outOfMemory(bytes, this.end);
+    try {
+      this.memory.grow(wished);
+    } catch {
+      throw outOfMemory(bytes, this.end);
+    }
+    const added = wished * PAGE;
+    this.refresh();
+    if (spare) last!.size += added;
+    else this.free.push({ start: this.end, size: added });
+    this.end += added;
+  }
+
+  private refresh(): void {
+    const { buffer } = this.memory;
+    this.f32 = new Float32Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.u8 = new Uint8Array(buffer);
+  }
+}
+
+const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
+  new OutOfMemoryError('cpu', `no room for ${bytes} bytes: ${reserved} bytes are reserved and WebAssembly's address space ends at ${MAX_PAGES * PAGE}`);
+
+const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
+
+function abort(): never {
+  throw new Error('a kernel aborted');
+}
+
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+let instance: Heap | undefined;
+
+/** The heap, made on first use: importing tapegrad compiles nothing. */
+export const heap = (): Heap => (instance ??= new Heap());
+
+/** Grows by regions of the heap; allocation is moving a pointer. */
+export class Arena {
+  private readonly regions: Region[] = [];
+  private at = 0;
+  private end = 0;
+  private total = 0;
+
+  /** The address of `bytes` fresh bytes, aligned to 64. */
+  allocate(bytes: number): number {
+    const start = this.at;
+    const next = start + align(bytes);
+    if (next <= this.end) {
+      this.at = next;
+      return start;
+    }
+    const region = heap().take(Math.max(bytes, FIRST_REGION, Math.min(this.total, LARGEST_STEP)));
+    this.regions.push(region);
+    this.total += region.size;
+    this.at = region.start + align(bytes);
+    this.end = region.start + region.size;
+    return region.start;
+  }
+
+  /** Takes over another arena's memory. */
+  absorb(other: Arena): void {
+    this.regions.push(...other.regions.splice(0));
+    this.total += other.total;
+    other.reset();
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    for (const region of this.regions.splice(0)) heap().give(region);
+    this.reset();
+  }
+
+  private reset(): void {
+    this.at = this.end = this.total = 0;
+  }
+}
+
+const FIRST_REGION = 2 ** 18;
+const LARGEST_STEP = 2 ** 26;

@@ -1,0 +1,66 @@
+import type { CpuCall, CpuKernel } from '../call.js';
+
+/** Calls `visit(image, patch)` with the offsets of each element's channels in the image (-1 beyond its edges) and among the patches. */
+function eachPatchElement(call: CpuCall, visit: (image: number, patch: number, position: number, first: boolean) => void): void {
+  const [batch, height, width, channels, outH, outW, kernelH, kernelW] = ['batch', 'height', 'width', 'channels', 'outH', 'outW', 'kernelH', 'kernelW'].map((name) => call.number(name)) as [number, number, number, number, number, number, number, number];
+  const [strideH, strideW, padH, padW, dilationH, dilationW] = ['strideH', 'strideW', 'padH', 'padW', 'dilationH', 'dilationW'].map((name) => call.number(name)) as [number, number, number, number, number, number];
+  let patch = 0;
+  for (let n = 0; n < batch; n++) {
+    for (let oh = 0; oh < outH; oh++) {
+      for (let ow = 0; ow < outW; ow++) {
+        for (let kh = 0; kh < kernelH; kh++) {
+          for (let kw = 0; kw < kernelW; kw++) {
+            const h = oh * strideH - padH + kh * dilationH;
+            const w = ow * strideW - padW + kw * dilationW;
+            const inside = h >= 0 && h < height && w >= 0 && w < width;
+            visit(inside ? ((n * height + h) * width + w) * channels : -1, patch, h * width + w, kh + kw === 0);
+            patch += channels;
+          }
+        }
+      }
+    }
+  }
+}
+
+const unfold: CpuKernel = (call) => {
+  const channels = call.number('channels');
+  const x = call.inputs[0]!.view();
+  const out = call.outputs[0]!.view();
+  eachPatchElement(call, (image, patch) => {
+    for (let c = 0; c < channels; c++) out[patch + c] = image < 0 ? 0 : x[image + c]!;
+  });
+};
+
+const fold: CpuKernel = (call) => {
+  const channels = call.number('channels');
+  const x = call.inputs[0]!.view();
+  const out = call.outputs[0]!.view();
+  out.fill(0);
+  eachPatchElement(call, (image, patch) => {
+    if (image >= 0) for (let c = 0; c < channels; c++) out[image + c]! += x[patch + c]!;
+  });
+};
+
+const maxPoolIndices: CpuKernel = (call) => {
+  const channels = call.number('channels');
+  const x = call.inputs[0]!.view();
+  const out = call.outputs[0]!.view();
+  const best = new Float64Array(channels);
+  let window = -channels;
+  eachPatchElement(call, (image, _patch, position, first) => {
+    if (first) {
+      window += channels;
+      out.fill(-1, window, window + channels);
+    }
+    if (image < 0) return;
+    for (let c = 0; c < channels; c++) {
+      const value = x[image + c]!;
+      const held = best[c]!;
+      if (out[window + c]! >= 0 && (Number.isNaN(held) || !(value > held || Number.isNaN(value)))) continue;
+      best[c] = value;
+      out[window + c] = position;
+    }
+  });
+};
+
+export const convKernels = { unfold, fold, maxPoolIndices };

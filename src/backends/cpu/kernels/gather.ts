@@ -1,0 +1,32 @@
+import type { TypedArray } from '../../backend.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { sizes } from './reduce.js';
+
+/** Calls `visit(address, element)` for each position: where an index points on the axis, and where the element lies among the others. */
+function eachIndex(call: CpuCall, perElement: boolean, visit: (address: number, element: number) => void): void {
+  const [outer, axis, inner] = sizes(call);
+  const count = call.number('count');
+  const indices = call.inputs[1]!.view();
+  for (let o = 0; o < outer; o++) {
+    for (let j = 0; j < count; j++) {
+      for (let i = 0; i < inner; i++) {
+        const element = (o * count + j) * inner + i;
+        visit((o * axis + indices[perElement ? element : j]!) * inner + i, element);
+      }
+    }
+  }
+}
+
+const views = (call: CpuCall): [x: TypedArray, out: TypedArray] => [call.inputs[0]!.view(), call.outputs[0]!.view()];
+
+const read = (perElement: boolean): CpuKernel => (call) => {
+  const [x, out] = views(call);
+  eachIndex(call, perElement, (address, element) => { out[element] = x[address]!; });
+};
+
+const accumulate = (perElement: boolean): CpuKernel => (call) => {
+  const [x, out] = views(call);
+  eachIndex(call, perElement, (address, element) => { out[address]! += x[element]!; });
+};
+
+export const gatherKernels = { take: read(false), takeAdjoint: accumulate(false), takeAlongAxis: read(true), scatterAlongAxis: accumulate(true) };

@@ -1,0 +1,23 @@
+import type { CpuKernel } from '../call.js';
+import { convKernels } from './conv.js';
+import { copyKernels } from './copy.js';
+import { elementwise } from './elementwise.js';
+import { gatherKernels } from './gather.js';
+import { matmulKernels } from './matmul.js';
+import { normKernels } from './norm.js';
+import { optimizerKernels } from './optimizer.js';
+import { reduceKernels } from './reduce.js';
+import { softmaxKernels } from './softmax.js';
+
+/** Every kernel of the CPU by the name that ops call it; all rows of src/ops/elementwise.ts are 'elementwise'. */
+export const kernels: Readonly<Record<string, CpuKernel>> = {
+  elementwise,
+  ...copyKernels,
+  ...convKernels,
+  ...gatherKernels,
+  ...matmulKernels,
+  ...normKernels,
+  ...optimizerKernels,
+  ...reduceKernels,
+  ...softmaxKernels,
+};

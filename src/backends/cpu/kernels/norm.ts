@@ -1,0 +1,38 @@
+import type { CpuKernel } from '../call.js';
+
+const layerNorm: CpuKernel = (call) => {
+  const width = call.number('width');
+  const x = call.inputs[0]!.view();
+  const [out, rstd] = call.outputs.map((buffer) => buffer.view());
+  for (let r = 0; r < call.number('rows'); r++) {
+    const start = r * width;
+    let mean = 0;
+    for (let i = 0; i < width; i++) mean += x[start + i]!;
+    mean /= width;
+    let variance = 0;
+    for (let i = 0; i < width; i++) variance += (x[start + i]! - mean) ** 2;
+    const scale = 1 / Math.sqrt(variance / width + call.number('eps'));
+    for (let i = 0; i < width; i++) out![start + i] = (x[start + i]! - mean) * scale;
+    rstd![r] = scale;
+  }
+};
+
+const layerNormVjp: CpuKernel = (call) => {
+  const width = call.number('width');
+  const [g, y, rstd] = call.inputs.map((buffer) => buffer.view());
+  const out = call.outputs[0]!.view();
+  for (let r = 0; r < call.number('rows'); r++) {
+    const start = r * width;
+    let meanG = 0;
+    let meanGY = 0;
+    for (let i = start; i < start + width; i++) {
+      meanG += g![i]!;
+      meanGY += g![i]! * y![i]!;
+    }
+    meanG /= width;
+    meanGY /= width;
+    for (let i = start; i < start + width; i++) out[i] = rstd![r]! * (g![i]! - meanG - y![i]! * meanGY);
+  }
+};
+
+export const normKernels = { layerNorm, layerNormVjp };

@@ -1,0 +1,32 @@
+import type { CpuKernel } from '../call.js';
+
+const sgdStep: CpuKernel = (call) => {
+  const [p, g, v] = call.inputs.map((buffer) => buffer.view());
+  const [newP, newV] = call.outputs.map((buffer) => buffer.view());
+  const [rate, momentum, dampening, decay] = ['learningRate', 'momentum', 'dampening', 'weightDecay'].map((name) => call.number(name)) as [number, number, number, number];
+  const nesterov = call.number('nesterov') !== 0;
+  for (let i = 0; i < p!.length; i++) {
+    const gradient = g![i]! + decay * p![i]!;
+    const velocity = momentum * v![i]! + (1 - dampening) * gradient;
+    newV![i] = velocity;
+    newP![i] = p![i]! - rate * (nesterov ? gradient + momentum * velocity : velocity);
+  }
+};
+
+const adamStep: CpuKernel = (call) => {
+  const [p, g, m, v] = call.inputs.map((buffer) => buffer.view());
+  const [newP, newM, newV] = call.outputs.map((buffer) => buffer.view());
+  const [rate, beta1, beta2, eps, decay, correction1, correction2] = ['learningRate', 'beta1', 'beta2', 'eps', 'weightDecay', 'correction1', 'correction2'].map((name) => call.number(name)) as [number, number, number, number, number, number, number];
+  const decoupled = call.number('decoupled') !== 0;
+  for (let i = 0; i < p!.length; i++) {
+    const gradient = decoupled ? g![i]! : g![i]! + decay * p![i]!;
+    const first = beta1 * m![i]! + (1 - beta1) * gradient;
+    const second = beta2 * v![i]! + (1 - beta2) * gradient * gradient;
+    newM![i] = first;
+    newV![i] = second;
+    const kept = decoupled ? p![i]! * (1 - rate * decay) : p![i]!;
+    newP![i] = kept - (rate * (first / correction1)) / (Math.sqrt(second / correction2) + eps);
+  }
+};
+
+export const optimizerKernels = { sgdStep, adamStep };

@@ -1,0 +1,75 @@
+import type { TypedArray } from '../../backend.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+
+/** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
+function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
+  return (call) => {
+    const [outer, axis, inner] = sizes(call);
+    const x = call.inputs[0]!.view();
+    const out = call.outputs[0]!.view();
+    for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) out[o * inner + i] = reduce(x, o * axis * inner + i, axis, inner);
+  };
+}
+
+export const sizes = (call: CpuCall): [outer: number, axis: number, inner: number] => [call.number('outer'), call.number('axis'), call.number('inner')];
+
+const sum = reducer((x, start, axis, step) => {
+  let total = 0;
+  let lost = 0; // Neumaier's compensation: float64 sums keep their last digits
+  for (let j = 0; j < axis; j++) {
+    const value = x[start + j * step]!;
+    const next = total + value;
+    lost += Math.abs(total) >= Math.abs(value) ? total - next + value : value - next + total;
+    total = next;
+  }
+  return Number.isFinite(lost) ? total + lost : total;
+});
+
+/** The position of the first extremum; NaN is more extreme than anything. */
+const position = (better: (a: number, b: number) => boolean) => (x: TypedArray, start: number, axis: number, step: number): number => {
+  let best = 0;
+  for (let j = 1; j < axis; j++) {
+    const held = x[start + best * step]!;
+    if (Number.isNaN(held)) break;
+    const value = x[start + j * step]!;
+    if (Number.isNaN(value) || better(value, held)) best = j;
+  }
+  return best;
+};
+const largest = position((a, b) => a > b);
+const smallest = position((a, b) => a < b);
+
+/** The largest element of a run and log(sum(exp(x))). */
+export function logSumExpOf(x: TypedArray, start: number, axis: number, step: number): number {
+  const top = axis === 0 ? -Infinity : x[start + largest(x, start, axis, step) * step]!;
+  if (!Number.isFinite(top)) return top;
+  let total = 0;
+  for (let j = 0; j < axis; j++) total += Math.exp(x[start + j * step]! - top);
+  return top + Math.log(total);
+}
+
+const cumsum: CpuKernel = (call) => {
+  const [outer, axis, inner] = sizes(call);
+  const reverse = call.number('reverse') !== 0;
+  const x = call.inputs[0]!.view();
+  const out = call.outputs[0]!.view();
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < inner; i++) {
+      let total = 0;
+      for (let j = 0; j < axis; j++) {
+        const at = (o * axis + (reverse ? axis - 1 - j : j)) * inner + i;
+        out[at] = total += x[at]!;
+      }
+    }
+  }
+};
+
+export const reduceKernels = {
+  sum,
+  max: reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!),
+  min: reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!),
+  argmax: reducer(largest),
+  argmin: reducer(smallest),
+  logSumExp: reducer(logSumExpOf),
+  cumsum,
+};

@@ -1,0 +1,19 @@
+import { cpu } from './backends/cpu/backend.js';
+import { registerHost } from './tensor/device.js';
+
+registerHost(cpu);
+
+export { customVjp } from './autograd/custom.js';
+export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
+export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
+export { type Argnums, grad, type GradientsOf, hessian, hvp, jacobian, stopGradient, valueAndGrad, vjp } from './autograd/transforms.js';
+export type { Backend, Buffer, DeviceName, Dispatch, DType, Kernel, MemoryInfo, TypedArray } from './backends/backend.js';
+export * from './errors.js';
+export * from './ops/index.js';
+export { arange, eye, full, ones, onesLike, tensor, type TensorData, type TensorLike, type TensorOptions, zeros, zerosLike } from './tensor/create.js';
+export { device, memory } from './tensor/device.js';
+export { type Random, random } from './tensor/random.js';
+export { scope } from './tensor/scope.js';
+export type { Shape } from './tensor/shape.js';
+export { Tensor } from './tensor/tensor.js';
+export { type GradientOf, mapTensors, type MapTree, type Tree, tensorsOf } from './tensor/tree.js';

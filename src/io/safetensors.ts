@@ -1,0 +1,108 @@
+import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
+import { FormatError, ValueError } from '../errors.js';
+import { fromTypedArray } from '../tensor/create.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { mapLeaves, mapTensors } from '../tensor/tree.js';
+import { decodeSafetensors, encodeSafetensors, type RawTensor, type SafetensorsDType } from './safetensors-format.js';
+
+export type { RawTensor, SafetensorsDType } from './safetensors-format.js';
+
+/** What a safetensors file holds. */
+export interface Safetensors {
+  /** Tensors of the dtypes that tapegrad has, by name, on the CPU. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** The others (int64, 8-bit floats, ...) as their bytes, so that nothing is lost or rounded on the way. */
+  readonly raw: Readonly<Record<string, RawTensor>>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface SaveOptions {
+  /** Free text beside the tensors. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Tensors of dtypes that tapegrad does not have, as `loadSafetensors` gives them. */
+  readonly raw?: Readonly<Record<string, RawTensor>>;
+}
+
+const FILE_DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32', bool: 'BOOL', float16: 'F16', bfloat16: 'BF16' } as const satisfies Record<DType, SafetensorsDType>;
+const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(Object.entries(FILE_DTYPES).map(([ours, theirs]) => [theirs, ours as DType]));
+
+/**
+ * The bytes of a safetensors file that holds a tree of tensors, byte for byte as the reference implementation writes it. A tensor's
+ * name is its path, joined by dots: `{ layers: [{ weight }] }` gives `layers.0.weight`.
+ *
+ * ```ts
+ * await writeFile('model.safetensors', await saveSafetensors({ params, state }, { metadata: { step: '100' } }));
+ * ```
+ * @throws {ValueError} for a leaf that is no tensor (it would be lost), and for two tensors of one name.
+ */
+export async function saveSafetensors(tree: unknown, options: SaveOptions = {}): Promise<Uint8Array> {
+  const named: [string, Tensor][] = [];
+  mapLeaves(tree, (leaf, path) => {
+    if (leaf === null || leaf === undefined) return leaf;
+    const name = nameOf(path);
+    if (!(leaf instanceof Tensor)) throw new ValueError('saveSafetensors', `'${name}' is a ${typeof leaf}, not a tensor; make it one, or put it into the metadata`);
+    if (name === '') throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
+    named.push([name, leaf]);
+    return leaf;
+  });
+  const contents = await Promise.all(named.map(async ([name, t]): Promise<[string, RawTensor]> => {
+    const values = await t.rawData();
+    return [name, { dtype: FILE_DTYPES[t.dtype], shape: t.shape, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) }];
+  }));
+  return encodeSafetensors([...contents, ...Object.entries(options.raw ?? {})], options.metadata);
+}
+
+/**
+ * Reads a safetensors file. Every byte of it is accounted for, see `decodeSafetensors`; the data is copied.
+ * @throws {FormatError} for a truncated, inconsistent or malformed file; the message says what is wrong with which tensor.
+ */
+export function loadSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
+  const { tensors: contents, metadata } = decodeSafetensors(file instanceof Uint8Array ? file : new Uint8Array(file));
+  const tensors: [string, Tensor][] = [];
+  const raw: [string, RawTensor][] = [];
+  for (const [name, content] of contents) {
+    const dtype = TENSOR_DTYPES.get(content.dtype);
+    if (dtype) tensors.push([name, fromTypedArray(valuesOf(content, dtype), content.shape, dtype, 'loadSafetensors')]);
+    else raw.push([name, { ...content, bytes: new Uint8Array(content.bytes) }]);
+  }
+  return { tensors: Object.fromEntries(tensors), raw: Object.fromEntries(raw), metadata };
+}
+
+/**
+ * The template's tree with every tensor replaced by the one of its name, as `saveSafetensors` names them: how a checkpoint becomes
+ * parameters again.
+ *
+ * ```ts
+ * const { params, state } = restoreTree({ params: model.init(rng), state: optimizer.init(params) }, loadSafetensors(bytes).tensors);
+ * ```
+ * @throws {FormatError} for a tensor that is missing, left over, or of another shape or dtype than the template's.
+ */
+export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Tensor>>): T {
+  const unused = new Set(Object.keys(tensors));
+  const restored = mapTensors(template, (expected, path) => {
+    const name = nameOf(path);
+    const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
+    if (!found) throw new FormatError('restoreTree', `there is no tensor '${name}'`);
+    if (found.dtype !== expected.dtype || !sameShape(found.shape, expected.shape)) {
+      throw new FormatError('restoreTree', `'${name}' is ${found.dtype}${formatShape(found.shape)}; ${expected.dtype}${formatShape(expected.shape)} is wanted`);
+    }
+    unused.delete(name);
+    return found;
+  });
+  const [extra] = unused;
+  if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);
+  return restored;
+}
+
+/** From the form of messages (`.layers[0].weight`) to the form of files (`layers.0.weight`). */
+function nameOf(path: string): string {
+  return path.replace(/\[(\d+)\]/gu, '.$1').replace(/^\./u, '');
+}
+
+/** The file is little-endian, as every machine that runs JavaScript is. */
+function valuesOf({ bytes }: RawTensor, dtype: DType): TypedArray {
+  const aligned = new Uint8Array(bytes); // a copy in memory of its own: not slice(), which in Node's Buffer is a view
+  if (dtype === 'bool') return aligned.map((byte) => (byte === 0 ? 0 : 1));
+  return new (arrayClass(dtype))(aligned.buffer);
+}

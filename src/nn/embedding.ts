@@ -1,0 +1,18 @@
+import { embedding as lookUp } from '../ops/gather.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Layer } from './layer.js';
+import { checkSizes } from './linear.js';
+
+export interface EmbeddingParams {
+  /** [count, features] */
+  readonly table: Tensor;
+}
+
+/** A learned vector for each of `count` ids: integers of any shape to [..., features]. Starts from the standard normal distribution. */
+export function embedding(count: number, features: number): Layer<EmbeddingParams> {
+  checkSizes('embedding', { count, features });
+  return {
+    init: (random) => ({ table: random.normal([count, features]) }),
+    apply: (params, ids) => lookUp(params.table, ids),
+  };
+}

@@ -1,0 +1,42 @@
+import { ShapeError, ValueError } from '../errors.js';
+import { add } from '../ops/elementwise.js';
+import { linear as multiply } from '../ops/matmul.js';
+import { formatShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type Layer, uniformByFan } from './layer.js';
+
+export interface LinearParams {
+  /** [outFeatures, inFeatures] */
+  readonly weight: Tensor;
+  /** [outFeatures] */
+  readonly bias: Tensor | null;
+}
+
+/** @internal Refuses sizes that are not whole and positive. */
+export function checkSizes(op: string, sizes: Readonly<Record<string, number>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isInteger(size) || size < 1) throw new ValueError(op, `${name} is ${size}; it must be a positive whole number`);
+  }
+}
+
+/** @internal Refuses an input whose last axis is not what the layer was made for. */
+export function checkFeatures(op: string, x: Tensor, ranks: readonly number[] | null, features: number, layout: string): void {
+  if ((ranks && !ranks.includes(x.rank)) || x.shape.at(-1) !== features) throw new ShapeError(op, `x is ${formatShape(x.shape)}; it must be ${layout}`);
+}
+
+/** `x weight^T + bias` over the last axis: [..., inFeatures] to [..., outFeatures]. */
+export function linear(inFeatures: number, outFeatures: number, options: { bias?: boolean } = {}): Layer<LinearParams> {
+  checkSizes('linear', { inFeatures, outFeatures });
+  const { bias = true } = options;
+  return {
+    init: (random) => ({
+      weight: uniformByFan(random, [outFeatures, inFeatures], inFeatures),
+      bias: bias ? uniformByFan(random, [outFeatures], inFeatures) : null,
+    }),
+    apply: (params, x) => {
+      checkFeatures('linear', x, null, inFeatures, `[..., ${inFeatures}]`);
+      const product = multiply(x, params.weight);
+      return params.bias ? add(product, params.bias) : product;
+    },
+  };
+}

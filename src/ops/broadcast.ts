@@ -1,0 +1,95 @@
+import { defineOp } from '../autograd/op.js';
+import type { Kernel } from '../backends/backend.js';
+import { ShapeError } from '../errors.js';
+import { broadcastShapes, contiguousStrides, formatShape, normalizeAxes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { cast } from './cast.js';
+import { launchCopy, permute, reshape } from './movement.js';
+
+/** Stretching and summing: each is the other's adjoint, and together they make broadcasting differentiable. */
+
+const broadcastOp = defineOp<{ shape: Shape }>({
+  name: 'broadcastTo',
+  movesOnly: true,
+  infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
+  run: (call, [x], { shape }) => {
+    launchCopy(call, 'broadcastTo', shape, call.inputs[0]!, { offset: 0, strides: broadcastStrides(x!.shape, shape) }, call.outputs[0]!, { offset: 0, strides: contiguousStrides(shape) });
+  },
+  vjp: (g, { inputs: [x] }) => [sumTo(g, x!.shape)],
+});
+
+/** Strides that read a tensor of one shape as if it had another: 0 along stretched axes. */
+export function broadcastStrides(from: Shape, to: Shape): number[] {
+  const strides = contiguousStrides(from);
+  const lead = to.length - from.length;
+  return to.map((_, i) => (i < lead || from[i - lead] === 1 ? 0 : strides[i - lead]!));
+}
+
+/** x stretched to a larger shape by NumPy's rules. @throws {ShapeError} */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) throw new ShapeError('broadcastTo', `${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
+  return broadcastOp([x], { shape: [...shape] });
+}
+
+/** A tensor seen as [outer, axis, inner]: how kernels that work along one axis are told where it lies. */
+export interface AxisView {
+  readonly outer: number;
+  readonly axis: number;
+  readonly inner: number;
+}
+
+export const axisView = (shape: Shape, from: number, to = from + 1): AxisView => ({
+  outer: sizeOf(shape.slice(0, from)),
+  axis: sizeOf(shape.slice(from, to)),
+  inner: sizeOf(shape.slice(to)),
+});
+
+/** Sums along the middle axis of [outer, axis, inner]. */
+export const sumKernel: Kernel = { name: 'sum', family: 'reduce', inputs: ['x'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32' } };
+
+interface SumAttrs {
+  /** The axes, a run of neighbours: [from, to). */
+  from: number;
+  to: number;
+}
+
+const sumOp = defineOp<SumAttrs>({
+  name: 'sum',
+  infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: x!.dtype }),
+  run: (call, [x], { from, to }) => {
+    const view = axisView(x!.shape, from, to);
+    call.launch({ kernel: sumKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+  },
+  vjp: (g, { inputs: [x], attrs: { from, to } }) => [broadcastTo(reshape(g, keptShape(x!.shape, from, to)), x!.shape)],
+});
+
+/** The shape with the axes [from, to) of length 1. */
+const keptShape = (shape: Shape, from: number, to: number): number[] => shape.map((dim, i) => (i >= from && i < to ? 1 : dim));
+
+/**
+ * Reduces any axes by means of a reduction that knows neighbouring axes only: others are brought together first.
+ * @param reduce takes x and the run [from, to) and drops those axes.
+ */
+export function overAxes(op: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean, reduce: (x: Tensor, from: number, to: number) => Tensor): Tensor {
+  const list = normalizeAxes(op, axes, x.rank);
+  if (list.length === 0) return reduce(reshape(x, [1, ...x.shape]), 0, 1);
+  const [from] = list as [number];
+  const isRun = list[list.length - 1]! - from === list.length - 1;
+  const rest = x.shape.map((_, i) => i).filter((axis) => !list.includes(axis));
+  const result = isRun ? reduce(x, from, from + list.length) : reduce(permute(x, [...rest, ...list]), rest.length, x.rank);
+  return keepDims ? reshape(result, x.shape.map((dim, i) => (list.includes(i) ? 1 : dim))) : result;
+}
+
+/** The sum over axes (all when left out). Integers and bool sum as int32. float32 is summed in float64 and rounded once. */
+export function sum(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
+  return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, (t, from, to) => sumOp([t], { from, to }));
+}
+
+/** The adjoint of broadcasting: sums a tensor down to a shape that broadcasts to its own. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const lead = x.rank - shape.length;
+  const axes = x.shape.flatMap((dim, i) => (i < lead || (shape[i - lead] === 1 && dim !== 1) ? [i] : []));
+  return reshape(axes.length > 0 ? sum(x, axes) : x, shape);
+}

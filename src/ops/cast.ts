@@ -1,0 +1,24 @@
+import { defineOp } from '../autograd/op.js';
+import { primitives } from '../autograd/primitives.js';
+import type { DType, Kernel } from '../backends/backend.js';
+import { isFloat } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Element by element into another dtype. */
+export const castKernel: Kernel = { name: 'cast', family: 'copy', inputs: ['x'], outputs: ['out'], params: { size: 'u32' } };
+
+const castOp = defineOp<{ dtype: DType }>({
+  name: 'cast',
+  movesOnly: true,
+  infer: ([x], { dtype }) => ({ shape: x!.shape, dtype }),
+  run: (call, [x]) => call.launch({ kernel: castKernel, inputs: call.inputs, outputs: call.outputs, params: { size: x!.size }, grid: x!.size }),
+  vjp: (g, { inputs: [x], attrs: { dtype } }) => [isFloat(x!.dtype) && isFloat(dtype) ? cast(g, x!.dtype) : null],
+});
+
+/**
+ * The values in another dtype. Floats become int32 by cutting off the fraction (beyond its range, the nearest end; NaN gives 0); bool is
+ * "not zero". float16 and bfloat16 round to nearest, ties to even. Differentiable between floats.
+ */
+export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castOp([x], { dtype }));
+
+primitives.cast = cast;

@@ -1,0 +1,176 @@
+import { defineOp, type OpFunction } from '../autograd/op.js';
+import type { Kernel } from '../backends/backend.js';
+import { ShapeError, ValueError } from '../errors.js';
+import { toFloat } from '../tensor/dtype.js';
+import { formatShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { cast } from './cast.js';
+import { takeAlongAxis } from './gather.js';
+import { linear } from './matmul.js';
+import { expandDims, reshape, squeeze } from './movement.js';
+import { mean } from './reduce.js';
+
+/**
+ * Convolution and pooling over channels-last images [N, H, W, C] and sequences [N, L, C]. A convolution is `unfold` (the patches, side by
+ * side) and a matrix product: the derivatives of any order follow from those of the two.
+ */
+
+/** Where a window of kernelH x kernelW elements is laid over an image. */
+interface Windows {
+  readonly kernelH: number;
+  readonly kernelW: number;
+  readonly strideH: number;
+  readonly strideW: number;
+  readonly padH: number;
+  readonly padW: number;
+  readonly dilationH: number;
+  readonly dilationW: number;
+}
+
+const WINDOW_PARAMS = {
+  batch: 'u32', height: 'u32', width: 'u32', channels: 'u32', outH: 'u32', outW: 'u32',
+  kernelH: 'u32', kernelW: 'u32', strideH: 'u32', strideW: 'u32', padH: 'u32', padW: 'u32', dilationH: 'u32', dilationW: 'u32',
+} as const;
+
+/** Patches [N, outH, outW, kernelH, kernelW, C] of an image; 0 beyond its edges. */
+const unfoldKernel: Kernel = { name: 'unfold', family: 'conv', inputs: ['x'], outputs: ['out'], params: WINDOW_PARAMS };
+/** The adjoint: patches summed into an image. */
+const foldKernel: Kernel = { name: 'fold', family: 'conv', inputs: ['patches'], outputs: ['out'], params: WINDOW_PARAMS };
+/** For each window and channel, the position h * W + w of the first largest element within the image; NaN counts as largest. */
+const maxPoolKernel: Kernel = { name: 'maxPoolIndices', family: 'conv', inputs: ['x'], outputs: ['out'], params: WINDOW_PARAMS };
+
+/** Windows along one axis. */
+const count = (size: number, kernel: number, stride: number, pad: number, dilation: number): number => Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1;
+
+const outSize = (shape: readonly number[], w: Windows): { outH: number; outW: number } => ({
+  outH: count(shape[1]!, w.kernelH, w.strideH, w.padH, w.dilationH),
+  outW: count(shape[2]!, w.kernelW, w.strideW, w.padW, w.dilationW),
+});
+
+const windowParams = (shape: readonly number[], w: Windows): Record<string, number> => ({
+  batch: shape[0]!, height: shape[1]!, width: shape[2]!, channels: shape[3]!, ...outSize(shape, w), ...w,
+});
+
+const unfoldOp: OpFunction<Windows> = defineOp({
+  name: 'unfold',
+  infer: ([x], w) => {
+    const { outH, outW } = outSize(x!.shape, w);
+    return { shape: [x!.shape[0]!, outH, outW, w.kernelH, w.kernelW, x!.shape[3]!], dtype: x!.dtype };
+  },
+  run: (call, [x], w) => {
+    const { outH, outW } = outSize(x!.shape, w);
+    call.launch({ kernel: unfoldKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(x!.shape, w), grid: x!.shape[0]! * outH * outW * w.kernelH * w.kernelW * x!.shape[3]! });
+  },
+  vjp: (g, { inputs: [x], attrs }) => [foldOp([g], { ...attrs, height: x!.shape[1]!, width: x!.shape[2]! })],
+});
+
+const foldOp: OpFunction<Windows & { height: number; width: number }> = defineOp({
+  name: 'fold',
+  infer: ([x], { height, width }) => ({ shape: [x!.shape[0]!, height, width, x!.shape[5]!], dtype: x!.dtype }),
+  run: (call, [x], { height, width, ...w }) => {
+    const shape = [x!.shape[0]!, height, width, x!.shape[5]!];
+    call.launch({ kernel: foldKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(shape, w), grid: shape[0]! * height * width * shape[3]! });
+  },
+  vjp: (g, { attrs: { height: _height, width: _width, ...w } }) => [unfoldOp([g], w)],
+});
+
+const maxPoolIndicesOp = defineOp<Windows>({
+  name: 'maxPoolIndices',
+  infer: ([x], w) => {
+    const { outH, outW } = outSize(x!.shape, w);
+    return { shape: [x!.shape[0]!, outH, outW, x!.shape[3]!], dtype: 'int32' };
+  },
+  run: (call, [x], w) => {
+    const { outH, outW } = outSize(x!.shape, w);
+    call.launch({ kernel: maxPoolKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(x!.shape, w), grid: x!.shape[0]! * outH * outW * x!.shape[3]! });
+  },
+});
+
+/** One number for both axes, or [height, width]. */
+export type Pair = number | readonly [height: number, width: number];
+
+export interface WindowOptions {
+  /** Distance between windows. Default 1 for convolutions, the window's size for pooling. */
+  stride?: Pair;
+  /** Zeros added on both sides (for max pooling: nothing, as if -Infinity). Default 0. */
+  padding?: Pair;
+  /** Distance between the elements of a window. Default 1. */
+  dilation?: Pair;
+}
+
+const pair = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+
+function windows(op: string, x: Tensor, kernel: Pair, defaultStride: Pair, options: WindowOptions): Windows {
+  if (x.rank !== 4) throw new ShapeError(op, `x is ${formatShape(x.shape)}; it must be [N, H, W, C]`);
+  const [kernelH, kernelW] = pair(kernel);
+  const [strideH, strideW] = pair(options.stride ?? defaultStride);
+  const [padH, padW] = pair(options.padding ?? 0);
+  const [dilationH, dilationW] = pair(options.dilation ?? 1);
+  const check = (name: string, values: readonly number[], least: number): void => {
+    if (!values.every((value) => Number.isInteger(value) && value >= least)) throw new ValueError(op, `${name} ${values.join(' x ')}; whole numbers from ${least} on are allowed`);
+  };
+  check('kernel', [kernelH, kernelW], 1);
+  check('stride', [strideH, strideW], 1);
+  check('padding', [padH, padW], 0);
+  check('dilation', [dilationH, dilationW], 1);
+  const w = { kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW };
+  const { outH, outW } = outSize(x.shape, w);
+  if (outH < 1 || outW < 1) {
+    throw new ShapeError(op, `a window of ${(kernelH - 1) * dilationH + 1} x ${(kernelW - 1) * dilationW + 1} does not fit into ${x.shape[1]} x ${x.shape[2]} with padding ${padH} x ${padW}`);
+  }
+  return w;
+}
+
+/**
+ * The patches that a window sees, side by side (im2col): [N, H, W, C] to [N, outH, outW, kernelH, kernelW, C].
+ * @throws {ShapeError} where not one window fits.
+ */
+export const unfold = (x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor => unfoldOp([x], windows('unfold', x, kernel, 1, options));
+
+/**
+ * Cross-correlation of images [N, H, W, C] with a weight [O, kernelH, kernelW, C] to [N, outH, outW, O] (MLX's layout).
+ * @throws {ShapeError} where shapes do not fit, naming them.
+ */
+export function conv2d(x: Tensor, weight: Tensor, options: WindowOptions = {}): Tensor {
+  if (x.rank !== 4 || weight.rank !== 4 || weight.shape[3] !== x.shape[3]) {
+    throw new ShapeError('conv2d', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, H, W, C] and [O, kernelH, kernelW, C]`);
+  }
+  const [out, kernelH, kernelW, channels] = weight.shape as [number, number, number, number];
+  const w = windows('conv2d', x, [kernelH, kernelW], 1, options);
+  const isPointwise = kernelH * kernelW * w.strideH * w.strideW === 1 && w.padH + w.padW === 0;
+  if (isPointwise) return linear(x, reshape(weight, [out, channels]));
+  const patches = unfoldOp([x], w);
+  return linear(reshape(patches, [...patches.shape.slice(0, 3), kernelH * kernelW * channels]), reshape(weight, [out, kernelH * kernelW * channels]));
+}
+
+/**
+ * Cross-correlation of sequences [N, L, C] with a weight [O, kernel, C] to [N, outL, O].
+ * @throws {ShapeError} where shapes do not fit, naming them.
+ */
+export function conv1d(x: Tensor, weight: Tensor, options: { stride?: number; padding?: number; dilation?: number } = {}): Tensor {
+  if (x.rank !== 3 || weight.rank !== 3 || weight.shape[2] !== x.shape[2]) {
+    throw new ShapeError('conv1d', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, L, C] and [O, kernel, C]`);
+  }
+  const { stride = 1, padding = 0, dilation = 1 } = options;
+  return squeeze(conv2d(expandDims(x, 1), expandDims(weight, 1), { stride: [1, stride], padding: [0, padding], dilation: [1, dilation] }), 1);
+}
+
+/**
+ * The largest element of each window, channel by channel: [N, H, W, C] to [N, outH, outW, C]. The first of equal elements gets the
+ * derivative, as in torch.
+ */
+export function maxPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
+  const w = windows('maxPool2d', x, kernel, kernel, options);
+  if (w.padH * 2 > (w.kernelH - 1) * w.dilationH + 1 || w.padW * 2 > (w.kernelW - 1) * w.dilationW + 1) {
+    throw new ValueError('maxPool2d', `padding ${w.padH} x ${w.padW} is more than half of the window ${w.kernelH} x ${w.kernelW}: some windows would be empty`);
+  }
+  const positions = maxPoolIndicesOp([x], w);
+  const [batch, outH, outW, channels] = positions.shape as [number, number, number, number];
+  const picked = takeAlongAxis(reshape(x, [batch, x.shape[1]! * x.shape[2]!, channels]), reshape(positions, [batch, outH * outW, channels]), 1);
+  return reshape(picked, positions.shape);
+}
+
+/** The mean of each window, zeros of the padding included: [N, H, W, C] to [N, outH, outW, C]. */
+export function avgPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
+  return mean(unfoldOp([cast(x, toFloat(x.dtype))], windows('avgPool2d', x, kernel, kernel, options)), [3, 4]);
+}

@@ -1,0 +1,21 @@
+import { ValueError } from '../errors.js';
+import { fromTypedArray, moveTo } from '../tensor/create.js';
+import { toFloat } from '../tensor/dtype.js';
+import type { Random } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { cast } from './cast.js';
+import { mul } from './elementwise.js';
+
+/**
+ * Sets each element to 0 with probability `rate` and scales the others by 1 / (1 - rate), so that the mean stays. Srivastava et al.,
+ * JMLR 15 (2014).
+ * @throws {ValueError} unless 0 <= rate < 1.
+ */
+export function dropout(x: Tensor, rate: number, random: Random): Tensor {
+  if (!(rate >= 0 && rate < 1)) throw new ValueError('dropout', `rate ${rate}; it must be in [0, 1)`);
+  if (rate === 0) return x;
+  const keep = Float32Array.from({ length: x.size }, () => (random.next() < rate ? 0 : 1 / (1 - rate)));
+  const mask = fromTypedArray(keep, x.shape, 'float32', 'dropout');
+  const wide = cast(x, toFloat(x.dtype));
+  return mul(wide, cast(moveTo(mask, wide), wide.dtype));
+}

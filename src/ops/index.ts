@@ -1,0 +1,16 @@
+// Every op, in families. Importing this registers them and attaches the methods.
+export { broadcastTo, sum } from './broadcast.js';
+export { cast } from './cast.js';
+export { avgPool2d, conv1d, conv2d, maxPool2d, type Pair, unfold, type WindowOptions } from './conv.js';
+export { dropout } from './dropout.js';
+export {
+  abs, add, clip, cos, div, equal, erf, exp, expm1, floor, gelu, greater, greaterEqual, isFinite, isNaN, less, lessEqual, log, log1p, logicalAnd, logicalNot, logicalOr,
+  maximum, minimum, mul, neg, notEqual, pow, reciprocal, relu, rsqrt, sigmoid, sign, silu, sin, softplus, sqrt, square, step, sub, tanh, where,
+} from './elementwise.js';
+export { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
+export { linear, matmul } from './matmul.js';
+export { clone, concat, expandDims, flatten, flip, pad, permute, reshape, slice, type SliceRange, split, squeeze, stack, transpose } from './movement.js';
+export { layerNorm } from './norm.js';
+export { argmax, argmin, cumsum, logSumExp, max, mean, min, prod, variance } from './reduce.js';
+export { logSoftmax, softmax } from './softmax.js';
+import './methods.js';

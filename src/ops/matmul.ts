@@ -1,0 +1,107 @@
+import { defineOp } from '../autograd/op.js';
+import type { Kernel } from '../backends/backend.js';
+import { DTypeError, ShapeError } from '../errors.js';
+import { promote } from '../tensor/dtype.js';
+import { broadcastShapes, formatShape, type Shape, sizeOf } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { broadcastTo, sumTo } from './broadcast.js';
+import { cast } from './cast.js';
+import { reshape } from './movement.js';
+
+/**
+ * out[i] = a[i] b[i] for `batch` row-major matrices, m x k times k x n. A transposed operand is stored the other way round (k x m, n x k).
+ * The batch strides, in elements, are 0 for an operand that all share.
+ */
+const matmulKernel: Kernel = {
+  name: 'matmul',
+  family: 'matmul',
+  inputs: ['a', 'b'],
+  outputs: ['out'],
+  params: { batch: 'u32', m: 'u32', n: 'u32', k: 'u32', transA: 'u32', transB: 'u32', strideA: 'u32', strideB: 'u32' },
+};
+
+interface Transposes {
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+/** Sizes of the product of two operands of rank 2 or more; the last two axes are the matrices. */
+function dims(a: Tensor, b: Tensor, { transA, transB }: Transposes): { lead: Shape; m: number; n: number; k: number; kB: number } {
+  const [rows, columns] = a.shape.slice(-2) as [number, number];
+  const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
+  return {
+    lead: a.rank >= b.rank ? a.shape.slice(0, -2) : b.shape.slice(0, -2),
+    m: transA ? columns : rows, k: transA ? rows : columns, kB: transB ? columnsB : rowsB, n: transB ? rowsB : columnsB,
+  };
+}
+
+/** The operands have equal leading axes, or one of them has none and is shared by the whole batch. */
+const matmulOp = defineOp<Transposes>({
+  name: 'matmul',
+  infer: ([a, b], attrs) => {
+    const { lead, m, n } = dims(a!, b!, attrs);
+    return { shape: [...lead, m, n], dtype: a!.dtype };
+  },
+  run: (call, [a, b], attrs) => {
+    const { lead, m, n, k } = dims(a!, b!, attrs);
+    const batch = sizeOf(lead);
+    const params = {
+      batch, m, n, k, transA: Number(attrs.transA), transB: Number(attrs.transB), strideA: a!.rank > 2 ? m * k : 0, strideB: b!.rank > 2 ? k * n : 0,
+    };
+    call.launch({ kernel: matmulKernel, inputs: call.inputs, outputs: call.outputs, params, grid: batch * m * n });
+  },
+  vjp: (g, { inputs, attrs: { transA, transB }, needs }) => {
+    const [a, b] = inputs as [Tensor, Tensor];
+    return [
+      needs[0] ? sumTo(transA ? product(b, g, transB, true) : product(g, b, false, !transB), a.shape) : null,
+      needs[1] ? sumTo(transB ? product(g, a, true, transA) : product(a, g, !transA, false), b.shape) : null,
+    ];
+  },
+});
+
+/**
+ * Products of matrices that may be stored transposed. Rows of several matrices that meet one shared right-hand side are a single large
+ * matrix, and so is the sum over a batch that its gradient needs.
+ */
+function product(a: Tensor, b: Tensor, transA: boolean, transB: boolean): Tensor {
+  if (a.rank > 2 && b.rank === 2 && !transA) {
+    const [rows, columns] = [a.shape[a.rank - 2]!, a.shape[a.rank - 1]!];
+    const lead = a.shape.slice(0, -2);
+    const flat = matmulOp([reshape(a, [sizeOf(lead) * rows, columns]), b], { transA, transB });
+    return reshape(flat, [...lead, rows, flat.shape[1]!]);
+  }
+  return matmulOp([a, b], { transA, transB });
+}
+
+/**
+ * The matrix product over the last two axes; leading axes broadcast. A vector counts as a row on the left and as a column on the right,
+ * and its axis is dropped from the result, as in NumPy. float32 sums are formed in float32.
+ * @throws {ShapeError} when the inner axes differ. @throws {DTypeError} for bool.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.rank === 0 || b.rank === 0) throw new ShapeError('matmul', `operands ${formatShape(a.shape)} and ${formatShape(b.shape)}: neither may be a scalar`);
+  const dtype = promote(a.dtype, b.dtype);
+  if (dtype === 'bool') throw new DTypeError('matmul', 'operands are bool; cast them');
+  let left = cast(a.rank === 1 ? reshape(a, [1, a.size]) : a, dtype);
+  let right = cast(b.rank === 1 ? reshape(b, [b.size, 1]) : b, dtype);
+  const { k, kB } = dims(left, right, { transA: false, transB: false });
+  if (k !== kB) throw new ShapeError('matmul', `inner axes differ: ${formatShape(a.shape)} times ${formatShape(b.shape)}`);
+  if (left.rank > 2 || right.rank > 2) {
+    const lead = broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2));
+    if (left.rank > 2) left = broadcastTo(left, [...lead, ...left.shape.slice(-2)]);
+    if (right.rank > 2) right = broadcastTo(right, [...lead, ...right.shape.slice(-2)]);
+  }
+  const result = product(left, right, false, false);
+  const shape = result.shape.slice(0, -2);
+  return reshape(result, [...shape, ...(a.rank === 1 ? [] : [result.shape[result.rank - 2]!]), ...(b.rank === 1 ? [] : [result.shape[result.rank - 1]!])]);
+}
+
+/** x times the transpose of a weight stored as [out, in]: what linear layers do. x is [..., in], the result [..., out]. */
+export function linear(x: Tensor, weight: Tensor): Tensor {
+  const width = x.shape[x.rank - 1];
+  if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width) throw new ShapeError('linear', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}: the weight must be [out, ${width ?? 'in'}]`);
+  const dtype = promote(x.dtype, weight.dtype);
+  const lead = x.shape.slice(0, -1);
+  const flat = matmulOp([reshape(cast(x, dtype), [sizeOf(lead), width!]), cast(weight, dtype)], { transA: false, transB: true });
+  return reshape(flat, [...lead, weight.shape[0]!]);
+}

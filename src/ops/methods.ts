@@ -1,0 +1,122 @@
+import type { Backend } from '../backends/backend.js';
+import type { TensorLike } from '../tensor/create.js';
+import type { DType } from '../tensor/dtype.js';
+import type { Shape } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import * as broadcast from './broadcast.js';
+import { cast } from './cast.js';
+import * as elementwise from './elementwise.js';
+import { gather, scatterAdd, take } from './gather.js';
+import { matmul } from './matmul.js';
+import * as movement from './movement.js';
+import * as reduce from './reduce.js';
+import { logSoftmax, softmax } from './softmax.js';
+import { toDevice } from './to-device.js';
+
+type Axes = number | readonly number[];
+
+/** The ops as methods: `x.add(y)` is `add(x, y)`. */
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    add(other: TensorLike): Tensor;
+    sub(other: TensorLike): Tensor;
+    mul(other: TensorLike): Tensor;
+    div(other: TensorLike): Tensor;
+    pow(exponent: TensorLike): Tensor;
+    maximum(other: TensorLike): Tensor;
+    minimum(other: TensorLike): Tensor;
+    neg(): Tensor;
+    abs(): Tensor;
+    sign(): Tensor;
+    floor(): Tensor;
+    square(): Tensor;
+    sqrt(): Tensor;
+    rsqrt(): Tensor;
+    reciprocal(): Tensor;
+    exp(): Tensor;
+    expm1(): Tensor;
+    log(): Tensor;
+    log1p(): Tensor;
+    sin(): Tensor;
+    cos(): Tensor;
+    tanh(): Tensor;
+    erf(): Tensor;
+    relu(): Tensor;
+    sigmoid(): Tensor;
+    silu(): Tensor;
+    gelu(): Tensor;
+    softplus(): Tensor;
+    clip(low?: TensorLike, high?: TensorLike): Tensor;
+    equal(other: TensorLike): Tensor;
+    notEqual(other: TensorLike): Tensor;
+    less(other: TensorLike): Tensor;
+    lessEqual(other: TensorLike): Tensor;
+    greater(other: TensorLike): Tensor;
+    greaterEqual(other: TensorLike): Tensor;
+    logicalAnd(other: TensorLike): Tensor;
+    logicalOr(other: TensorLike): Tensor;
+    logicalNot(): Tensor;
+    isNaN(): Tensor;
+    isFinite(): Tensor;
+    /** `where(condition, this, other)` */
+    where(condition: TensorLike, other: TensorLike): Tensor;
+    sum(axes?: Axes, keepDims?: boolean): Tensor;
+    mean(axes?: Axes, keepDims?: boolean): Tensor;
+    max(axes?: Axes, keepDims?: boolean): Tensor;
+    min(axes?: Axes, keepDims?: boolean): Tensor;
+    prod(axes?: Axes, keepDims?: boolean): Tensor;
+    variance(axes?: Axes, options?: { keepDims?: boolean; correction?: number }): Tensor;
+    logSumExp(axes?: Axes, keepDims?: boolean): Tensor;
+    argmax(axis?: number, keepDims?: boolean): Tensor;
+    argmin(axis?: number, keepDims?: boolean): Tensor;
+    cumsum(axis?: number, options?: { reverse?: boolean }): Tensor;
+    softmax(axis?: number): Tensor;
+    logSoftmax(axis?: number): Tensor;
+    reshape(shape: Shape): Tensor;
+    flatten(start?: number, end?: number): Tensor;
+    squeeze(axes?: Axes): Tensor;
+    expandDims(axis: number): Tensor;
+    transpose(a?: number, b?: number): Tensor;
+    permute(order: readonly number[]): Tensor;
+    broadcastTo(shape: Shape): Tensor;
+    slice(...ranges: readonly movement.SliceRange[]): Tensor;
+    split(parts: number | readonly number[], axis?: number): Tensor[];
+    pad(widths: readonly (readonly [before: number, after: number])[], value?: number): Tensor;
+    flip(axes?: Axes): Tensor;
+    take(indices: TensorLike, axis?: number): Tensor;
+    gather(indices: TensorLike, axis: number): Tensor;
+    scatterAdd(indices: TensorLike, updates: Tensor, axis: number): Tensor;
+    matmul(other: Tensor): Tensor;
+    cast(dtype: DType): Tensor;
+    clone(): Tensor;
+    /** The tensor on another device, as `await device(name)` gave it; differentiable. */
+    to(device: Backend): Tensor;
+  }
+}
+
+/** Functions whose first argument becomes `this`. */
+const methods = {
+  ...pick(elementwise, ['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'neg', 'abs', 'sign', 'floor', 'square', 'sqrt', 'rsqrt', 'reciprocal',
+    'exp', 'expm1', 'log', 'log1p', 'sin', 'cos', 'tanh', 'erf', 'relu', 'sigmoid', 'silu', 'gelu', 'softplus', 'clip',
+    'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual', 'logicalAnd', 'logicalOr', 'logicalNot', 'isNaN', 'isFinite']),
+  ...pick(reduce, ['mean', 'max', 'min', 'prod', 'variance', 'logSumExp', 'argmax', 'argmin', 'cumsum']),
+  ...pick(broadcast, ['sum', 'broadcastTo']),
+  ...pick(movement, ['reshape', 'flatten', 'squeeze', 'expandDims', 'transpose', 'permute', 'slice', 'split', 'pad', 'flip', 'clone']),
+  softmax, logSoftmax, take, gather, scatterAdd, matmul, cast,
+  to: toDevice,
+  where: (self: Tensor, condition: TensorLike, other: TensorLike) => elementwise.where(condition, self, other),
+};
+
+function pick<T, K extends keyof T>(source: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, source[name]])) as Pick<T, K>;
+}
+
+for (const [name, fn] of Object.entries(methods) as [string, (self: Tensor, ...rest: unknown[]) => unknown][]) {
+  Object.defineProperty(Tensor.prototype, name, {
+    configurable: true,
+    writable: true,
+    value(this: Tensor, ...rest: unknown[]) {
+      return fn(this, ...rest);
+    },
+  });
+}

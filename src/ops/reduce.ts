@@ -1,0 +1,151 @@
+import { defineOp, type OpFunction } from '../autograd/op.js';
+import type { DType, Kernel } from '../backends/backend.js';
+import { ShapeError } from '../errors.js';
+import { moveTo, ones } from '../tensor/create.js';
+import { toFloat } from '../tensor/dtype.js';
+import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { axisView, broadcastTo, overAxes, sum } from './broadcast.js';
+import { cast } from './cast.js';
+import { div, equal, exp, isFinite, mul, square, sub, where } from './elementwise.js';
+import { concat, reshape, slice, type SliceRange } from './movement.js';
+
+/** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
+
+type Axes = number | readonly number[];
+
+interface Run {
+  /** The axes that go: [from, to). */
+  readonly from: number;
+  readonly to: number;
+}
+
+const PARAMS = { outer: 'u32', axis: 'u32', inner: 'u32' } as const;
+
+interface Reduction {
+  /** The dtype of the result; x's own when left out. */
+  readonly result?: DType;
+  /** The cotangent of x, from the cotangent and the result stretched to x's shape. */
+  readonly vjp?: (g: Tensor, x: Tensor, y: Tensor, run: Run) => Tensor;
+}
+
+function reduction(name: string, { result, vjp }: Reduction): (x: Tensor, from: number, to: number) => Tensor {
+  const kernel: Kernel = { name, family: 'reduce', inputs: ['x'], outputs: ['out'], params: PARAMS };
+  const op = defineOp<Run>({
+    name,
+    infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: result ?? x!.dtype }),
+    run: (call, [x], { from, to }) => {
+      const view = axisView(x!.shape, from, to);
+      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+    },
+    ...(vjp && { vjp: (g, { inputs: [x], output, attrs }) => [vjp(stretch(g, x!, attrs), x!, stretch(output, x!, attrs), attrs)] }),
+  });
+  return (x, from, to) => op([x], { from, to });
+}
+
+/** A result of a reduction, repeated along the axes that it dropped. */
+const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor => broadcastTo(reshape(t, x.shape.map((dim, i) => (i >= from && i < to ? 1 : dim))), x.shape);
+
+/** Every element that equals the extremum gets an equal share of its cotangent. */
+function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, { from, to }: Run): Tensor {
+  const ties = cast(equal(x, y), x.dtype);
+  const axes = Array.from({ length: to - from }, (_, i) => from + i);
+  return mul(g, div(ties, sum(ties, axes, true)));
+}
+
+const maxOp = reduction('max', { vjp: shareAmongTies });
+const minOp = reduction('min', { vjp: shareAmongTies });
+const argmaxOp = reduction('argmax', { result: 'int32' });
+const argminOp = reduction('argmin', { result: 'int32' });
+const logSumExpOp = reduction('logSumExp', { vjp: (g, x, y) => mul(g, exp(sub(x, where(isFinite(y), y, 0)))) });
+
+function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
+  const list = normalizeAxes(op, axes, x.rank);
+  if (list.some((axis) => x.shape[axis] === 0)) throw new ShapeError(op, `no elements along the axes ${formatShape(list)} of ${formatShape(x.shape)}, and so no result`);
+}
+
+const asInt = (x: Tensor): Tensor => (x.dtype === 'bool' ? cast(x, 'int32') : x);
+
+/** The largest element over axes (all when left out); NaN if there is one. Ties share the derivative. @throws {ShapeError} for an empty axis */
+export function max(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  refuseEmpty('max', x, axes);
+  return overAxes('max', asInt(x), axes, keepDims, maxOp);
+}
+
+/** The smallest element over axes (all when left out); NaN if there is one. Ties share the derivative. @throws {ShapeError} for an empty axis */
+export function min(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  refuseEmpty('min', x, axes);
+  return overAxes('min', asInt(x), axes, keepDims, minOp);
+}
+
+/** The position of the first largest element along an axis, or in the flattened tensor; NaN counts as largest. int32. */
+export function argmax(x: Tensor, axis?: number, keepDims = false): Tensor {
+  refuseEmpty('argmax', x, axis);
+  return overAxes('argmax', asInt(x), axis, keepDims, argmaxOp);
+}
+
+/** The position of the first smallest element along an axis, or in the flattened tensor; NaN counts as smallest. int32. */
+export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
+  refuseEmpty('argmin', x, axis);
+  return overAxes('argmin', asInt(x), axis, keepDims, argminOp);
+}
+
+/** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
+export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const count = sizeOf(normalizeAxes('mean', axes, x.rank).map((axis) => x.shape[axis]!));
+  return div(sum(cast(x, toFloat(x.dtype)), axes, keepDims), count);
+}
+
+/**
+ * The variance over axes: the mean of squared distances from the mean.
+ * @param options.correction subtracted from the count of elements in the divisor: 0 as in NumPy (the default), 1 as in torch.
+ */
+export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
+  const { keepDims = false, correction = 0 } = options;
+  const count = sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
+  const distances = square(sub(x, mean(x, axes, true)));
+  return div(sum(distances, axes, keepDims), count - correction);
+}
+
+/** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */
+export const logSumExp = (x: Tensor, axes?: Axes, keepDims = false): Tensor => overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
+
+/**
+ * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order.
+ */
+export const prod = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
+  overAxes('prod', asInt(x), axes, keepDims, (t, from, to) => {
+    const { outer, axis, inner } = axisView(t.shape, from, to);
+    const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
+    return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
+  });
+
+function multiplyPairs(x: Tensor): Tensor {
+  const [outer, axis, inner] = x.shape as [number, number, number];
+  if (axis === 0) {
+    const unit = ones([outer, 1, inner], x.dtype);
+    return unit.device === x.device ? unit : moveTo(unit, x);
+  }
+  if (axis === 1) return x;
+  const half = Math.floor(axis / 2);
+  const part = (range: SliceRange): Tensor => slice(x, [], range);
+  const pairs = mul(part([0, half]), part([half, 2 * half]));
+  return multiplyPairs(axis % 2 === 0 ? pairs : concat([pairs, part([2 * half])], 1));
+}
+
+const cumsumKernel: Kernel = { name: 'cumsum', family: 'reduce', inputs: ['x'], outputs: ['out'], params: { ...PARAMS, reverse: 'u32' } };
+
+const cumsumOp: OpFunction<{ axis: number; reverse: boolean }> = defineOp({
+  name: 'cumsum',
+  infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
+  run: (call, [x], { axis, reverse }) => {
+    const view = axisView(x!.shape, axis);
+    call.launch({ kernel: cumsumKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view, reverse: Number(reverse) }, grid: view.outer * view.inner });
+  },
+  vjp: (g, { attrs: { axis, reverse } }) => [cumsumOp([g], { axis, reverse: !reverse })],
+});
+
+/** Running sums along an axis, from the first element on or, reversed, from the last. */
+export function cumsum(x: Tensor, axis = 0, options: { reverse?: boolean } = {}): Tensor {
+  return cumsumOp([asInt(x)], { axis: normalizeAxis('cumsum', axis, x.rank), reverse: options.reverse ?? false });
+}

@@ -1,0 +1,113 @@
+import { defineOp } from '../autograd/op.js';
+import type { DType, ElementwiseCode, Kernel } from '../backends/backend.js';
+import { DTypeError } from '../errors.js';
+import { tensor, moveTo, type TensorLike } from '../tensor/create.js';
+import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
+import { broadcastShapes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { broadcastStrides, sumTo } from './broadcast.js';
+import { cast } from './cast.js';
+import { mergeAxes } from './movement.js';
+
+/** How rows of src/ops/elementwise.ts become ops: the code names the kernel, broadcasting and dtypes are the same for all. */
+export interface Row {
+  /** The computation, in the notation of src/backends/expression.ts. Every device's kernel is made from it. */
+  readonly code: string;
+  /** 'same': the operands' dtype (the default); 'float': integers become float32 first; 'bool': a truth value. */
+  readonly result?: 'same' | 'float' | 'bool';
+  /** What each operand holds; truth values are seen by the code as 0 and 1. Numbers when left out. */
+  readonly operands?: readonly ('number' | 'bool')[];
+  /** Where samples for the tests come from; [-3, 3] when left out. */
+  readonly domain?: readonly [low: number, high: number];
+}
+
+/** The rows by name, for the kernels' generator and the test suites. */
+export const rows = new Map<string, Row & { readonly arity: 1 | 2 | 3 }>();
+
+const NAMES = ['x', 'y', 'z'] as const;
+const PARAMS = { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' } as const;
+const ONE = [1];
+const ZERO = [0];
+
+/** The cotangent of one operand, before it is summed down to the operand's shape. */
+type Partial = (g: Tensor, inputs: readonly Tensor[], output: Tensor) => Tensor | null;
+
+function define(name: string, arity: 1 | 2 | 3, row: Row, partials?: readonly (Partial | null)[]): (inputs: readonly Tensor[]) => Tensor {
+  rows.set(name, { ...row, arity });
+  const elementwise: ElementwiseCode = { code: row.code, arity, result: row.result === 'bool' ? 'bool' : 'number', operands: row.operands ?? NAMES.slice(0, arity).map(() => 'number') };
+  const kernel: Kernel = { name, family: 'elementwise', inputs: NAMES.slice(0, arity), outputs: ['out'], params: PARAMS, elementwise };
+  const dtypeOf = (inputs: readonly Tensor[]): DType => (row.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype);
+  const op = defineOp<null>({
+    name,
+    infer: (inputs) => ({ shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)), dtype: dtypeOf(inputs) }),
+    run: (call, inputs) => {
+      const shape = inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape));
+      const params = launchParams(name, shape, inputs);
+      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: params.size });
+    },
+    ...(partials && {
+      vjp: (g, { inputs, output, needs }) => inputs.map((input, i) => {
+        const part = needs[i] ? partials[i]?.(g, inputs, output) : null;
+        return part ? sumTo(part, input.shape) : null;
+      }),
+    }),
+  });
+  return (inputs) => op(inputs, null);
+}
+
+function launchParams(op: string, shape: Shape, inputs: readonly Tensor[]): { size: number; rank: number; shape: readonly number[]; xStrides: readonly number[]; yStrides: readonly number[]; zStrides: readonly number[] } {
+  const size = sizeOf(shape);
+  if (inputs.every((t) => sameShape(t.shape, shape))) return { size, rank: 1, shape: [size], xStrides: ONE, yStrides: ONE, zStrides: ONE };
+  const merged = mergeAxes(op, shape, inputs.map((t) => broadcastStrides(t.shape, shape)));
+  return { size, rank: merged.shape.length, shape: merged.shape, xStrides: merged.strides[0]!, yStrides: merged.strides[1] ?? ZERO, zStrides: merged.strides[2] ?? ZERO };
+}
+
+/** An op on one tensor. The derivative: `vjp(cotangent, x, result)`. */
+export function unary(name: string, row: Row & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor }): (x: TensorLike) => Tensor {
+  const { vjp, ...rest } = row;
+  const op = define(name, 1, rest, vjp && [(g, [x], y) => vjp(g, x!, y)]);
+  return (x) => op(prepare(name, row, [x]));
+}
+
+/** An op on two tensors, broadcasting. The derivatives: one for each operand, or null where there is none. */
+export function binary(name: string, row: Row & { vjp?: readonly ((g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor)[] }): (a: TensorLike, b: TensorLike) => Tensor {
+  const { vjp, ...rest } = row;
+  const op = define(name, 2, rest, vjp?.map((part) => (g, [a, b], y) => part(g, a!, b!, y)));
+  return (a, b) => op(prepare(name, row, [a, b]));
+}
+
+/** An op on three tensors, broadcasting. */
+export function ternary(name: string, row: Row & { vjp?: readonly (((g: Tensor, a: Tensor, b: Tensor, c: Tensor) => Tensor) | null)[] }): (a: TensorLike, b: TensorLike, c: TensorLike) => Tensor {
+  const { vjp, ...rest } = row;
+  const op = define(name, 3, rest, vjp?.map((part) => part && ((g, [a, b, c]) => part(g, a!, b!, c!))));
+  return (a, b, c) => op(prepare(name, row, [a, b, c]));
+}
+
+/** Operands as tensors of the dtype that the op computes in. */
+function prepare(op: string, row: Row, operands: readonly TensorLike[]): Tensor[] {
+  const beside = operands.find((operand) => operand instanceof Tensor) as Tensor | undefined;
+  const given = operands.map((operand) => (operand instanceof Tensor || typeof operand === 'number' ? operand : toTensor(operand, beside)));
+  const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
+  const numbers = given.filter((_, i) => isNumber(i));
+  let dtype = numbers.reduce<DType | null>((found, t) => (t instanceof Tensor ? (found ? promote(found, t.dtype) : t.dtype) : found), null);
+  for (const value of numbers) if (typeof value === 'number') dtype = dtype ? promote(dtype, scalarDType(value, dtype)) : 'float32';
+  const computed = dtype && (row.result === 'float' ? toFloat(dtype) : dtype === 'bool' && row.result !== 'bool' && numbers.length === operands.length && !row.operands ? 'int32' : dtype);
+  return given.map((operand, i) => {
+    const want = isNumber(i) ? computed! : 'bool';
+    const t = operand instanceof Tensor ? operand : toTensor(operand, beside, want);
+    if (t.dtype === want) return t;
+    if (want === 'bool' && isFloat(t.dtype) && op !== 'where') throw new DTypeError(op, `operand ${i} is ${t.dtype}; it must be bool or int32 (compare it: x.notEqual(0))`);
+    return cast(t, want);
+  });
+}
+
+function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
+  // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensor beside them where it can hold them.
+  const weak = Array.isArray(data) && beside && isFloat(beside.dtype) ? beside.dtype : undefined;
+  const type = dtype ?? weak;
+  const made = tensor(data, type ? { dtype: type } : {});
+  return beside && made.device !== beside.device ? moveTo(made, beside) : made;
+}
+
+/** @internal Data as a tensor, on the device of another one. */
+export const asTensor = (data: TensorLike, beside?: Tensor): Tensor => (data instanceof Tensor ? data : toTensor(data, beside));

@@ -1,0 +1,32 @@
+import { defineOp } from '../autograd/op.js';
+import type { Kernel } from '../backends/backend.js';
+import { toFloat } from '../tensor/dtype.js';
+import { normalizeAxis } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { axisView, sum } from './broadcast.js';
+import { cast } from './cast.js';
+import { exp, mul, sub } from './elementwise.js';
+
+/** Normalised exponentials along one axis. */
+function softmaxLike(name: string, vjp: (g: Tensor, y: Tensor, axis: number) => Tensor): (x: Tensor, axis?: number) => Tensor {
+  const kernel: Kernel = { name, family: 'softmax', inputs: ['x'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32' } };
+  const op = defineOp<{ axis: number }>({
+    name,
+    infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
+    run: (call, [x], { axis }) => {
+      const view = axisView(x!.shape, axis);
+      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+    },
+    vjp: (g, { output, attrs: { axis } }) => [vjp(g, output, axis)],
+  });
+  return (x, axis = -1) => op([cast(x, toFloat(x.dtype))], { axis: normalizeAxis(name, axis, x.rank) });
+}
+
+/** exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. */
+export const softmax = softmaxLike('softmax', (g, y, axis) => {
+  const weighted = mul(g, y);
+  return sub(weighted, mul(y, sum(weighted, axis, true)));
+});
+
+/** x - log(sum(exp(x))) along an axis, the last by default: log-probabilities of logits. */
+export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mul(exp(y), sum(g, axis, true))));

@@ -1,0 +1,170 @@
+import { DTypeError, ShapeError, ValueError } from '../errors.js';
+import { adamStep, sgdStep } from '../ops/optimizer.js';
+import { integersOf, tensor, zerosLike } from '../tensor/create.js';
+import { isFloat } from '../tensor/dtype.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type GradientOf, mapTensors } from '../tensor/tree.js';
+import type { Schedule } from './schedules.js';
+
+/** What every optimizer keeps; all of it tensors, so that `saveSafetensors` holds the whole of it. */
+export interface OptimizerState {
+  /** Updates made so far: an int32 scalar. */
+  readonly step: Tensor;
+}
+
+export interface SgdState<Params> extends OptimizerState {
+  readonly velocity: Params;
+}
+
+export interface AdamState<Params> extends OptimizerState {
+  /** Running mean of the gradients. */
+  readonly mean: Params;
+  /** Running mean of their squares. */
+  readonly variance: Params;
+}
+
+export interface SgdOptions {
+  /** A number, or a function of the step such as `warmup(20, cosine(...))`. */
+  readonly learningRate: number | Schedule;
+  /** Share of the last velocity that is kept; 0 by default. */
+  readonly momentum?: number;
+  /** Looks ahead along the new velocity (Sutskever et al. 2013). */
+  readonly nesterov?: boolean;
+  /** Added to the gradient, times the parameter; 0 by default. */
+  readonly weightDecay?: number;
+}
+
+export interface AdamOptions {
+  /** A number, or a function of the step such as `warmup(20, cosine(...))`. */
+  readonly learningRate: number | Schedule;
+  /** Memories of the mean and of the variance; 0.9 and 0.999 by default. */
+  readonly betas?: readonly [number, number];
+  /** Added to the deviation; 1e-8 by default. */
+  readonly eps?: number;
+  /** `adam` adds it, times the parameter, to the gradient (0 by default); `adamW` shrinks the parameter by it (0.01 by default). */
+  readonly weightDecay?: number;
+}
+
+/**
+ * A pure pair of functions: nothing is changed in place, and the same arguments give the same bits. The trees are the parameters' own.
+ *
+ * ```ts
+ * let params = model.init(random(1));
+ * let state = optimizer.init(params);
+ * const [loss, gradients] = valueAndGrad(lossOf)(params);
+ * ({ params, state } = optimizer.update(params, gradients, state));
+ * ```
+ */
+export interface Sgd {
+  init<Params>(params: Params): SgdState<Params>;
+  update<Params>(params: Params, gradients: GradientOf<Params>, state: SgdState<Params>): { params: Params; state: SgdState<Params> };
+}
+
+/** See `Sgd`. */
+export interface Adam {
+  init<Params>(params: Params): AdamState<Params>;
+  update<Params>(params: Params, gradients: GradientOf<Params>, state: AdamState<Params>): { params: Params; state: AdamState<Params> };
+}
+
+/** Stochastic gradient descent with momentum, as torch defines it: velocity = momentum * velocity + gradient; parameter -= rate * velocity. */
+export function sgd(options: SgdOptions): Sgd {
+  const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
+  checkRange('sgd', 'momentum', momentum, 0, 1);
+  checkNonNegative('sgd', 'weightDecay', weightDecay);
+  checkRate('sgd', learningRate);
+  if (nesterov && momentum === 0) throw new ValueError('sgd', 'nesterov looks ahead along the momentum, which is 0');
+  return {
+    init: (params) => ({ step: stepTensor(0), velocity: mapTensors(params, zerosLike) }),
+    update: (params, gradients, state) => {
+      const step = stepOf('sgd', state);
+      const attrs = { learningRate: rateAt('sgd', learningRate, step), momentum, dampening: 0, weightDecay, nesterov: Number(nesterov) };
+      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], (inputs) => sgdStep(inputs, attrs));
+      return { params: next!, state: { step: stepTensor(step + 1), velocity: velocity! } };
+    },
+  };
+}
+
+/** Adam (Kingma and Ba, arXiv:1412.6980), with both running means corrected for their start at 0. */
+export const adam = (options: AdamOptions): Adam => adamLike('adam', { weightDecay: 0, ...options }, false);
+
+/** Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101): parameters shrink by rate * weightDecay in every step. */
+export const adamW = (options: AdamOptions): Adam => adamLike('adamW', { weightDecay: 0.01, ...options }, true);
+
+function adamLike(op: string, options: AdamOptions & { weightDecay: number }, decoupled: boolean): Adam {
+  const { learningRate, betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay } = options;
+  checkRange(op, 'betas[0]', beta1, 0, 1);
+  checkRange(op, 'betas[1]', beta2, 0, 1);
+  checkNonNegative(op, 'eps', eps);
+  checkNonNegative(op, 'weightDecay', weightDecay);
+  checkRate(op, learningRate);
+  return {
+    init: (params) => ({ step: stepTensor(0), mean: mapTensors(params, zerosLike), variance: mapTensors(params, zerosLike) }),
+    update: (params, gradients, state) => {
+      const step = stepOf(op, state);
+      const attrs = {
+        learningRate: rateAt(op, learningRate, step), beta1, beta2, eps, weightDecay,
+        decoupled: Number(decoupled), correction1: 1 - beta1 ** (step + 1), correction2: 1 - beta2 ** (step + 1),
+      };
+      const [next, mean, variance] = updateTrees(op, params, [gradients, state.mean, state.variance], (inputs) => adamStep(inputs, attrs));
+      return { params: next!, state: { step: stepTensor(step + 1), mean: mean!, variance: variance! } };
+    },
+  };
+}
+
+/** Applies an update to each parameter and its tensors in the other trees; results are trees again: the parameters, then the state. */
+function updateTrees<Params>(op: string, params: Params, others: readonly unknown[], apply: (inputs: Tensor[]) => Tensor[]): Params[] {
+  const rest = others.map((tree) => {
+    const found = new Map<string, Tensor>();
+    mapTensors(tree, (leaf, path) => {
+      found.set(path, leaf);
+      return leaf;
+    });
+    return found;
+  });
+  const results = new Map<string, Tensor[]>();
+  mapTensors(params, (param, path) => {
+    const inputs = rest.map((tree, i) => {
+      const other = tree.get(path);
+      if (!other) throw new ValueError(op, `${i === 0 ? 'the gradients have' : "the optimizer's state has"} no tensor at '${path}'; they must have the structure of the parameters`);
+      return other;
+    });
+    checkAlike(op, param, inputs, path);
+    results.set(path, apply([param, ...inputs]));
+    return param;
+  });
+  return others.map((_, i) => mapTensors(params, (_param, path) => results.get(path)![i]!));
+}
+
+function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: string): void {
+  if (!isFloat(param.dtype)) throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
+  for (const other of others) {
+    if (!sameShape(other.shape, param.shape)) throw new ShapeError(op, `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`);
+    if (other.dtype !== param.dtype) throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient or state ${other.dtype}`);
+  }
+}
+
+const stepTensor = (step: number): Tensor => tensor(step, { dtype: 'int32' });
+
+function stepOf(op: string, state: OptimizerState): number {
+  return integersOf(op, 'state.step', state.step)[0]!;
+}
+
+function rateAt(op: string, learningRate: number | Schedule, step: number): number {
+  const rate = typeof learningRate === 'number' ? learningRate : learningRate(step);
+  if (!Number.isFinite(rate) || rate < 0) throw new ValueError(op, `the learning rate of step ${step} is ${rate}; it must be finite and not negative`);
+  return rate;
+}
+
+function checkRate(op: string, learningRate: number | Schedule): void {
+  if (typeof learningRate === 'number') rateAt(op, learningRate, 0);
+  else if (typeof learningRate !== 'function') throw new ValueError(op, `learningRate is ${String(learningRate)}; it must be a number or a function of the step`);
+}
+
+function checkRange(op: string, name: string, value: number, low: number, high: number): void {
+  if (!(value >= low && value < high)) throw new ValueError(op, `${name} is ${value}; it must be in [${low}, ${high})`);
+}
+
+function checkNonNegative(op: string, name: string, value: number): void {
+  if (!(Number.isFinite(value) && value >= 0)) throw new ValueError(op, `${name} is ${value}; it must be finite and not negative`);
+}

@@ -1,0 +1,179 @@
+import type ndarray from 'ndarray';
+import ops from 'ndarray-ops';
+import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
+import { DTypeError, ShapeError, ValueError } from '../errors.js';
+import { hostBackend } from './device.js';
+import { toBfloat16, toHalf } from '../half.js';
+import { isNdarray, ndarrayOf } from './interchange.js';
+import { checkShape, formatShape, type Shape, sizeOf } from './shape.js';
+import { Tensor } from './tensor.js';
+
+/** Numbers or booleans nested in arrays to any depth. */
+export type NestedNumbers = number | boolean | readonly NestedNumbers[];
+
+/** Any typed array of numbers or big integers. */
+export type AnyTypedArray = Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+
+/** What `tensor()` takes. */
+export type TensorData = NestedNumbers | AnyTypedArray | ndarray.NdArray;
+
+/** What ops take in a tensor's place: a tensor, or data that `tensor()` would make into one. */
+export type TensorLike = Tensor | TensorData;
+
+export interface TensorOptions {
+  /** Element type; by default float32 for plain numbers, bool for booleans, and the array's own for typed arrays and ndarrays (integers of any width become int32). */
+  dtype?: DType;
+  /** Shape; by default the nesting, or one axis for a typed array. */
+  shape?: Shape;
+}
+
+/**
+ * Makes a tensor from nested arrays, a typed array or an ndarray (any strides). The data is copied.
+ * @throws {ShapeError} for ragged nesting or a shape of another size.
+ * @throws {ValueError} for a value that the dtype cannot hold (a fraction or a too large integer in int32).
+ */
+export function tensor(data: TensorData, options: TensorOptions = {}): Tensor {
+  const source = flatten(data);
+  const shape = options.shape ?? source.shape;
+  checkShape('tensor', shape);
+  if (sizeOf(shape) !== source.values.length) {
+    throw new ShapeError('tensor', `shape ${formatShape(shape)} holds ${sizeOf(shape)} elements, the data has ${source.values.length}`);
+  }
+  const dtype = options.dtype ?? source.dtype;
+  return fromTypedArray(convert(source.values, dtype), shape, dtype);
+}
+
+/** @internal A tensor that takes over a typed array already in its dtype. */
+export function fromTypedArray(data: TypedArray, shape: Shape, dtype: DType, origin = 'tensor'): Tensor {
+  return new Tensor(hostBackend().upload(dtype, data), [...shape], null, origin);
+}
+
+/** A tensor of zeros. */
+export const zeros = (shape: Shape, dtype: DType = 'float32'): Tensor => full(shape, 0, dtype);
+
+/** A tensor of ones. */
+export const ones = (shape: Shape, dtype: DType = 'float32'): Tensor => full(shape, 1, dtype);
+
+/** A tensor of one value. */
+export function full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
+  checkShape('full', shape);
+  const data = new (arrayClass(dtype))(sizeOf(shape));
+  if (value !== 0) data.fill(convert([value], dtype)[0]!);
+  return fromTypedArray(data, shape, dtype, 'full');
+}
+
+/** Zeros in the shape, dtype and device of another tensor. */
+export const zerosLike = (t: Tensor): Tensor => fullLike(t, 0);
+
+/** Ones in the shape, dtype and device of another tensor. */
+export const onesLike = (t: Tensor): Tensor => fullLike(t, 1);
+
+function fullLike(t: Tensor, value: number): Tensor {
+  const made = full(t.shape, value, t.dtype);
+  return t.device === hostBackend() ? made : moveTo(made, t);
+}
+
+/** @internal A host tensor on the device of another one, untraced. */
+export function moveTo(made: Tensor, beside: Tensor): Tensor {
+  if (made.device === beside.device) return made;
+  return new Tensor(beside.device.upload(made.dtype, made.rawDataSync()), made.shape, null, made.origin);
+}
+
+/**
+ * Evenly spaced numbers: `arange(stop)` or `arange(start, stop, step)`, the stop left out. int32 for whole numbers, else float32.
+ */
+export function arange(start: number, stop?: number, step = 1, dtype?: DType): Tensor {
+  const from = stop === undefined ? 0 : start;
+  const to = stop ?? start;
+  if (step === 0 || ![from, to, step].every(Number.isFinite)) throw new ValueError('arange', `start ${from}, stop ${to}, step ${step}: they must be finite and the step not 0`);
+  const values = Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
+  const type = dtype ?? ([from, to, step].every(Number.isInteger) ? 'int32' : 'float32');
+  return fromTypedArray(convert(values, type), [values.length], type, 'arange');
+}
+
+/** The identity matrix, or ones on a rectangle's diagonal. */
+export function eye(rows: number, columns = rows, dtype: DType = 'float32'): Tensor {
+  checkShape('eye', [rows, columns]);
+  const data = new (arrayClass(dtype))(rows * columns);
+  const one = convert([1], dtype)[0]!;
+  for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = one;
+  return fromTypedArray(data, [rows, columns], dtype, 'eye');
+}
+
+interface Flat {
+  values: ArrayLike<number | bigint>;
+  shape: Shape;
+  dtype: DType;
+}
+
+function flatten(data: TensorData): Flat {
+  if (typeof data === 'number') return { values: [data], shape: [], dtype: 'float32' };
+  if (typeof data === 'boolean') return { values: [Number(data)], shape: [], dtype: 'bool' };
+  if (ArrayBuffer.isView(data)) return { values: data, shape: [data.length], dtype: dtypeOf(data) };
+  if (isNdarray(data)) {
+    if (!ArrayBuffer.isView(data.data)) return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
+    const dtype = dtypeOf(data.data as AnyTypedArray);
+    return { values: strided(data, new (arrayClass(dtype))(data.size)), shape: data.shape, dtype };
+  }
+  if (!Array.isArray(data)) throw new DTypeError('tensor', `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`);
+  return flattenNested(data as readonly NestedNumbers[]);
+}
+
+function strided<A extends TypedArray>(source: ndarray.NdArray, target: A): A {
+  ops.assign(ndarrayOf(target, source.shape) as ndarray.NdArray, source);
+  return target;
+}
+
+function flattenNested(data: readonly NestedNumbers[]): Flat {
+  const shape: number[] = [];
+  for (let level: NestedNumbers | undefined = data; Array.isArray(level); level = level[0] as NestedNumbers | undefined) shape.push(level.length);
+  const values: number[] = [];
+  let booleans = 0;
+  const visit = (value: NestedNumbers, axis: number): void => {
+    if (Array.isArray(value)) {
+      if (value.length !== shape[axis]) throw new ShapeError('tensor', `ragged data: an array of length ${value.length} at depth ${axis}, where its neighbour gives shape ${formatShape(shape)}`);
+      for (const inner of value as readonly NestedNumbers[]) visit(inner, axis + 1);
+    } else {
+      if (axis !== shape.length) throw new ShapeError('tensor', `ragged data: a value at depth ${axis}, where its neighbours give shape ${formatShape(shape)}`);
+      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds a ${value === null ? 'null' : typeof value}; it takes numbers and booleans`);
+      if (typeof value === 'boolean') booleans++;
+      values.push(Number(value));
+    }
+  };
+  visit(data, 0);
+  return { values, shape, dtype: booleans > 0 && booleans === values.length ? 'bool' : 'float32' };
+}
+
+function dtypeOf(data: AnyTypedArray): DType {
+  if (data instanceof Float32Array) return 'float32';
+  return data instanceof Float64Array ? 'float64' : 'int32';
+}
+
+/** Values as stored in a dtype; what the dtype cannot hold is refused. */
+function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
+  const out = new (arrayClass(dtype))(values.length);
+  if (dtype === 'int32') {
+    for (let i = 0; i < values.length; i++) {
+      const value = Number(values[i]);
+      if (value !== (value | 0)) throw new ValueError('tensor', `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
+      out[i] = value;
+    }
+  } else if (dtype === 'float32' || dtype === 'float64') {
+    if (ArrayBuffer.isView(values) && typeof values[0] !== 'bigint') out.set(values as ArrayLike<number>);
+    else for (let i = 0; i < values.length; i++) out[i] = Number(values[i]);
+  } else {
+    const encode = dtype === 'bool' ? (value: number) => (value !== 0 ? 1 : 0) : dtype === 'float16' ? toHalf : toBfloat16;
+    for (let i = 0; i < values.length; i++) out[i] = encode(Number(values[i]));
+  }
+  return out;
+}
+
+/** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
+export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
+  const t = data instanceof Tensor ? data : tensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
+  if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
+  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync() : null);
+  if (!values) throw new ValueError(op, `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`);
+  return values as Int32Array;
+}
+

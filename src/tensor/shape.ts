@@ -1,0 +1,69 @@
+import { ShapeError } from '../errors.js';
+
+export type Shape = readonly number[];
+
+/** Number of elements. */
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const dim of shape) size *= dim;
+  return size;
+}
+
+export const sameShape = (a: Shape, b: Shape): boolean => a === b || (a.length === b.length && a.every((dim, i) => dim === b[i]));
+
+export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
+
+/** Checks that every dimension is a non-negative integer. */
+export function checkShape(op: string, shape: Shape): void {
+  for (const dim of shape) {
+    if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(op, `shape ${formatShape(shape)} has a dimension that is not a non-negative integer`);
+  }
+}
+
+/** Row-major strides, in elements. */
+export function contiguousStrides(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i]!;
+  }
+  return strides;
+}
+
+/** NumPy's broadcasting rule: shapes are aligned at their last axes, and a dimension of 1 stretches. */
+export function broadcastShapes(op: string, ...shapes: Shape[]): Shape {
+  const first = shapes[0] ?? [];
+  if (shapes.every((shape) => sameShape(shape, first))) return first;
+  const rank = Math.max(...shapes.map((shape) => shape.length));
+  const result = new Array<number>(rank).fill(1);
+  for (const shape of shapes) {
+    for (let i = 0; i < shape.length; i++) {
+      const dim = shape[i]!;
+      const at = rank - shape.length + i;
+      if (dim === 1 || dim === result[at]) continue;
+      if (result[at] !== 1) throw new ShapeError(op, `shapes ${shapes.map(formatShape).join(' and ')} do not broadcast`);
+      result[at] = dim;
+    }
+  }
+  return result;
+}
+
+/** An axis counted from the end when negative, as a position in [0, rank). */
+export function normalizeAxis(op: string, axis: number, rank: number): number {
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    throw new ShapeError(op, rank === 0 ? `axis ${axis} of a scalar: it has no axes` : `axis ${axis} is outside [${-rank}, ${rank})`);
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** Axes as sorted positions; all of them when left out. Duplicates are refused. */
+export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
+  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank));
+  list.sort((a, b) => a - b);
+  list.forEach((axis, i) => {
+    if (axis === list[i - 1]) throw new ShapeError(op, `axis ${axis} is named twice`);
+  });
+  return list;
+}

@@ -1,0 +1,144 @@
+import type ndarray from 'ndarray';
+import type { Backend, Buffer, DType, Scope, TypedArray } from '../backends/backend.js';
+import { DeviceError, RecycledError, ShapeError } from '../errors.js';
+import { fromBfloat16, fromHalf } from '../half.js';
+import { ndarrayOf, type NestedArray, nested } from './interchange.js';
+import { formatTensor } from './print.js';
+import { formatShape, type Shape, sizeOf } from './shape.js';
+
+/** What a tensor knows of the tapes that trace it: a list, one entry for each transform around it, innermost first. */
+export interface Trace {
+  readonly tape: TraceOwner;
+  /** The position of the tensor's node on that tape. */
+  readonly id: number;
+  readonly next: Trace | null;
+}
+
+/** The side of a tape that tensors see. */
+export interface TraceOwner {
+  readonly scope: Scope;
+  /** False from the start of the backward pass on: nothing is added to the tape any more. */
+  readonly recording: boolean;
+}
+
+/**
+ * An immutable n-dimensional array: shape, dtype, device, contiguous row-major memory. Ops are methods (`x.add(y).mean()`) and
+ * functions (`mean(add(x, y))`) alike; none of them changes or consumes its arguments.
+ */
+export class Tensor {
+  /** @internal */
+  readonly buffer: Buffer;
+  /** @internal */
+  readonly trace: Trace | null;
+  /** @internal The op that made it, for messages. */
+  readonly origin: string;
+  readonly shape: Shape;
+  readonly size: number;
+
+  /** @internal Use `tensor()`, `zeros()` and the like. */
+  constructor(buffer: Buffer, shape: Shape, trace: Trace | null, origin: string) {
+    this.buffer = buffer;
+    this.shape = shape;
+    this.size = sizeOf(shape);
+    this.trace = trace;
+    this.origin = origin;
+  }
+
+  get dtype(): DType {
+    return this.buffer.dtype;
+  }
+
+  /** The device that holds the data; `t.device.name` is 'cpu', 'metal' or 'webgpu'. */
+  get device(): Backend {
+    return this.buffer.backend;
+  }
+
+  /** Number of axes. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** The elements, row-major, as a copy. bool gives bytes 0 and 1; float16 and bfloat16 give float32 values. */
+  async data(): Promise<TypedArray> {
+    const raw = await this.rawData();
+    return widen(raw, this.dtype) ?? raw;
+  }
+
+  /** Like `data()`, at once. @throws {DeviceError} on a device that cannot; write `await t.data()` there. */
+  dataSync(): TypedArray {
+    const raw = this.rawDataSync();
+    return widen(raw, this.dtype) ?? raw.slice();
+  }
+
+  /** The only element. @throws {ShapeError} if there is not exactly one. */
+  async item(): Promise<number> {
+    this.checkSingle();
+    return (await this.data())[0]!;
+  }
+
+  /** Like `item()`, at once. */
+  itemSync(): number {
+    this.checkSingle();
+    const raw = this.rawDataSync();
+    return (widen(raw, this.dtype) ?? raw)[0]!;
+  }
+
+  /** Nested arrays of numbers, or of booleans for bool; a bare value for a scalar. */
+  async array(): Promise<NestedArray> {
+    return nested(await this.data(), this.shape, this.dtype === 'bool');
+  }
+
+  /** Like `array()`, at once. */
+  arraySync(): NestedArray {
+    return nested(this.dataSync(), this.shape, this.dtype === 'bool');
+  }
+
+  /**
+   * The data as an ndarray. A tensor in ordinary CPU memory shares it without a copy: treat it as read-only. float16 and bfloat16
+   * give their bits.
+   */
+  ndarray(): ndarray.NdArray<TypedArray> {
+    return ndarrayOf(this.rawDataSync(), this.shape);
+  }
+
+  /** @internal The bytes as stored, copied on devices, shared with host memory where that is possible. */
+  async rawData(): Promise<TypedArray> {
+    this.checkAlive('data');
+    return this.device.read(this.buffer);
+  }
+
+  /** @internal */
+  rawDataSync(): TypedArray {
+    this.checkAlive('dataSync');
+    if (!this.device.readSync) {
+      throw new DeviceError('dataSync', `device '${this.device.name}' cannot be read synchronously; write 'await t.data()'`);
+    }
+    return this.device.readSync(this.buffer);
+  }
+
+  /** @internal Refuses a tensor whose memory has been recycled. */
+  checkAlive(op: string): void {
+    if (this.buffer.alive) return;
+    throw new RecycledError(op, `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform or scope returned; `
+      + 'return it from the function (as aux: { hasAux: true }), or clone() it there');
+  }
+
+  private checkSingle(): void {
+    if (this.size !== 1) throw new ShapeError('item', `the tensor has ${this.size} elements (shape ${formatShape(this.shape)}); it must have one`);
+  }
+
+  /** Shape, dtype and values where they can be had without waiting. */
+  toString(): string {
+    return formatTensor(this);
+  }
+
+  /** Node prints this in the console. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return formatTensor(this);
+  }
+}
+
+function widen(raw: TypedArray, dtype: DType): Float32Array | null {
+  if (dtype !== 'float16' && dtype !== 'bfloat16') return null;
+  return Float32Array.from(raw, dtype === 'float16' ? fromHalf : fromBfloat16);
+}

@@ -1,0 +1,202 @@
+import { MetalCompileError, MetalError } from '../../src/backends/metal/errors.js';
+import { DeviceError, OutOfMemoryError } from '../../src/errors.js';
+import { FAMILY, MetalDevice, type MetalMemory } from '../../src/backends/metal/device.js';
+import type { Id } from '../../src/backends/metal/messages.js';
+import { liveObjects, metalTests, openDevice, softTests, withSettings } from './harness.js';
+
+const HEADER = '#include <metal_stdlib>\nusing namespace metal;\n';
+const SCALE = `${HEADER}
+kernel void scale(device const float *x [[buffer(0)]], device float *y [[buffer(1)]], constant float &by [[buffer(2)]],
+                  uint i [[thread_position_in_grid]]) {
+  y[i] = x[i] * by;
+}`;
+
+const SPIN = `${HEADER}
+kernel void spin(device uint *x [[buffer(0)]], constant uint &rounds [[buffer(1)]]) {
+  uint state = 1;
+  for (uint i = 0; i < rounds; i++) state = state * 1664525 + 1013904223;
+  x[0] = state;
+}`;
+
+const whole = (memory: MetalMemory) => ({ memory, offset: 0 });
+
+metalTests('the Metal binding', () => {
+  let device: MetalDevice;
+  beforeAll(async () => { device = await openDevice(); });
+  afterAll(() => { device.close(); });
+
+  function scaled(by: number): { run: () => ReturnType<MetalDevice['submit']>; result: Float32Array; release: () => void } {
+    const library = device.library(SCALE);
+    const pipeline = library.pipeline('scale');
+    library.release();
+    const x = device.buffer(256);
+    const y = device.buffer(256);
+    new Float32Array(x.view).forEach((_, i, all) => { all[i] = i; });
+    return {
+      run: () => device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([by])], [2, 1, 1], 32); }),
+      result: new Float32Array(y.view),
+      release: () => { pipeline.release(); x.release(); y.release(); },
+    };
+  }
+
+  test('runs a kernel and waits in place', () => {
+    const work = scaled(0.5);
+    expect(work.run().wait()).toBeGreaterThanOrEqual(0);
+    expect(Array.from(work.result)).toEqual(Array.from({ length: 64 }, (_, i) => i / 2));
+    work.release();
+  });
+
+  test('waits on the event loop, which goes on meanwhile', async () => {
+    const library = device.library(SPIN);
+    const pipeline = library.pipeline('spin');
+    const x = device.buffer(4);
+    let turns = 0;
+    let waiting = true;
+    const turn = (): void => { turns++; if (waiting) setImmediate(turn); };
+    setImmediate(turn);
+    const seconds = await device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), new Uint32Array([20_000_000])], [1, 1, 1], 1); }).done();
+    waiting = false;
+    expect(seconds).toBeGreaterThan(0);
+    expect(turns).toBeGreaterThan(2);
+    for (const it of [library, pipeline, x]) it.release();
+  });
+
+  test('binds a buffer from an offset on', () => {
+    const library = device.library(SCALE);
+    const pipeline = library.pipeline('scale');
+    const x = device.buffer(512);
+    new Float32Array(x.view).fill(1).fill(7, 64);
+    const y = device.buffer(128);
+    device.submit((encoder) => { encoder.dispatch(pipeline, [{ memory: x, offset: 256 }, whole(y), new Float32Array([2])], [1, 1, 1], 32); }).wait();
+    expect(new Float32Array(y.view)[31]).toBe(14);
+    for (const it of [library, pipeline, x, y]) it.release();
+  });
+
+  test('the compiler\'s words reach the user', () => {
+    const broken = `${HEADER}kernel void k(device float *x [[buffer(0)]]) {\n  x[0] = nothing;\n}`;
+    expect(() => device.library(broken)).toThrow(MetalCompileError);
+    expect(() => device.library(broken)).toThrow(/program_source:4:.*undeclared identifier 'nothing'/s);
+  });
+
+  test('a kernel that is not there is named', () => {
+    const library = device.library(SCALE);
+    expect(() => library.pipeline('skale')).toThrow(new MetalCompileError('no kernel is named skale'));
+    library.release();
+  });
+
+  test('fast math is off: infinities are kept apart from NaN', () => {
+    const source = `${HEADER}
+kernel void k(device float *x [[buffer(0)]]) {
+  const float low = -INFINITY, m = max(low, x[0]);
+  x[1] = m == -INFINITY ? m : log(exp(low - m) + exp(x[0] - m));
+  x[2] = isnan(x[0] - x[0]) ? 1.0f : 0.0f;
+}`;
+    const library = device.library(source);
+    const pipeline = library.pipeline('k');
+    const x = device.buffer(12);
+    new Float32Array(x.view)[0] = -Infinity;
+    device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x)], [1, 1, 1], 1); }).wait();
+    expect(Array.from(new Float32Array(x.view))).toEqual([-Infinity, -Infinity, 1]);
+    for (const it of [library, pipeline, x]) it.release();
+  });
+
+  test('a buffer over the device\'s limit is refused before Metal is asked', () => {
+    expect(() => device.buffer(device.maxBufferLength + 1)).toThrow(OutOfMemoryError);
+    expect(() => device.buffer(device.maxBufferLength + 1)).toThrow(/over the \d+ bytes that .* allows/);
+  });
+
+  test('arguments that koffi would take for something else are refused', () => {
+    const { send } = device.runtime;
+    const buffer = device.buffer(16);
+    expect(() => send.contents(4096 as unknown as Id)).toThrow(/wrong arguments for contents/);
+    expect(() => send.contents(null as unknown as Id)).toThrow(MetalError);
+    expect(() => send.newBuffer(device.handle, -1, 0)).toThrow(/newBufferWithLength/);
+    expect(() => send.newBuffer(device.handle, 1.5, 0)).toThrow(MetalError);
+    expect(() => send.dispatchThreadgroups(device.handle, [1, 1, 1] as never, { width: 1, height: 1, depth: 1 })).toThrow(/MTLSize/);
+    expect(() => send.dispatchThreadgroups(device.handle, { width: 1, height: 1 } as never, { width: 1, height: 1, depth: 1 })).toThrow(MetalError);
+    expect(() => send.setBytes(device.handle, 12 as never, 4, 0)).toThrow(MetalError);
+    expect(() => send.setBytes(device.handle, new Uint8Array(0), 0, 0)).toThrow(MetalError);
+    expect(() => send.stringWithUTF8String(device.handle, 'a\0b')).toThrow(MetalError);
+    buffer.release();
+  });
+
+  test('a released buffer is not looked into', () => {
+    const buffer = device.buffer(16);
+    buffer.release();
+    buffer.release();
+    expect(() => buffer.view).toThrow(MetalError);
+  });
+
+  test('nothing is submitted when recording throws', () => {
+    const work = scaled(9);
+    work.result.fill(-1);
+    expect(() => device.submit(() => { throw new RangeError('changed my mind'); })).toThrow(RangeError);
+    expect(work.result[1]).toBe(-1);
+    work.release();
+  });
+});
+
+softTests('the Metal binding on devices that are hard to come by', () => {
+  test('no device', async () => {
+    await withSettings({ defaultDevice: 0, devices: 0 }, async () => {
+      await expect(openDevice()).rejects.toThrow(DeviceError);
+    });
+  });
+
+  test('no default device, as in a process without a window server', async () => {
+    await withSettings({ defaultDevice: 0 }, async () => {
+      const device = await openDevice();
+      expect(device.name).toBe('Software Metal device');
+      device.close();
+    });
+  });
+
+  test('not macOS and no library', async () => {
+    await expect(MetalDevice.open()).rejects.toThrow(/Metal needs macOS, this is linux/);
+  });
+
+  test('a library that is none', async () => {
+    await expect(MetalDevice.open('/nowhere/libmetal.so')).rejects.toThrow(DeviceError);
+  });
+
+  test('an old family', async () => {
+    await withSettings({ family: 1004 }, async () => {
+      await expect(openDevice()).rejects.toThrow(DeviceError);
+      await expect(openDevice()).rejects.toThrow(/Software Metal device is of no supported family/);
+    });
+  });
+
+  test('families are told apart', async () => {
+    const device = await openDevice();
+    expect([device.supports(FAMILY.apple5), device.supports(FAMILY.apple6)]).toEqual([true, false]);
+    device.close();
+  });
+
+  test('out of memory', async () => {
+    await withSettings({ memory: 1 << 20 }, async () => {
+      const device = await openDevice();
+      const first = device.buffer(700_000);
+      expect(() => device.buffer(700_000)).toThrow(OutOfMemoryError);
+      first.release();
+      device.buffer(700_000).release();
+      device.close();
+    });
+  });
+
+  test('every object is given back', async () => {
+    const before = await liveObjects();
+    const device = await openDevice();
+    const library = device.library(SCALE);
+    const pipeline = library.pipeline('scale');
+    library.release();
+    const [x, y] = [device.buffer(256), device.buffer(256)];
+    const run = () => device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([1])], [1, 1, 1], 64); });
+    for (let i = 0; i < 20; i++) run().wait();
+    await Promise.all(Array.from({ length: 20 }, () => run().done()));
+    expect(() => device.library('kernel')).toThrow(MetalCompileError);
+    expect(() => device.submit(() => { throw new RangeError('changed my mind'); })).toThrow(RangeError);
+    for (const it of [pipeline, x, y]) it.release();
+    device.close();
+    expect(await liveObjects()).toBe(before);
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * Emissions of CTC: e^x in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the way
+ * back from such a block to four rows of a gradient.
+ *
+ * A block is `classes + 3` vectors: the classes, one dummy class that padding cells of a target point to, the frame's normaliser (the sum
+ * of e^x for logits, the greatest e^x for log-probabilities) and its logarithm's share that is exact (the greatest x, or 0).
+ */
+
+/** Logarithm below which an emission counts as impossible in the forward pass and as exactly this in the backward pass. */
+@inline const FLOOR_LOG: f32 = -80.0;
+@inline const LOG2_E: f32 = 1.44269504088896341;
+/** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. */
+@inline const ROUNDER: f32 = 12582912.0;
+@inline const LN2_HIGH: f32 = 0.693359375;
+@inline const LN2_LOW: f32 = -2.12194440e-4;
+/** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
+@inline const NORMALISER_LOW: f32 = 9.5367431640625e-7;
+@inline const NORMALISER_HIGH: f32 = 1048576.0;
+/** Beyond this the nearest integer to x / ln 2 no longer fits the rounding trick. */
+@inline const GREATEST_SHIFTABLE: f32 = 1048576.0;
+
+/** Vectors of a block beside its classes. */
+@inline export const BLOCK_EXTRA: i32 = 3;
+
+@inline export function splat(x: f32): v128 { return f32x4.splat(x); }
+
+/** Bytes of one block of four frames. */
+@inline export function blockBytes(classes: i32): usize { return <usize>(classes + BLOCK_EXTRA) << 4; }
+
+/** Bytes of all blocks of one sequence. */
+@inline export function sequenceBlockBytes(frames: i32, classes: i32): usize {
+  return (<usize>((frames + 3) >> 2) * blockBytes(classes) + 63) & ~63;
+}
+
+/**
+ * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for any x,
+ * because the shift happens in the exponent and never rounds x. The polynomial is the minimax one of degree 6 on half a binade with the
+ * constant term held at 1, so that e^0 is exactly 1.
+ */
+@inline function exp4(x: v128, rounder: v128): v128 {
+  const rounded = f32x4.add(f32x4.mul(x, splat(LOG2_E)), rounder);
+  const n = f32x4.sub(rounded, rounder);
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HIGH))), f32x4.mul(n, splat(LN2_LOW)));
+  let p = splat(0.0013843607157468796);
+  p = f32x4.add(f32x4.mul(p, r), splat(0.008374195545911789));
+  p = f32x4.add(f32x4.mul(p, r), splat(0.04166800528764725));
+  p = f32x4.add(f32x4.mul(p, r), splat(0.16666430234909058));
+  p = f32x4.add(f32x4.mul(p, r), splat(0.4999999403953552));
+  p = f32x4.add(f32x4.mul(p, r), splat(1.0));
+  p = f32x4.add(f32x4.mul(p, r), splat(1.0));
+  return i32x4.add(p, i32x4.shl(rounded, 23));
+}
+
+/** The emission that stands for "impossible": e^-80 as `exp4` rounds it. Stored emissions are never below it. */
+@inline export function emissionFloor(): v128 { return exp4(splat(FLOOR_LOG), splat(ROUNDER)); }
+
+@inline function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }
+@inline function oddPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 6, 3, 7); }
+@inline function lowHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 1, 4, 5); }
+@inline function highHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 3, 6, 7); }
+
+/** One class of four rows as a vector, for the classes left over by the 4 x 4 transposes. */
+@inline function column(x0: usize, x1: usize, x2: usize, x3: usize, at: usize): v128 {
+  let x = splat(load<f32>(x0 + at));
+  x = f32x4.replace_lane(x, 1, load<f32>(x1 + at));
+  x = f32x4.replace_lane(x, 2, load<f32>(x2 + at));
+  return f32x4.replace_lane(x, 3, load<f32>(x3 + at));
+}
+
+/**
+ * Fills the block at `block` from four rows of inputs (addresses x0 to x3).
+ * Returns false where a value is NaN or infinite in a way that only the log-domain tier can name, or too large to shift.
+ */
+export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool): bool {
+  const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4);
+  const lowest = splat(FLOOR_LOG), rounder = splat(ROUNDER);
+  let sum0 = splat(0), sum1 = splat(0), greatest = splat(-Infinity), e = block, at: usize = 0;
+  for (; e < quads; e += 64, at += 16) {
+    const a = v128.load(x0 + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
+    const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
+    const t0 = lowHalves(ab, cd), t1 = highHalves(ab, cd), t2 = lowHalves(AB, CD), t3 = highHalves(AB, CD);
+    if (!logits) greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
+    const e0 = exp4(f32x4.pmax(t0, lowest), rounder), e1 = exp4(f32x4.pmax(t1, lowest), rounder);
+    v128.store(e, e0); v128.store(e, e1, 16);
+    sum0 = f32x4.add(sum0, e0); sum1 = f32x4.add(sum1, e1);
+    const e2 = exp4(f32x4.pmax(t2, lowest), rounder), e3 = exp4(f32x4.pmax(t3, lowest), rounder);
+    v128.store(e, e2, 32); v128.store(e, e3, 48);
+    sum0 = f32x4.add(sum0, e2); sum1 = f32x4.add(sum1, e3);
+  }
+  for (; e < end; e += 16, at += 4) {
+    const x = column(x0, x1, x2, x3, at), e0 = exp4(f32x4.pmax(x, lowest), rounder);
+    greatest = f32x4.pmax(greatest, x);
+    v128.store(e, e0);
+    sum0 = f32x4.add(sum0, e0);
+  }
+  const sum = f32x4.add(sum0, sum1);
+  v128.store(end, emissionFloor());
+  if (!i32x4.all_true(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH)))))
+    return fillShifted(block, x0, x1, x2, x3, classes, logits);
+  if (logits) {
+    v128.store(end, sum, 16);
+    v128.store(end, splat(0), 32);
+  } else {
+    v128.store(end, exp4(greatest, rounder), 16);
+    v128.store(end, greatest, 32);
+  }
+  return true;
+}
+
+/** The block again, each frame relative to the power of two next to its greatest value. Rare: large, tiny, infinite or NaN inputs. */
+function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool): bool {
+  let greatest = splat(-Infinity), nan = splat(0);
+  for (let c = 0; c < classes; c++) {
+    const x = column(x0, x1, x2, x3, <usize>c << 2);
+    greatest = f32x4.max(greatest, x);
+    nan = v128.or(nan, f32x4.ne(x, x));
+  }
+  if (v128.any_true(nan)) return false;
+  const impossible = f32x4.eq(greatest, splat(-Infinity));
+  if (v128.any_true(impossible)) {
+    if (logits) return false;
+    greatest = v128.andnot(greatest, impossible);
+  }
+  if (!i32x4.all_true(f32x4.lt(f32x4.abs(greatest), splat(GREATEST_SHIFTABLE)))) return false;
+  const floor = emissionFloor();
+  const rounder = f32x4.sub(splat(ROUNDER), f32x4.nearest(f32x4.mul(greatest, splat(LOG2_E))));
+  const lowest = f32x4.add(greatest, splat(FLOOR_LOG));
+  let sum = splat(0), e = block;
+  for (let c = 0; c < classes; c++, e += 16) {
+    const x = column(x0, x1, x2, x3, <usize>c << 2);
+    const possible = f32x4.gt(x, lowest);
+    const value = v128.bitselect(exp4(v128.bitselect(x, greatest, possible), rounder), floor, possible);
+    v128.store(e, f32x4.pmax(value, floor));
+    sum = f32x4.add(sum, value);
+  }
+  if (logits) {
+    v128.store(e, sum, 16);
+    v128.store(e, splat(0), 32);
+  } else {
+    v128.store(e, exp4(greatest, rounder), 16);
+    v128.store(e, greatest, 32);
+  }
+  return true;
+}
+
+/**
+ * Writes a block's classes, less `floor` and times `scale` (per frame), to four gradient rows.
+ */
+@inline export function writeRows(block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, floor: v128, scale: v128): void {
+  const quads = block + (<usize>(classes & ~3) << 4), end = block + (<usize>classes << 4);
+  let e = block, at: usize = 0;
+  for (; e < quads; e += 64, at += 16) {
+    const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale), b = f32x4.mul(f32x4.sub(v128.load(e, 16), floor), scale);
+    const c = f32x4.mul(f32x4.sub(v128.load(e, 32), floor), scale), d = f32x4.mul(f32x4.sub(v128.load(e, 48), floor), scale);
+    const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
+    v128.store(g0 + at, lowHalves(ab, cd)); v128.store(g1 + at, highHalves(ab, cd));
+    v128.store(g2 + at, lowHalves(AB, CD)); v128.store(g3 + at, highHalves(AB, CD));
+  }
+  for (; e < end; e += 16, at += 4) {
+    const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale);
+    store<f32>(g0 + at, f32x4.extract_lane(a, 0)); store<f32>(g1 + at, f32x4.extract_lane(a, 1));
+    store<f32>(g2 + at, f32x4.extract_lane(a, 2)); store<f32>(g3 + at, f32x4.extract_lane(a, 3));
+  }
+}

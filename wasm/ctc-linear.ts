@@ -1,0 +1,296 @@
+/**
+ * CTC in the linear domain: float64 states rescaled by powers of two, two adds and a multiply a cell, with a certificate.
+ *
+ * Cell i holds the blank before label i and label i; cell `labels` holds the closing blank and a dummy label. Only cells that a path can
+ * reach and still leave in time are touched. The forward pass rounds towards 0 what it cannot represent, so its probability is a lower
+ * bound; the backward pass rounds upwards, so its probability is an upper bound. Where both agree to 1e-9, every frame's posterior is
+ * within twice that of the exact one in L1; where they do not, the caller takes the log-domain tier.
+ *
+ * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
+ */
+import { blockBytes, emissionFloor, splat, writeRows } from './ctc-blocks';
+import { backwardBlock, forwardBlock } from './ctc-recursion';
+import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
+import { fromPairs, highPair, lowPair, sumPair } from './lanes';
+
+/** Exponent that the greatest state is steered to; the product of two states and eight frames' growth stay finite. */
+@inline const TOP_EXPONENT: i32 = 440;
+/** Greatest relative disagreement between the two probabilities that is accepted. */
+@inline const AGREEMENT: f64 = 1.0e-9;
+/** Products of two states must have a normaliser in this range to keep their digits. */
+@inline const PRODUCT_LOW: f64 = 1.0e-230;
+@inline const PRODUCT_HIGH: f64 = 1.0e305;
+@inline const GREATEST_RESCALE: i32 = 900;
+@inline const GREATEST_PRODUCT_SCALE: i32 = 1800;
+/** An exponent sum that cannot occur. */
+@inline const NO_PATH: i32 = i32.MIN_VALUE;
+@inline const LN2: f64 = 0.69314718055994530942;
+/** Longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
+@inline const UNTILTED_FRAMES: i32 = 2048;
+@inline const UNTILTED_BITS: f64 = 500;
+/** Losses below this share of the frame count take their normalisers' sums again in float64. */
+@inline const CONFIDENT: f64 = 0.5;
+/** How far a frame's probabilities may add up beside 1, relative to it, to count as normalised. */
+@inline const NORMALISED: f64 = 1.0e-6;
+/** Below this a loss from logits is rounding noise of the products; the caller finds its digits in the log domain. */
+@inline const VANISHING: f64 = 1.0e-9;
+
+/** What became of a sequence. */
+export const enum Outcome {
+  /** The certificate failed: nothing that was written is valid. */
+  Rejected = 0,
+  Accepted = 1,
+  /** The gradient is valid, but the loss is too near to 0 for this tier. */
+  LossVanishes = 2,
+}
+
+@inline function exponentOf(x: f64): i32 { return <i32>(reinterpret<i64>(x) >>> 52 & 2047) - 1023; }
+/** 2^k for -1022 <= k <= 1023. */
+@inline function powerOfTwo(k: i32): f64 { return reinterpret<f64>(<i64>(k + 1023) << 52); }
+@inline function clampRescale(k: i32): i32 { return min(max(k, -GREATEST_RESCALE), GREATEST_RESCALE); }
+/** Bytes of workspace that `linearSequence` needs beside the blocks. */
+export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+  const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2;
+  const tables = 5 * row + align(<usize>labels << 2) + align(<usize>blocks << 2) + align(<usize>(min(labels, classes) + 1) << 5);
+  return tables + (withGradient ? <usize>(4 * blocks + 1) : 1) * row;
+}
+
+/**
+ * The tilt: a weight for every step to a new label that levels states along the target, so that the paths that matter stay near the
+ * greatest state. All paths take `labels` such steps, so it cancels. From the growth rate of a two-state model with the sequence's mean
+ * emissions; 1 where float64's range does without.
+ */
+function chooseTilt(sequence: Sequence): f64 {
+  const targets = sequence.targets, labels = sequence.labels, frames = sequence.frames, blocks = sequence.blocks;
+  const whole = frames >> 2, blockSize = blockBytes(sequence.classes), blankAt = <usize>sequence.blank << 4;
+  if (labels == 0 || whole == 0) return 1;
+  const blockStep = max(1, whole >> 3), labelStep = max(1, labels >> 3);
+  let blankSum = splat(0), labelSum = splat(0), blockCount = 0, labelCount = 0;
+  for (let k = 0; k < whole; k += blockStep, blockCount++) {
+    const block = blocks + <usize>k * blockSize;
+    const scale = f32x4.div(splat(1), v128.load(block + blockSize - 32));
+    blankSum = f32x4.add(blankSum, f32x4.mul(scale, v128.load(block + blankAt)));
+    for (let i = 0; i < labels; i += labelStep, labelCount++)
+      labelSum = f32x4.add(labelSum, f32x4.mul(scale, v128.load(block + (<usize>labelAt(targets, i) << 4))));
+  }
+  const blank = (sumPair(lowPair(blankSum)) + sumPair(highPair(blankSum))) / <f64>(4 * blockCount) + 1.0e-9;
+  const label = (sumPair(lowPair(labelSum)) + sumPair(highPair(labelSum))) / <f64>(4 * labelCount) + 1.0e-9;
+  const bits = <f64>labels * <f64>abs(exponentOf(blank / label));
+  if (frames <= UNTILTED_FRAMES && bits < UNTILTED_BITS) return 1;
+  const share = min<f64>(0.9, <f64>labels / <f64>frames);
+  let low: f64 = -20, high: f64 = 20;
+  for (let k = 0; k < 24; k++) {
+    const middle = 0.5 * (low + high), z = NativeMath.exp(middle), trace = blank + label + label * z;
+    const root = sqrt<f64>(trace * trace - 4.0 * blank * label);
+    const slope = label * z * (1.0 + trace / root) / (trace + root);
+    if (slope < share) low = middle; else high = middle;
+  }
+  return NativeMath.exp(0.5 * (low + high));
+}
+
+/** Logarithm of the product of all frames' normalisers, as the blocks hold them, less the exact shares of log-probabilities. */
+function logNormaliser(sequence: Sequence): f64 {
+  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
+  let at = sequence.blocks + size - 32, exponents = 0, product: f64 = 1, shares = f64x2.splat(0);
+  for (let k = 0; k < count; k++, at += size) {
+    const z = v128.load(at), share = v128.load(at, 16), pair = f64x2.mul(lowPair(z), highPair(z));
+    product *= f64x2.extract_lane(pair, 0) * f64x2.extract_lane(pair, 1);
+    const exponent = exponentOf(product);
+    product *= powerOfTwo(-exponent);
+    exponents += exponent;
+    shares = f64x2.add(shares, f64x2.add(lowPair(share), highPair(share)));
+  }
+  return NativeMath.log(product) + <f64>exponents * LN2 - sumPair(shares);
+}
+
+/** The same for logits, every frame's emissions added up again in float64. */
+function preciseLogNormaliser(sequence: Sequence): f64 {
+  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
+  let total: f64 = 0;
+  for (let k = 0; k < count; k++) {
+    const block = sequence.blocks + <usize>k * size, end = block + (<usize>sequence.classes << 4);
+    let low = f64x2.splat(0), high = f64x2.splat(0);
+    for (let e = block; e < end; e += 16) {
+      const x = v128.load(e);
+      low = f64x2.add(low, lowPair(x)); high = f64x2.add(high, highPair(x));
+    }
+    const product = f64x2.mul(low, high);
+    total += NativeMath.log(f64x2.extract_lane(product, 0) * f64x2.extract_lane(product, 1));
+  }
+  return total;
+}
+
+/** Stores the loss that belongs to a forward probability, with the digits that a confident network leaves it. */
+function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
+  const frames = <f64>sequence.frames;
+  let loss = logNormaliser(sequence) - logProbability;
+  if (sequence.logits) {
+    if (loss < CONFIDENT * frames) loss = preciseLogNormaliser(sequence) - logProbability;
+    sequence.loss = max<f64>(loss, 0);
+    return loss < VANISHING ? Outcome.LossVanishes : Outcome.Accepted;
+  }
+  // Log-probabilities that are normalised but for their rounding must not turn that rounding into a negative loss.
+  const slack = NORMALISED * frames;
+  if (loss < 0 && loss > -slack && abs(preciseLogNormaliser(sequence)) < slack) loss = 0;
+  sequence.loss = loss;
+  return Outcome.Accepted;
+}
+
+/**
+ * Turns one block of emissions into gradient rows: subtracts the posterior of every distinct label (`sums`, cleared for the next block)
+ * and of the blank, which has what the labels leave, and writes the difference times the cotangent.
+ */
+@inline function writeGradient(
+  block: usize, blankAt: usize, classes: i32, logits: bool, sums: usize, distinct: usize, distinctCount: i32,
+  early: f64, last: f64, cotangent: f32, g0: usize, g1: usize, g2: usize, g3: usize,
+): void {
+  let normaliser = splat(1), floor = splat(0);
+  const blank = v128.load(block + blankAt), impossible = f32x4.le(blank, emissionFloor());
+  if (logits) {
+    normaliser = v128.load(block + (<usize>(classes + 1) << 4));
+    floor = emissionFloor();
+  } else {
+    memory.fill(block, 0, <usize>classes << 4);
+  }
+  const low = f64x2.mul(lowPair(normaliser), f64x2.splat(early));
+  const high = f64x2.mul(highPair(normaliser), f64x2.replace_lane(f64x2.splat(early), 1, last));
+  let lowSum = f64x2.splat(0), highSum = f64x2.splat(0), sum = sums;
+  const end = distinct + (<usize>distinctCount << 2);
+  for (let at = distinct; at < end; at += 4, sum += 32) {
+    const a = f64x2.mul(v128.load(sum), low), b = f64x2.mul(v128.load(sum, 16), high);
+    v128.store(sum, f64x2.splat(0)); v128.store(sum, f64x2.splat(0), 16);
+    lowSum = f64x2.add(lowSum, a); highSum = f64x2.add(highSum, b);
+    const e = block + load<u32>(at);
+    v128.store(e, f32x4.sub(v128.load(e), fromPairs(a, b)));
+  }
+  const rest = fromPairs(f64x2.sub(lowPair(normaliser), lowSum), f64x2.sub(highPair(normaliser), highSum));
+  const e = block + blankAt;
+  v128.store(e, f32x4.sub(v128.load(e), v128.andnot(f32x4.pmax(rest, splat(0)), impossible)));
+  writeRows(block, g0, g1, g2, g3, classes, floor, f32x4.div(splat(cotangent), normaliser));
+}
+
+/** Tables of one target: which neighbours a cell may skip from, where each cell's emission lies in a block, where its posterior adds up. */
+function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: usize, distinct: usize): i32 {
+  const targets = sequence.targets, labels = sequence.labels, slots = sequence.slots, cells = cellsOf(labels);
+  let count = 0;
+  for (let i = 0; i < cells; i++) {
+    const at = <usize>i << 2;
+    if (i >= labels) { store<u32>(emissionAt + at, sequence.classes << 4); store<i64>(skip + (at << 1), 0); continue; }
+    const label = labelAt(targets, i), slotAt = slots + (<usize>label << 2);
+    let slot = load<i32>(slotAt);
+    if (slot < 0) {
+      slot = count++;
+      store<i32>(slotAt, slot);
+      store<u32>(distinct + (<usize>slot << 2), label << 4);
+    }
+    store<u32>(emissionAt + at, label << 4);
+    store<u32>(sumAt + at, slot << 5);
+    store<i64>(skip + (at << 1), i > 0 && maySkip(targets, i) ? -1 : 0);
+  }
+  for (let i = 0; i < labels; i++) store<i32>(slots + (<usize>labelAt(targets, i) << 2), -1);
+  for (let i = labels; i < cells; i++) store<u32>(sumAt + (<usize>i << 2), count << 5);
+  return count;
+}
+
+/** Address of the closing cell's blank in a row of float64 states. */
+@inline function cellAt(row: usize, i: i32): usize { return row + (<usize>i << 3); }
+
+/**
+ * All frames forward. Leaves the rescalings' exponents in `rescales`, the labels' states in the rows of `history` (`row` bytes apart, the
+ * first one the state before frame 0; 0 keeps one row). Returns the exponents' sum, or NO_PATH where nothing survives.
+ */
+@inline function forwardPass(
+  tilted: bool, sequence: Sequence, skip: usize, emissionAt: usize, blanks: usize, history: usize, row: usize, rescales: usize, tilt: f64,
+): i32 {
+  const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, size = blockBytes(classes);
+  const blankAt = <usize>sequence.blank << 4, count = (frames + 3) >> 2;
+  const cells = cellsOf(labels);
+  memory.fill(blanks, 0, <usize>cells << 3);
+  memory.fill(history, 0, <usize>cells << 3);
+  store<f64>(blanks, powerOfTwo(TOP_EXPONENT));
+  let block = sequence.blocks, before = history, first = history + row, exponents = 0, rescale = 0, previousLo = 0, previousHi = cells;
+  let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
+  for (let k = 0; k < count; k++, block += size) {
+    const lo = firstCell(labels, frames, k << 2), hi = endCell(labels, (k << 2) + 3);
+    for (let i = previousHi; i < hi; i += 2) v128.store(cellAt(before, i), f64x2.splat(0));
+    const carry = lo > previousLo ? load<f64>(cellAt(before, lo - 1)) : 0;
+    // The exponent follows the state one block late, so that no block waits for the maximum of the one before.
+    rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
+    exponents += rescale;
+    store<i32>(rescales + (<usize>k << 2), rescale);
+    greatestBefore = greatest;
+    greatest = forwardBlock(tilted, block, blankAt, emissionAt, skip, blanks, before, first, row, carry, powerOfTwo(-rescale), tilt, lo, hi);
+    if (!(greatest > 0)) return NO_PATH;
+    before = first + 3 * row; first += 4 * row;
+    previousLo = lo; previousHi = hi;
+  }
+  return exponents;
+}
+
+/**
+ * All frames backward, writing gradient rows on the way. `ending` is the forward probability in the scale of `forwardExponents`. Returns
+ * the backward probability in the scale of the forward one, or -1 where a frame's products leave the safe range.
+ */
+@inline function backwardPass(
+  tilted: bool, sequence: Sequence, skip: usize, emissionAt: usize, sumAt: usize, distinct: usize, distinctCount: i32, sums: usize,
+  blanks: usize, betas: usize, history: usize, row: usize, rescales: usize, tilt: f64, ending: f64, forwardExponents: i32,
+): f64 {
+  const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, size = blockBytes(classes);
+  const blankAt = <usize>sequence.blank << 4, count = (frames + 3) >> 2, bytes = <usize>cellsOf(labels) << 3;
+  const stride = sequence.stride, spare = sequence.spare, cotangent = <f32>sequence.cotangent;
+  memory.fill(blanks, 0, bytes);
+  memory.fill(betas, 0, bytes);
+  memory.fill(sums, 0, <usize>(distinctCount + 1) << 5);
+  store<f64>(cellAt(blanks, labels), powerOfTwo(TOP_EXPONENT));
+  let exponents = 0, rescale = 0, forwardNow = forwardExponents;
+  let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
+  for (let k = count - 1; k >= 0; k--) {
+    const frame = k << 2, block = sequence.blocks + <usize>k * size;
+    const lo = firstCell(labels, frames, frame), hi = endCell(labels, frame + 3);
+    rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
+    greatestBefore = greatest;
+    const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
+    greatest = backwardBlock(tilted, block, blankAt, emissionAt, sumAt, skip, blanks, betas, history + <usize>(frame + 1) * row, row, sums,
+      inflow, powerOfTwo(-rescale), tilt, lo, hi);
+    // Products of the last frame are in the scale before this block's rescaling, those of the others in the scale after it.
+    const scale = forwardExponents - forwardNow - exponents + TOP_EXPONENT;
+    if (scale > GREATEST_PRODUCT_SCALE || scale < -GREATEST_PRODUCT_SCALE) return -1;
+    const half = scale >> 1;
+    const last = ending * powerOfTwo(half) * powerOfTwo(scale - half), early = last * powerOfTwo(-rescale);
+    if (!(min(last, early) > PRODUCT_LOW && max(last, early) < PRODUCT_HIGH)) return -1;
+    exponents += rescale;
+    forwardNow -= load<i32>(rescales + (<usize>k << 2));
+    const g0 = sequence.gradient + <usize>frame * stride, left = frames - frame;
+    writeGradient(block, blankAt, classes, sequence.logits, sums, distinct, distinctCount, 1.0 / early, 1.0 / last, cotangent,
+      g0, left > 1 ? g0 + stride : spare, left > 2 ? g0 + 2 * stride : spare, left > 3 ? g0 + 3 * stride : spare);
+  }
+  const shift = exponents - forwardExponents;
+  if (shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE) return -1;
+  return (load<f64>(blanks) + load<f64>(betas)) * powerOfTwo(shift);
+}
+
+/** Loss and, where it is wanted, gradient of one feasible sequence of at least one frame. The blocks become workspace. */
+export function linearSequence(sequence: Sequence): Outcome {
+  const frames = sequence.frames, labels = sequence.labels, classes = sequence.classes;
+  const bytes = align(<usize>cellsOf(labels) << 3), count = (frames + 3) >> 2;
+  const blanks = sequence.workspace, betas = blanks + bytes, skip = betas + bytes, emissionAt = skip + bytes, sumAt = emissionAt + bytes;
+  const distinct = sumAt + bytes, rescales = distinct + align(<usize>labels << 2), sums = rescales + align(<usize>count << 2);
+  const distinctCount = indexTarget(sequence, skip, emissionAt, sumAt, distinct);
+  const history = sums + align(<usize>(distinctCount + 1) << 5), row = sequence.gradient ? bytes : 0;
+  const tilt = chooseTilt(sequence);
+
+  const exponents = tilt == 1
+    ? forwardPass(false, sequence, skip, emissionAt, blanks, history, row, rescales, 1)
+    : forwardPass(true, sequence, skip, emissionAt, blanks, history, row, rescales, tilt);
+  if (exponents == NO_PATH) return Outcome.Rejected;
+  let ending = load<f64>(cellAt(blanks, labels));
+  if (labels > 0) ending += tilt * load<f64>(cellAt(history + 4 * <usize>count * row, labels - 1));
+  if (!(ending > 0)) return Outcome.Rejected;
+  const outcome = finishLoss(sequence, NativeMath.log(ending) + <f64>(exponents - TOP_EXPONENT) * LN2 - <f64>labels * NativeMath.log(tilt));
+  if (!sequence.gradient) return outcome;
+
+  const upper = tilt == 1
+    ? backwardPass(false, sequence, skip, emissionAt, sumAt, distinct, distinctCount, sums, blanks, betas, history, row, rescales, 1, ending, exponents)
+    : backwardPass(true, sequence, skip, emissionAt, sumAt, distinct, distinctCount, sums, blanks, betas, history, row, rescales, tilt, ending, exponents);
+  return abs(upper / ending - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
+}

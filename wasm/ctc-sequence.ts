@@ -1,0 +1,55 @@
+/**
+ * What the tiers of CTC share: one sequence's problem, and the arithmetic of its lattice. Cell i holds the blank before label i and label i;
+ * cell `labels` holds the closing blank and a dummy label.
+ */
+
+/** One sequence, as all tiers see it. Lives in the caller's workspace. */
+@unmanaged
+export class Sequence {
+  /** Address of the first frame's inputs, and the distance of two frames, in bytes. */
+  inputs: usize;
+  stride: usize;
+  /** Address of the first frame's gradient row, laid out as the inputs; 0 where only the loss is wanted. */
+  gradient: usize;
+  /** int32 labels. */
+  targets: usize;
+  /** A gradient row that may be overwritten, in place of rows past the end. */
+  spare: usize;
+  /** One int32 for every class, -1 between sequences. */
+  slots: usize;
+  /** Emissions in blocks of four frames, for the linear tier. */
+  blocks: usize;
+  workspace: usize;
+  frames: i32;
+  labels: i32;
+  classes: i32;
+  blank: i32;
+  /** Whether the inputs are logits, to be normalised over the classes, or log-probabilities, taken as they are. */
+  logits: bool;
+  cotangent: f64;
+  /** The result: minus the logarithm of the probability. */
+  loss: f64;
+}
+
+@inline export function align(bytes: usize): usize { return (bytes + 63) & ~63; }
+
+/** Cells of a target: one a label, the closing one, and padding that keeps vector reads inside. */
+@inline export function cellsOf(labels: i32): i32 { return ((labels + 2) & ~1) + 2; }
+
+/** First cell that can still reach the end from `frame` (even). */
+@inline export function firstCell(labels: i32, frames: i32, frame: i32): i32 { return max(labels - frames + frame, 0) & ~1; }
+
+/** One past the last cell that `frame` can have reached (even). */
+@inline export function endCell(labels: i32, frame: i32): i32 { return (min(frame, labels) + 2) & ~1; }
+
+@inline export function labelAt(targets: usize, i: i32): i32 { return load<i32>(targets + (<usize>i << 2)); }
+
+/** Whether a path may go from label i - 1 to label i without the blank between them. */
+@inline export function maySkip(targets: usize, i: i32): bool { return labelAt(targets, i) != labelAt(targets, i - 1); }
+
+/** Frames that the target needs at least: its labels, and a blank between equal neighbours. */
+export function framesNeeded(targets: usize, labels: i32): i32 {
+  let needed = labels;
+  for (let i = 1; i < labels; i++) if (!maySkip(targets, i)) needed++;
+  return needed;
+}

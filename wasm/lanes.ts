@@ -1,0 +1,89 @@
+// Reading and writing partial vectors, and truth values kept as bytes.
+
+/** The first `count` (1 to 3) floats at an address; the other lanes repeat the first. */
+@inline export function loadPart(address: usize, count: i32): v128 {
+  let lanes = v128.load32_splat(address);
+  if (count > 1) lanes = v128.load_lane<f32>(address, lanes, 1, 4);
+  if (count > 2) lanes = v128.load_lane<f32>(address, lanes, 2, 8);
+  return lanes;
+}
+
+/** Stores the first `count` (1 to 3) lanes. */
+@inline export function storePart(address: usize, lanes: v128, count: i32): void {
+  v128.store_lane<f32>(address, lanes, 0);
+  if (count > 1) v128.store_lane<f32>(address, lanes, 1, 4);
+  if (count > 2) v128.store_lane<f32>(address, lanes, 2, 8);
+}
+
+/** Four truth values (bytes) as 0.0 or 1.0. */
+@inline export function loadTruth(address: usize): v128 {
+  return f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(address))));
+}
+
+/** The first `count` (1 to 3) truth values as 0.0 or 1.0; the other lanes are 0. */
+@inline export function loadTruthPart(address: usize, count: i32): v128 {
+  let bytes = <u32>load<u8>(address);
+  if (count > 1) bytes |= <u32>load<u8>(address, 1) << 8;
+  if (count > 2) bytes |= <u32>load<u8>(address, 2) << 16;
+  return f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(i32x4.splat(bytes))));
+}
+
+/** A truth value (byte) in all lanes, as 0.0 or 1.0. */
+@inline export function splatTruth(address: usize): v128 {
+  return f32x4.splat(<f32>load<u8>(address));
+}
+
+/** Stores sixteen lane masks as bytes, 0 or 1. */
+@inline export function storeTruth16(address: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const bytes = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  v128.store(address, v128.and(bytes, i8x16.splat(1)));
+}
+
+/** Stores the first `count` (1 to 4) lane masks as bytes, 0 or 1. */
+@inline export function storeTruthPart(address: usize, mask: v128, count: i32): void {
+  const bits = i32x4.bitmask(mask);
+  for (let i = 0; i < count; i++) store<u8>(address + i, (bits >> i) & 1);
+}
+
+/** The largest lane; NaN when any lane is. */
+@inline export function maxLane(lanes: v128): f32 {
+  const pair = f32x4.max(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.max(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0);
+}
+
+/** The lanes 0 and 1, as float64. */
+@inline export function lowPair(lanes: v128): v128 {
+  return f64x2.promote_low_f32x4(lanes);
+}
+
+/** The lanes 2 and 3, as float64. */
+@inline export function highPair(lanes: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<f32>(lanes, lanes, 2, 3, 2, 3));
+}
+
+/** Two pairs of float64, rounded to four float32 lanes. */
+@inline export function fromPairs(low: v128, high: v128): v128 {
+  return v128.shuffle<f32>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 1, 4, 5);
+}
+
+/** The sum of both float64 lanes. */
+@inline export function sumPair(pair: v128): f64 {
+  return f64x2.extract_lane(pair, 0) + f64x2.extract_lane(pair, 1);
+}
+
+/** The first `count` floats at an address, at most 4; lanes beyond repeat the first. */
+@inline export function loadUpTo(address: usize, count: i32): v128 {
+  return count >= 4 ? v128.load(address) : loadPart(address, count);
+}
+
+/** Stores the first `count` lanes, at most 4. */
+@inline export function storeUpTo(address: usize, lanes: v128, count: i32): void {
+  if (count >= 4) v128.store(address, lanes);
+  else storePart(address, lanes, count);
+}
+
+/** The smallest lane; NaN when any lane is. */
+@inline export function minLane(lanes: v128): f32 {
+  const pair = f32x4.min(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.min(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0);
+}

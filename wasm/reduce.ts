@@ -1,0 +1,253 @@
+// Reductions over the middle axis of x[outer, axis, inner] into out[outer, inner]. Sums and products run in float64 and are rounded once.
+import { expNegative, log } from "./math";
+import { fromPairs, highPair, loadPart, loadUpTo, lowPair, maxLane, minLane, storeUpTo, sumPair } from "./lanes";
+
+/** The sum of n floats that lie side by side. */
+export function sumRun(x: usize, n: i32): f64 {
+  let s0 = f64x2.splat(0), s1 = f64x2.splat(0), s2 = f64x2.splat(0), s3 = f64x2.splat(0);
+  let i = 0;
+  for (; i + 8 <= n; i += 8, x += 32) {
+    const a = v128.load(x), b = v128.load(x, 16);
+    s0 = f64x2.add(s0, lowPair(a));
+    s1 = f64x2.add(s1, highPair(a));
+    s2 = f64x2.add(s2, lowPair(b));
+    s3 = f64x2.add(s3, highPair(b));
+  }
+  let sum = sumPair(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3)));
+  for (; i < n; i++, x += 4) sum += <f64>load<f32>(x);
+  return sum;
+}
+
+/** Sums of 16 neighbouring columns, `axis` rows of `stride` bytes. */
+function sumColumns16(x: usize, out: usize, axis: i32, stride: usize): void {
+  let s0 = f64x2.splat(0), s1 = f64x2.splat(0), s2 = f64x2.splat(0), s3 = f64x2.splat(0);
+  let s4 = f64x2.splat(0), s5 = f64x2.splat(0), s6 = f64x2.splat(0), s7 = f64x2.splat(0);
+  for (let i = 0; i < axis; i++, x += stride) {
+    const a = v128.load(x), b = v128.load(x, 16), c = v128.load(x, 32), d = v128.load(x, 48);
+    s0 = f64x2.add(s0, lowPair(a));
+    s1 = f64x2.add(s1, highPair(a));
+    s2 = f64x2.add(s2, lowPair(b));
+    s3 = f64x2.add(s3, highPair(b));
+    s4 = f64x2.add(s4, lowPair(c));
+    s5 = f64x2.add(s5, highPair(c));
+    s6 = f64x2.add(s6, lowPair(d));
+    s7 = f64x2.add(s7, highPair(d));
+  }
+  v128.store(out, fromPairs(s0, s1));
+  v128.store(out, fromPairs(s2, s3), 16);
+  v128.store(out, fromPairs(s4, s5), 32);
+  v128.store(out, fromPairs(s6, s7), 48);
+}
+
+/** Sum; 0 over an empty axis. */
+export function reduceSum(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  const stride = <usize>inner << 2, block = <usize>axis * stride;
+  for (let o = 0; o < outer; o++, x += block) {
+    if (inner == 1) {
+      store<f32>(out, <f32>sumRun(x, axis));
+      out += 4;
+      continue;
+    }
+    let column = x, left = inner;
+    for (; left >= 16; left -= 16, column += 64, out += 64) sumColumns16(column, out, axis, stride);
+    for (; left > 0; left -= 4, column += 16) {
+      let low = f64x2.splat(0), high = f64x2.splat(0);
+      let from = column;
+      for (let i = 0; i < axis; i++, from += stride) {
+        const lanes = loadUpTo(from, left);
+        low = f64x2.add(low, lowPair(lanes));
+        high = f64x2.add(high, highPair(lanes));
+      }
+      storeUpTo(out, fromPairs(low, high), left);
+      out += <usize>min(left, 4) << 2;
+    }
+  }
+}
+
+/** Product; 1 over an empty axis. */
+export function reduceProd(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  const stride = <usize>inner << 2;
+  for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
+    let column = x;
+    for (let left = inner; left > 0; left -= 4, column += 16) {
+      let low = f64x2.splat(1), high = f64x2.splat(1);
+      let from = column;
+      for (let i = 0; i < axis; i++, from += stride) {
+        const lanes = loadUpTo(from, left);
+        low = f64x2.mul(low, lowPair(lanes));
+        high = f64x2.mul(high, highPair(lanes));
+      }
+      storeUpTo(out, fromPairs(low, high), left);
+      out += <usize>min(left, 4) << 2;
+    }
+  }
+}
+
+/** The largest of n floats side by side; NaN when one of them is. */
+@inline export function maxRun(x: usize, n: i32): f32 {
+  let m0 = f32x4.splat(-Infinity), m1 = m0, broken = i32x4.splat(0);
+  let i = 0;
+  for (; i + 8 <= n; i += 8, x += 32) {
+    const a = v128.load(x), b = v128.load(x, 16);
+    broken = v128.or(broken, v128.or(f32x4.ne(a, a), f32x4.ne(b, b)));
+    m0 = f32x4.pmax(m0, a);
+    m1 = f32x4.pmax(m1, b);
+  }
+  for (; i < n; i += 4, x += 16) {
+    const a = loadUpTo(x, n - i);
+    broken = v128.or(broken, f32x4.ne(a, a));
+    m0 = f32x4.pmax(m0, a);
+  }
+  return v128.any_true(broken) ? NaN : maxLane(f32x4.pmax(m0, m1));
+}
+
+/** The smallest of n floats side by side; NaN when one of them is. */
+@inline function minRun(x: usize, n: i32): f32 {
+  let m0 = f32x4.splat(Infinity), m1 = m0, broken = i32x4.splat(0);
+  let i = 0;
+  for (; i + 8 <= n; i += 8, x += 32) {
+    const a = v128.load(x), b = v128.load(x, 16);
+    broken = v128.or(broken, v128.or(f32x4.ne(a, a), f32x4.ne(b, b)));
+    m0 = f32x4.pmin(m0, a);
+    m1 = f32x4.pmin(m1, b);
+  }
+  for (; i < n; i += 4, x += 16) {
+    const a = loadUpTo(x, n - i);
+    broken = v128.or(broken, f32x4.ne(a, a));
+    m0 = f32x4.pmin(m0, a);
+  }
+  return v128.any_true(broken) ? NaN : minLane(f32x4.pmin(m0, m1));
+}
+
+/** Lanewise extreme of `axis` rows of up to four columns; NaN where a column holds one. */
+@inline function extremeColumns(x: usize, axis: i32, stride: usize, count: i32, largest: bool): v128 {
+  let best = f32x4.splat(largest ? -Infinity : Infinity);
+  for (let i = 0; i < axis; i++, x += stride) {
+    const lanes = loadUpTo(x, count);
+    best = largest ? f32x4.max(best, lanes) : f32x4.min(best, lanes);
+  }
+  return best;
+}
+
+@inline function reduceExtreme(x: usize, out: usize, outer: i32, axis: i32, inner: i32, largest: bool): void {
+  const stride = <usize>inner << 2;
+  for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
+    if (inner == 1) {
+      store<f32>(out, largest ? maxRun(x, axis) : minRun(x, axis));
+      out += 4;
+      continue;
+    }
+    let column = x;
+    for (let left = inner; left > 0; left -= 4, column += 16) {
+      storeUpTo(out, extremeColumns(column, axis, stride, left, largest), left);
+      out += <usize>min(left, 4) << 2;
+    }
+  }
+}
+
+/** Largest; NaN when one element is. */
+export function reduceMax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  reduceExtreme(x, out, outer, axis, inner, true);
+}
+
+/** Smallest; NaN when one element is. */
+export function reduceMin(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  reduceExtreme(x, out, outer, axis, inner, false);
+}
+
+/** The first place of `value` (or of NaN, when that is the value) among n floats side by side. */
+@inline function indexOf(x: usize, n: i32, value: f32): i32 {
+  const wanted = f32x4.splat(value), findNaN = value != value;
+  for (let i = 0; i < n; i += 4, x += 16) {
+    const lanes = loadUpTo(x, n - i);
+    const bits = i32x4.bitmask(findNaN ? f32x4.ne(lanes, lanes) : f32x4.eq(lanes, wanted));
+    if (bits) return i + ctz(bits);
+  }
+  return 0;
+}
+
+@inline function argExtreme(x: usize, out: usize, outer: i32, axis: i32, inner: i32, largest: bool): void {
+  const stride = <usize>inner << 2;
+  for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
+    if (inner == 1) {
+      store<i32>(out, indexOf(x, axis, largest ? maxRun(x, axis) : minRun(x, axis)));
+      out += 4;
+      continue;
+    }
+    let column = x;
+    for (let left = inner; left > 0; left -= 4, column += 16) {
+      let best = loadUpTo(column, left), index = i32x4.splat(0);
+      let from = column + stride;
+      for (let i = 1; i < axis; i++, from += stride) {
+        const lanes = loadUpTo(from, left);
+        const beats = largest ? f32x4.gt(lanes, best) : f32x4.lt(lanes, best);
+        const firstNaN = v128.andnot(f32x4.ne(lanes, lanes), f32x4.ne(best, best));
+        // A comparison with NaN is false, so a NaN once taken stays.
+        const better = v128.or(beats, firstNaN);
+        best = v128.bitselect(lanes, best, better);
+        index = v128.bitselect(i32x4.splat(i), index, better);
+      }
+      storeUpTo(out, index, left);
+      out += <usize>min(left, 4) << 2;
+    }
+  }
+}
+
+/** Index (int32) of the first largest element; of the first NaN when there is one. The axis is not empty. */
+export function argMax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  argExtreme(x, out, outer, axis, inner, true);
+}
+
+/** Index (int32) of the first smallest element; of the first NaN when there is one. The axis is not empty. */
+export function argMin(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  argExtreme(x, out, outer, axis, inner, false);
+}
+
+/** The sum of e^(x - shift) over n floats side by side, none above `shift`. */
+@inline export function sumExp(x: usize, n: i32, shift: f32): f64 {
+  const shifts = f32x4.splat(shift);
+  let low = f64x2.splat(0), high = f64x2.splat(0);
+  let i = 0;
+  for (; i + 4 <= n; i += 4, x += 16) {
+    const lanes = expNegative(f32x4.sub(v128.load(x), shifts));
+    low = f64x2.add(low, lowPair(lanes));
+    high = f64x2.add(high, highPair(lanes));
+  }
+  let sum = sumPair(f64x2.add(low, high));
+  if (i < n) {
+    const lanes = expNegative(f32x4.sub(loadPart(x, n - i), shifts));
+    sum += <f64>f32x4.extract_lane(lanes, 0);
+    if (i + 1 < n) sum += <f64>f32x4.extract_lane(lanes, 1);
+    if (i + 2 < n) sum += <f64>f32x4.extract_lane(lanes, 2);
+  }
+  return sum;
+}
+
+/** log of the sum of exponentials: -Infinity where all elements are, Infinity where one is. */
+export function reduceLogSumExp(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  const stride = <usize>inner << 2;
+  for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
+    if (inner == 1) {
+      const shift = maxRun(x, axis);
+      const finite = abs(shift) < Infinity;
+      store<f32>(out, finite ? <f32>(<f64>shift + NativeMath.log(sumExp(x, axis, shift))) : shift);
+      out += 4;
+      continue;
+    }
+    let column = x;
+    for (let left = inner; left > 0; left -= 4, column += 16) {
+      const shift = extremeColumns(column, axis, stride, left, true);
+      let low = f64x2.splat(0), high = f64x2.splat(0);
+      let from = column;
+      for (let i = 0; i < axis; i++, from += stride) {
+        const lanes = expNegative(f32x4.sub(loadUpTo(from, left), shift));
+        low = f64x2.add(low, lowPair(lanes));
+        high = f64x2.add(high, highPair(lanes));
+      }
+      const total = f32x4.add(shift, log(fromPairs(low, high)));
+      const finite = f32x4.lt(f32x4.abs(shift), f32x4.splat(Infinity));
+      storeUpTo(out, v128.bitselect(total, shift, finite), left);
+      out += <usize>min(left, 4) << 2;
+    }
+  }
+}
