@@ -104,7 +104,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
     const uint t = row / p.batch, item = row % p.batch;
-    const bool active = index < together * lanes && row < rowCount && t < uint(inputLengths[min(item, p.batch - 1)]);
+    const bool active = index < together * lanes && row < rowCount && t < uint(inputLengths[item]);
     device const float *values = x + ulong(row) * p.classes;
     const uint labels = active ? uint(targetLengths[item]) : 0;
 
@@ -204,7 +204,7 @@ inline void keepState(Walk w, uint step, uint position, Scaled label, Scaled arr
 }
 
 // A position a thread: the state stays in registers, labels pass to the next thread through two rows of threadgroup memory in turn.
-inline void walkShort(Walk w, threadgroup int2 *passed, threadgroup int2 *ends, uint index, uint width) {
+inline void walkShort(Walk w, threadgroup int2 *passed, threadgroup int2 *ends, uint index) {
   const uint blankAt = blankSlot(w), labelAt_ = labelSlot(w, index);
   const bool skip = skipsTo(w, index);
   Scaled blank = scaled(1.0f, index == 0 ? 0 : ZERO), label = scaled(1.0f, ZERO), arriving = label;
@@ -248,10 +248,10 @@ inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint i
       keepState(w, step, i, label, arriving);
     }
   }
-  device const int2 *final = memory + (1 + (w.times & 1)) * positions;
+  device const int2 *labels = memory + (1 + (w.times & 1)) * positions;
   for (uint i = index; i <= w.length; i += width) {
     if (i == w.length) ends[0] = memory[i];
-    if (i + 1 == w.length) ends[1] = final[i];
+    if (i + 1 == w.length) ends[1] = labels[i];
   }
 }
 
@@ -288,7 +288,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   w.states = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.times * p.longest;
   if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
   threadgroup_barrier(mem_flags::mem_threadgroup);
-  if (w.length < width) walkShort(w, passed, ends, index, width);
+  if (w.length < width) walkShort(w, passed, ends, index);
   else walkLong(w, memory + ulong(group) * 3 * (p.longest + 1), ends, index, width);
 
   // The frames' exponents, summed with the rounding errors kept: there may be many, of one sign.
@@ -320,7 +320,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   const float loss = -((sum + float(total.exponent)) + (low + log2(total.mantissa))) * LN2;
   // Rounding may leave a certain target a little above probability one; normalised inputs cannot be meant to do so.
   const float rounding = float(w.times) * 2.4e-7f;
-  losses[item] = loss < 0.0f && (p.fromLogits != 0 || loss > -rounding) ? 0.0f : loss;
+  losses[item] = loss <= 0.0f && (p.fromLogits != 0 || loss >= -rounding) ? 0.0f : loss;
 }
 
 // ---- the gradient

@@ -51,8 +51,8 @@ export const enum Outcome {
 /** Bytes of workspace that `linearSequence` needs beside the blocks. */
 export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2;
-  const tables = 5 * row + align(<usize>labels << 2) + align(<usize>blocks << 2) + align(<usize>(min(labels, classes) + 1) << 5);
-  return tables + (withGradient ? <usize>(4 * blocks + 1) : 1) * row;
+  const tables: usize = 5 * row + align(<usize>labels << 2) + align(<usize>blocks << 2) + align(<usize>(min(labels, classes) + 1) << 5);
+  return tables + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
 }
 
 /**

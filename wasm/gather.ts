@@ -1,16 +1,5 @@
 // Picking elements by index and its adjoint. Indices are int32, checked by the caller to lie in [0, axis).
-
-function copyRun(from: usize, to: usize, n: i32): void {
-  let i = 0;
-  for (; i + 4 <= n; i += 4, from += 16, to += 16) v128.store(to, v128.load(from));
-  for (; i < n; i++, from += 4, to += 4) store<f32>(to, load<f32>(from));
-}
-
-function addRun(from: usize, to: usize, n: i32): void {
-  let i = 0;
-  for (; i + 4 <= n; i += 4, from += 16, to += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
-  for (; i < n; i++, from += 4, to += 4) store<f32>(to, load<f32>(to) + load<f32>(from));
-}
+import { addRun, copyRun } from "./runs";
 
 /** out[outer, count, inner] = x[outer, indices[count], inner], x[outer, axis, inner]. */
 export function take(x: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
@@ -20,8 +9,8 @@ export function take(x: usize, indices: usize, out: usize, outer: i32, axis: i32
   }
 }
 
-/** Adjoint of `take`: adds g[outer, count, inner] to out[outer, indices[count], inner]. */
-export function takeAdd(g: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
+/** Adjoint of `take`: adds g[outer, count, inner] to out[outer, indices[count], inner], in the order of `count`. */
+export function takeAdjoint(g: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
   const run = <usize>inner << 2;
   for (let o = 0; o < outer; o++, out += <usize>axis * run) {
     for (let j = 0; j < count; j++, g += run) addRun(g, out + <usize>load<i32>(indices + (<usize>j << 2)) * run, inner);
@@ -37,8 +26,8 @@ export function takeAlongAxis(x: usize, indices: usize, out: usize, outer: i32, 
   }
 }
 
-/** Adjoint of `takeAlongAxis`: adds g[o, j, i] to out[o, indices[o, j, i], i]. */
-export function addAlongAxis(g: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
+/** Adjoint of `takeAlongAxis`: adds g[o, j, i] to out[o, indices[o, j, i], i], in the order of j. */
+export function scatterAlongAxis(g: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
   for (let o = 0; o < outer; o++, out += <usize>(axis * inner) << 2) {
     for (let j = 0; j < count; j++) {
       for (let i = 0; i < inner; i++, indices += 4, g += 4) {

@@ -1,4 +1,13 @@
 // Every kernel that the CPU backend can call. Kernels take byte addresses and sizes, allocate nothing and keep no state between calls
 // (the memory is shared with worker threads); scratch memory comes from the caller.
 export function heapBase(): usize { return __heap_base; }
+export * from "./conv";
+export * from "./copy";
+export * from "./cumsum";
+export * from "./gather";
 export * from "./generated/elementwise";
+export * from "./matmul";
+export * from "./norm";
+export * from "./optimizer";
+export * from "./reduce";
+export * from "./softmax";

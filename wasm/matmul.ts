@@ -4,6 +4,8 @@
 // results stay in 8 vector registers over a block of the inner dimension. Each result adds up its products in the order of k, block by
 // block, whichever tile and whichever call computes it: any split of the rows gives the same bits.
 
+import { transposeStore } from "./lanes";
+
 const PANEL: i32 = 8;
 const STRIP: i32 = 4;
 /** Inner dimension of a block: a panel of it (8 kB) and a strip (4 kB) fit the first-level cache together. */
@@ -41,16 +43,6 @@ export function stripBytes(): usize {
 /** Bytes of scratch memory for `matmul`. */
 export function matmulScratch(m: i32, n: i32, k: i32): usize {
   return isThin(m, n) ? 0 : panelBytes(n, k) + stripBytes();
-}
-
-/** Transposes the 4 x 4 floats whose rows lie at r0 .. r3 and stores the columns `step` bytes apart. */
-@inline function transposeStore(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, step: usize): void {
-  const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5), high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
-  const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5), high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-  v128.store(to, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5));
-  v128.store(to + step, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
-  v128.store(to + 2 * step, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5));
-  v128.store(to + 3 * step, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
 }
 
 /** Packs columns [j, j + 8) of rows [p0, p1) of b[k, n]. */

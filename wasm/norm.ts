@@ -1,48 +1,68 @@
-// Layer normalisation (Ba, Kiros and Hinton, 2016) over the last axis of x[rows, n].
-import { highPair, lowPair, loadPart, storePart, sumPair } from "./lanes";
-import { sumRun } from "./reduce";
+// Layer normalisation (Ba, Kiros and Hinton, 2016) of the rows of x[rows, width], and its vjp. Statistics run in float64.
+import { fromPairs, highPair, loadUpTo, lowPair, storeUpTo, sumPair } from "./lanes";
+import { sumRun } from "./runs";
 
-/** The sum of (x - mean)^2 over n floats. */
-@inline function sumSquaredDistance(x: usize, n: i32, mean: f64): f64 {
-  const means = f64x2.splat(mean);
+/** The sum of (x - center)^2 over n floats. */
+function sumSquaredDistances(x: usize, n: i32, center: f64): f64 {
+  const centers = f64x2.splat(center);
   let s0 = f64x2.splat(0), s1 = f64x2.splat(0);
   let i = 0;
   for (; i + 4 <= n; i += 4, x += 16) {
     const lanes = v128.load(x);
-    const low = f64x2.sub(lowPair(lanes), means), high = f64x2.sub(highPair(lanes), means);
+    const low = f64x2.sub(lowPair(lanes), centers), high = f64x2.sub(highPair(lanes), centers);
     s0 = f64x2.add(s0, f64x2.mul(low, low));
     s1 = f64x2.add(s1, f64x2.mul(high, high));
   }
   let sum = sumPair(f64x2.add(s0, s1));
   for (; i < n; i++, x += 4) {
-    const distance = <f64>load<f32>(x) - mean;
+    const distance = <f64>load<f32>(x) - center;
     sum += distance * distance;
   }
   return sum;
 }
 
-/**
- * y = (x - mean) * rstd * weight + bias, with each row's mean and reciprocal standard deviation 1 / sqrt(variance + epsilon), the variance
- * over n. weight and bias hold n floats; an address of 0 leaves them out. mean and rstd receive one float a row.
- */
-export function layerNorm(x: usize, weight: usize, bias: usize, y: usize, mean: usize, rstd: usize, rows: i32, n: i32, epsilon: f32): void {
-  for (let row = 0; row < rows; row++, mean += 4, rstd += 4) {
-    const center = sumRun(x, n) / <f64>n;
-    const scale = 1 / Math.sqrt(sumSquaredDistance(x, n, center) / <f64>n + <f64>epsilon);
-    store<f32>(mean, <f32>center);
+/** The sum of a * b over n floats. */
+function sumProducts(a: usize, b: usize, n: i32): f64 {
+  let s0 = f64x2.splat(0), s1 = f64x2.splat(0);
+  let i = 0;
+  for (; i + 4 <= n; i += 4, a += 16, b += 16) {
+    const x = v128.load(a), y = v128.load(b);
+    s0 = f64x2.add(s0, f64x2.mul(lowPair(x), lowPair(y)));
+    s1 = f64x2.add(s1, f64x2.mul(highPair(x), highPair(y)));
+  }
+  let sum = sumPair(f64x2.add(s0, s1));
+  for (; i < n; i++, a += 4, b += 4) sum += <f64>load<f32>(a) * <f64>load<f32>(b);
+  return sum;
+}
+
+/** out = (x - mean) * rstd, row by row; rstd[rows] receives 1 / sqrt(variance + eps), the variance over the width. */
+export function layerNorm(x: usize, out: usize, rstd: usize, rows: i32, width: i32, eps: f64): void {
+  const row = <usize>width << 2;
+  for (let r = 0; r < rows; r++, x += row, out += row, rstd += 4) {
+    const center = sumRun(x, width) / <f64>width;
+    const scale = 1 / Math.sqrt(sumSquaredDistances(x, width, center) / <f64>width + eps);
     store<f32>(rstd, <f32>scale);
-    const centers = f32x4.splat(<f32>center), scales = f32x4.splat(<f32>scale);
-    for (let i = 0; i < n; i += 4, x += 16, y += 16) {
-      const left = n - i;
+    const centers = f64x2.splat(center), scales = f64x2.splat(scale);
+    for (let i = 0; i < width; i += 4) {
       const at = <usize>i << 2;
-      let value = f32x4.mul(f32x4.sub(left >= 4 ? v128.load(x) : loadPart(x, left), centers), scales);
-      if (weight) value = f32x4.mul(value, left >= 4 ? v128.load(weight + at) : loadPart(weight + at, left));
-      if (bias) value = f32x4.add(value, left >= 4 ? v128.load(bias + at) : loadPart(bias + at, left));
-      if (left >= 4) v128.store(y, value);
-      else storePart(y, value, left);
+      const lanes = loadUpTo(x + at, width - i);
+      // The difference is formed in float64: a large mean must not cost the digits of a small deviation.
+      const low = f64x2.mul(f64x2.sub(lowPair(lanes), centers), scales), high = f64x2.mul(f64x2.sub(highPair(lanes), centers), scales);
+      storeUpTo(out + at, fromPairs(low, high), width - i);
     }
-    const excess = <usize>((4 - (n & 3)) & 3) << 2;
-    x -= excess;
-    y -= excess;
+  }
+}
+
+/** out = rstd * (g - mean(g) - y * mean(g * y)), row by row, y being the result of `layerNorm`. */
+export function layerNormVjp(g: usize, y: usize, rstd: usize, out: usize, rows: i32, width: i32): void {
+  const row = <usize>width << 2;
+  for (let r = 0; r < rows; r++, g += row, y += row, out += row, rstd += 4) {
+    const mean = f32x4.splat(<f32>(sumRun(g, width) / <f64>width)), slope = f32x4.splat(<f32>(sumProducts(g, y, width) / <f64>width));
+    const scale = v128.load32_splat(rstd);
+    for (let i = 0; i < width; i += 4) {
+      const at = <usize>i << 2;
+      const rest = f32x4.sub(f32x4.sub(loadUpTo(g + at, width - i), mean), f32x4.mul(loadUpTo(y + at, width - i), slope));
+      storeUpTo(out + at, f32x4.mul(scale, rest), width - i);
+    }
   }
 }

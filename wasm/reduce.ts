@@ -1,22 +1,7 @@
-// Reductions over the middle axis of x[outer, axis, inner] into out[outer, inner]. Sums and products run in float64 and are rounded once.
+// Reductions over the middle axis of x[outer, axis, inner] into out[outer, inner]. Sums run in float64 and are rounded once.
 import { expNegative, log } from "./math";
-import { fromPairs, highPair, loadPart, loadUpTo, lowPair, maxLane, minLane, storeUpTo, sumPair } from "./lanes";
-
-/** The sum of n floats that lie side by side. */
-export function sumRun(x: usize, n: i32): f64 {
-  let s0 = f64x2.splat(0), s1 = f64x2.splat(0), s2 = f64x2.splat(0), s3 = f64x2.splat(0);
-  let i = 0;
-  for (; i + 8 <= n; i += 8, x += 32) {
-    const a = v128.load(x), b = v128.load(x, 16);
-    s0 = f64x2.add(s0, lowPair(a));
-    s1 = f64x2.add(s1, highPair(a));
-    s2 = f64x2.add(s2, lowPair(b));
-    s3 = f64x2.add(s3, highPair(b));
-  }
-  let sum = sumPair(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3)));
-  for (; i < n; i++, x += 4) sum += <f64>load<f32>(x);
-  return sum;
-}
+import { fromPairs, highPair, loadUpTo, lowPair, minLane, storeUpTo } from "./lanes";
+import { maxRun, sumExp, sumRun } from "./runs";
 
 /** Sums of 16 neighbouring columns, `axis` rows of `stride` bytes. */
 function sumColumns16(x: usize, out: usize, axis: i32, stride: usize): void {
@@ -40,7 +25,7 @@ function sumColumns16(x: usize, out: usize, axis: i32, stride: usize): void {
 }
 
 /** Sum; 0 over an empty axis. */
-export function reduceSum(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+export function sum(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   const stride = <usize>inner << 2, block = <usize>axis * stride;
   for (let o = 0; o < outer; o++, x += block) {
     if (inner == 1) {
@@ -62,43 +47,6 @@ export function reduceSum(x: usize, out: usize, outer: i32, axis: i32, inner: i3
       out += <usize>min(left, 4) << 2;
     }
   }
-}
-
-/** Product; 1 over an empty axis. */
-export function reduceProd(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
-  const stride = <usize>inner << 2;
-  for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
-    let column = x;
-    for (let left = inner; left > 0; left -= 4, column += 16) {
-      let low = f64x2.splat(1), high = f64x2.splat(1);
-      let from = column;
-      for (let i = 0; i < axis; i++, from += stride) {
-        const lanes = loadUpTo(from, left);
-        low = f64x2.mul(low, lowPair(lanes));
-        high = f64x2.mul(high, highPair(lanes));
-      }
-      storeUpTo(out, fromPairs(low, high), left);
-      out += <usize>min(left, 4) << 2;
-    }
-  }
-}
-
-/** The largest of n floats side by side; NaN when one of them is. */
-@inline export function maxRun(x: usize, n: i32): f32 {
-  let m0 = f32x4.splat(-Infinity), m1 = m0, broken = i32x4.splat(0);
-  let i = 0;
-  for (; i + 8 <= n; i += 8, x += 32) {
-    const a = v128.load(x), b = v128.load(x, 16);
-    broken = v128.or(broken, v128.or(f32x4.ne(a, a), f32x4.ne(b, b)));
-    m0 = f32x4.pmax(m0, a);
-    m1 = f32x4.pmax(m1, b);
-  }
-  for (; i < n; i += 4, x += 16) {
-    const a = loadUpTo(x, n - i);
-    broken = v128.or(broken, f32x4.ne(a, a));
-    m0 = f32x4.pmax(m0, a);
-  }
-  return v128.any_true(broken) ? NaN : maxLane(f32x4.pmax(m0, m1));
 }
 
 /** The smallest of n floats side by side; NaN when one of them is. */
@@ -145,13 +93,16 @@ export function reduceProd(x: usize, out: usize, outer: i32, axis: i32, inner: i
   }
 }
 
+// `max` and `min` are AssemblyScript's own inside this file.
+export { maximumOf as max, minimumOf as min };
+
 /** Largest; NaN when one element is. */
-export function reduceMax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+function maximumOf(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   reduceExtreme(x, out, outer, axis, inner, true);
 }
 
 /** Smallest; NaN when one element is. */
-export function reduceMin(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+function minimumOf(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   reduceExtreme(x, out, outer, axis, inner, false);
 }
 
@@ -194,37 +145,17 @@ export function reduceMin(x: usize, out: usize, outer: i32, axis: i32, inner: i3
 }
 
 /** Index (int32) of the first largest element; of the first NaN when there is one. The axis is not empty. */
-export function argMax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+export function argmax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   argExtreme(x, out, outer, axis, inner, true);
 }
 
 /** Index (int32) of the first smallest element; of the first NaN when there is one. The axis is not empty. */
-export function argMin(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+export function argmin(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   argExtreme(x, out, outer, axis, inner, false);
 }
 
-/** The sum of e^(x - shift) over n floats side by side, none above `shift`. */
-@inline export function sumExp(x: usize, n: i32, shift: f32): f64 {
-  const shifts = f32x4.splat(shift);
-  let low = f64x2.splat(0), high = f64x2.splat(0);
-  let i = 0;
-  for (; i + 4 <= n; i += 4, x += 16) {
-    const lanes = expNegative(f32x4.sub(v128.load(x), shifts));
-    low = f64x2.add(low, lowPair(lanes));
-    high = f64x2.add(high, highPair(lanes));
-  }
-  let sum = sumPair(f64x2.add(low, high));
-  if (i < n) {
-    const lanes = expNegative(f32x4.sub(loadPart(x, n - i), shifts));
-    sum += <f64>f32x4.extract_lane(lanes, 0);
-    if (i + 1 < n) sum += <f64>f32x4.extract_lane(lanes, 1);
-    if (i + 2 < n) sum += <f64>f32x4.extract_lane(lanes, 2);
-  }
-  return sum;
-}
-
 /** log of the sum of exponentials: -Infinity where all elements are, Infinity where one is. */
-export function reduceLogSumExp(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+export function logSumExp(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   const stride = <usize>inner << 2;
   for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
     if (inner == 1) {

@@ -2,7 +2,7 @@
 // float64.
 import { expNegative, log } from "./math";
 import { fromPairs, highPair, loadPart, loadUpTo, lowPair, storePart, storeUpTo } from "./lanes";
-import { maxRun, sumExp } from "./reduce";
+import { maxRun, sumExp } from "./runs";
 
 function softmaxRow(x: usize, out: usize, n: i32): void {
   const shift = maxRun(x, n);

@@ -23,7 +23,7 @@ async function main() {
   }
   const digits = loadDigits();
   const run = options.resume === null ? startRun(options) : loadRun(await readFile(options.resume));
-  const out = options.out ?? (options.resume === null ? 'digits-run' : dirname(options.resume));
+  const out = options.out ?? (options.resume === null ? 'out/digits' : dirname(options.resume));
   await mkdir(out, { recursive: true });
   const checkpoint = join(out, 'checkpoint.safetensors');
 

@@ -7,7 +7,7 @@ export const USAGE = `Trains a recogniser of handwritten digit lines with CTC.
   --quick         a short run: about a minute on two cores
   --steps N       training steps (default 3200; with --quick 900)
   --seed N        seed of everything random (default 1)
-  --out DIR       where checkpoint and pictures go (default digits-run)
+  --out DIR       where checkpoint and pictures go (default out/digits)
   --resume FILE   go on from a checkpoint; its seed and steps stay as they were
   --help          this text
 

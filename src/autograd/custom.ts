@@ -1,9 +1,9 @@
 import { GradientError } from '../errors.js';
-import { currentScope, withinScope } from '../tensor/device.js';
+import { currentRegion, withinRegion } from '../tensor/device.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type OpSpec, record } from './op.js';
-import { scopeOf } from './tape.js';
+import { regionOf } from './tape.js';
 import { stopGradient } from './transforms.js';
 
 /**
@@ -34,7 +34,7 @@ export function customVjp<Inputs extends Tensor[]>(
     },
   };
   return (...inputs) => {
-    const result = withinScope(scopeOf(inputs) ?? currentScope(), () => fn(...stopGradient(inputs)));
+    const result = withinRegion(regionOf(inputs) ?? currentRegion(), () => fn(...stopGradient(inputs)));
     return inputs.some((input) => input.trace !== null) ? record(spec, inputs, null, [result]) : result;
   };
 }

@@ -1,12 +1,12 @@
 import type { Buffer, Dispatch, DType, Scope } from '../backends/backend.js';
 import { DeviceError, DTypeError, UnsupportedOpError } from '../errors.js';
-import { currentScope } from '../tensor/device.js';
+import { currentRegion } from '../tensor/device.js';
 import { isStorage, promote } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
 import { Tensor, type Trace } from '../tensor/tensor.js';
 import { sizeOf } from '../tensor/shape.js';
 import { primitives } from './primitives.js';
-import { type Node, recordingTapes, scopeOf, type Tape } from './tape.js';
+import { type Node, recordingTapes, regionOf, type Tape } from './tape.js';
 
 /** Shape and dtype of a result. */
 export interface Spec {
@@ -76,7 +76,7 @@ export const registry = new Map<string, OpSpec<never>>();
  */
 export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
   if (registry.has(spec.name)) throw new DTypeError('defineOp', `an op named '${spec.name}' exists already`);
-  registry.set(spec.name, spec as unknown as OpSpec<never>);
+  registry.set(spec.name, spec);
   return (inputs, attrs) => apply(spec, inputs, attrs)[0]!;
 }
 
@@ -99,7 +99,7 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   }
   const inferred = spec.infer(inputs, attrs);
   const specs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
-  const scope = scopeOf(inputs) ?? currentScope();
+  const scope = (regionOf(inputs) ?? currentRegion())?.on(device) ?? null;
   const outputs = spec.alias ? [inputs[0]!.buffer] : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
   if (!spec.alias && outputs.some((buffer) => buffer.length > 0)) spec.run?.(new Call(spec.name, inputs, outputs, scope), inputs, attrs);
   const results = specs.map((output, i) => new Tensor(outputs[i]!, output.shape, null, spec.name));
@@ -113,7 +113,7 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
 /** @internal Adds an application to every tape that traces an input; the result carries one trace entry for each. */
 export function record<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs, results: readonly Tensor[], tapes: readonly Tape[] = recordingTapes(inputs)): Tensor {
   const untraced = results[0]!;
-  const node: Node = { op: spec as unknown as OpSpec<never>, inputs, output: untraced, attrs, saved: results.slice(1) };
+  const node: Node = { op: spec, inputs, output: untraced, attrs, saved: results.slice(1) };
   let trace: Trace | null = null;
   for (const tape of tapes) trace = { tape, id: tape.add(node), next: trace };
   return (node.output = new Tensor(untraced.buffer, untraced.shape, trace, spec.name));

@@ -1,6 +1,6 @@
-import type { Scope } from '../backends/backend.js';
 import { zerosLike } from '../tensor/create.js';
-import { withinScope } from '../tensor/device.js';
+import { withinRegion } from '../tensor/device.js';
+import { Region } from '../tensor/region.js';
 import { Tensor, type Trace, type TraceOwner } from '../tensor/tensor.js';
 import type { OpSpec } from './op.js';
 import { primitives } from './primitives.js';
@@ -15,26 +15,21 @@ export interface Node {
   readonly saved: readonly Tensor[];
 }
 
-/** Scopes are ordered by age, so that values shared by two transforms live as long as the older one. */
-const ages = new WeakMap<Scope, number>();
-let age = 0;
-
 /**
  * The record of one transform. Tensors that depend on its inputs carry it with them, so nothing here is global and an async function
  * can be traced while others run. Nodes are in order of execution; the backward pass walks them once, from the last to the first.
  */
 export class Tape implements TraceOwner {
-  readonly scope: Scope;
-  private readonly ownsScope: boolean;
+  readonly region: Region;
+  private readonly ownsRegion: boolean;
   private readonly nodes: (Node | null)[] = []; // null for an input
   private isRecording = true;
 
-  /** A tape for these inputs; inside another transform it shares that one's scope. */
+  /** A tape for these inputs; inside another transform it shares that one's region. */
   constructor(inputs: readonly Tensor[]) {
-    const outer = inputs.find((t) => t.trace !== null)?.trace?.tape.scope;
-    this.ownsScope = outer === undefined;
-    this.scope = outer ?? inputs[0]!.device.openScope();
-    if (this.ownsScope) ages.set(this.scope, age++);
+    const outer = regionOf(inputs);
+    this.ownsRegion = outer === null;
+    this.region = outer ?? new Region();
   }
 
   get recording(): boolean {
@@ -63,7 +58,7 @@ export class Tape implements TraceOwner {
    */
   backward(outputs: readonly Tensor[], cotangents: readonly Tensor[], inputs: readonly Tensor[]): Tensor[] {
     this.isRecording = false;
-    return withinScope(this.scope, () => {
+    return withinRegion(this.region, () => {
       const found = new Array<Tensor | undefined>(this.nodes.length);
       const accumulate = (t: Tensor, cotangent: Tensor | null | undefined): void => {
         const id = this.idOf(t);
@@ -90,15 +85,15 @@ export class Tape implements TraceOwner {
   /** A result of the transform as the caller gets it: without this tape, and in memory that outlives it. */
   detach(t: Tensor): Tensor {
     const trace = without(t.trace, this);
-    const buffer = this.ownsScope ? this.scope.release(t.buffer) : t.buffer;
+    const buffer = this.ownsRegion ? this.region.release(t.buffer) : t.buffer;
     return trace === t.trace && buffer === t.buffer ? t : new Tensor(buffer, t.shape, trace, t.origin);
   }
 
-  /** Forgets the nodes and recycles the scope, if it is this tape's own. */
+  /** Forgets the nodes and recycles the region, if it is this tape's own. */
   close(): void {
     this.isRecording = false;
     this.nodes.length = 0;
-    if (this.ownsScope) this.scope.close();
+    if (this.ownsRegion) this.region.close();
   }
 }
 
@@ -109,20 +104,13 @@ function without(trace: Trace | null, tape: TraceOwner): Trace | null {
   return next === trace.next ? trace : { tape: trace.tape, id: trace.id, next };
 }
 
-/** The scope that a result of these inputs belongs to: the oldest of their tapes' scopes. A younger one is kept until that one closes. */
-export function scopeOf(inputs: readonly Tensor[]): Scope | null {
-  let oldest: Scope | null = null;
+/** The region that a result of these inputs belongs to: the oldest of their tapes' regions. The younger ones hand their memory over to it. */
+export function regionOf(inputs: readonly Tensor[]): Region | null {
+  let oldest: Region | null = null;
   for (const input of inputs) {
     for (let trace = input.trace; trace; trace = trace.next) {
-      const { scope } = trace.tape;
-      if (scope === oldest) continue;
-      if (!oldest) {
-        oldest = scope;
-        continue;
-      }
-      const [older, younger]: [Scope, Scope] = ages.get(scope)! < ages.get(oldest)! ? [scope, oldest] : [oldest, scope];
-      younger.adoptInto(older);
-      oldest = older;
+      const { region }: TraceOwner = trace.tape;
+      if (region !== oldest) oldest = oldest ? Region.oldest(oldest, region) : region;
     }
   }
   return oldest;

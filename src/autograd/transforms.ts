@@ -177,7 +177,7 @@ export const stopGradient = <T>(tree: T): T => mapTensors(tree, (t) => (t.trace 
  * of <grad fn, direction>.
  */
 export function hvp<Input>(fn: (input: Input) => Tensor, input: Input, direction: GradientOf<Input>): GradientOf<Input> {
-  return vjp((x: Input) => grad(fn as (...args: [Input]) => Tensor)(x), input, direction as never)[1] as GradientOf<Input>;
+  return vjp((x: Input) => grad(fn)(x), input, direction as never)[1];
 }
 
 /**

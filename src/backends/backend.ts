@@ -28,15 +28,12 @@ export interface Buffer {
  */
 export interface Scope {
   readonly backend: Backend;
-  /**
-   * Keeps this scope's memory until `owner` closes: called when a value of this scope has become part of an older computation (a
-   * transform inside a transform).
-   */
-  adoptInto(owner: Scope): void;
   /** Moves a buffer's contents out of the scope, into memory that outlives it. Returns the buffer itself where it needs no move. */
   release(buffer: Buffer): Buffer;
   /** Recycles the memory. Buffers still pointing into it are dead from here on. */
   close(): void;
+  /** Closes the scope, but hands its memory and buffers over to another one of the same device. */
+  mergeInto(owner: Scope): void;
 }
 
 /** 4-byte members of a kernel's parameter struct, in order; 'u32x8' and 'i32x8' are arrays of eight (shapes and strides). */

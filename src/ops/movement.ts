@@ -87,7 +87,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const open = shape.indexOf(-1);
   if (open >= 0) {
     const rest = shape.reduce((product, dim, i) => (i === open ? product : product * dim), 1);
-    const fits = rest > 0 && x.size % rest === 0 && shape.indexOf(-1, open + 1) < 0;
+    const fits = rest > 0 && x.size % rest === 0 && !shape.includes(-1, open + 1);
     if (!fits) throw new ShapeError('reshape', `cannot reshape ${formatShape(x.shape)} (${x.size} elements) to ${formatShape(shape)}`);
     target = shape.map((dim, i) => (i === open ? x.size / rest : dim));
   }

@@ -84,8 +84,9 @@ export function ternary(name: string, row: Row & { vjp?: readonly (((g: Tensor, 
 }
 
 /** Operands as tensors of the dtype that the op computes in. */
-function prepare(op: string, row: Row, operands: readonly TensorLike[]): Tensor[] {
-  const beside = operands.find((operand) => operand instanceof Tensor) as Tensor | undefined;
+function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonly Tensor[] {
+  if (!row.operands && operands.every((operand) => operand instanceof Tensor && operand.dtype === 'float32')) return operands as readonly Tensor[];
+  const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
   const given = operands.map((operand) => (operand instanceof Tensor || typeof operand === 'number' ? operand : toTensor(operand, beside)));
   const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
   const numbers = given.filter((_, i) => isNumber(i));

@@ -112,7 +112,7 @@ function flatten(data: TensorData): Flat {
   if (ArrayBuffer.isView(data)) return { values: data, shape: [data.length], dtype: dtypeOf(data) };
   if (isNdarray(data)) {
     if (!ArrayBuffer.isView(data.data)) return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
-    const dtype = dtypeOf(data.data as AnyTypedArray);
+    const dtype = dtypeOf(data.data);
     return { values: strided(data, new (arrayClass(dtype))(data.size)), shape: data.shape, dtype };
   }
   if (!Array.isArray(data)) throw new DTypeError('tensor', `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`);
@@ -120,7 +120,7 @@ function flatten(data: TensorData): Flat {
 }
 
 function strided<A extends TypedArray>(source: ndarray.NdArray, target: A): A {
-  ops.assign(ndarrayOf(target, source.shape) as ndarray.NdArray, source);
+  ops.assign(ndarrayOf(target, source.shape), source);
   return target;
 }
 

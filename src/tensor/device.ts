@@ -1,5 +1,6 @@
-import type { Backend, DeviceName, MemoryInfo, Scope } from '../backends/backend.js';
+import type { Backend, DeviceName, MemoryInfo } from '../backends/backend.js';
 import { DeviceError } from '../errors.js';
+import type { Region } from './region.js';
 
 /**
  * Where tensors live. The CPU is always there; the others are opened once, on the first `await device(name)`. This module knows no
@@ -46,14 +47,14 @@ export function device(name: DeviceName): Promise<Backend> {
 export const memory = (backend: Backend = hostBackend()): MemoryInfo => backend.memory();
 
 /**
- * The scope that results of untraced ops go to while a synchronous region runs (a transform's backward pass, `scope(fn)`). Traced
- * tensors do not need it: they carry their tape, and the tape its scope.
+ * The region that results of untraced ops go to while a synchronous function runs in it (a transform's backward pass, `scope(fn)`). Traced
+ * tensors do not need it: they carry their tape, and the tape its region.
  */
-let current: Scope | null = null;
-export const currentScope = (): Scope | null => current;
+let current: Region | null = null;
+export const currentRegion = (): Region | null => current;
 
-/** Runs a synchronous function with `region` as the current scope. */
-export function withinScope<T>(region: Scope | null, run: () => T): T {
+/** Runs a synchronous function in a region. */
+export function withinRegion<T>(region: Region | null, run: () => T): T {
   const before = current;
   current = region;
   try {

@@ -1,17 +1,17 @@
-import { hostBackend, withinScope } from './device.js';
+import { withinRegion } from './device.js';
+import { Region } from './region.js';
 import { Tensor } from './tensor.js';
 import { mapTensors } from './tree.js';
-import type { Backend } from '../backends/backend.js';
 
 /**
  * Runs a synchronous function and recycles all that it computed, except the tensors it returns (in any tree). On the CPU this is a matter
- * of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after each op.
+ * of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after each op. On a
+ * GPU it frees intermediate results at once.
  */
-export function scope<T>(fn: () => T, backend: Backend = hostBackend()): T {
-  const region = backend.openScope();
+export function scope<T>(fn: () => T): T {
+  const region = new Region();
   try {
-    const result = withinScope(region, fn);
-    return mapTensors(result, (t) => {
+    return mapTensors(withinRegion(region, fn), (t) => {
       const buffer = region.release(t.buffer);
       return buffer === t.buffer ? t : new Tensor(buffer, t.shape, t.trace, t.origin);
     });

@@ -1,9 +1,10 @@
 import type ndarray from 'ndarray';
-import type { Backend, Buffer, DType, Scope, TypedArray } from '../backends/backend.js';
+import type { Backend, Buffer, DType, TypedArray } from '../backends/backend.js';
 import { DeviceError, RecycledError, ShapeError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../half.js';
 import { ndarrayOf, type NestedArray, nested } from './interchange.js';
 import { formatTensor } from './print.js';
+import type { Region } from './region.js';
 import { formatShape, type Shape, sizeOf } from './shape.js';
 
 /** What a tensor knows of the tapes that trace it: a list, one entry for each transform around it, innermost first. */
@@ -16,7 +17,7 @@ export interface Trace {
 
 /** The side of a tape that tensors see. */
 export interface TraceOwner {
-  readonly scope: Scope;
+  readonly region: Region;
   /** False from the start of the backward pass on: nothing is added to the tape any more. */
   readonly recording: boolean;
 }

@@ -42,7 +42,7 @@ class CpuBackend implements Backend {
   }
 
   dispatch(launch: Dispatch, scope: Scope | null): void {
-    const kernel = launch.kernel.elementwise ? kernels['elementwise']! : kernels[launch.kernel.name]!;
+    const kernel = launch.kernel.elementwise ? kernels.elementwise! : kernels[launch.kernel.name]!;
     const region = (scope as CpuScope | null) ?? new CpuScope(this, () => undefined);
     try {
       const call = new CpuCall(launch, region);

@@ -34,7 +34,7 @@ export class CpuBuffer implements Buffer {
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
   view(): TypedArray {
     if (this.array) return this.array;
-    return new (arrayClass(this.dtype))(heap().memory.buffer as ArrayBuffer, this.address, this.length);
+    return new (arrayClass(this.dtype))(heap().memory.buffer, this.address, this.length);
   }
 
   /** A copy in ordinary memory. */
@@ -50,8 +50,6 @@ export class CpuScope implements Scope {
   readonly arena = new Arena();
   private buffers: CpuBuffer[] = [];
   private mirrored: CpuBuffer[] = [];
-  private owner: CpuScope | null = null;
-  private isOpen = true;
 
   constructor(
     readonly backend: Backend,
@@ -80,15 +78,9 @@ export class CpuScope implements Scope {
     return address;
   }
 
-  adoptInto(owner: Scope): void {
-    let oldest = owner as CpuScope;
-    while (oldest.owner) oldest = oldest.owner;
-    if (oldest !== this && oldest.isOpen) this.owner = oldest;
-  }
-
   release(buffer: Buffer): Buffer {
     const own = buffer as CpuBuffer;
-    if (own.scope === this && !this.owner) {
+    if (own.scope === this) {
       own.array = own.copy();
       own.scope = null;
     }
@@ -96,18 +88,22 @@ export class CpuScope implements Scope {
   }
 
   close(): void {
-    if (!this.isOpen) return;
-    this.isOpen = false;
+    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = null;
+    this.arena.close();
+    this.forget();
+  }
+
+  mergeInto(owner: Scope): void {
+    const heir = owner as CpuScope;
+    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = heir;
+    heir.buffers = heir.buffers.concat(this.buffers);
+    heir.arena.absorb(this.arena);
+    this.forget();
+  }
+
+  private forget(): void {
     for (const buffer of this.mirrored) buffer.mirror = null;
     this.mirrored = [];
-    if (this.owner?.isOpen) {
-      this.owner.arena.absorb(this.arena);
-      for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = this.owner;
-      this.owner.buffers = this.owner.buffers.concat(this.buffers);
-    } else {
-      for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = null;
-      this.arena.close();
-    }
     this.buffers = [];
     this.onClose();
   }

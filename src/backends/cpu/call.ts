@@ -1,9 +1,12 @@
 import { BYTES, type Dispatch, type Params, type TypedArray } from '../backend.js';
-import type { CpuBuffer, CpuScope } from './buffer.js';
-import { heap } from './heap.js';
+import { type CpuBuffer, type CpuScope, write } from './buffer.js';
+import { Arena, heap } from './heap.js';
 
 /** A kernel of the CPU: reads and writes the call's buffers, by address (WebAssembly) or through views (JavaScript). */
 export type CpuKernel = (call: CpuCall) => void;
+
+/** Scratch memory of the call that runs: calls do not nest, and what one leaves the next one takes. */
+const scratchArena = new Arena();
 
 /** One launch, as CPU kernels see it. */
 export class CpuCall {
@@ -50,9 +53,17 @@ export class CpuCall {
     return address;
   }
 
+  /** The address of output `i` with what it holds so far, for kernels that write only a part of it or add to it. */
+  update(i: number): number {
+    const buffer = this.outputs[i]!;
+    const address = this.out(i);
+    if (buffer.array) write(address, buffer.array);
+    return address;
+  }
+
   /** Heap memory for the time of the call. */
   scratch(bytes: number): number {
-    return this.scope.arena.allocate(bytes);
+    return scratchArena.allocate(bytes);
   }
 
   /** The elements of a buffer, for JavaScript kernels. Ask again after allocating. */
@@ -66,5 +77,6 @@ export class CpuCall {
       const bytes = buffer.array!;
       new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).set(heap().u8.subarray(address, address + bytes.byteLength));
     }
+    scratchArena.rewind();
   }
 }

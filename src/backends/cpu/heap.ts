@@ -38,7 +38,7 @@ class Heap {
     this.module = new WebAssembly.Module(decodeBase64(canShare ? shared : plain));
     this.kernels = new WebAssembly.Instance(this.module, { env: { memory: this.memory, abort } }).exports as unknown as Kernels;
     this.refresh();
-    const base = align(this.kernels['heapBase']!());
+    const base = align(this.kernels.heapBase!());
     this.end = this.memory.buffer.byteLength;
     this.free.push({ start: base, size: this.end - base });
   }
@@ -72,8 +72,8 @@ class Heap {
     if (at < 0) at = this.free.length;
     const before = this.free[at - 1];
     const after = this.free[at];
-    const joinsBefore = before && before.start + before.size === start;
-    const joinsAfter = after && start + size === after.start;
+    const joinsBefore = before !== undefined && before.start + before.size === start;
+    const joinsAfter = after !== undefined && start + size === after.start;
     if (joinsBefore) {
       before.size += size;
       if (joinsAfter) {
@@ -90,7 +90,8 @@ class Heap {
 
   private grow(bytes: number): void {
     const last = this.free[this.free.length - 1];
-    const spare = last && last.start + last.size === this.end ? last.size : 0;
+    const atEnd = last && last.start + last.size === this.end ? last : null;
+    const spare = atEnd?.size ?? 0;
     const pages = Math.ceil((bytes - spare) / PAGE);
     const wished = Math.min(Math.max(pages, this.end / PAGE / 4), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
     if (pages > wished) throw outOfMemory(bytes, this.end);
@@ -101,7 +102,7 @@ class Heap {
     }
     const added = wished * PAGE;
     this.refresh();
-    if (spare) last!.size += added;
+    if (atEnd) atEnd.size += added;
     else this.free.push({ start: this.end, size: added });
     this.end += added;
   }
@@ -169,6 +170,14 @@ export class Arena {
   close(): void {
     for (const region of this.regions.splice(0)) heap().give(region);
     this.reset();
+  }
+
+  /** Starts over: keeps one region of moderate size for the next allocations and gives the others back. */
+  rewind(): void {
+    const [first] = this.regions;
+    if (!first) return;
+    if (this.regions.length > 1 || first.size > LARGEST_STEP) return this.close();
+    this.at = first.start;
   }
 
   private reset(): void {

@@ -6,7 +6,7 @@
 /** Evaluates a polynomial, coefficients from the constant term upwards. */
 function polynomial(x: number, coefficients: readonly number[]): number {
   let sum = 0;
-  for (let i = coefficients.length - 1; i >= 0; i--) sum = sum * x + (coefficients[i] as number);
+  for (let i = coefficients.length - 1; i >= 0; i--) sum = sum * x + (coefficients[i]!);
   return sum;
 }
 

@@ -52,14 +52,25 @@ bool Checker::race(unsigned otherThread, unsigned otherGroup, const Range *range
 }
 
 /** Compares one byte's access with those before it, then notes it; false where they race. */
+/** Notes in `groups` that `group` was here: 0 nobody, ~0 several groups. */
+static void noteGroup(unsigned &groups, unsigned group) { groups = groups && groups != group ? ~0u : group; }
+
+/** The same for a thread of the group since the last barrier. */
+static void noteThread(unsigned short &thread, bool &many, unsigned me) {
+  many |= thread && thread != me;
+  thread = static_cast<unsigned short>(me);
+}
+
+/** Compares one byte's access with those before it, then notes it; false where they race. */
 bool Checker::record(Trace &trace, const Range *range, const char *at, AccessKind kind) {
   const unsigned me = unsigned(worker.current->thread) + 1, group = worker.group + 1;
   const unsigned epoch = range ? worker.deviceEpoch : worker.threadgroupEpoch;
+  const bool atomic = kind == Atomic || kind == AtomicStore;
   if (range) {
     if (trace.written && trace.written != group) return race(0, trace.written, range, at, kind);
     if (kind != Read && trace.read && trace.read != group) return race(0, trace.read, range, at, kind);
-    if (kind != Atomic && trace.counted && trace.counted != group) return race(0, trace.counted, range, at, kind);
-  } else if (trace.group != group && kind != Write) {
+    if (!atomic && trace.counted && trace.counted != group) return race(0, trace.counted, range, at, kind);
+  } else if (trace.group != group && (kind == Read || kind == Atomic)) {
     worker.fault(format("%s: thread %u of group %u reads threadgroup memory that nobody wrote (byte %ld)",
                         worker.kernelName().c_str(), me - 1, worker.group, long(at - worker.threadgroupMemory.data())));
     return false;
@@ -72,10 +83,17 @@ bool Checker::record(Trace &trace, const Range *range, const char *at, AccessKin
   }
   if (trace.writer && trace.writer != me) return race(trace.writer, group, range, at, kind);
   if (kind != Read && trace.reader && (trace.reader != me || trace.manyReaders)) return race(trace.reader, group, range, at, kind);
-  if (kind != Atomic && trace.atomic && (trace.atomic != me || trace.manyAtomics)) return race(trace.atomic, group, range, at, kind);
-  if (kind == Write) trace.writer = static_cast<unsigned short>(me), trace.written = group;
-  if (kind == Read) trace.manyReaders |= trace.reader && trace.reader != me, trace.reader = static_cast<unsigned short>(me), trace.read = trace.read && trace.read != group ? ~0u : group;
-  if (kind == Atomic) trace.manyAtomics |= trace.atomic && trace.atomic != me, trace.atomic = static_cast<unsigned short>(me), trace.counted = trace.counted && trace.counted != group ? ~0u : group;
+  if (!atomic && trace.atomic && (trace.atomic != me || trace.manyAtomics)) return race(trace.atomic, group, range, at, kind);
+  if (kind == Write) {
+    trace.writer = static_cast<unsigned short>(me);
+    trace.written = group;
+  } else if (kind == Read) {
+    noteThread(trace.reader, trace.manyReaders, me);
+    noteGroup(trace.read, group);
+  } else {
+    noteThread(trace.atomic, trace.manyAtomics, me);
+    noteGroup(trace.counted, group);
+  }
   return true;
 }
 

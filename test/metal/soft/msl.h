@@ -39,7 +39,7 @@ struct soft_thread {
 struct soft_host_table {
   void (*barrier)(uint flags, int line);
   void *(*variable)(int number, ulong bytes);
-  void (*access)(const void *at, uint bytes, int kind);   // kind 0 reads, 1 writes, 2 does either atomically
+  void (*access)(const void *at, uint bytes, int kind);   // AccessKind of run.h: read, write, atomic, atomic store
 };
 extern "C" { __attribute__((visibility("default"))) soft_host_table soft_host; }
 

@@ -23,7 +23,7 @@ SOFT_HOOK void *__tsan_memcpy(void *to, const void *from, ulong n) { soft_access
 SOFT_HOOK void *__tsan_memmove(void *to, const void *from, ulong n) { soft_access(from, n, 0); soft_access(to, n, 1); return __builtin_memmove(to, from, n); }
 
 SOFT_HOOK uint __tsan_atomic32_load(const volatile uint *p, int) { soft_access((const void *)p, 4, 2); return __atomic_load_n(p, 0); }
-SOFT_HOOK void __tsan_atomic32_store(volatile uint *p, uint v, int) { soft_access((const void *)p, 4, 2); __atomic_store_n(p, v, 0); }
+SOFT_HOOK void __tsan_atomic32_store(volatile uint *p, uint v, int) { soft_access((const void *)p, 4, 3); __atomic_store_n(p, v, 0); }
 SOFT_HOOK uint __tsan_atomic32_fetch_add(volatile uint *p, uint v, int) { soft_access((const void *)p, 4, 2); return __atomic_fetch_add(p, v, 0); }
 SOFT_HOOK int __tsan_atomic32_compare_exchange_strong(volatile uint *p, uint *expected, uint v, int, int) {
   soft_access((const void *)p, 4, 2);

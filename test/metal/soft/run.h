@@ -25,7 +25,7 @@ struct Fiber {
   int thread;
 };
 
-enum AccessKind { Read, Write, Atomic };
+enum AccessKind { Read, Write, Atomic, AtomicStore };
 enum BarrierFlag : unsigned { DeviceMemory = 1, ThreadgroupMemory = 2 };
 
 /** Who touched one byte, in this group since the last barrier that orders it, and in other groups since the dispatch began. */

@@ -142,8 +142,11 @@ class Translator {
       bool begins = is(i - 1, "{") || is(i - 1, "}") || is(i - 1, ";");
       if (!begins || !is(i, "threadgroup")) continue;
       size_t end = i;
-      bool isVariable = true;
-      for (; end < tokens.size() && !is(end, ";"); end++) if (is(end, "*") || is(end, "=") || is(end, "&")) isVariable = false;
+      bool isVariable = true;   // and not a pointer into threadgroup memory, which needs nothing done
+      for (int brackets = 0; end < tokens.size() && !is(end, ";"); end++) {
+        brackets += is(end, "[") - is(end, "]");
+        if (brackets == 0 && (is(end, "*") || is(end, "=") || is(end, "&"))) isVariable = false;
+      }
       if (isVariable) replaceVariables(i, end);
     }
   }

@@ -1,0 +1,54 @@
+import type { Backend, Buffer, Scope } from '../backends/backend.js';
+
+let regions = 0;
+
+/**
+ * The memory of a transform or of `scope(fn)`: one scope on each device that computes in it, opened when first needed. A region that
+ * turns out to lie inside an older one (its values went into a computation of that one) hands its memory over on closing.
+ */
+export class Region {
+  /** Regions are numbered by age: what two of them share must live as long as the older. */
+  private readonly age = regions++;
+  private readonly scopes = new Map<Backend, Scope>();
+  private owner: Region | null = null;
+  private isOpen = true;
+
+  /** The scope on a device. */
+  on(backend: Backend): Scope {
+    let found = this.scopes.get(backend);
+    if (!found) this.scopes.set(backend, (found = backend.openScope()));
+    return found;
+  }
+
+  /** Of two regions that share values, the one that keeps them. */
+  static oldest(a: Region, b: Region): Region {
+    const [older, younger] = a.age < b.age ? [a, b] : [b, a];
+    if (younger.owner !== older && younger !== older) younger.owner = younger.owner ? Region.oldest(younger.owner, older) : older;
+    return older;
+  }
+
+  /** Moves a buffer out, into memory that outlives the region; a buffer that is not the region's own is left as it is. */
+  release(buffer: Buffer): Buffer {
+    if (this.heir) return buffer;
+    return this.scopes.get(buffer.backend)?.release(buffer) ?? buffer;
+  }
+
+  /** Recycles the memory, or hands it over. */
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    const { heir } = this;
+    for (const [backend, scope] of this.scopes) {
+      if (heir) scope.mergeInto(heir.on(backend));
+      else scope.close();
+    }
+    this.scopes.clear();
+  }
+
+  /** The nearest region around this one that is still open. */
+  private get heir(): Region | null {
+    let { owner } = this;
+    while (owner && !owner.isOpen) ({ owner } = owner);
+    return owner;
+  }
+}

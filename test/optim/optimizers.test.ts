@@ -1,0 +1,140 @@
+import { concat, optim, tensor, type Tensor } from 'tapegrad';
+import { expectClose, wave } from '../nn/wave.js';
+
+/* The constants are the parameters after four steps of torch 1.13's optimizers in float64, on the same waves. */
+
+interface Params {
+  a: Tensor;
+  rest: [Tensor];
+}
+
+const start = (): Params => ({ a: wave([3], 0.3), rest: [wave([2], 0.9)] });
+const gradientsAt = (step: number): Params => ({ a: wave([3], 1.1 + step, 2), rest: [wave([2], 2.2 - step, 0.5)] });
+const flat = ({ a, rest }: Params): Tensor => concat([a, rest[0]]);
+
+const optimizers: [string, optim.Sgd | optim.Adam, number[]][] = [
+  ['sgd', optim.sgd({ learningRate: 0.1 }), [0.099976151, 0.901308329, 1.27874112, 0.722234473, 0.906121458]],
+  ['sgd with momentum', optim.sgd({ learningRate: 0.1, momentum: 0.9 }), [-0.637456922, 0.421833927, 1.28272969, 0.535008875, 0.760786633]],
+  ['sgd, Nesterov, weight decay', optim.sgd({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.05 }), [-0.730324243, 0.494223916, 1.48633084, 0.458519867, 0.63571894]],
+  ['adam', optim.adam({ learningRate: 0.1 }), [-0.00592896236, 0.649474453, 0.974521179, 0.464114702, 0.64601425]],
+  ['adam with everything', optim.adam({ learningRate: 0.1, betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.05 }), [0.00944801217, 0.6671856, 0.98682864, 0.468837175, 0.636275428]],
+  ['adamW', optim.adamW({ learningRate: 0.1, weightDecay: 0.05 }), [-0.00890951006, 0.635264565, 0.956314224, 0.451489305, 0.629015016]],
+];
+
+/** Sgd and Adam differ only in the type of their state. */
+function run(optimizer: optim.Sgd | optim.Adam, steps: number, prepare: (params: Params) => Params = (params) => params): { params: Params; state: optim.OptimizerState } {
+  const { init, update } = optimizer as optim.Adam;
+  let params = prepare(start());
+  let state = init(params);
+  for (let step = 0; step < steps; step++) ({ params, state } = update(params, prepare(gradientsAt(step)), state));
+  return { params, state };
+}
+
+describe('optimizers', () => {
+  test.each(optimizers)('%s makes the steps that torch makes', (_, optimizer, expected) => {
+    const { params, state } = run(optimizer, 4);
+    expectClose(flat(params), expected);
+    expect(state.step.itemSync()).toBe(4);
+    expect(state.step.dtype).toBe('int32');
+  });
+
+  test.each(optimizers)('%s in float32', (_, optimizer, expected) => {
+    const single = (params: Params): Params => ({ a: params.a.cast('float32'), rest: [params.rest[0].cast('float32')] });
+    const { params } = run(optimizer, 4, single);
+    expect(params.a.dtype).toBe('float32');
+    expectClose(flat(params), expected, 1e-6);
+  });
+
+  test('many elements at once: every lane and the rest of the vector', () => {
+    const optimizer = optim.adamW({ learningRate: 0.1, weightDecay: 0.05 });
+    const size = 1003;
+    const [one, many] = [size, 1].map((count) => {
+      let params = { w: tensor(new Float32Array(count).fill(0.5)) };
+      let state = optimizer.init(params);
+      for (let i = 0; i < 3; i++) ({ params, state } = optimizer.update(params, { w: tensor(new Float32Array(count).fill(0.25)) }, state));
+      return Array.from(params.w.dataSync());
+    });
+    expect(new Set(one)).toEqual(new Set(many));
+  });
+
+  test('nothing is changed in place', () => {
+    const params = start();
+    const optimizer = optim.adamW({ learningRate: 0.1 });
+    const state = optimizer.init(params);
+    const first = optimizer.update(params, gradientsAt(0), state);
+    const second = optimizer.update(params, gradientsAt(0), state);
+    expectClose(flat(params), Array.from(flat(start()).dataSync()), 0);
+    expect(state.step.itemSync()).toBe(0);
+    expectClose(flat(first.params), Array.from(flat(second.params).dataSync()), 0);
+  });
+
+  test('a schedule is asked for the step that the state holds', () => {
+    const asked: number[] = [];
+    const optimizer = optim.sgd({ learningRate: (step) => { asked.push(step); return 0; } });
+    run(optimizer, 3);
+    expect(asked).toEqual([0, 1, 2]);
+  });
+
+  test('bad input', () => {
+    const optimizer = optim.adam({ learningRate: 0.1 });
+    const state = optimizer.init(start());
+    expect(() => optimizer.update(start(), { a: wave([3], 0) } as Params, state)).toThrow("[adam] the gradients have no tensor at '.rest[0]'");
+    expect(() => optimizer.update(start(), { ...start(), a: wave([4], 0) }, state)).toThrow("[adam] the parameter '.a' is [3], its gradient or state [4]");
+    expect(() => optimizer.update(start(), { ...start(), a: tensor([1, 2, 3]) }, state)).toThrow("[adam] the parameter '.a' is float64, its gradient or state float32");
+    expect(() => optim.sgd({ learningRate: -1 })).toThrow('[sgd] the learning rate of step 0 is -1');
+    expect(() => optim.sgd({ learningRate: 1, nesterov: true })).toThrow('[sgd] nesterov');
+    expect(() => optim.adamW({ learningRate: 1, betas: [1, 0.9] })).toThrow('[adamW] betas[0] is 1; it must be in [0, 1)');
+    expect(() => optim.adamW({ learningRate: 1, weightDecay: NaN })).toThrow('[adamW] weightDecay is NaN');
+    const falling = optim.sgd({ learningRate: (step) => 1 - step });
+    const later = { ...falling.init(start()), step: tensor(2, { dtype: 'int32' }) };
+    expect(() => falling.update(start(), gradientsAt(0), later)).toThrow('[sgd] the learning rate of step 2 is -1');
+  });
+});
+
+describe('clipByGlobalNorm', () => {
+  const gradients = { a: wave([3], 1.1, 2), b: [wave([2], 2.2, 0.5), null] };
+
+  test('scales to the norm, as torch does', () => {
+    const clipped = optim.clipByGlobalNorm(gradients, 1);
+    expect(clipped.norm.itemSync()).toBeCloseTo(2.9293209734309027, 12);
+    expectClose(clipped.gradients.a, [0.608473475, 0.664896273, 0.408607964]);
+    expectClose(clipped.gradients.b[0]!, [0.138000604, 0.0408369806]);
+    expect(clipped.gradients.b[1]).toBeNull();
+  });
+
+  test('leaves small gradients alone, and zeros', () => {
+    expectClose(optim.clipByGlobalNorm(gradients, 3).gradients.a, Array.from(gradients.a.dataSync()), 0);
+    expectClose(optim.clipByGlobalNorm({ a: tensor([0, 0]) }, 1).gradients.a, [0, 0], 0);
+  });
+
+  test('refuses what makes no sense', () => {
+    expect(() => optim.clipByGlobalNorm(gradients, 0)).toThrow('[clipByGlobalNorm] maxNorm is 0');
+    expect(() => optim.clipByGlobalNorm({}, 1)).toThrow('no gradient');
+  });
+});
+
+describe('schedules', () => {
+  test('cosine falls from peak to floor along half a wave', () => {
+    const rate = optim.cosine(2, 100, 1);
+    expect(rate(0)).toBe(2);
+    expect(rate(50)).toBeCloseTo(1.5, 12);
+    expect(rate(25)).toBeCloseTo(1.5 + Math.SQRT1_2 / 2, 12);
+    expect(rate(100)).toBe(1);
+    expect(rate(1000)).toBe(1);
+    expect(optim.cosine(2, 0)(0)).toBe(0);
+  });
+
+  test('warmup rises to what follows', () => {
+    const rate = optim.warmup(4, optim.cosine(1, 10));
+    expect([0, 1, 2, 3, 4].map(rate)).toEqual([0.2, 0.4, 0.6, 0.8, 1].map((x) => expect.closeTo(x, 12)));
+    expect(rate(14)).toBe(0);
+    expect(rate(9)).toBeCloseTo(0.5, 12);
+    expect(optim.warmup(0, optim.cosine(1, 10))(0)).toBe(1);
+  });
+
+  test('bad input', () => {
+    expect(() => optim.warmup(1.5, () => 1)).toThrow('[warmup] steps is 1.5');
+    expect(() => optim.cosine(-1, 5)).toThrow('[cosine] peak is -1');
+    expect(() => optim.cosine(1, -5)).toThrow('[cosine] steps is -5');
+  });
+});

@@ -1,0 +1,175 @@
+/**
+ * CTC loss and its gradient for a range of sequences of a batch, laid out [frames][sequences][classes].
+ *
+ * A group of neighbouring sequences is exponentiated together, so that the inputs are read in long runs; then every sequence goes through
+ * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
+ * batch may be split over threads without changing a bit.
+ */
+import { blockBytes, fillBlock, sequenceBlockBytes } from './ctc-blocks';
+import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
+import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
+import { Sequence, align, framesNeeded } from './ctc-sequence';
+
+/** Sequences that are exponentiated together, and the bytes of blocks that should stay in the second-level cache. */
+@inline const GREATEST_GROUP: i32 = 8;
+@inline const GROUP_BYTES: usize = 1 << 19;
+
+/** Tiers, as the kernels report them for every sequence. */
+export const enum Tier {
+  /** The lengths alone decide: no frames, or fewer than the target needs. */
+  Lengths = 0,
+  Linear = 1,
+  Log = 2,
+}
+
+@inline function groupOf(frames: i32, classes: i32): i32 {
+  return max(1, min(GREATEST_GROUP, <i32>(GROUP_BYTES / max(sequenceBlockBytes(frames, classes), 1))));
+}
+
+/** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
+export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+  const linear = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes) + linearWorkspace(frames, classes, labels, withGradient);
+  return 512 + 3 * align(<usize>classes << 2) + max(linear, logWorkspace(frames, classes, labels, withGradient));
+}
+
+/** Bytes of workspace that `ctcLoss64` needs. */
+export function ctcLoss64Workspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+  return 512 + logWorkspace(frames, classes, labels, withGradient);
+}
+
+function clearRow(at: usize, bytes: usize): void {
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) v128.store(at + i, i64x2.splat(0));
+  for (; i < bytes; i += 4) store<u32>(at + i, 0);
+}
+
+@inline function lengthAt(lengths: usize, n: i32): i32 { return load<i32>(lengths + (<usize>n << 2)); }
+
+/** What lengths alone say about a sequence's loss; NaN where the inputs decide. */
+function lossByLengths(frames: i32, targets: usize, labels: i32): f64 {
+  if (frames == 0) return labels == 0 ? 0 : Infinity;
+  return frames < framesNeeded(targets, labels) ? Infinity : NaN;
+}
+
+/**
+ * Losses (float64) and, unless `gradient` is 0, the gradient (float32, all of the range's rows) of sequences [begin, end) of `inputs`
+ * (float32), logits or log-probabilities as they are. `targets` is int32 [sequences][labels], padded; lengths are int32 and checked by the
+ * caller. `cotangents` (float64, one a sequence) scales the gradient; 0 stands for ones. `tiers` (int32) says which tier took each sequence.
+ */
+export function ctcLoss(
+  inputs: usize, targets: usize, inputLengths: usize, targetLengths: usize, cotangents: usize, losses: usize, gradient: usize, tiers: usize,
+  workspace: usize, frames: i32, batch: i32, classes: i32, labels: i32, blank: i32, logits: bool, begin: i32, end: i32,
+): void {
+  const rowBytes = <usize>classes << 2, stride = rowBytes * <usize>batch, group = groupOf(frames, classes);
+  const blocksBytes = sequenceBlockBytes(frames, classes), blockSize = blockBytes(classes), wantGradient = gradient != 0;
+  const sequence = changetype<Sequence>(workspace), candidates = workspace + 256;
+  const certain = workspace + 512, spare = certain + align(rowBytes), slots = spare + align(rowBytes), blocks = slots + align(rowBytes);
+  // A row past the end of a sequence emits a blank for certain, so that it changes no path's probability.
+  for (let c = 0; c < classes; c++) store<f32>(certain + (<usize>c << 2), c == blank ? 0 : -Infinity);
+  memory.fill(slots, 0xff, rowBytes);
+  sequence.stride = stride;
+  sequence.spare = spare;
+  sequence.slots = slots;
+  sequence.classes = classes;
+  sequence.blank = blank;
+  sequence.logits = logits;
+
+  for (let first = begin; first < end; first += group) {
+    const count = min(group, end - first);
+    let longest = 0;
+    for (let j = 0; j < count; j++) {
+      const n = first + j, length = lengthAt(inputLengths, n);
+      const known = lossByLengths(length, targets + (<usize>n * labels << 2), lengthAt(targetLengths, n));
+      const open = known != known;
+      store<f64>(losses + (<usize>n << 3), known);
+      store<i32>(tiers + (<usize>n << 2), open ? Tier.Linear : Tier.Lengths);
+      store<i32>(candidates + (<usize>j << 2), open ? length : 0);
+      if (open) longest = max(longest, length);
+    }
+    for (let t = 0; t < longest; t += 4) {
+      let block = blocks + <usize>(t >> 2) * blockSize, x = inputs + <usize>t * stride + <usize>first * rowBytes;
+      for (let j = 0; j < count; j++, block += blocksBytes, x += rowBytes) {
+        const left = lengthAt(candidates, j) - t;
+        if (left <= 0) continue;
+        const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
+        if (!fillBlock(block, x, x1, x2, x3, classes, logits)) {
+          store<i32>(candidates + (<usize>j << 2), 0);
+          store<i32>(tiers + (<usize>(first + j) << 2), Tier.Log);
+        }
+      }
+    }
+    for (let pass = <i32>Tier.Linear; pass <= Tier.Log; pass++) {
+      for (let j = 0; j < count; j++) {
+        const n = first + j, tierAt = tiers + (<usize>n << 2);
+        if (load<i32>(tierAt) != pass) continue;
+        describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+        sequence.blocks = blocks + <usize>j * blocksBytes;
+        if (pass == Tier.Log) {
+          sequence.workspace = blocks;
+          logSequence32(sequence, wantGradient);
+        } else {
+          sequence.workspace = blocks + <usize>group * blocksBytes;
+          const outcome = linearSequence(sequence);
+          if (outcome == Outcome.Rejected) store<i32>(tierAt, Tier.Log);
+          else if (outcome == Outcome.LossVanishes) logSequence32(sequence, false);
+        }
+        store<f64>(losses + (<usize>n << 3), sequence.loss);
+      }
+    }
+    if (wantGradient) clearTails(gradient, inputLengths, tiers, first, count, frames, stride, rowBytes);
+  }
+}
+
+/** Points `sequence` at sequence n of a batch. */
+function describe(
+  sequence: Sequence, n: i32, inputs: usize, targets: usize, inputLengths: usize, targetLengths: usize, cotangents: usize, gradient: usize,
+  rowBytes: usize, labels: i32,
+): void {
+  sequence.inputs = inputs + <usize>n * rowBytes;
+  sequence.gradient = gradient ? gradient + <usize>n * rowBytes : 0;
+  sequence.targets = targets + (<usize>n * labels << 2);
+  sequence.frames = lengthAt(inputLengths, n);
+  sequence.labels = lengthAt(targetLengths, n);
+  sequence.cotangent = cotangents ? load<f64>(cotangents + (<usize>n << 3)) : 1;
+}
+
+/** Zero gradient rows: past the end of every sequence, and everywhere where lengths alone decided. */
+function clearTails(
+  gradient: usize, inputLengths: usize, tiers: usize, first: i32, count: i32, frames: i32, stride: usize, rowBytes: usize,
+): void {
+  let earliest = frames;
+  for (let j = 0; j < count; j++)
+    earliest = min(earliest, lengthAt(tiers, first + j) == Tier.Lengths ? 0 : lengthAt(inputLengths, first + j));
+  for (let t = earliest; t < frames; t++) {
+    for (let j = 0; j < count; j++) {
+      const n = first + j;
+      if (t >= lengthAt(inputLengths, n) || lengthAt(tiers, n) == Tier.Lengths) clearRow(gradient + <usize>t * stride + <usize>n * rowBytes, rowBytes);
+    }
+  }
+}
+
+/** `ctcLoss` for float64 inputs and gradient, by the log-domain tier. */
+export function ctcLoss64(
+  inputs: usize, targets: usize, inputLengths: usize, targetLengths: usize, cotangents: usize, losses: usize, gradient: usize, tiers: usize,
+  workspace: usize, frames: i32, batch: i32, classes: i32, labels: i32, blank: i32, logits: bool, begin: i32, end: i32,
+): void {
+  const rowBytes = <usize>classes << 3, stride = rowBytes * <usize>batch;
+  const sequence = changetype<Sequence>(workspace);
+  sequence.stride = stride;
+  sequence.classes = classes;
+  sequence.blank = blank;
+  sequence.logits = logits;
+  sequence.workspace = workspace + 512;
+  for (let n = begin; n < end; n++) {
+    const length = lengthAt(inputLengths, n);
+    const known = lossByLengths(length, targets + (<usize>n * labels << 2), lengthAt(targetLengths, n)), open = known != known;
+    store<f64>(losses + (<usize>n << 3), known);
+    store<i32>(tiers + (<usize>n << 2), open ? Tier.Log : Tier.Lengths);
+    if (open) {
+      describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+      logSequence64(sequence, gradient != 0);
+      store<f64>(losses + (<usize>n << 3), sequence.loss);
+    }
+    if (gradient) clearTails(gradient, inputLengths, tiers, n, 1, frames, stride, rowBytes);
+  }
+}
