@@ -100,11 +100,12 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
   threadgroup float maxima[WIDTH], present[WIDTH], sums[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, base = index - lane;
+  const bool inRow = index < together * lanes;   // the threads left over when the width is no multiple of the lanes have no row
   const uint rowCount = p.times * p.batch;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
     const uint t = row / p.batch, item = row % p.batch;
-    const bool active = index < together * lanes && row < rowCount && t < uint(inputLengths[item]);
+    const bool active = inRow && row < rowCount && t < uint(inputLengths[item]);
     device const float *values = x + ulong(row) * p.classes;
     const uint labels = active ? uint(targetLengths[item]) : 0;
 
@@ -125,7 +126,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint span = lanes; span > 1; span = (span + 1) / 2) {
       const uint half_ = (span + 1) / 2;
-      if (lane + half_ < span) {
+      if (inRow && lane + half_ < span) {
         maxima[index] = max(maxima[index], maxima[index + half_]);
         present[index] = max(present[index], present[index + half_]);
         sums[index] += sums[index + half_];
@@ -142,7 +143,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint span = lanes; span > 1; span = (span + 1) / 2) {
       const uint half_ = (span + 1) / 2;
-      if (lane + half_ < span) sums[index] += sums[index + half_];
+      if (inRow && lane + half_ < span) sums[index] += sums[index + half_];
       threadgroup_barrier(mem_flags::mem_threadgroup);
     }
     sum = sums[base];

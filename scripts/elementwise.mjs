@@ -180,6 +180,9 @@ function float64Function(name, row) {
 export function emitFloat64(rows) {
   return `import { erf, erfc, power } from '../special.js';
 
+/** The code that each function below and its WebAssembly twin were made from. */
+export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, row.code])), null, 2)} as const;
+
 /** What each elementwise op computes, in float64. */
 export const elementwiseFunctions = {
 ${Object.entries(rows).map(([name, row]) => float64Function(name, row)).join('')}} as const;

@@ -8,6 +8,8 @@
 
 /** Logarithm below which an emission counts as impossible in the forward pass and as exactly this in the backward pass. */
 @inline const FLOOR_LOG: f32 = -80.0;
+/** Larger inputs are held here, where the normaliser's range refuses them, lest their exponent wraps around. */
+@inline const CEILING_LOG: f32 = 80.0;
 @inline const LOG2_E: f32 = 1.44269504088896341;
 /** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. */
 @inline const ROUNDER: f32 = 12582912.0;
@@ -51,6 +53,9 @@
   return i32x4.add(p, i32x4.shl(rounded, 23));
 }
 
+/** x held in the range of `exp4`; NaN stays. */
+@inline function bounded(x: v128): v128 { return f32x4.pmin(f32x4.pmax(x, splat(FLOOR_LOG)), splat(CEILING_LOG)); }
+
 /** The emission that stands for "impossible": e^-80 as `exp4` rounds it. Stored emissions are never below it. */
 @inline export function emissionFloor(): v128 { return exp4(splat(FLOOR_LOG), splat(ROUNDER)); }
 
@@ -73,22 +78,23 @@
  */
 export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool): bool {
   const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4);
-  const lowest = splat(FLOOR_LOG), rounder = splat(ROUNDER);
+  const rounder = splat(ROUNDER);
   let sum0 = splat(0), sum1 = splat(0), greatest = splat(-Infinity), e = block, at: usize = 0;
-  for (; e < quads; e += 64, at += 16) {
+  if (e < quads) do {
     const a = v128.load(x0 + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
     const t0 = lowHalves(ab, cd), t1 = highHalves(ab, cd), t2 = lowHalves(AB, CD), t3 = highHalves(AB, CD);
     if (!logits) greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
-    const e0 = exp4(f32x4.pmax(t0, lowest), rounder), e1 = exp4(f32x4.pmax(t1, lowest), rounder);
+    const e0 = exp4(bounded(t0), rounder), e1 = exp4(bounded(t1), rounder);
     v128.store(e, e0); v128.store(e, e1, 16);
     sum0 = f32x4.add(sum0, e0); sum1 = f32x4.add(sum1, e1);
-    const e2 = exp4(f32x4.pmax(t2, lowest), rounder), e3 = exp4(f32x4.pmax(t3, lowest), rounder);
+    const e2 = exp4(bounded(t2), rounder), e3 = exp4(bounded(t3), rounder);
     v128.store(e, e2, 32); v128.store(e, e3, 48);
     sum0 = f32x4.add(sum0, e2); sum1 = f32x4.add(sum1, e3);
-  }
+    e += 64; at += 16;
+  } while (e < quads);
   for (; e < end; e += 16, at += 4) {
-    const x = column(x0, x1, x2, x3, at), e0 = exp4(f32x4.pmax(x, lowest), rounder);
+    const x = column(x0, x1, x2, x3, at), e0 = exp4(bounded(x), rounder);
     greatest = f32x4.pmax(greatest, x);
     v128.store(e, e0);
     sum0 = f32x4.add(sum0, e0);
@@ -143,19 +149,19 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
   return true;
 }
 
-/**
- * Writes a block's classes, less `floor` and times `scale` (per frame), to four gradient rows.
- */
-@inline export function writeRows(block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, floor: v128, scale: v128): void {
+/** Writes a block of a gradient to four rows. Blocks of logits still hold the floor of their emissions; all have a factor for each frame. */
+export function writeRows(block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool): void {
+  const floor = logits ? emissionFloor() : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4));
   const quads = block + (<usize>(classes & ~3) << 4), end = block + (<usize>classes << 4);
   let e = block, at: usize = 0;
-  for (; e < quads; e += 64, at += 16) {
+  if (e < quads) do {
     const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale), b = f32x4.mul(f32x4.sub(v128.load(e, 16), floor), scale);
     const c = f32x4.mul(f32x4.sub(v128.load(e, 32), floor), scale), d = f32x4.mul(f32x4.sub(v128.load(e, 48), floor), scale);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
     v128.store(g0 + at, lowHalves(ab, cd)); v128.store(g1 + at, highHalves(ab, cd));
     v128.store(g2 + at, lowHalves(AB, CD)); v128.store(g3 + at, highHalves(AB, CD));
-  }
+    e += 64; at += 16;
+  } while (e < quads);
   for (; e < end; e += 16, at += 4) {
     const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale);
     store<f32>(g0 + at, f32x4.extract_lane(a, 0)); store<f32>(g1 + at, f32x4.extract_lane(a, 1));

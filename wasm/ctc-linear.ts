@@ -8,8 +8,8 @@
  *
  * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
  */
-import { blockBytes, emissionFloor, splat, writeRows } from './ctc-blocks';
-import { backwardBlock, forwardBlock } from './ctc-recursion';
+import { blockBytes, emissionFloor, splat } from './ctc-blocks';
+import { backwardBlock, forwardBlock, loadEmissions } from './ctc-recursion';
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
 import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 
@@ -51,7 +51,8 @@ export const enum Outcome {
 /** Bytes of workspace that `linearSequence` needs beside the blocks. */
 export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2;
-  const tables: usize = 5 * row + align(<usize>labels << 2) + align(<usize>blocks << 2) + align(<usize>(min(labels, classes) + 1) << 5);
+  const slots = align(<usize>(min(labels, classes) + 2) << 5);
+  const tables: usize = 4 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots;
   return tables + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
 }
 
@@ -103,19 +104,28 @@ function logNormaliser(sequence: Sequence): f64 {
   return NativeMath.log(product) + <f64>exponents * LN2 - sumPair(shares);
 }
 
-/** The same for logits, every frame's emissions added up again in float64. */
+/**
+ * The same with every frame's emissions added up again in float64. Of logits, whose normaliser that sum is, it stays in the block as two
+ * float32: confident networks have gradients far below 1 that are differences of numbers next to 1.
+ */
 function preciseLogNormaliser(sequence: Sequence): f64 {
   const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
   let total: f64 = 0;
   for (let k = 0; k < count; k++) {
     const block = sequence.blocks + <usize>k * size, end = block + (<usize>sequence.classes << 4);
-    let low = f64x2.splat(0), high = f64x2.splat(0);
-    for (let e = block; e < end; e += 16) {
+    let low = f64x2.splat(0), high = f64x2.splat(0), e = block;
+    do {
       const x = v128.load(e);
       low = f64x2.add(low, lowPair(x)); high = f64x2.add(high, highPair(x));
-    }
+      e += 16;
+    } while (e < end);
     const product = f64x2.mul(low, high);
     total += NativeMath.log(f64x2.extract_lane(product, 0) * f64x2.extract_lane(product, 1));
+    if (sequence.logits) {
+      const sum = fromPairs(low, high);
+      v128.store(end, sum, 16);
+      v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
+    }
   }
   return total;
 }
@@ -137,59 +147,37 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
 }
 
 /**
- * Turns one block of emissions into gradient rows: subtracts the posterior of every distinct label (`sums`, cleared for the next block)
- * and of the blank, which has what the labels leave, and writes the difference times the cotangent.
+ * Turns one block of emissions into one of the gradient, up to a factor for each frame that takes the normaliser's place: subtracts the
+ * posterior of every distinct label (`sums`, cleared for the next block) and of the blank, which has what the labels leave.
  */
-@inline function writeGradient(
-  block: usize, blankAt: usize, classes: i32, logits: bool, sums: usize, distinct: usize, distinctCount: i32,
-  early: f64, last: f64, cotangent: f32, g0: usize, g1: usize, g2: usize, g3: usize,
+@inline function subtractPosterior(
+  block: usize, blankAt: usize, classes: i32, logits: bool, sums: usize, distinct: usize, slots: i32, early: f64, last: f64, cotangent: f32,
 ): void {
-  let normaliser = splat(1), floor = splat(0);
-  const blank = v128.load(block + blankAt), impossible = f32x4.le(blank, emissionFloor());
+  const normaliserAt = block + (<usize>(classes + 1) << 4), blankEmission = block + blankAt;
+  const impossible = f32x4.le(v128.load(blankEmission), emissionFloor());
+  let normaliser = splat(1), lowZ = f64x2.splat(1), highZ = lowZ;
   if (logits) {
-    normaliser = v128.load(block + (<usize>(classes + 1) << 4));
-    floor = emissionFloor();
+    const remainder = v128.load(normaliserAt, 16);
+    normaliser = v128.load(normaliserAt);
+    lowZ = f64x2.add(lowPair(normaliser), lowPair(remainder)); highZ = f64x2.add(highPair(normaliser), highPair(remainder));
   } else {
     memory.fill(block, 0, <usize>classes << 4);
   }
-  const low = f64x2.mul(lowPair(normaliser), f64x2.splat(early));
-  const high = f64x2.mul(highPair(normaliser), f64x2.replace_lane(f64x2.splat(early), 1, last));
-  let lowSum = f64x2.splat(0), highSum = f64x2.splat(0), sum = sums;
-  const end = distinct + (<usize>distinctCount << 2);
-  for (let at = distinct; at < end; at += 4, sum += 32) {
+  const low = f64x2.mul(lowZ, f64x2.splat(early)), high = f64x2.mul(highZ, f64x2.replace_lane(f64x2.splat(early), 1, last));
+  const end = distinct + (<usize>slots << 2);
+  let sum = sums + 32, at = distinct + 4;
+  if (at < end) do {
     const a = f64x2.mul(v128.load(sum), low), b = f64x2.mul(v128.load(sum, 16), high);
     v128.store(sum, f64x2.splat(0)); v128.store(sum, f64x2.splat(0), 16);
-    lowSum = f64x2.add(lowSum, a); highSum = f64x2.add(highSum, b);
-    const e = block + load<u32>(at);
-    v128.store(e, f32x4.sub(v128.load(e), fromPairs(a, b)));
-  }
-  const rest = fromPairs(f64x2.sub(lowPair(normaliser), lowSum), f64x2.sub(highPair(normaliser), highSum));
-  const e = block + blankAt;
-  v128.store(e, f32x4.sub(v128.load(e), v128.andnot(f32x4.pmax(rest, splat(0)), impossible)));
-  writeRows(block, g0, g1, g2, g3, classes, floor, f32x4.div(splat(cotangent), normaliser));
-}
-
-/** Tables of one target: which neighbours a cell may skip from, where each cell's emission lies in a block, where its posterior adds up. */
-function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: usize, distinct: usize): i32 {
-  const targets = sequence.targets, labels = sequence.labels, slots = sequence.slots, cells = cellsOf(labels);
-  let count = 0;
-  for (let i = 0; i < cells; i++) {
-    const at = <usize>i << 2;
-    if (i >= labels) { store<u32>(emissionAt + at, sequence.classes << 4); store<i64>(skip + (at << 1), 0); continue; }
-    const label = labelAt(targets, i), slotAt = slots + (<usize>label << 2);
-    let slot = load<i32>(slotAt);
-    if (slot < 0) {
-      slot = count++;
-      store<i32>(slotAt, slot);
-      store<u32>(distinct + (<usize>slot << 2), label << 4);
-    }
-    store<u32>(emissionAt + at, label << 4);
-    store<u32>(sumAt + at, slot << 5);
-    store<i64>(skip + (at << 1), i > 0 && maySkip(targets, i) ? -1 : 0);
-  }
-  for (let i = 0; i < labels; i++) store<i32>(slots + (<usize>labelAt(targets, i) << 2), -1);
-  for (let i = labels; i < cells; i++) store<u32>(sumAt + (<usize>i << 2), count << 5);
-  return count;
+    lowZ = f64x2.sub(lowZ, a); highZ = f64x2.sub(highZ, b);
+    const place = block + load<u32>(at), e = v128.load(place);
+    v128.store(place, fromPairs(f64x2.sub(lowPair(e), a), f64x2.sub(highPair(e), b)));
+    at += 4; sum += 32;
+  } while (at < end);
+  const e = v128.load(blankEmission), none = f64x2.splat(0);
+  const rest = fromPairs(f64x2.sub(lowPair(e), f64x2.pmax(none, lowZ)), f64x2.sub(highPair(e), f64x2.pmax(none, highZ)));
+  v128.store(blankEmission, v128.bitselect(e, rest, impossible));
+  v128.store(normaliserAt, f32x4.div(splat(cotangent), normaliser));
 }
 
 /** Address of the closing cell's blank in a row of float64 states. */
@@ -200,10 +188,10 @@ function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: 
  * first one the state before frame 0; 0 keeps one row). Returns the exponents' sum, or NO_PATH where nothing survives.
  */
 @inline function forwardPass(
-  tilted: bool, sequence: Sequence, skip: usize, emissionAt: usize, blanks: usize, history: usize, row: usize, rescales: usize, tilt: f64,
+  tilted: bool, upwards: bool, sequence: Sequence, skip: usize, slotAt: usize, distinct: usize, slots: i32, emissions: usize, blanks: usize,
+  history: usize, row: usize, rescales: usize, tilt: f64,
 ): i32 {
-  const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, size = blockBytes(classes);
-  const blankAt = <usize>sequence.blank << 4, count = (frames + 3) >> 2;
+  const labels = sequence.labels, frames = sequence.frames, size = blockBytes(sequence.classes), count = (frames + 3) >> 2;
   const cells = cellsOf(labels);
   memory.fill(blanks, 0, <usize>cells << 3);
   memory.fill(history, 0, <usize>cells << 3);
@@ -219,7 +207,8 @@ function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: 
     exponents += rescale;
     store<i32>(rescales + (<usize>k << 2), rescale);
     greatestBefore = greatest;
-    greatest = forwardBlock(tilted, block, blankAt, emissionAt, skip, blanks, before, first, row, carry, powerOfTwo(-rescale), tilt, lo, hi);
+    loadEmissions(true, upwards, block, distinct, slots, emissions, powerOfTwo(-rescale));
+    greatest = forwardBlock(tilted, upwards, emissions, slotAt, skip, blanks, before, first, row, carry, tilt, lo, hi);
     if (!(greatest > 0)) return NO_PATH;
     before = first + 3 * row; first += 4 * row;
     previousLo = lo; previousHi = hi;
@@ -228,19 +217,19 @@ function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: 
 }
 
 /**
- * All frames backward, writing gradient rows on the way. `ending` is the forward probability in the scale of `forwardExponents`. Returns
+ * All frames backward, turning blocks into gradients on the way. `ending` is the forward probability in the scale of `forwardExponents`. Returns
  * the backward probability in the scale of the forward one, or -1 where a frame's products leave the safe range.
  */
 @inline function backwardPass(
-  tilted: bool, sequence: Sequence, skip: usize, emissionAt: usize, sumAt: usize, distinct: usize, distinctCount: i32, sums: usize,
-  blanks: usize, betas: usize, history: usize, row: usize, rescales: usize, tilt: f64, ending: f64, forwardExponents: i32,
+  tilted: bool, sequence: Sequence, skip: usize, slotAt: usize, distinct: usize, slots: i32, emissions: usize, sums: usize, blanks: usize,
+  betas: usize, history: usize, row: usize, rescales: usize, tilt: f64, ending: f64, forwardExponents: i32,
 ): f64 {
   const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, size = blockBytes(classes);
   const blankAt = <usize>sequence.blank << 4, count = (frames + 3) >> 2, bytes = <usize>cellsOf(labels) << 3;
-  const stride = sequence.stride, spare = sequence.spare, cotangent = <f32>sequence.cotangent;
+  const cotangent = <f32>sequence.cotangent;
   memory.fill(blanks, 0, bytes);
   memory.fill(betas, 0, bytes);
-  memory.fill(sums, 0, <usize>(distinctCount + 1) << 5);
+  memory.fill(sums, 0, <usize>(slots + 1) << 5);
   store<f64>(cellAt(blanks, labels), powerOfTwo(TOP_EXPONENT));
   let exponents = 0, rescale = 0, forwardNow = forwardExponents;
   let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
@@ -250,8 +239,8 @@ function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: 
     rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
     greatestBefore = greatest;
     const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
-    greatest = backwardBlock(tilted, block, blankAt, emissionAt, sumAt, skip, blanks, betas, history + <usize>(frame + 1) * row, row, sums,
-      inflow, powerOfTwo(-rescale), tilt, lo, hi);
+    loadEmissions(false, true, block, distinct, slots, emissions, powerOfTwo(-rescale));
+    greatest = backwardBlock(tilted, emissions, slotAt, skip, blanks, betas, history + <usize>(frame + 1) * row, row, sums, inflow, tilt, lo, hi);
     // Products of the last frame are in the scale before this block's rescaling, those of the others in the scale after it.
     const scale = forwardExponents - forwardNow - exponents + TOP_EXPONENT;
     if (scale > GREATEST_PRODUCT_SCALE || scale < -GREATEST_PRODUCT_SCALE) return -1;
@@ -260,28 +249,28 @@ function indexTarget(sequence: Sequence, skip: usize, emissionAt: usize, sumAt: 
     if (!(min(last, early) > PRODUCT_LOW && max(last, early) < PRODUCT_HIGH)) return -1;
     exponents += rescale;
     forwardNow -= load<i32>(rescales + (<usize>k << 2));
-    const g0 = sequence.gradient + <usize>frame * stride, left = frames - frame;
-    writeGradient(block, blankAt, classes, sequence.logits, sums, distinct, distinctCount, 1.0 / early, 1.0 / last, cotangent,
-      g0, left > 1 ? g0 + stride : spare, left > 2 ? g0 + 2 * stride : spare, left > 3 ? g0 + 3 * stride : spare);
+    subtractPosterior(block, blankAt, classes, sequence.logits, sums, distinct, slots, 1.0 / early, 1.0 / last, cotangent);
   }
   const shift = exponents - forwardExponents;
   if (shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE) return -1;
   return (load<f64>(blanks) + load<f64>(betas)) * powerOfTwo(shift);
 }
 
-/** Loss and, where it is wanted, gradient of one feasible sequence of at least one frame. The blocks become workspace. */
+/** Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks. */
 export function linearSequence(sequence: Sequence): Outcome {
   const frames = sequence.frames, labels = sequence.labels, classes = sequence.classes;
   const bytes = align(<usize>cellsOf(labels) << 3), count = (frames + 3) >> 2;
-  const blanks = sequence.workspace, betas = blanks + bytes, skip = betas + bytes, emissionAt = skip + bytes, sumAt = emissionAt + bytes;
-  const distinct = sumAt + bytes, rescales = distinct + align(<usize>labels << 2), sums = rescales + align(<usize>count << 2);
-  const distinctCount = indexTarget(sequence, skip, emissionAt, sumAt, distinct);
-  const history = sums + align(<usize>(distinctCount + 1) << 5), row = sequence.gradient ? bytes : 0;
+  const blanks = sequence.workspace, betas = blanks + bytes, skip = betas + bytes, slotAt = skip + bytes, distinct = slotAt + bytes;
+  const rescales = distinct + align(<usize>(labels + 1) << 2), emissions = rescales + align(<usize>count << 2);
+  const slots = indexTarget(sequence, skip, slotAt, distinct);
+  const sums = emissions + align(<usize>(slots + 1) << 5), history = sums + align(<usize>(slots + 1) << 5);
+  const row = sequence.gradient ? bytes : 0;
+  v128.store(emissions + (<usize>slots << 5), f64x2.splat(0)); v128.store(emissions + (<usize>slots << 5), f64x2.splat(0), 16);
   const tilt = chooseTilt(sequence);
 
   const exponents = tilt == 1
-    ? forwardPass(false, sequence, skip, emissionAt, blanks, history, row, rescales, 1)
-    : forwardPass(true, sequence, skip, emissionAt, blanks, history, row, rescales, tilt);
+    ? forwardPass(false, sequence, skip, slotAt, distinct, slots, emissions, blanks, history, row, rescales, 1)
+    : forwardPass(true, sequence, skip, slotAt, distinct, slots, emissions, blanks, history, row, rescales, tilt);
   if (exponents == NO_PATH) return Outcome.Rejected;
   let ending = load<f64>(cellAt(blanks, labels));
   if (labels > 0) ending += tilt * load<f64>(cellAt(history + 4 * <usize>count * row, labels - 1));
@@ -290,7 +279,7 @@ export function linearSequence(sequence: Sequence): Outcome {
   if (!sequence.gradient) return outcome;
 
   const upper = tilt == 1
-    ? backwardPass(false, sequence, skip, emissionAt, sumAt, distinct, distinctCount, sums, blanks, betas, history, row, rescales, 1, ending, exponents)
-    : backwardPass(true, sequence, skip, emissionAt, sumAt, distinct, distinctCount, sums, blanks, betas, history, row, rescales, tilt, ending, exponents);
+    ? backwardPass(false, sequence, skip, slotAt, distinct, slots, emissions, sums, blanks, betas, history, row, rescales, 1, ending, exponents)
+    : backwardPass(true, sequence, skip, slotAt, distinct, slots, emissions, sums, blanks, betas, history, row, rescales, tilt, ending, exponents);
   return abs(upper / ending - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
 }

@@ -16,101 +16,120 @@ import { highPair, lowPair } from './lanes';
 @inline function leftOf(previous: v128, current: v128): v128 { return v128.shuffle<f64>(previous, current, 1, 2); }
 /** [current[1], next[0]]: every cell's right neighbour. */
 @inline function rightOf(current: v128, next: v128): v128 { return v128.shuffle<f64>(current, next, 1, 2); }
+@inline function lowOf(a: v128, b: v128): v128 { return v128.shuffle<f64>(a, b, 0, 2); }
+@inline function highOf(a: v128, b: v128): v128 { return v128.shuffle<f64>(a, b, 1, 3); }
 @inline function greater(x: v128): f64 { return max<f64>(f64x2.extract_lane(x, 0), f64x2.extract_lane(x, 1)); }
 
 /**
- * Four frames of the forward pass over cells [lo, hi). `blanks` is updated in place, `before` is the labels' row of the frame before,
+ * Four frames' emissions of the blank (slot 0), the distinct labels and, always 0, the dummy label, as float64: what both passes read. The
+ * forward pass takes off what stands for "impossible" and rescales in its first frame, the backward pass in its first one, the last.
+ */
+@inline export function loadEmissions(forward: bool, upwards: bool, block: usize, distinct: usize, slots: i32, emissions: usize, scale: f64): void {
+  const floor = emissionFloor(), first = f64x2.replace_lane(both(1), 0, scale), last = f64x2.replace_lane(both(1), 1, scale);
+  const end = distinct + (<usize>slots << 2);
+  let at = distinct, to = emissions;
+  do {
+    const e = v128.load(block + load<u32>(at)), x = upwards ? e : f32x4.sub(e, floor);
+    v128.store(to, forward ? mul(lowPair(x), first) : lowPair(x));
+    v128.store(to, forward ? highPair(x) : mul(highPair(x), last), 16);
+    at += 4; to += 32;
+  } while (at < end);
+}
+
+/**
+ * Four frames of the forward pass over cells [lo, hi). `slotAt` says where in `emissions` each cell's label lies.
+ * `blanks` is updated in place, `before` is the labels' row of the frame before,
  * `history` the first of the four rows to be written (`row` bytes apart; 0 keeps only the newest). Returns the greatest state.
  */
 @inline export function forwardBlock(
-  tilted: bool, block: usize, blankAt: usize, emissionAt: usize, skip: usize, blanks: usize, before: usize, history: usize, row: usize,
-  carry: f64, scale: f64, tilt: f64, lo: i32, hi: i32,
+  tilted: bool, upwards: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, before: usize, history: usize, row: usize,
+  carry: f64, tilt: f64, lo: i32, hi: i32,
 ): f64 {
-  const floor = emissionFloor();
-  const w = f32x4.sub(v128.load(block + blankAt), floor), low = lowPair(w), high = highPair(w);
-  const w0 = both(f64x2.extract_lane(low, 0) * scale), w1 = v128.shuffle<f64>(low, low, 1, 1);
-  const w2 = v128.shuffle<f64>(high, high, 0, 0), w3 = v128.shuffle<f64>(high, high, 1, 1);
-  const rescale = both(scale), tilts = both(tilt), tiny = both(FORWARD_FLOOR);
+  const w0 = v128.load64_splat(emissions), w1 = v128.load64_splat(emissions, 8);
+  const w2 = v128.load64_splat(emissions, 16), w3 = v128.load64_splat(emissions, 24);
+  const tilts = both(tilt), tiny = both(FORWARD_FLOOR);
   const history1 = history + row, history2 = history1 + row, history3 = history2 + row;
   let left0 = both(carry), left1 = both(0), left2 = both(0), left3 = both(0), greatest = both(0);
   const end = <usize>hi << 3;
-  for (let i = <usize>lo << 3; i < end; i += 16) {
-    const at = emissionAt + (i >> 1);
-    const first = f32x4.sub(v128.load(block + load<u32>(at)), floor), second = f32x4.sub(v128.load(block + load<u32>(at, 4)), floor);
-    const e01 = v128.shuffle<f32>(first, second, 0, 4, 1, 5), e23 = v128.shuffle<f32>(first, second, 2, 6, 3, 7);
+  let i = <usize>lo << 3;
+  do {
+    const at = slotAt + (i >> 1), first = emissions + load<u32>(at), second = emissions + load<u32>(at, 4);
+    const first01 = v128.load(first), second01 = v128.load(second);
     const mask = v128.load(skip + i);
     let b = v128.load(blanks + i), l = v128.load(before + i), s = leftOf(left0, l);
     left0 = l;
     if (tilted) s = mul(s, tilts);
-    l = mul(add(add(b, l), v128.and(s, mask)), mul(lowPair(e01), rescale)); b = mul(add(b, s), w0);
+    l = mul(add(add(b, l), v128.and(s, mask)), lowOf(first01, second01)); b = mul(add(b, s), w0);
     v128.store(history + i, l);
     s = leftOf(left1, l); left1 = l;
     if (tilted) s = mul(s, tilts);
-    l = mul(add(add(b, l), v128.and(s, mask)), highPair(e01)); b = mul(add(b, s), w1);
+    l = mul(add(add(b, l), v128.and(s, mask)), highOf(first01, second01)); b = mul(add(b, s), w1);
     v128.store(history1 + i, l);
+    const first23 = v128.load(first, 16), second23 = v128.load(second, 16);
     s = leftOf(left2, l); left2 = l;
     if (tilted) s = mul(s, tilts);
-    l = mul(add(add(b, l), v128.and(s, mask)), lowPair(e23)); b = mul(add(b, s), w2);
+    l = mul(add(add(b, l), v128.and(s, mask)), lowOf(first23, second23)); b = mul(add(b, s), w2);
     v128.store(history2 + i, l);
     s = leftOf(left3, l); left3 = l;
     if (tilted) s = mul(s, tilts);
-    l = mul(add(add(b, l), v128.and(s, mask)), highPair(e23)); b = mul(add(b, s), w3);
-    b = v128.and(b, f64x2.ge(b, tiny)); l = v128.and(l, f64x2.ge(l, tiny));
+    l = mul(add(add(b, l), v128.and(s, mask)), highOf(first23, second23)); b = mul(add(b, s), w3);
+    b = upwards ? f64x2.pmax(b, tiny) : v128.and(b, f64x2.ge(b, tiny)); l = upwards ? f64x2.pmax(l, tiny) : v128.and(l, f64x2.ge(l, tiny));
     v128.store(history3 + i, l);
     v128.store(blanks + i, b);
     greatest = f64x2.pmax(greatest, f64x2.pmax(b, l));
-  }
+    i += 16;
+  } while (i < end);
   return greater(greatest);
 }
 
 /**
  * Four frames of the backward pass over cells [lo, hi), from the last frame to the first. `blanks` and `labels` hold the states times
- * emission of the frame after and are updated in place; the products with the forward labels are added up in `sums` (four frames a
- * distinct label). `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
+ * emission of the frame after and are updated in place; the products with the forward labels are added up in `sums`, laid out as
+ * `emissions`. `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
  */
 @inline export function backwardBlock(
-  tilted: bool, block: usize, blankAt: usize, emissionAt: usize, sumAt: usize, skip: usize, blanks: usize, labels: usize, history: usize,
-  row: usize, sums: usize, inflow: f64, scale: f64, tilt: f64, lo: i32, hi: i32,
+  tilted: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, labels: usize, history: usize, row: usize, sums: usize,
+  inflow: f64, tilt: f64, lo: i32, hi: i32,
 ): f64 {
-  const w = v128.load(block + blankAt), low = lowPair(w), high = highPair(w);
-  const w0 = v128.shuffle<f64>(low, low, 0, 0), w1 = v128.shuffle<f64>(low, low, 1, 1);
-  const w2 = v128.shuffle<f64>(high, high, 0, 0), w3 = both(f64x2.extract_lane(high, 1) * scale);
-  const rescale = both(scale), tilts = both(tilt), tiny = both(BACKWARD_FLOOR);
+  const w0 = v128.load64_splat(emissions), w1 = v128.load64_splat(emissions, 8);
+  const w2 = v128.load64_splat(emissions, 16), w3 = v128.load64_splat(emissions, 24);
+  const tilts = both(tilt), tiny = both(BACKWARD_FLOOR);
   const history1 = history + row, history2 = history1 + row, history3 = history2 + row;
   let right3 = both(inflow), right2 = both(0), right1 = both(0), right0 = both(0), greatest = both(0);
   const end = <usize>lo << 3;
-  for (let i = <usize>hi << 3; i > end;) {
+  let i = <usize>hi << 3;
+  do {
     i -= 16;
-    const half = i >> 1;
-    const first = v128.load(block + load<u32>(emissionAt + half)), second = v128.load(block + load<u32>(emissionAt + half, 4));
-    const e01 = v128.shuffle<f32>(first, second, 0, 4, 1, 5), e23 = v128.shuffle<f32>(first, second, 2, 6, 3, 7);
+    const at = slotAt + (i >> 1), firstAt = <usize>load<u32>(at), secondAt = <usize>load<u32>(at, 4);
+    const first23 = v128.load(emissions + firstAt, 16), second23 = v128.load(emissions + secondAt, 16);
     const mask = v128.load(skip + i);
     let b = v128.load(blanks + i), l = v128.load(labels + i);
     let h = add(b, v128.and(l, mask)), onward = rightOf(h, right3);
     right3 = h;
     let state = add(l, tilted ? mul(onward, tilts) : onward);
     const g3 = mul(v128.load(history3 + i), state);
-    b = mul(add(b, l), w3); l = mul(state, mul(highPair(e23), rescale));
+    b = mul(add(b, l), w3); l = mul(state, highOf(first23, second23));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right2); right2 = h;
     state = add(l, tilted ? mul(onward, tilts) : onward);
     const g2 = mul(v128.load(history2 + i), state);
-    b = mul(add(b, l), w2); l = mul(state, lowPair(e23));
+    b = mul(add(b, l), w2); l = mul(state, lowOf(first23, second23));
+    const first01 = v128.load(emissions + firstAt), second01 = v128.load(emissions + secondAt);
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right1); right1 = h;
     state = add(l, tilted ? mul(onward, tilts) : onward);
     const g1 = mul(v128.load(history1 + i), state);
-    b = mul(add(b, l), w1); l = mul(state, highPair(e01));
+    b = mul(add(b, l), w1); l = mul(state, highOf(first01, second01));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right0); right0 = h;
     state = add(l, tilted ? mul(onward, tilts) : onward);
     const g0 = mul(v128.load(history + i), state);
-    b = f64x2.pmax(mul(add(b, l), w0), tiny); l = f64x2.pmax(mul(state, lowPair(e01)), tiny);
+    b = f64x2.pmax(mul(add(b, l), w0), tiny); l = f64x2.pmax(mul(state, lowOf(first01, second01)), tiny);
     v128.store(blanks + i, b); v128.store(labels + i, l);
     greatest = f64x2.pmax(greatest, f64x2.pmax(b, l));
-    let sum = sums + load<u32>(sumAt + half);
-    v128.store(sum, add(v128.load(sum), v128.shuffle<f64>(g0, g1, 0, 2)));
-    v128.store(sum, add(v128.load(sum, 16), v128.shuffle<f64>(g2, g3, 0, 2)), 16);
-    sum = sums + load<u32>(sumAt + half, 4);
-    v128.store(sum, add(v128.load(sum), v128.shuffle<f64>(g0, g1, 1, 3)));
-    v128.store(sum, add(v128.load(sum, 16), v128.shuffle<f64>(g2, g3, 1, 3)), 16);
-  }
+    let sum = sums + firstAt;
+    v128.store(sum, add(v128.load(sum), lowOf(g0, g1)));
+    v128.store(sum, add(v128.load(sum, 16), lowOf(g2, g3)), 16);
+    sum = sums + secondAt;
+    v128.store(sum, add(v128.load(sum), highOf(g0, g1)));
+    v128.store(sum, add(v128.load(sum, 16), highOf(g2, g3)), 16);
+  } while (i > end);
   return greater(greatest);
 }

@@ -5,7 +5,7 @@
  * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
  * batch may be split over threads without changing a bit.
  */
-import { blockBytes, fillBlock, sequenceBlockBytes } from './ctc-blocks';
+import { blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
 import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
 import { Sequence, align, framesNeeded } from './ctc-sequence';
@@ -28,8 +28,10 @@ export const enum Tier {
 
 /** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
 export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
-  const linear = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes) + linearWorkspace(frames, classes, labels, withGradient);
-  return 512 + 3 * align(<usize>classes << 2) + max(linear, logWorkspace(frames, classes, labels, withGradient));
+  const blocks = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes);
+  // A loss that vanishes is computed again in the log domain while the blocks hold the gradient.
+  const linear = max(linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, false));
+  return 512 + 3 * align(<usize>classes << 2) + max(blocks + linear, logWorkspace(frames, classes, labels, withGradient));
 }
 
 /** Bytes of workspace that `ctcLoss64` needs. */
@@ -98,25 +100,47 @@ export function ctcLoss(
         }
       }
     }
-    for (let pass = <i32>Tier.Linear; pass <= Tier.Log; pass++) {
-      for (let j = 0; j < count; j++) {
-        const n = first + j, tierAt = tiers + (<usize>n << 2);
-        if (load<i32>(tierAt) != pass) continue;
-        describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
-        sequence.blocks = blocks + <usize>j * blocksBytes;
-        if (pass == Tier.Log) {
-          sequence.workspace = blocks;
-          logSequence32(sequence, wantGradient);
-        } else {
-          sequence.workspace = blocks + <usize>group * blocksBytes;
-          const outcome = linearSequence(sequence);
-          if (outcome == Outcome.Rejected) store<i32>(tierAt, Tier.Log);
-          else if (outcome == Outcome.LossVanishes) logSequence32(sequence, false);
-        }
-        store<f64>(losses + (<usize>n << 3), sequence.loss);
-      }
+    for (let j = 0; j < count; j++) {
+      const n = first + j, tierAt = tiers + (<usize>n << 2);
+      if (load<i32>(tierAt) != Tier.Linear) continue;
+      describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+      sequence.blocks = blocks + <usize>j * blocksBytes;
+      sequence.workspace = blocks + <usize>group * blocksBytes;
+      const outcome = linearSequence(sequence);
+      if (outcome == Outcome.Rejected) store<i32>(tierAt, Tier.Log);
+      else if (outcome == Outcome.LossVanishes) logSequence32(sequence, false);
+      store<f64>(losses + (<usize>n << 3), sequence.loss);
     }
-    if (wantGradient) clearTails(gradient, inputLengths, tiers, first, count, frames, stride, rowBytes);
+    if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, first, count, frames, stride, classes, logits);
+    for (let j = 0; j < count; j++) {
+      const n = first + j;
+      if (lengthAt(tiers, n) != Tier.Log) continue;
+      describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+      sequence.workspace = blocks;
+      logSequence32(sequence, wantGradient);
+      store<f64>(losses + (<usize>n << 3), sequence.loss);
+    }
+  }
+}
+
+/**
+ * Gradient rows of a group, from its blocks, in long runs again: zero past the end of every sequence and everywhere where lengths alone
+ * decided. Sequences of the log-domain tier write their own frames later.
+ */
+function writeGroup(
+  gradient: usize, inputLengths: usize, tiers: usize, blocks: usize, blocksBytes: usize, spare: usize, first: i32, count: i32, frames: i32,
+  stride: usize, classes: i32, logits: bool,
+): void {
+  const rowBytes = <usize>classes << 2, blockSize = blockBytes(classes);
+  for (let t = 0; t < frames; t += 4) {
+    const rows = min(frames - t, 4);
+    let block = blocks + <usize>(t >> 2) * blockSize, g = gradient + <usize>t * stride + <usize>first * rowBytes;
+    for (let j = 0; j < count; j++, block += blocksBytes, g += rowBytes) {
+      const tier = lengthAt(tiers, first + j), left = tier == Tier.Lengths ? 0 : lengthAt(inputLengths, first + j) - t;
+      if (left > 0 && tier == Tier.Linear)
+        writeRows(block, g, left > 1 ? g + stride : spare, left > 2 ? g + 2 * stride : spare, left > 3 ? g + 3 * stride : spare, classes, logits);
+      for (let row = max(left, 0); row < rows; row++) clearRow(g + <usize>row * stride, rowBytes);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
+export * from "./ctc";
 export * from "./cumsum";
 export * from "./gather";
 export * from "./generated/elementwise";

@@ -1,7 +1,7 @@
 import { errorRate, greedyDecode, random, softmax } from 'tapegrad';
 import { drawLine } from './lines.mjs';
 import { BLANK, CLASSES, model } from './model.mjs';
-import { toTensors } from './training.mjs';
+import { toBatch } from './training.mjs';
 
 /** The same for every run, so that runs can be compared. */
 const HELD_OUT_SEED = 20_240_229;
@@ -10,7 +10,7 @@ const BATCH = 40;
 /** Lines of digits that training never sees, narrow ones first, so that batches need little filling. */
 export function heldOutLines(digits, count) {
   const source = random(HELD_OUT_SEED);
-  return Array.from({ length: count }, () => drawLine(source, digits, { slant: false })).sort((a, b) => a.width - b.width);
+  return Array.from({ length: count }, () => drawLine(source, digits, { distorted: false })).sort((a, b) => a.width - b.width);
 }
 
 /**
@@ -23,7 +23,7 @@ export function heldOutLines(digits, count) {
 export async function readLines(params, lines) {
   const readings = [];
   for (let start = 0; start < lines.length; start += BATCH) {
-    const { images, frames } = toTensors(lines.slice(start, start + BATCH));
+    const { images, frames } = toBatch(lines.slice(start, start + BATCH));
     readings.push(...await greedyDecode(model.apply(params, images), frames, { blank: BLANK }));
   }
   return readings;
@@ -36,7 +36,7 @@ export function judge(lines, readings) {
 
 /** All that the alignment picture of one line shows. */
 export async function explain(params, line) {
-  const { images, frames } = toTensors([line]);
+  const { images, frames } = toBatch([line]);
   const logits = model.apply(params, images);
   const [reading] = await greedyDecode(logits, frames, { blank: BLANK });
   return { line, probabilities: await softmax(logits).data(), classes: CLASSES, ...reading };

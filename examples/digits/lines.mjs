@@ -1,15 +1,18 @@
+import { tensor } from 'tapegrad';
 import { SIDE } from './digits.mjs';
 
 /** Height of a line in pixels. */
 export const HEIGHT = SIDE;
 
-const BACKGROUND = 0;
 const DIGITS = { least: 3, most: 7 };
 const GAP = { least: -2, most: 8 }; // negative: the digits overlap
 const LEAST_ADVANCE = 8;
 const MARGIN = { least: 2, most: 8 };
 const VERTICAL_JITTER = { least: -2, most: 2 };
-const MOST_SLANT = 0.3; // columns a row
+/** How far training distorts digits. */
+const SLANT = { least: -0.3, most: 0.3 }; // columns a row
+const WIDE = { least: 0.8, most: 1.2 };
+const TALL = { least: 0.85, most: 1.1 };
 
 /**
  * A line of 3 to 7 handwritten digits.
@@ -17,15 +20,15 @@ const MOST_SLANT = 0.3; // columns a row
  * @typedef {{ pixels: Float32Array, width: number, labels: number[] }} Line HEIGHT rows of `width` values in [0, 1].
  * @param {import('tapegrad').Random} random
  * @param {import('./digits.mjs').Digit[][]} digits images of each class.
- * @param {{ slant: boolean }} options whether digits are sheared at random, which training does to see more hands than there are.
+ * @param {{ distorted: boolean }} options whether digits are slanted and stretched at random: training sees more hands than there are.
  * @returns {Line}
  */
-export function drawLine(random, digits, { slant }) {
+export function drawLine(random, digits, { distorted }) {
   const glyphs = Array.from({ length: between(random, DIGITS) }, () => {
     const label = random.integer(0, digits.length);
     const images = digits[label];
     const image = images[random.integer(0, images.length)];
-    return { label, ...(slant ? shear(image, (2 * random.next() - 1) * MOST_SLANT) : image), drop: between(random, VERTICAL_JITTER) };
+    return { label, ...(distorted ? distort(image, distortion(random)) : image), drop: between(random, VERTICAL_JITTER) };
   });
 
   let pen = between(random, MARGIN);
@@ -46,6 +49,11 @@ function between(random, { least, most }) {
   return random.integer(least, most + 1);
 }
 
+function distortion(random) {
+  const within = ({ least, most }) => least + (most - least) * random.next();
+  return { slant: within(SLANT), wide: within(WIDE), tall: within(TALL) };
+}
+
 /** Copies a glyph's ink into the line; where digits overlap, the darker pixel stays. */
 function stamp(line, width, { pixels, columns = SIDE, left, right, x, drop }) {
   for (let y = Math.max(0, drop); y < Math.min(HEIGHT, SIDE + drop); y++) {
@@ -56,46 +64,54 @@ function stamp(line, width, { pixels, columns = SIDE, left, right, x, drop }) {
   }
 }
 
-/** Moves each row sideways by `slant` columns for each row away from the middle, interpolating between pixels. */
-function shear({ pixels, left, right }, slant) {
-  const reach = Math.ceil(Math.abs(slant) * (SIDE / 2)) + 1;
-  const columns = SIDE + 2 * reach;
-  const sheared = new Float32Array(SIDE * columns);
+/**
+ * Slants and stretches an image about its middle, interpolating between pixels.
+ *
+ * @param {{ slant: number, wide: number, tall: number }} how `slant` in columns a row, `wide` and `tall` as factors.
+ */
+function distort({ pixels, left, right }, { slant, wide, tall }) {
+  const middle = (SIDE - 1) / 2;
+  const columns = Math.ceil(SIDE * (wide + Math.abs(slant))) + 2;
+  const middleColumn = (columns - 1) / 2;
+  const ink = (x, y) => (x >= left && x < right && y >= 0 && y < SIDE ? pixels[y * SIDE + x] : 0);
+  const result = new Float32Array(SIDE * columns);
   let inkLeft = columns;
   let inkRight = 0;
   for (let y = 0; y < SIDE; y++) {
-    const shift = slant * (y - (SIDE - 1) / 2) + reach;
-    const whole = Math.floor(shift);
-    const part = shift - whole;
-    for (let x = left; x < right; x++) {
-      const ink = pixels[y * SIDE + x];
-      if (ink === 0) continue;
-      sheared[y * columns + x + whole] += ink * (1 - part);
-      sheared[y * columns + x + whole + 1] += ink * part;
-      inkLeft = Math.min(inkLeft, x + whole);
-      inkRight = Math.max(inkRight, x + whole + 2);
+    const fromY = (y - middle) / tall + middle;
+    const top = Math.floor(fromY);
+    const below = fromY - top;
+    for (let x = 0; x < columns; x++) {
+      const fromX = (x - middleColumn - slant * (y - middle)) / wide + middle;
+      const leftmost = Math.floor(fromX);
+      const beside = fromX - leftmost;
+      const value = (1 - below) * ((1 - beside) * ink(leftmost, top) + beside * ink(leftmost + 1, top))
+        + below * ((1 - beside) * ink(leftmost, top + 1) + beside * ink(leftmost + 1, top + 1));
+      if (value === 0) continue;
+      result[y * columns + x] = value;
+      inkLeft = Math.min(inkLeft, x);
+      inkRight = Math.max(inkRight, x + 1);
     }
   }
-  return inkLeft < inkRight ? { pixels: sheared, columns, left: inkLeft, right: inkRight } : { pixels, columns: SIDE, left, right };
+  return { pixels: result, columns, left: inkLeft, right: inkRight };
 }
 
+/** The normalised value of paper without ink: what fills up the shorter lines of a batch. */
+export const BACKGROUND = normalise(0);
+
 /**
- * Lines side by side in one array, ready for the network: [lines, width, HEIGHT], columns first, so that after the convolutions a
- * frame's features lie next to each other. Widths are filled up with background to the widest line, and to a multiple of `stride`.
+ * A line as the network takes it: [width, HEIGHT], columns first, so that after the convolutions a frame's features lie next to each
+ * other, and normalised.
  *
- * @param {Line[]} lines
- * @returns {{ pixels: Float32Array, width: number, frames: number[], targets: number[][] }} `frames`: of `stride` columns each.
+ * @param {Line} line
+ * @returns {import('tapegrad').Tensor}
  */
-export function batchLines(lines, stride) {
-  const frames = lines.map((line) => Math.ceil(line.width / stride));
-  const width = Math.max(...frames) * stride;
-  const pixels = new Float32Array(lines.length * width * HEIGHT).fill(normalise(BACKGROUND));
-  lines.forEach((line, n) => {
-    for (let x = 0; x < line.width; x++) {
-      for (let y = 0; y < HEIGHT; y++) pixels[(n * width + x) * HEIGHT + y] = normalise(line.pixels[y * line.width + x]);
-    }
-  });
-  return { pixels, width, frames, targets: lines.map((line) => line.labels) };
+export function columnsOf({ pixels, width }) {
+  const columns = new Float32Array(pixels.length);
+  for (let x = 0; x < width; x++) {
+    for (let y = 0; y < HEIGHT; y++) columns[x * HEIGHT + y] = normalise(pixels[y * width + x]);
+  }
+  return tensor(columns, { shape: [width, HEIGHT] });
 }
 
 /** To about mean 0 and deviation 1 over the lines. */

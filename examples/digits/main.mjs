@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { FormatError } from 'tapegrad';
 import { alignmentPicture, lossCurve } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
 import { explain, heldOutLines, judge, readLines } from './evaluation.mjs';
@@ -21,8 +22,8 @@ async function main() {
     process.stdout.write(USAGE);
     return;
   }
+  const run = options.resume === null ? startRun(options) : await resume(options.resume);
   const digits = loadDigits();
-  const run = options.resume === null ? startRun(options) : loadRun(await readFile(options.resume));
   const out = options.out ?? (options.resume === null ? 'out/digits' : dirname(options.resume));
   await mkdir(out, { recursive: true });
   const checkpoint = join(out, 'checkpoint.safetensors');
@@ -36,6 +37,16 @@ async function main() {
     return;
   }
   await report(run, digits, out, checkpoint);
+}
+
+async function resume(file) {
+  try {
+    return loadRun(await readFile(file));
+  } catch (error) {
+    if (error.code === 'ENOENT') throw new UsageError(`--resume: there is no file ${file}`);
+    if (error instanceof FormatError) throw new UsageError(`--resume: cannot go on from ${file}: ${error.message}`);
+    throw error;
+  }
 }
 
 /** Trains to the end, or to Ctrl-C; saves either way. Returns whether the end was reached. */

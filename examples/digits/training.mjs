@@ -1,5 +1,5 @@
-import { ctcLoss, greedyDecodeSync, loadSafetensors, optim, Random, random, restoreTree, saveSafetensors, tensor, valueAndGrad } from 'tapegrad';
-import { batchLines, drawLine, HEIGHT } from './lines.mjs';
+import { ctcLoss, FormatError, greedyDecodeSync, loadSafetensors, optim, padSequences, Random, random, restoreTree, saveSafetensors, tensor, valueAndGrad } from 'tapegrad';
+import { BACKGROUND, columnsOf, drawLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
 
 export const BATCH = 16;
@@ -57,8 +57,8 @@ function optimizerOf(steps) {
  * @param {import('./digits.mjs').Digit[][]} digits
  */
 export function trainStep(run, digits) {
-  const lines = Array.from({ length: BATCH }, () => drawLine(run.random, digits, { slant: true }));
-  const { images, frames, targets } = toTensors(lines);
+  const lines = Array.from({ length: BATCH }, () => drawLine(run.random, digits, { distorted: true }));
+  const { images, frames, targets } = toBatch(lines);
   const targetLengths = targets.map((target) => target.length);
   const lossOf = (params) => {
     const logits = model.apply(params, images, { random: run.random });
@@ -85,10 +85,14 @@ function watchPlateau(run, share) {
   }
 }
 
-/** @param {import('./lines.mjs').Line[]} lines */
-export function toTensors(lines) {
-  const { pixels, width, frames, targets } = batchLines(lines, STRIDE);
-  return { images: tensor(pixels, { shape: [lines.length, width, HEIGHT, 1] }), frames, targets };
+/**
+ * Lines as the network and the loss take them.
+ *
+ * @param {import('./lines.mjs').Line[]} lines
+ */
+export function toBatch(lines) {
+  const { padded } = padSequences(lines.map(columnsOf), { value: BACKGROUND, multipleOf: STRIDE });
+  return { images: padded.expandDims(3), frames: lines.map((line) => Math.ceil(line.width / STRIDE)), targets: lines.map((line) => line.labels) };
 }
 
 /**
@@ -114,7 +118,7 @@ export function saveRun(run) {
  */
 export function loadRun(file) {
   const { tensors, metadata } = loadSafetensors(file);
-  if (metadata.run === undefined) throw new Error("the file is no checkpoint of this example: its metadata has no 'run'");
+  if (metadata.run === undefined) throw new FormatError('loadRun', "the file is no checkpoint of this example: its metadata has no 'run'");
   const { random: randomState, ...rest } = JSON.parse(metadata.run);
   const fresh = startRun(rest);
   const { 'history.losses': losses, 'history.evaluatedSteps': steps, 'history.evaluatedRates': rates, ...weights } = tensors;

@@ -1,5 +1,5 @@
 import type { Buffer, Dispatch, DType, Scope } from '../backends/backend.js';
-import { DeviceError, DTypeError, UnsupportedOpError } from '../errors.js';
+import { DeviceError, UnsupportedOpError, ValueError } from '../errors.js';
 import { currentRegion } from '../tensor/device.js';
 import { isStorage, promote } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
@@ -75,7 +75,8 @@ export const registry = new Map<string, OpSpec<never>>();
  * ops with a derivative of its own, see `customVjp`.
  */
 export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
-  if (registry.has(spec.name)) throw new DTypeError('defineOp', `an op named '${spec.name}' exists already`);
+  if (registry.has(spec.name)) throw new ValueError('defineOp', `an op named '${spec.name}' exists already`);
+  if (!spec.run && !spec.alias) throw new ValueError('defineOp', `op '${spec.name}' has no run(): nothing would compute its result`);
   registry.set(spec.name, spec);
   return (inputs, attrs) => apply(spec, inputs, attrs)[0]!;
 }

@@ -1,6 +1,9 @@
+import { GradientError } from '../errors.js';
 import { zerosLike } from '../tensor/create.js';
-import { withinRegion } from '../tensor/device.js';
+import { currentRegion, withinRegion } from '../tensor/device.js';
+import { isFloat } from '../tensor/dtype.js';
 import { Region } from '../tensor/region.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor, type Trace, type TraceOwner } from '../tensor/tensor.js';
 import type { OpSpec } from './op.js';
 import { primitives } from './primitives.js';
@@ -63,8 +66,9 @@ export class Tape implements TraceOwner {
       const accumulate = (t: Tensor, cotangent: Tensor | null | undefined): void => {
         const id = this.idOf(t);
         if (id < 0 || !cotangent) return;
+        const own = isFloat(t.dtype) ? primitives.cast(cotangent, t.dtype) : cotangent;
         const before = found[id];
-        found[id] = before ? primitives.add(before, cotangent) : cotangent;
+        found[id] = before ? primitives.add(before, own) : own;
       };
       outputs.forEach((output, i) => { accumulate(output, cotangents[i]); });
       for (let id = this.nodes.length - 1; id >= 0; id--) {
@@ -76,7 +80,11 @@ export class Tape implements TraceOwner {
         if (!vjp) continue;
         const needs = node.inputs.map((input) => this.idOf(input) >= 0);
         const parts = vjp(cotangent, { inputs: node.inputs, output: node.output, attrs: node.attrs as never, saved: node.saved, needs });
-        node.inputs.forEach((input, i) => { accumulate(input, needs[i] ? parts[i] : null); });
+        node.inputs.forEach((input, i) => {
+          const part = needs[i] ? parts[i] : null;
+          if (part && !sameShape(part.shape, input.shape)) throw new GradientError(node.op.name, `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`);
+          accumulate(input, part);
+        });
       }
       return inputs.map((input) => found[this.idOf(input)] ?? zerosLike(input));
     });
@@ -113,7 +121,9 @@ export function regionOf(inputs: readonly Tensor[]): Region | null {
       if (region !== oldest) oldest = oldest ? Region.oldest(oldest, region) : region;
     }
   }
-  return oldest;
+  // Untraced results of a younger region (a backward pass, scope(fn)) that meet these inputs are wanted by the older tape as well.
+  const current = currentRegion();
+  return oldest && current?.isYoungerThan(oldest) ? Region.oldest(oldest, current) : oldest;
 }
 
 /** The tapes that record an op on these inputs. */

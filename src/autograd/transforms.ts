@@ -19,7 +19,7 @@ export type GradientsOf<Args extends readonly unknown[], A extends Argnums> = A 
 /** Functions may be asynchronous: then so is what the transforms make of them. */
 type Lift<Result, T> = Result extends Promise<unknown> ? Promise<T> : T;
 
-type Value<Result> = Awaited<Result>;
+type WithAux = readonly [value: Tensor, aux: unknown];
 
 /**
  * A function that gives the value of `fn` and its gradient with respect to an argument. The value must be a scalar. Arguments and
@@ -35,9 +35,9 @@ type Value<Result> = Awaited<Result>;
  * @param options.hasAux fn returns `[value, aux]`; aux (any tree) is passed through: `[[value, aux], gradient]`.
  * @throws {GradientError} for bad argnums, an argument without tensors or with integer ones, a value that is no scalar.
  */
-export function valueAndGrad<Args extends unknown[], Result, const A extends Argnums = 0>(
+export function valueAndGrad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
-): (...args: Args) => Lift<Result, [Value<Result>, GradientsOf<Args, A>]>;
+): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
 export function valueAndGrad<Args extends unknown[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
 ): (...args: Args) => Lift<Result, [Tensor, GradientsOf<Args, A>]>;
@@ -46,9 +46,9 @@ export function valueAndGrad(fn: (...args: unknown[]) => unknown, options: { arg
 }
 
 /** Like `valueAndGrad`, without the value; with `hasAux`, `[gradient, aux]`. */
-export function grad<Args extends unknown[], Value, Aux, const A extends Argnums = 0>(
-  fn: (...args: Args) => readonly [Value, Aux], options: { argnums?: A; hasAux: true },
-): (...args: Args) => [GradientsOf<Args, A>, Aux];
+export function grad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
+  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
+): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;
 export function grad<Args extends unknown[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
 ): (...args: Args) => Lift<Result, GradientsOf<Args, A>>;
@@ -185,18 +185,19 @@ export function hvp<Input>(fn: (input: Input) => Tensor, input: Input, direction
  * @throws {GradientError} unless fn returns a scalar.
  */
 export function hessian(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
-  return jacobianOf((t) => grad(fn)(t), x);
+  return jacobianOf('hessian', (t) => grad(fn)(t), x);
 }
 
 /** The Jacobian of a tensor function of one tensor: shape [...y.shape, ...x.shape]. One backward pass for each element of the result. */
 export function jacobian(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
-  return jacobianOf(fn, x);
+  return jacobianOf('jacobian', fn, x);
 }
 
-function jacobianOf(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
-  const leaves = differentiableLeaves('jacobian', x, 0);
+function jacobianOf(op: string, fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
+  const leaves = differentiableLeaves(op, x, 0);
   return run(leaves, (tape, [watched]) => {
     const y = fn(watched!);
+    if (!(y instanceof Tensor) || !isFloat(y.dtype)) throw new GradientError(op, `the function returned ${y instanceof Tensor ? y.dtype : typeof y}; it must return a float tensor`);
     const rows = Array.from({ length: y.size }, (_, i) => tape.backward([y], [unit(y, i)], [watched!])[0]!);
     const shape = [...y.shape, ...x.shape];
     return tape.detach(rows.length > 0 ? primitives.stack(rows, shape) : zeros(shape, x.dtype));

@@ -1,6 +1,6 @@
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
 import { FormatError, ValueError } from '../errors.js';
-import { fromTypedArray } from '../tensor/create.js';
+import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mapLeaves, mapTensors } from '../tensor/tree.js';
@@ -70,8 +70,8 @@ export function loadSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
 }
 
 /**
- * The template's tree with every tensor replaced by the one of its name, as `saveSafetensors` names them: how a checkpoint becomes
- * parameters again.
+ * The template's tree with every tensor replaced by the one of its name, as `saveSafetensors` names them, on the template's device: how a
+ * checkpoint becomes parameters again.
  *
  * ```ts
  * const { params, state } = restoreTree({ params: model.init(rng), state: optimizer.init(params) }, loadSafetensors(bytes).tensors);
@@ -88,7 +88,7 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
       throw new FormatError('restoreTree', `'${name}' is ${found.dtype}${formatShape(found.shape)}; ${expected.dtype}${formatShape(expected.shape)} is wanted`);
     }
     unused.delete(name);
-    return found;
+    return found.device === expected.device ? found : moveTo(found, expected);
   });
   const [extra] = unused;
   if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);

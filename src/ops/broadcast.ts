@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
 import { ShapeError } from '../errors.js';
-import { broadcastShapes, contiguousStrides, formatShape, normalizeAxes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { broadcastShapes, checkShape, contiguousStrides, formatShape, normalizeAxes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
 import { launchCopy, permute, reshape } from './movement.js';
@@ -28,6 +28,7 @@ export function broadcastStrides(from: Shape, to: Shape): number[] {
 /** x stretched to a larger shape by NumPy's rules. @throws {ShapeError} */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
+  checkShape('broadcastTo', shape);
   if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) throw new ShapeError('broadcastTo', `${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   return broadcastOp([x], { shape: [...shape] });
 }

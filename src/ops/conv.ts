@@ -42,6 +42,13 @@ const maxPoolKernel: Kernel = { name: 'maxPoolIndices', family: 'conv', inputs: 
 /** Windows along one axis. */
 const count = (size: number, kernel: number, stride: number, pad: number, dilation: number): number => Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1;
 
+/** Whether some window along one axis has all its elements in the padding. */
+function missesAll(size: number, kernel: number, stride: number, pad: number, dilation: number): boolean {
+  const isInside = (at: number): boolean => at >= 0 && at < size;
+  const starts = Array.from({ length: count(size, kernel, stride, pad, dilation) }, (_, i) => i * stride - pad);
+  return pad > 0 && starts.some((start) => !Array.from({ length: kernel }, (_, k) => start + k * dilation).some(isInside));
+}
+
 const outSize = (shape: readonly number[], w: Windows): { outH: number; outW: number } => ({
   outH: count(shape[1]!, w.kernelH, w.strideH, w.padH, w.dilationH),
   outW: count(shape[2]!, w.kernelW, w.strideW, w.padW, w.dilationW),
@@ -158,15 +165,17 @@ export function conv1d(x: Tensor, weight: Tensor, options: { stride?: number; pa
 /**
  * The largest element of each window, channel by channel: [N, H, W, C] to [N, outH, outW, C]. The first of equal elements gets the
  * derivative, as in torch.
+ * @throws {ValueError} where a window would see nothing but padding.
  */
 export function maxPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
   const w = windows('maxPool2d', x, kernel, kernel, options);
-  if (w.padH * 2 > (w.kernelH - 1) * w.dilationH + 1 || w.padW * 2 > (w.kernelW - 1) * w.dilationW + 1) {
-    throw new ValueError('maxPool2d', `padding ${w.padH} x ${w.padW} is more than half of the window ${w.kernelH} x ${w.kernelW}: some windows would be empty`);
+  const [, height, width] = x.shape as [number, number, number, number];
+  if (missesAll(height, w.kernelH, w.strideH, w.padH, w.dilationH) || missesAll(width, w.kernelW, w.strideW, w.padW, w.dilationW)) {
+    throw new ValueError('maxPool2d', `padding ${w.padH} x ${w.padW} leaves a window without any element of ${height} x ${width}, and so without a largest one`);
   }
   const positions = maxPoolIndicesOp([x], w);
   const [batch, outH, outW, channels] = positions.shape as [number, number, number, number];
-  const picked = takeAlongAxis(reshape(x, [batch, x.shape[1]! * x.shape[2]!, channels]), reshape(positions, [batch, outH * outW, channels]), 1);
+  const picked = takeAlongAxis(reshape(x, [batch, height * width, channels]), reshape(positions, [batch, outH * outW, channels]), 1);
   return reshape(picked, positions.shape);
 }
 

@@ -87,7 +87,7 @@ export const sigmoid = unary('sigmoid', {
 export const silu = unary('silu', {
   code: 'x < -1000 ? 0 : x * (x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))',
   result: 'float',
-  vjp: (g, x, y) => mul(g, add(y, mul(sigmoid(x), sub(1, y)))),
+  vjp: (g, x, y) => mul(g, add(sigmoid(x), mul(y, sigmoid(neg(x))))),
 });
 /** x * P(X <= x) for a standard normal X, the exact form: Hendrycks and Gimpel, arXiv:1606.08415. */
 export const gelu = unary('gelu', {

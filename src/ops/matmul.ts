@@ -1,5 +1,5 @@
 import { defineOp } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import type { DType, Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError } from '../errors.js';
 import { promote } from '../tensor/dtype.js';
 import { broadcastShapes, formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -73,6 +73,12 @@ function product(a: Tensor, b: Tensor, transA: boolean, transB: boolean): Tensor
   return matmulOp([a, b], { transA, transB });
 }
 
+function productDType(op: string, a: Tensor, b: Tensor): DType {
+  const dtype = promote(a.dtype, b.dtype);
+  if (dtype === 'bool') throw new DTypeError(op, 'operands are bool; cast them');
+  return dtype;
+}
+
 /**
  * The matrix product over the last two axes; leading axes broadcast. A vector counts as a row on the left and as a column on the right,
  * and its axis is dropped from the result, as in NumPy. float32 sums are formed in float32.
@@ -80,8 +86,7 @@ function product(a: Tensor, b: Tensor, transA: boolean, transB: boolean): Tensor
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank === 0 || b.rank === 0) throw new ShapeError('matmul', `operands ${formatShape(a.shape)} and ${formatShape(b.shape)}: neither may be a scalar`);
-  const dtype = promote(a.dtype, b.dtype);
-  if (dtype === 'bool') throw new DTypeError('matmul', 'operands are bool; cast them');
+  const dtype = productDType('matmul', a, b);
   let left = cast(a.rank === 1 ? reshape(a, [1, a.size]) : a, dtype);
   let right = cast(b.rank === 1 ? reshape(b, [b.size, 1]) : b, dtype);
   const { k, kB } = dims(left, right, { transA: false, transB: false });
@@ -100,7 +105,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 export function linear(x: Tensor, weight: Tensor): Tensor {
   const width = x.shape[x.rank - 1];
   if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width) throw new ShapeError('linear', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}: the weight must be [out, ${width ?? 'in'}]`);
-  const dtype = promote(x.dtype, weight.dtype);
+  const dtype = productDType('linear', x, weight);
   const lead = x.shape.slice(0, -1);
   const flat = matmulOp([reshape(cast(x, dtype), [sizeOf(lead), width!]), cast(weight, dtype)], { transA: false, transB: true });
   return reshape(flat, [...lead, weight.shape[0]!]);

@@ -2,12 +2,12 @@ import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType, Kernel } from '../backends/backend.js';
 import { ShapeError } from '../errors.js';
 import { moveTo, ones } from '../tensor/create.js';
-import { toFloat } from '../tensor/dtype.js';
+import { isStorage, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { axisView, broadcastTo, overAxes, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { div, equal, exp, isFinite, mul, square, sub, where } from './elementwise.js';
+import { div, equal, exp, mul, square, sub, where } from './elementwise.js';
 import { concat, reshape, slice, type SliceRange } from './movement.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
@@ -57,7 +57,7 @@ const maxOp = reduction('max', { vjp: shareAmongTies });
 const minOp = reduction('min', { vjp: shareAmongTies });
 const argmaxOp = reduction('argmax', { result: 'int32' });
 const argminOp = reduction('argmin', { result: 'int32' });
-const logSumExpOp = reduction('logSumExp', { vjp: (g, x, y) => mul(g, exp(sub(x, where(isFinite(y), y, 0)))) });
+const logSumExpOp = reduction('logSumExp', { vjp: (g, x, y) => mul(g, exp(sub(x, where(equal(y, -Infinity), 0, y)))) });
 
 function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
   const list = normalizeAxes(op, axes, x.rank);
@@ -90,10 +90,13 @@ export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
   return overAxes('argmin', asInt(x), axis, keepDims, argminOp);
 }
 
+/** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
+const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor => (isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(cast(x, toFloat(x.dtype))));
+
 /** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const count = sizeOf(normalizeAxes('mean', axes, x.rank).map((axis) => x.shape[axis]!));
-  return div(sum(cast(x, toFloat(x.dtype)), axes, keepDims), count);
+  return wide(x, (t) => div(sum(t, axes, keepDims), count));
 }
 
 /**
@@ -103,8 +106,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
   const { keepDims = false, correction = 0 } = options;
   const count = sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
-  const distances = square(sub(x, mean(x, axes, true)));
-  return div(sum(distances, axes, keepDims), count - correction);
+  return wide(x, (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
 }
 
 /** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */

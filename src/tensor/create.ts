@@ -58,7 +58,7 @@ export const ones = (shape: Shape, dtype: DType = 'float32'): Tensor => full(sha
 export function full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
   checkShape('full', shape);
   const data = new (arrayClass(dtype))(sizeOf(shape));
-  if (value !== 0) data.fill(convert([value], dtype)[0]!);
+  if (!Object.is(value, 0)) data.fill(convert([value], dtype)[0]!);
   return fromTypedArray(data, shape, dtype, 'full');
 }
 
@@ -109,18 +109,17 @@ interface Flat {
 function flatten(data: TensorData): Flat {
   if (typeof data === 'number') return { values: [data], shape: [], dtype: 'float32' };
   if (typeof data === 'boolean') return { values: [Number(data)], shape: [], dtype: 'bool' };
-  if (ArrayBuffer.isView(data)) return { values: data, shape: [data.length], dtype: dtypeOf(data) };
+  if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data), values: data, shape: [data.length] };
   if (isNdarray(data)) {
     if (!ArrayBuffer.isView(data.data)) return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
-    const dtype = dtypeOf(data.data);
-    return { values: strided(data, new (arrayClass(dtype))(data.size)), shape: data.shape, dtype };
+    return { values: strided(data, new (data.data.constructor as new (length: number) => AnyTypedArray)(data.size)), shape: data.shape, dtype: dtypeOf(data.data) };
   }
   if (!Array.isArray(data)) throw new DTypeError('tensor', `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`);
   return flattenNested(data as readonly NestedNumbers[]);
 }
 
-function strided<A extends TypedArray>(source: ndarray.NdArray, target: A): A {
-  ops.assign(ndarrayOf(target, source.shape), source);
+function strided<A extends AnyTypedArray>(source: ndarray.NdArray, target: A): A {
+  ops.assign(ndarrayOf(target as TypedArray, source.shape), source);
   return target;
 }
 
@@ -144,9 +143,12 @@ function flattenNested(data: readonly NestedNumbers[]): Flat {
   return { values, shape, dtype: booleans > 0 && booleans === values.length ? 'bool' : 'float32' };
 }
 
-function dtypeOf(data: AnyTypedArray): DType {
-  if (data instanceof Float32Array) return 'float32';
-  return data instanceof Float64Array ? 'float64' : 'int32';
+const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };
+
+function dtypeOf(data: ArrayBufferView): DType {
+  const name = Object.prototype.toString.call(data).slice(8, -1);
+  if (name === 'DataView') throw new DTypeError('tensor', 'cannot make a tensor of a DataView, which has no element type; wrap its buffer in a typed array');
+  return FLOATS[name] ?? 'int32';
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
@@ -159,7 +161,7 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
       out[i] = value;
     }
   } else if (dtype === 'float32' || dtype === 'float64') {
-    if (ArrayBuffer.isView(values) && typeof values[0] !== 'bigint') out.set(values as ArrayLike<number>);
+    if (ArrayBuffer.isView(values) && typeof values[0] === 'number') out.set(values as ArrayLike<number>);
     else for (let i = 0; i < values.length; i++) out[i] = Number(values[i]);
   } else {
     const encode = dtype === 'bool' ? (value: number) => (value !== 0 ? 1 : 0) : dtype === 'float16' ? toHalf : toBfloat16;

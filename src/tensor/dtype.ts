@@ -26,7 +26,7 @@ export function promote(a: DType, b: DType): DType {
  */
 export function scalarDType(value: number, beside: DType): DType {
   if (isFloat(beside)) return beside;
-  return Number.isInteger(value) && Math.abs(value) < 2 ** 31 ? 'int32' : 'float32';
+  return value === (value | 0) ? 'int32' : 'float32';
 }
 
 /** The float dtype of a result that cannot be an integer (division, exp, mean): float32 for integers and bool. */

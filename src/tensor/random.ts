@@ -1,6 +1,6 @@
-import { xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
+import { type xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
 import { arrayClass, type DType } from '../backends/backend.js';
-import { ValueError } from '../errors.js';
+import { DTypeError, ValueError } from '../errors.js';
 import { fromTypedArray } from './create.js';
 import { checkShape, type Shape, sizeOf } from './shape.js';
 import type { Tensor } from './tensor.js';
@@ -19,12 +19,13 @@ export class Random {
   /** @throws {ValueError} unless the seed is a 32-bit integer. */
   static fromSeed(seed: number): Random {
     if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 32) throw new ValueError('random', `seed ${seed}; it must be a whole number below 2^32`);
-    return new Random(xoroshiro128plus(seed));
+    return Random.fromState(spread(seed));
   }
 
   /** @throws {ValueError} unless the state came from `state`. */
   static fromState(state: readonly number[]): Random {
-    if (state.length !== 4 || !state.every(Number.isInteger)) throw new ValueError('random', `a state is four integers; got ${JSON.stringify(state)}`);
+    const isState = state.length === 4 && state.every((word) => word === (word | 0)) && state.some((word) => word !== 0);
+    if (!isState) throw new ValueError('random', `a state is four 32-bit integers, not all of them 0; got ${JSON.stringify(state)}`);
     return new Random(xoroshiro128plusFromState(state));
   }
 
@@ -65,17 +66,23 @@ export class Random {
   /** Numbers evenly distributed in [low, high). */
   uniform(shape: Shape, options: { low?: number; high?: number; dtype?: DType } = {}): Tensor {
     const { low = 0, high = 1, dtype = 'float32' } = options;
-    return this.fill('uniform', shape, dtype, () => low + (high - low) * this.next());
+    if (!(low <= high) || !Number.isFinite(high - low)) throw new ValueError('uniform', `numbers in [${low}, ${high}): the bounds must be finite, the upper one not smaller`);
+    return this.fill('uniform', shape, dtype, () => {
+      const value = round(low + (high - low) * this.next(), dtype);
+      return value < high ? value : low; // rounding may reach the upper bound
+    });
   }
 
   /** Whole numbers in [low, high), as int32. */
   integers(shape: Shape, low: number, high: number): Tensor {
-    return this.fill('integers', shape, 'int32', () => this.integer(low, high));
+    if (low !== (low | 0) || high - 1 !== ((high - 1) | 0)) throw new ValueError('integers', `numbers in [${low}, ${high}): int32 holds whole numbers in [-2^31, 2^31)`);
+    const data = Int32Array.from({ length: checkedSize('integers', shape) }, () => this.integer(low, high));
+    return fromTypedArray(data, shape, 'int32', 'integers');
   }
 
   /** 0 to n - 1 in random order, as int32. */
   permutation(n: number): Tensor {
-    const order = new Int32Array(n);
+    const order = new Int32Array(checkedSize('permutation', [n]));
     for (let i = 0; i < n; i++) {
       const j = this.integer(0, i + 1);
       order[i] = order[j]!;
@@ -85,12 +92,31 @@ export class Random {
   }
 
   private fill(op: string, shape: Shape, dtype: DType, draw: () => number): Tensor {
-    checkShape(op, shape);
-    if (dtype !== 'float32' && dtype !== 'float64' && dtype !== 'int32') throw new ValueError(op, `random numbers come as float32, float64 or int32, not ${dtype}; cast them`);
-    const data = new (arrayClass(dtype))(sizeOf(shape));
+    if (dtype !== 'float32' && dtype !== 'float64') throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
+    const data = new (arrayClass(dtype))(checkedSize(op, shape));
     for (let i = 0; i < data.length; i++) data[i] = draw();
     return fromTypedArray(data, shape, dtype, op);
   }
+}
+
+/**
+ * A seed as a state with all bits in use: the generator starts by adding two words of the state, so neighbouring seeds would begin alike.
+ * The finaliser of MurmurHash3 on a Weyl sequence; it is one to one, so the words cannot all be 0.
+ */
+function spread(seed: number): number[] {
+  return [1, 2, 3, 4].map((i) => {
+    let word = (seed + Math.imul(i, 0x9e3779b9)) | 0;
+    word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+    word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
+    return word ^ (word >>> 16);
+  });
+}
+
+const round = (value: number, dtype: DType): number => (dtype === 'float32' ? Math.fround(value) : value);
+
+function checkedSize(op: string, shape: Shape): number {
+  checkShape(op, shape);
+  return sizeOf(shape);
 }
 
 /** A seeded random source. */

@@ -13,8 +13,9 @@ export class Region {
   private owner: Region | null = null;
   private isOpen = true;
 
-  /** The scope on a device. */
-  on(backend: Backend): Scope {
+  /** The scope on a device; after closing, that of the region that took the memory over, or none. */
+  on(backend: Backend): Scope | null {
+    if (!this.isOpen) return this.heir?.on(backend) ?? null;
     let found = this.scopes.get(backend);
     if (!found) this.scopes.set(backend, (found = backend.openScope()));
     return found;
@@ -25,6 +26,10 @@ export class Region {
     const [older, younger] = a.age < b.age ? [a, b] : [b, a];
     if (younger.owner !== older && younger !== older) younger.owner = younger.owner ? Region.oldest(younger.owner, older) : older;
     return older;
+  }
+
+  isYoungerThan(other: Region): boolean {
+    return this.age > other.age;
   }
 
   /** Moves a buffer out, into memory that outlives the region; a buffer that is not the region's own is left as it is. */
@@ -39,7 +44,7 @@ export class Region {
     this.isOpen = false;
     const { heir } = this;
     for (const [backend, scope] of this.scopes) {
-      if (heir) scope.mergeInto(heir.on(backend));
+      if (heir) scope.mergeInto(heir.on(backend)!);
       else scope.close();
     }
     this.scopes.clear();

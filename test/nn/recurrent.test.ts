@@ -80,11 +80,11 @@ const x = wave([3, 4, FEATURES], 0.1);
 
 describe.each([
   {
-    name: 'gru', layer: nn.gru(FEATURES, HIDDEN, { bidirectional: true }) as nn.RecurrentLayer<nn.GruState>, gates: 3, output: GRU_OUTPUT, hidden: GRU_HIDDEN, cell: null,
+    name: 'gru', layer: nn.gru(FEATURES, HIDDEN, { bidirectional: true }), gates: 3, output: GRU_OUTPUT, hidden: GRU_HIDDEN, cell: null,
     dx: GRU_DX, dWeightHidden: GRU_D_WEIGHT_HIDDEN_BACKWARD, dBiasHidden: GRU_D_BIAS_HIDDEN,
   },
   {
-    name: 'lstm', layer: nn.lstm(FEATURES, HIDDEN, { bidirectional: true }) as nn.RecurrentLayer<nn.GruState>, gates: 4, output: LSTM_OUTPUT, hidden: LSTM_HIDDEN, cell: LSTM_CELL,
+    name: 'lstm', layer: nn.lstm(FEATURES, HIDDEN, { bidirectional: true }), gates: 4, output: LSTM_OUTPUT, hidden: LSTM_HIDDEN, cell: LSTM_CELL,
     dx: LSTM_DX, dWeightHidden: LSTM_D_WEIGHT_HIDDEN_BACKWARD, dBiasHidden: LSTM_D_BIAS_HIDDEN,
   },
 ])('$name', ({ name, layer, gates, output, hidden, cell, dx, dWeightHidden, dBiasHidden }) => {
@@ -145,6 +145,6 @@ describe.each([
     expect(() => layer.apply(params(gates), wave([3, 4, 5], 0))).toThrow(`[${name}] x is [3, 4, 5]; it must be [N, T, 2]`);
     expect(() => layer.apply(params(gates), x, { lengths: [4, 5, 1] })).toThrow(`[${name}] sequence 1: length is 5; it must be a whole number in [0, 4]`);
     expect(() => layer.apply(params(gates), x, { lengths: [4] })).toThrow(`[${name}] 1 lengths for 3 sequences`);
-    expect(() => layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } as nn.LstmState })).toThrow('initial hidden is [1, 3, 3]');
+    expect(() => layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } })).toThrow('initial hidden is [1, 3, 3]');
   });
 });

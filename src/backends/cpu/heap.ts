@@ -93,7 +93,7 @@ class Heap {
     const atEnd = last && last.start + last.size === this.end ? last : null;
     const spare = atEnd?.size ?? 0;
     const pages = Math.ceil((bytes - spare) / PAGE);
-    const wished = Math.min(Math.max(pages, this.end / PAGE / 4), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
+    const wished = Math.min(Math.max(pages, Math.ceil(this.end / PAGE / 4)), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
     if (pages > wished) throw outOfMemory(bytes, this.end);
     try {
       this.memory.grow(wished);

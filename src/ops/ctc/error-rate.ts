@@ -64,7 +64,7 @@ export function errorRate(references: readonly LabelSequence[], hypotheses: read
 function labelsOf(sequence: LabelSequence, unit: 'character' | 'word', what: string, pair: number): ArrayLike<string | number> {
   if (typeof sequence !== 'string') {
     const isList = Array.isArray(sequence) || ArrayBuffer.isView(sequence);
-    if (!isList) throw new ValueError('errorRate', `${what} ${pair} is ${String(sequence)}; it must be a string or a list of labels`);
+    if (!isList) throw new ValueError('errorRate', `${what} ${pair} is ${JSON.stringify(sequence) ?? 'undefined'}; it must be a string or a list of labels`);
     return sequence;
   }
   return unit === 'character' ? Array.from(sequence) : sequence.split(/\s+/u).filter((word) => word !== '');

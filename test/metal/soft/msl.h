@@ -31,7 +31,7 @@ SOFT_VECTORS(float) SOFT_VECTORS(half) SOFT_VECTORS(int) SOFT_VECTORS(uint)
 
 /** What the host gives to each GPU thread; members are named as the attributes of kernel parameters. */
 struct soft_thread {
-  uint3 thread_position_in_grid, thread_position_in_threadgroup, threadgroup_position_in_grid, threads_per_threadgroup, threadgroups_per_grid;
+  uint3 thread_position_in_grid, thread_position_in_threadgroup, threadgroup_position_in_grid, threads_per_threadgroup, threadgroups_per_grid, threads_per_grid;
   uint thread_index_in_threadgroup;
 };
 

@@ -139,7 +139,7 @@ void Worker::prepare(unsigned number) {
   uint3 groups = {unsigned(count.width), unsigned(count.height), unsigned(count.depth)};
   for (unsigned t = 0; t < unsigned(threads); t++) {
     uint3 local = {t % full.x, t / full.x % full.y, t / (full.x * full.y)};
-    info[t] = {place * full + local, local, place, full, groups, t};
+    info[t] = {place * full + local, local, place, full, groups, groups * full, t};
   }
 }
 

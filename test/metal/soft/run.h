@@ -13,7 +13,7 @@ using uint3 = unsigned __attribute__((ext_vector_type(3)));
 
 /** The layout of soft_thread in msl.h. */
 struct ThreadInfo {
-  uint3 positionInGrid, positionInGroup, group, threadsPerGroup, groups;
+  uint3 positionInGrid, positionInGroup, group, threadsPerGroup, groups, threads;
   unsigned index;
 };
 

@@ -1,9 +1,15 @@
 import type { CpuCall, CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
+
+type Numbers<N extends number, List extends number[] = []> = List['length'] extends N ? List : Numbers<N, [...List, number]>;
+
+const WINDOW = ['batch', 'height', 'width', 'channels', 'outH', 'outW', 'kernelH', 'kernelW', 'strideH', 'strideW', 'padH', 'padW', 'dilationH', 'dilationW'];
+
+const windowSizes = (call: CpuCall): Numbers<14> => WINDOW.map((name) => call.number(name)) as Numbers<14>;
 
 /** Calls `visit(image, patch)` with the offsets of each element's channels in the image (-1 beyond its edges) and among the patches. */
 function eachPatchElement(call: CpuCall, visit: (image: number, patch: number, position: number, first: boolean) => void): void {
-  const [batch, height, width, channels, outH, outW, kernelH, kernelW] = ['batch', 'height', 'width', 'channels', 'outH', 'outW', 'kernelH', 'kernelW'].map((name) => call.number(name)) as [number, number, number, number, number, number, number, number];
-  const [strideH, strideW, padH, padW, dilationH, dilationW] = ['strideH', 'strideW', 'padH', 'padW', 'dilationH', 'dilationW'].map((name) => call.number(name)) as [number, number, number, number, number, number];
+  const [batch, height, width, channels, outH, outW, kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW] = windowSizes(call);
   let patch = 0;
   for (let n = 0; n < batch; n++) {
     for (let oh = 0; oh < outH; oh++) {
@@ -63,4 +69,10 @@ const maxPoolIndices: CpuKernel = (call) => {
   });
 };
 
-export const convKernels = { unfold, fold, maxPoolIndices };
+const overWindows = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...windowSizes(call)], generic);
+
+export const convKernels = {
+  unfold: overWindows('unfold', unfold),
+  fold: overWindows('fold', fold),
+  maxPoolIndices: overWindows('maxPoolIndices', maxPoolIndices),
+};

@@ -2,19 +2,55 @@ import ndarray from 'ndarray';
 import ops from 'ndarray-ops';
 import type { DType } from '../../backend.js';
 import { fromBfloat16, fromHalf, toBfloat16, toHalf } from '../../../half.js';
-import type { CpuKernel } from '../call.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { heap } from '../heap.js';
 
 /** Any strided view to any other: the ndarray packages do just this. */
-const copy: CpuKernel = (call) => {
+function generic(call: CpuCall): void {
   const shape = [...call.numbers('shape')];
   const source = ndarray(call.inputs[0]!.view(), shape, [...call.numbers('sourceStrides')], call.number('sourceOffset'));
   const out = ndarray(call.outputs[0]!.view(), shape, [...call.numbers('outStrides')], call.number('outOffset'));
   ops.assign(out as ndarray.NdArray, source as ndarray.NdArray);
+}
+
+/** The three innermost axes run inside WebAssembly. */
+function float32(call: CpuCall): void {
+  const shape = call.numbers('shape');
+  const s = call.numbers('sourceStrides');
+  const d = call.numbers('outStrides');
+  const source = call.in(0) + call.number('sourceOffset') * 4;
+  const whole = shape.reduce((product, dim) => product * dim, 1) === call.outputs[0]!.length;
+  const out = (whole ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
+  const copyStrided = heap().kernels.copyStrided!;
+  const pick = (values: readonly number[], fallback: number): [number, number, number] => {
+    const last = values.length - 1;
+    return [values[last - 2] ?? fallback, values[last - 1] ?? fallback, values[last]!];
+  };
+  const [n0, n1, n2] = pick(shape, 1);
+  const [s0, s1, s2] = pick(s, 0);
+  const [d0, d1, d2] = pick(d, 0);
+  const visit = (axis: number, from: number, to: number): void => {
+    if (axis >= shape.length - 3) {
+      copyStrided(from, to, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+      return;
+    }
+    for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * 4, to + i * d[axis]! * 4);
+  };
+  visit(0, source, out);
+}
+
+/** An ordinary array is written in place where only a part of it is meant: bringing all of it to the heap and back would cost more. */
+const copy: CpuKernel = (call) => {
+  const [out] = call.outputs;
+  const inPlace = out!.array === null || call.numbers('shape').reduce((product, dim) => product * dim, 1) * 4 > out!.length;
+  if (call.isFloat32 && inPlace) float32(call);
+  else generic(call);
 };
 
 const fill: CpuKernel = (call) => {
   const [buffer] = call.outputs;
-  buffer!.view().fill(encoder(buffer!.dtype)(call.number('value')));
+  if (buffer!.dtype === 'float32' && !buffer!.array) heap().kernels.fill!(call.out(0), buffer!.length, call.number('value'));
+  else buffer!.view().fill(encoder(buffer!.dtype)(call.number('value')));
 };
 
 const decoder = (dtype: DType): ((stored: number) => number) => (dtype === 'float16' ? fromHalf : dtype === 'bfloat16' ? fromBfloat16 : (value) => value);
@@ -35,6 +71,11 @@ const cast: CpuKernel = (call) => {
   const [out] = call.outputs;
   const source = x!.view();
   const target = out!.view();
+  const isPlain = (dtype: DType): boolean => dtype !== 'float16' && dtype !== 'bfloat16';
+  if ((out!.dtype === 'float32' || out!.dtype === 'float64') && isPlain(x!.dtype)) {
+    target.set(source);
+    return;
+  }
   const decode = decoder(x!.dtype);
   const encode = encoder(out!.dtype);
   for (let i = 0; i < source.length; i++) target[i] = encode(decode(source[i]!));

@@ -1,40 +1,138 @@
+import { BYTES, type Kernel as KernelSpec, type TypedArray } from '../../backend.js';
+import { type Expression, fold, type Language, parseExpression } from '../../expression.js';
 import type { CpuCall, CpuKernel } from '../call.js';
-import { elementwiseFunctions } from '../generated/elementwise.js';
-import type { TypedArray } from '../../backend.js';
+import { elementwiseCodes, elementwiseFunctions } from '../generated/elementwise.js';
+import { heap } from '../heap.js';
+import { erf, erfc, power } from '../special.js';
 
-/** Calls `visit` for each run along the last axis with the offsets of the operands there. */
-function eachRun(shape: readonly number[], strides: readonly (readonly number[])[], visit: (offsets: readonly number[], run: number) => void): void {
-  const inner = shape.length - 1;
+type Scalar = (x: number, y: number, z: number) => number;
+type Simd = (...args: number[]) => number;
+
+/** How one elementwise kernel runs: SIMD over the element types that it was generated for, and a function for any others. */
+interface Program {
+  readonly simd: Simd | null;
+  readonly scalar: Scalar;
+}
+
+const programs = new WeakMap<KernelSpec, Program>();
+
+/** Rows of src/ops/elementwise.ts were compiled with the package; the code of other ops is put together from closures here. */
+function programOf(kernel: KernelSpec): Program {
+  const known = programs.get(kernel);
+  if (known) return known;
+  const { code, arity } = kernel.elementwise!;
+  const generated = (elementwiseCodes as Readonly<Record<string, string>>)[kernel.name] === code;
+  const program: Program = generated
+    ? { simd: heap().kernels[kernel.name]!, scalar: (elementwiseFunctions as Readonly<Record<string, Scalar>>)[kernel.name]! }
+    : { simd: null, scalar: fold(parseExpression(code, arity) as Expression, closures) };
+  programs.set(kernel, program);
+  return program;
+}
+
+const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
+  exp: Math.exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, sqrt: Math.sqrt, abs: Math.abs, sin: Math.sin, cos: Math.cos, tanh: Math.tanh,
+  erf, erfc, floor: Math.floor, pow: power, min: Math.min, max: Math.max,
+  isnan: (a) => Number(Number.isNaN(a)), isfinite: (a) => Number(Number.isFinite(a)),
+};
+
+const OPERATORS: Readonly<Record<string, (a: number, b: number) => number>> = {
+  '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b,
+  '<': (a, b) => Number(a < b), '<=': (a, b) => Number(a <= b), '>': (a, b) => Number(a > b), '>=': (a, b) => Number(a >= b),
+  '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b), '&&': (a, b) => a && b, '||': (a, b) => a || b,
+};
+
+/** Expressions as closures: unlike `new Function`, allowed in pages with a content security policy. Truth values are 0 and 1. */
+const closures: Language<Scalar> = {
+  number: (value) => () => value,
+  operand: (name) => (name === 'x' ? (x) => x : name === 'y' ? (_x, y) => y : (_x, _y, z) => z),
+  negate: (a) => (x, y, z) => -a(x, y, z),
+  not: (a) => (x, y, z) => 1 - a(x, y, z),
+  binary: (operator, a, b) => {
+    const combine = OPERATORS[operator]!;
+    return (x, y, z) => combine(a(x, y, z), b(x, y, z));
+  },
+  choice: (test, then, otherwise) => (x, y, z) => (test(x, y, z) ? then(x, y, z) : otherwise(x, y, z)),
+  call: (name, [a, b]) => {
+    const f = FUNCTIONS[name]!;
+    return b ? (x, y, z) => f(a!(x, y, z), b(x, y, z)) : (x, y, z) => f(a!(x, y, z), 0);
+  },
+};
+
+const STRIDES = ['xStrides', 'yStrides', 'zStrides'];
+
+/** Whether the buffers hold what the SIMD code reads and writes: float32, and bytes where truth values are declared. */
+function fitsSimd({ inputs, outputs, launch }: CpuCall): boolean {
+  const { operands, result } = launch.kernel.elementwise!;
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]!.dtype !== (operands[i] === 'bool' ? 'bool' : 'float32')) return false;
+  return outputs[0]!.dtype === (result === 'bool' ? 'bool' : 'float32');
+}
+
+/** Calls `visit` for each block along the axes from `inner` on, with the operands' offsets there. */
+function eachBlock(shape: readonly number[], strides: readonly (readonly number[])[], inner: number, visit: (offsets: readonly number[], block: number) => void): void {
   const position = new Array<number>(inner).fill(0);
   const offsets = strides.map(() => 0);
-  const runs = shape.slice(0, inner).reduce((product, dim) => product * dim, 1);
-  for (let run = 0; run < runs; run++) {
-    visit(offsets, run);
+  let blocks = 1;
+  for (let axis = 0; axis < inner; axis++) blocks *= shape[axis]!;
+  for (let block = 0; block < blocks; block++) {
+    visit(offsets, block);
     for (let axis = inner - 1; axis >= 0; axis--) {
-      strides.forEach((stride, s) => (offsets[s]! += stride[axis]!));
+      for (let s = 0; s < offsets.length; s++) offsets[s]! += strides[s]![axis]!;
       if (++position[axis]! < shape[axis]!) break;
-      strides.forEach((stride, s) => (offsets[s]! -= stride[axis]! * shape[axis]!));
+      for (let s = 0; s < offsets.length; s++) offsets[s]! -= strides[s]![axis]! * shape[axis]!;
       position[axis] = 0;
     }
   }
 }
 
-function generic(call: CpuCall): void {
-  const f = (elementwiseFunctions as Readonly<Record<string, (x: number, y: number, z: number) => number>>)[call.launch.kernel.name]!;
+/** The two innermost axes run inside WebAssembly; the innermost strides are 0 or 1, the operands being contiguous. */
+function runSimd(call: CpuCall, simd: Simd): void {
+  const { inputs } = call;
+  if (inputs.length === 1) {
+    simd(call.in(0), call.out(0), call.number('size'));
+    return;
+  }
   const shape = call.numbers('shape');
-  const strides = ['xStrides', 'yStrides', 'zStrides'].slice(0, call.inputs.length).map((name) => call.numbers(name));
+  const last = shape.length - 1;
+  const n = shape[last]!;
+  const rows = last > 0 ? shape[last - 1]! : 1;
+  const [xs, ys, zs] = STRIDES.map((name) => call.numbers(name)) as [readonly number[], readonly number[], readonly number[]];
+  const x = call.in(0);
+  const y = call.in(1);
+  const z = inputs.length > 2 ? call.in(2) : 0;
+  const out = call.out(0);
+  const rowStep = (strides: readonly number[]): number => (last > 0 ? strides[last - 1]! : 0);
+  const run = (at: number, bt: number, ct: number, to: number): void => {
+    if (inputs.length === 2) simd(at, bt, to, rows, n, rowStep(xs), rowStep(ys), xs[last]!, ys[last]!);
+    else simd(at, bt, ct, to, rows, n, rowStep(xs), rowStep(ys), rowStep(zs), xs[last]!, ys[last]!, zs[last]!);
+  };
+  if (last < 2) return run(x, y, z, out);
+  const [xBytes, yBytes, zBytes] = inputs.map((buffer) => BYTES[buffer.dtype]) as [number, number, number?];
+  const blockBytes = rows * n * BYTES[call.outputs[0]!.dtype];
+  eachBlock(shape, inputs.length > 2 ? [xs, ys, zs] : [xs, ys], last - 1, (offsets, block) => {
+    run(x + offsets[0]! * xBytes, y + offsets[1]! * yBytes, z + (offsets[2] ?? 0) * (zBytes ?? 0), out + block * blockBytes);
+  });
+}
+
+/** Any element types, through float64; int32 results wrap around as in NumPy. */
+function runScalar(call: CpuCall, scalar: Scalar): void {
+  const shape = call.numbers('shape');
+  const strides = STRIDES.slice(0, call.inputs.length).map((name) => call.numbers(name));
   const views = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
+  const f = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? Math.imul : scalar; // float64 would round products beyond 2^53
   const [x, y = x, z = x] = views as [TypedArray, TypedArray?, TypedArray?];
-  const [sx, sy = 0, sz = 0] = strides.map((stride) => stride[shape.length - 1]!) as [number, number?, number?];
-  const length = shape[shape.length - 1]!;
-  eachRun(shape, strides, ([ox, oy = 0, oz = 0], run) => {
-    const start = run * length;
+  const last = shape.length - 1;
+  const length = shape[last]!;
+  const [sx, sy = 0, sz = 0] = strides.map((stride) => stride[last]!) as [number, number?, number?];
+  eachBlock(shape, strides, last, ([ox, oy = 0, oz = 0], block) => {
+    const start = block * length;
     for (let i = 0; i < length; i++) out[start + i] = f(x[ox! + i * sx]!, y[oy + i * sy]!, z[oz + i * sz]!);
   });
 }
 
-/** One kernel for all rows of src/ops/elementwise.ts: generated SIMD code for float32, generated float64 functions for the rest. */
+/** One kernel for every elementwise op. */
 export const elementwise: CpuKernel = (call) => {
-  generic(call);
+  const { simd, scalar } = programOf(call.launch.kernel);
+  if (simd && fitsSimd(call)) runSimd(call, simd);
+  else runScalar(call, scalar);
 };

@@ -1,5 +1,6 @@
 import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
 import { sizes } from './reduce.js';
 
 /** Calls `visit(address, element)` for each position: where an index points on the axis, and where the element lies among the others. */
@@ -29,4 +30,15 @@ const accumulate = (perElement: boolean): CpuKernel => (call) => {
   eachIndex(call, perElement, (address, element) => { out[address]! += x[element]!; });
 };
 
-export const gatherKernels = { take: read(false), takeAdjoint: accumulate(false), takeAlongAxis: read(true), scatterAlongAxis: accumulate(true) };
+const reading = (name: string, perElement: boolean): CpuKernel =>
+  withFloat32(name, (call) => [call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('count')], read(perElement));
+
+const adding = (name: string, perElement: boolean): CpuKernel =>
+  withFloat32(name, (call) => [call.in(0), call.in(1), call.update(0), ...sizes(call), call.number('count')], accumulate(perElement));
+
+export const gatherKernels = {
+  take: reading('take', false),
+  takeAdjoint: adding('takeAdjoint', false),
+  takeAlongAxis: reading('takeAlongAxis', true),
+  scatterAlongAxis: adding('scatterAlongAxis', true),
+};

@@ -1,6 +1,7 @@
 import type { CpuKernel } from '../call.js';
 import { convKernels } from './conv.js';
 import { copyKernels } from './copy.js';
+import { ctcKernels } from './ctc.js';
 import { elementwise } from './elementwise.js';
 import { gatherKernels } from './gather.js';
 import { matmulKernels } from './matmul.js';
@@ -14,6 +15,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   elementwise,
   ...copyKernels,
   ...convKernels,
+  ...ctcKernels,
   ...gatherKernels,
   ...matmulKernels,
   ...normKernels,

@@ -1,7 +1,19 @@
-import type { CpuKernel } from '../call.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { heap } from '../heap.js';
 
-const matmul: CpuKernel = (call) => {
-  const [batch, m, n, k, strideA, strideB] = ['batch', 'm', 'n', 'k', 'strideA', 'strideB'].map((name) => call.number(name)) as [number, number, number, number, number, number];
+type Sizes = [batch: number, m: number, n: number, k: number, strideA: number, strideB: number];
+
+const sizes = (call: CpuCall): Sizes => ['batch', 'm', 'n', 'k', 'strideA', 'strideB'].map((name) => call.number(name)) as Sizes;
+
+function float32(call: CpuCall): void {
+  const [batch, m, n, k, strideA, strideB] = sizes(call);
+  const { kernels } = heap();
+  const scratch = call.scratch(kernels.matmulScratch!(m, n, k) >>> 0);
+  kernels.matmul!(call.in(0), call.in(1), call.out(0), scratch, batch, m, n, k, strideA, strideB, m * n, call.number('transA'), call.number('transB'), 0, 0, m);
+}
+
+function generic(call: CpuCall): void {
+  const [batch, m, n, k, strideA, strideB] = sizes(call);
   const [rowA, columnA] = call.number('transA') ? [1, m] : [k, 1];
   const [rowB, columnB] = call.number('transB') ? [1, k] : [n, 1];
   const [a, b] = call.inputs.map((buffer) => buffer.view());
@@ -15,6 +27,8 @@ const matmul: CpuKernel = (call) => {
       }
     }
   }
-};
+}
+
+const matmul: CpuKernel = (call) => (call.isFloat32 ? float32(call) : generic(call));
 
 export const matmulKernels = { matmul };

@@ -1,4 +1,5 @@
 import type { CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
 
 const layerNorm: CpuKernel = (call) => {
   const width = call.number('width');
@@ -35,4 +36,7 @@ const layerNormVjp: CpuKernel = (call) => {
   }
 };
 
-export const normKernels = { layerNorm, layerNormVjp };
+export const normKernels = {
+  layerNorm: withFloat32('layerNorm', (call) => [call.in(0), call.out(0), call.out(1), call.number('rows'), call.number('width'), call.number('eps')], layerNorm),
+  layerNormVjp: withFloat32('layerNormVjp', (call) => [call.in(0), call.in(1), call.in(2), call.out(0), call.number('rows'), call.number('width')], layerNormVjp),
+};

@@ -1,4 +1,5 @@
-import type { CpuKernel } from '../call.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
 
 const sgdStep: CpuKernel = (call) => {
   const [p, g, v] = call.inputs.map((buffer) => buffer.view());
@@ -29,4 +30,12 @@ const adamStep: CpuKernel = (call) => {
   }
 };
 
-export const optimizerKernels = { sgdStep, adamStep };
+/** The addresses of all inputs and outputs and the size, then the named numbers. */
+const step = (...numbers: readonly string[]) => (call: CpuCall): number[] => [
+  ...call.inputs.map((_, i) => call.in(i)), ...call.outputs.map((_, i) => call.out(i)), call.number('size'), ...numbers.map((name) => call.number(name)),
+];
+
+export const optimizerKernels = {
+  sgdStep: withFloat32('sgdStep', step('learningRate', 'momentum', 'dampening', 'weightDecay', 'nesterov'), sgdStep),
+  adamStep: withFloat32('adamStep', step('learningRate', 'beta1', 'beta2', 'eps', 'weightDecay', 'decoupled', 'correction1', 'correction2'), adamStep),
+};

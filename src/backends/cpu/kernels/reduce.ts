@@ -1,5 +1,6 @@
 import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
 
 /** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
 function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
@@ -64,12 +65,14 @@ const cumsum: CpuKernel = (call) => {
   }
 };
 
+const alongAxis = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...sizes(call)], generic);
+
 export const reduceKernels = {
-  sum,
-  max: reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!),
-  min: reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!),
-  argmax: reducer(largest),
-  argmin: reducer(smallest),
-  logSumExp: reducer(logSumExpOf),
-  cumsum,
+  sum: alongAxis('sum', sum),
+  max: alongAxis('max', reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!)),
+  min: alongAxis('min', reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!)),
+  argmax: alongAxis('argmax', reducer(largest)),
+  argmin: alongAxis('argmin', reducer(smallest)),
+  logSumExp: alongAxis('logSumExp', reducer(logSumExpOf)),
+  cumsum: withFloat32('cumsum', (call) => [call.in(0), call.out(0), ...sizes(call), call.number('reverse')], cumsum),
 };

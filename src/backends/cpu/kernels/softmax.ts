@@ -1,4 +1,5 @@
 import type { CpuKernel } from '../call.js';
+import { withFloat32 } from './float32.js';
 import { logSumExpOf, sizes } from './reduce.js';
 
 /** Rows along the axis: `finish` turns x minus the row's logSumExp into the result. */
@@ -17,4 +18,6 @@ function rows(finish: (logProb: number) => number): CpuKernel {
   };
 }
 
-export const softmaxKernels = { softmax: rows(Math.exp), logSoftmax: rows((logProb) => logProb) };
+const alongAxis = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...sizes(call)], generic);
+
+export const softmaxKernels = { softmax: alongAxis('softmax', rows(Math.exp)), logSoftmax: alongAxis('logSoftmax', rows((logProb) => logProb)) };

@@ -1,0 +1,36 @@
+// What the benchmarks share: fair timing of alternatives side by side, and a description of the machine.
+import { cpus } from 'node:os';
+
+/** Milliseconds of one call of each alternative: the median and the best over `rounds`, the alternatives taking turns. */
+export async function race(alternatives, { rounds = 15, minRoundMs = 20 } = {}) {
+  const entries = Object.entries(alternatives);
+  const calls = new Map();
+  for (const [name, run] of entries) {
+    const warm = performance.now();
+    let count = 0;
+    // The first calls run unoptimised code, and some engines compile on first use.
+    while (count < 3 || performance.now() - warm < 200) {
+      await run();
+      count++;
+    }
+    const start = performance.now();
+    await run();
+    calls.set(name, Math.max(1, Math.ceil(minRoundMs / (performance.now() - start))));
+  }
+  const times = new Map(entries.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, run] of entries) {
+      const count = calls.get(name);
+      const start = performance.now();
+      for (let i = 0; i < count; i++) await run();
+      times.get(name).push((performance.now() - start) / count);
+    }
+  }
+  return Object.fromEntries([...times].map(([name, list]) => {
+    list.sort((a, b) => a - b);
+    return [name, { median: list[list.length >> 1], best: list[0], worst: list[list.length - 1] }];
+  }));
+}
+
+/** One line that says where the numbers come from. */
+export const machine = () => `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}`;

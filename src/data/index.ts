@@ -1,0 +1,1 @@
+export { bucketedBatches, padSequences, shuffledBatches } from './batches.js';

@@ -1,0 +1,2 @@
+export { ctcLoss } from './loss.js';
+export type { CtcOptions, CtcTargets } from './options.js';

@@ -1,0 +1,79 @@
+import { elementwiseFunctions } from '../../src/backends/cpu/generated/elementwise.js';
+import { Arena, heap } from '../../src/backends/cpu/heap.js';
+
+/*
+ * The SIMD functions against float64 over all of float32: every STEP-th bit pattern, with infinities, NaN, denormals and both zeros among
+ * them. The error is counted in units in the last place of the exact result.
+ */
+
+const COUNT = 2 ** 16;
+const STEP = 9973;
+const EDGES = [0, -0, 1, -1, Infinity, -Infinity, NaN, 0.5, -0.5, 2, 1e-45, -1e-45, 1.2e-38, -1.2e-38, 3.4e38, -3.4e38, 88.722, 88.723, 88.73, -87.33, -103.9, -104, 0.625, 1e9, -1e9];
+
+type Scalar = (x: number, y: number) => number;
+
+const unit = (value: number): number => (Math.abs(value) < 2 ** -126 ? 2 ** -149 : 2 ** (Math.floor(Math.log2(Math.abs(value))) - 23));
+
+/** How far a float32 is from the exact value; beyond the largest float32, infinity is the exact answer. */
+function ulps(got: number, exact: number): number {
+  const rounded = Math.fround(exact);
+  if (Object.is(got, rounded)) return 0;
+  if (Number.isNaN(exact) || Number.isNaN(got) || (rounded === 0 && got === 0)) return Infinity;
+  const bounded = (value: number): number => (Number.isFinite(value) ? value : Math.sign(value) * 2 ** 128);
+  if (!Number.isFinite(exact)) return Infinity;
+  return Math.abs(bounded(got) - (Number.isFinite(rounded) ? exact : bounded(rounded))) / unit(bounded(rounded));
+}
+
+let arena: Arena;
+beforeEach(() => { arena = new Arena(); });
+afterEach(() => arena.close());
+
+/** All operands at once through the kernel; the worst error and where. */
+function worst(name: string, run: (addresses: readonly number[], out: number, n: number) => void, operands: readonly Float32Array[]): { error: number; at: readonly number[] } {
+  const n = operands[0]!.length;
+  const addresses = operands.map(() => arena.allocate(n * 4));
+  const out = arena.allocate(n * 4);
+  operands.forEach((values, i) => heap().f32.set(values, addresses[i]! / 4));
+  run(addresses, out, n);
+  const results = heap().f32.slice(out / 4, out / 4 + n);
+  const f = (elementwiseFunctions as Readonly<Record<string, Scalar>>)[name]!;
+  let found = { error: 0, at: [] as number[] };
+  for (let i = 0; i < n; i++) {
+    const at = operands.map((values) => values[i]!);
+    const error = ulps(results[i]!, f(at[0]!, at[1]!));
+    if (error > found.error) found = { error, at };
+  }
+  return found;
+}
+
+function allFloats(): Float32Array {
+  const bits = new Int32Array(COUNT * 8);
+  let n = 0;
+  for (let pattern = -(2 ** 31); pattern < 2 ** 31 && n < bits.length; pattern += STEP) bits[n++] = pattern;
+  const floats = new Float32Array(bits.buffer, 0, n);
+  return Float32Array.from([...EDGES, ...floats]);
+}
+
+describe('float32 functions', () => {
+  test.each([
+    ['exp', 1], ['expm1', 1.5], ['log', 1], ['log1p', 1.5], ['sin', 1.6], ['cos', 1.6], ['tanh', 1.5], ['erf', 1.5], ['sqrt', 0.5], ['rsqrt', 1.5],
+    ['neg', 0], ['abs', 0], ['sign', 0], ['floor', 0], ['square', 0.5], ['reciprocal', 0.5], ['relu', 0], ['step', 0], ['sigmoid', 2.2], ['softplus', 2],
+  ] as const)('%s is accurate to %d ulp', (name, limit) => {
+    const { error, at } = worst(name, ([x], out, n) => { heap().kernels[name]!(x!, out, n); }, [allFloats()]);
+    expect({ within: error <= limit, error, at }).toMatchObject({ within: true });
+  });
+
+  test('pow is accurate to 1 ulp, and as IEEE 754 has it at the edges', () => {
+    const bases: number[] = [];
+    const exponents: number[] = [];
+    for (const x of [...EDGES, -2, 3, -3, 2.5]) for (const y of [...EDGES, 3, -3, 2, -2, 16777217]) bases.push(x), exponents.push(y);
+    for (let i = 0; i < 40000; i++) {
+      const u = Math.sin(i * 12.9898) * 0.999;
+      const v = Math.sin(i * 78.233) * 0.999;
+      bases.push(Math.exp(20 * u), 10 * u, 1 + 0.1 * u);
+      exponents.push(8 * v, Math.round(10 * v), 900 * v);
+    }
+    const { error, at } = worst('pow', ([x, y], out, n) => { heap().kernels.pow!(x!, y!, out, 1, n, 0, 0, 1, 1); }, [Float32Array.from(bases), Float32Array.from(exponents)]);
+    expect({ within: error <= 1, error, at }).toMatchObject({ within: true });
+  });
+});
