@@ -108,7 +108,7 @@ function broadcastKernel(name, row) {
   const cases = patterns.map((streams, index) => {
     const test = operands.map((operand, i) => `${operand}Step == ${streams[i] ? 1 : 0}`).join(' && ');
     const head = index === 0 ? `if (${test})` : index < patterns.length - 1 || !complete ? `else if (${test})` : 'else';
-    const own = operands.map((operand, i) => `let ${operand} = ${operand}Row;`).concat('let out = outRow;').join(' ');
+    const own = operands.map((operand) => `let ${operand} = ${operand}Row;`).concat('let out = outRow;').join(' ');
     return `${head} {\n      ${own}\n${loops(name, row, streams, '      ')}\n    }`;
   });
   const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, row)}\n    }`;

@@ -1,7 +1,8 @@
 import { cpu } from './backends/cpu/backend.js';
-import { registerHost } from './tensor/device.js';
+import { registerDevice, registerHost } from './tensor/device.js';
 
 registerHost(cpu);
+registerDevice('metal', async () => (await import('./backends/metal/index.js')).openMetal());
 
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';

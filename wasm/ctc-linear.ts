@@ -50,8 +50,7 @@ export const enum Outcome {
 @inline function clampRescale(k: i32): i32 { return min(max(k, -GREATEST_RESCALE), GREATEST_RESCALE); }
 /** Bytes of workspace that `linearSequence` needs beside the blocks. */
 export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
-  const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2;
-  const slots = align(<usize>(min(labels, classes) + 2) << 5);
+  const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2, slots = align(<usize>(min(labels, classes) + 2) << 5);
   const tables: usize = 4 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots;
   return tables + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
 }
@@ -150,13 +149,12 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
  * Turns one block of emissions into one of the gradient, up to a factor for each frame that takes the normaliser's place: subtracts the
  * posterior of every distinct label (`sums`, cleared for the next block) and of the blank, which has what the labels leave.
  */
-@inline function subtractPosterior(
-  block: usize, blankAt: usize, classes: i32, logits: bool, sums: usize, distinct: usize, slots: i32, early: f64, last: f64, cotangent: f32,
-): void {
-  const normaliserAt = block + (<usize>(classes + 1) << 4), blankEmission = block + blankAt;
+@inline function subtractPosterior(sequence: Sequence, block: usize, early: f64, last: f64): void {
+  const classes = sequence.classes, distinct = sequence.distinct, sums = sequence.sums;
+  const normaliserAt = block + (<usize>(classes + 1) << 4), blankEmission = block + (<usize>sequence.blank << 4);
   const impossible = f32x4.le(v128.load(blankEmission), emissionFloor());
   let normaliser = splat(1), lowZ = f64x2.splat(1), highZ = lowZ;
-  if (logits) {
+  if (sequence.logits) {
     const remainder = v128.load(normaliserAt, 16);
     normaliser = v128.load(normaliserAt);
     lowZ = f64x2.add(lowPair(normaliser), lowPair(remainder)); highZ = f64x2.add(highPair(normaliser), highPair(remainder));
@@ -164,7 +162,7 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
     memory.fill(block, 0, <usize>classes << 4);
   }
   const low = f64x2.mul(lowZ, f64x2.splat(early)), high = f64x2.mul(highZ, f64x2.replace_lane(f64x2.splat(early), 1, last));
-  const end = distinct + (<usize>slots << 2);
+  const end = distinct + (<usize>sequence.slotCount << 2);
   let sum = sums + 32, at = distinct + 4;
   if (at < end) do {
     const a = f64x2.mul(v128.load(sum), low), b = f64x2.mul(v128.load(sum, 16), high);
@@ -177,22 +175,46 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
   const e = v128.load(blankEmission), none = f64x2.splat(0);
   const rest = fromPairs(f64x2.sub(lowPair(e), f64x2.pmax(none, lowZ)), f64x2.sub(highPair(e), f64x2.pmax(none, highZ)));
   v128.store(blankEmission, v128.bitselect(e, rest, impossible));
-  v128.store(normaliserAt, f32x4.div(splat(cotangent), normaliser));
+  v128.store(normaliserAt, f32x4.div(splat(<f32>sequence.cotangent), normaliser));
 }
 
-/** Address of the closing cell's blank in a row of float64 states. */
+/** Fills the tables of the sequence's target. */
+function indexTarget(sequence: Sequence): void {
+  const targets = sequence.targets, labels = sequence.labels, slots = sequence.slots, cells = cellsOf(labels);
+  const skip = sequence.skip, slotAt = sequence.slotAt, distinct = sequence.distinct;
+  let count = 1;
+  store<u32>(distinct, sequence.blank << 4);
+  for (let i = 0; i < labels; i++) {
+    const at = <usize>i << 2, label = labelAt(targets, i), place = slots + (<usize>label << 2);
+    let slot = load<i32>(place);
+    if (slot < 0) {
+      slot = count++;
+      store<i32>(place, slot);
+      store<u32>(distinct + (<usize>slot << 2), label << 4);
+    }
+    store<u32>(slotAt + at, slot << 5);
+    store<i64>(skip + (at << 1), i > 0 && maySkip(targets, i) ? -1 : 0);
+  }
+  for (let i = 0; i < labels; i++) store<i32>(slots + (<usize>labelAt(targets, i) << 2), -1);
+  for (let i = labels; i < cells; i++) {
+    store<u32>(slotAt + (<usize>i << 2), count << 5);
+    store<i64>(skip + (<usize>i << 3), 0);
+  }
+  sequence.slotCount = count;
+}
+
 @inline function cellAt(row: usize, i: i32): usize { return row + (<usize>i << 3); }
 
+/** Logarithm of the tilt's weight of a whole path. */
+@inline function logTilt(sequence: Sequence): f64 { return <f64>sequence.labels * NativeMath.log(sequence.tilt); }
+
 /**
- * All frames forward. Leaves the rescalings' exponents in `rescales`, the labels' states in the rows of `history` (`row` bytes apart, the
- * first one the state before frame 0; 0 keeps one row). Returns the exponents' sum, or NO_PATH where nothing survives.
+ * All frames forward: a lower bound of the probability, or, `upwards`, an upper one. Leaves the probability in `ending`, scaled by a power of
+ * two, and returns that power's exponent, or NO_PATH where nothing survives.
  */
-@inline function forwardPass(
-  tilted: bool, upwards: bool, sequence: Sequence, skip: usize, slotAt: usize, distinct: usize, slots: i32, emissions: usize, blanks: usize,
-  history: usize, row: usize, rescales: usize, tilt: f64,
-): i32 {
+@inline function forwardPass(tilted: bool, upwards: bool, sequence: Sequence): i32 {
   const labels = sequence.labels, frames = sequence.frames, size = blockBytes(sequence.classes), count = (frames + 3) >> 2;
-  const cells = cellsOf(labels);
+  const history = sequence.history, row = sequence.row, blanks = sequence.blanks, cells = cellsOf(labels), tilt = sequence.tilt;
   memory.fill(blanks, 0, <usize>cells << 3);
   memory.fill(history, 0, <usize>cells << 3);
   store<f64>(blanks, powerOfTwo(TOP_EXPONENT));
@@ -205,31 +227,29 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
     // The exponent follows the state one block late, so that no block waits for the maximum of the one before.
     rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
     exponents += rescale;
-    store<i32>(rescales + (<usize>k << 2), rescale);
+    store<i32>(sequence.rescales + (<usize>k << 2), rescale);
     greatestBefore = greatest;
-    loadEmissions(true, upwards, block, distinct, slots, emissions, powerOfTwo(-rescale));
-    greatest = forwardBlock(tilted, upwards, emissions, slotAt, skip, blanks, before, first, row, carry, tilt, lo, hi);
+    loadEmissions(true, upwards, block, sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    greatest = forwardBlock(tilted, upwards, sequence.emissions, sequence.slotAt, sequence.skip, blanks, before, first, row, carry, tilt, lo, hi);
     if (!(greatest > 0)) return NO_PATH;
     before = first + 3 * row; first += 4 * row;
     previousLo = lo; previousHi = hi;
   }
-  return exponents;
+  sequence.ending = load<f64>(cellAt(blanks, labels));
+  if (labels > 0) sequence.ending += tilt * load<f64>(cellAt(before, labels - 1));
+  return sequence.ending > 0 ? exponents : NO_PATH;
 }
 
 /**
- * All frames backward, turning blocks into gradients on the way. `ending` is the forward probability in the scale of `forwardExponents`. Returns
- * the backward probability in the scale of the forward one, or -1 where a frame's products leave the safe range.
+ * All frames backward, turning blocks into gradients on the way: an upper bound of the probability, in the scale of the forward one (whose
+ * exponent is given), or -1 where a frame's products leave the safe range.
  */
-@inline function backwardPass(
-  tilted: bool, sequence: Sequence, skip: usize, slotAt: usize, distinct: usize, slots: i32, emissions: usize, sums: usize, blanks: usize,
-  betas: usize, history: usize, row: usize, rescales: usize, tilt: f64, ending: f64, forwardExponents: i32,
-): f64 {
-  const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, size = blockBytes(classes);
-  const blankAt = <usize>sequence.blank << 4, count = (frames + 3) >> 2, bytes = <usize>cellsOf(labels) << 3;
-  const cotangent = <f32>sequence.cotangent;
+@inline function backwardPass(tilted: bool, sequence: Sequence, forwardExponents: i32): f64 {
+  const labels = sequence.labels, frames = sequence.frames, size = blockBytes(sequence.classes), count = (frames + 3) >> 2;
+  const blanks = sequence.blanks, betas = sequence.betas, row = sequence.row, bytes = <usize>cellsOf(labels) << 3;
   memory.fill(blanks, 0, bytes);
   memory.fill(betas, 0, bytes);
-  memory.fill(sums, 0, <usize>(slots + 1) << 5);
+  memory.fill(sequence.sums, 0, <usize>(sequence.slotCount + 1) << 5);
   store<f64>(cellAt(blanks, labels), powerOfTwo(TOP_EXPONENT));
   let exponents = 0, rescale = 0, forwardNow = forwardExponents;
   let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
@@ -238,48 +258,62 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
     const lo = firstCell(labels, frames, frame), hi = endCell(labels, frame + 3);
     rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
     greatestBefore = greatest;
-    const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
-    loadEmissions(false, true, block, distinct, slots, emissions, powerOfTwo(-rescale));
-    greatest = backwardBlock(tilted, emissions, slotAt, skip, blanks, betas, history + <usize>(frame + 1) * row, row, sums, inflow, tilt, lo, hi);
+    const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(sequence.skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
+    loadEmissions(false, true, block, sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    greatest = backwardBlock(tilted, sequence.emissions, sequence.slotAt, sequence.skip, blanks, betas,
+      sequence.history + <usize>(frame + 1) * row, row, sequence.sums, inflow, sequence.tilt, lo, hi);
     // Products of the last frame are in the scale before this block's rescaling, those of the others in the scale after it.
     const scale = forwardExponents - forwardNow - exponents + TOP_EXPONENT;
     if (scale > GREATEST_PRODUCT_SCALE || scale < -GREATEST_PRODUCT_SCALE) return -1;
     const half = scale >> 1;
-    const last = ending * powerOfTwo(half) * powerOfTwo(scale - half), early = last * powerOfTwo(-rescale);
+    const last = sequence.ending * powerOfTwo(half) * powerOfTwo(scale - half), early = last * powerOfTwo(-rescale);
     if (!(min(last, early) > PRODUCT_LOW && max(last, early) < PRODUCT_HIGH)) return -1;
     exponents += rescale;
-    forwardNow -= load<i32>(rescales + (<usize>k << 2));
-    subtractPosterior(block, blankAt, classes, sequence.logits, sums, distinct, slots, 1.0 / early, 1.0 / last, cotangent);
+    forwardNow -= load<i32>(sequence.rescales + (<usize>k << 2));
+    subtractPosterior(sequence, block, 1.0 / early, 1.0 / last);
   }
-  const shift = exponents - forwardExponents;
-  if (shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE) return -1;
-  return (load<f64>(blanks) + load<f64>(betas)) * powerOfTwo(shift);
+  return inScaleOf(load<f64>(blanks) + load<f64>(betas), exponents, forwardExponents);
+}
+
+/** x * 2^(exponents - reference), or -1 where that is no number. */
+function inScaleOf(x: f64, exponents: i32, reference: i32): f64 {
+  const shift = exponents - reference;
+  return shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE ? -1 : x * powerOfTwo(shift);
 }
 
 /** Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks. */
 export function linearSequence(sequence: Sequence): Outcome {
-  const frames = sequence.frames, labels = sequence.labels, classes = sequence.classes;
-  const bytes = align(<usize>cellsOf(labels) << 3), count = (frames + 3) >> 2;
-  const blanks = sequence.workspace, betas = blanks + bytes, skip = betas + bytes, slotAt = skip + bytes, distinct = slotAt + bytes;
-  const rescales = distinct + align(<usize>(labels + 1) << 2), emissions = rescales + align(<usize>count << 2);
-  const slots = indexTarget(sequence, skip, slotAt, distinct);
-  const sums = emissions + align(<usize>(slots + 1) << 5), history = sums + align(<usize>(slots + 1) << 5);
-  const row = sequence.gradient ? bytes : 0;
-  v128.store(emissions + (<usize>slots << 5), f64x2.splat(0)); v128.store(emissions + (<usize>slots << 5), f64x2.splat(0), 16);
-  const tilt = chooseTilt(sequence);
+  const labels = sequence.labels, count = (sequence.frames + 3) >> 2, bytes = align(<usize>cellsOf(labels) << 3);
+  const slots = align(<usize>(min(labels, sequence.classes) + 2) << 5);
+  sequence.blanks = sequence.workspace;
+  sequence.betas = sequence.blanks + bytes;
+  sequence.skip = sequence.betas + bytes;
+  sequence.slotAt = sequence.skip + bytes;
+  sequence.distinct = sequence.slotAt + bytes;
+  sequence.rescales = sequence.distinct + align(<usize>(labels + 1) << 2);
+  sequence.emissions = sequence.rescales + align(<usize>count << 2);
+  sequence.sums = sequence.emissions + slots;
+  sequence.history = sequence.sums + slots;
+  sequence.row = sequence.gradient ? bytes : 0;
+  indexTarget(sequence);
+  const dummy = sequence.emissions + (<usize>sequence.slotCount << 5);
+  v128.store(dummy, f64x2.splat(0)); v128.store(dummy, f64x2.splat(0), 16);
+  sequence.tilt = chooseTilt(sequence);
+  const tilted = sequence.tilt != 1;
 
-  const exponents = tilt == 1
-    ? forwardPass(false, sequence, skip, slotAt, distinct, slots, emissions, blanks, history, row, rescales, 1)
-    : forwardPass(true, sequence, skip, slotAt, distinct, slots, emissions, blanks, history, row, rescales, tilt);
+  const exponents = tilted ? forwardPass(true, false, sequence) : forwardPass(false, false, sequence);
   if (exponents == NO_PATH) return Outcome.Rejected;
-  let ending = load<f64>(cellAt(blanks, labels));
-  if (labels > 0) ending += tilt * load<f64>(cellAt(history + 4 * <usize>count * row, labels - 1));
-  if (!(ending > 0)) return Outcome.Rejected;
-  const outcome = finishLoss(sequence, NativeMath.log(ending) + <f64>(exponents - TOP_EXPONENT) * LN2 - <f64>labels * NativeMath.log(tilt));
-  if (!sequence.gradient) return outcome;
-
-  const upper = tilt == 1
-    ? backwardPass(false, sequence, skip, slotAt, distinct, slots, emissions, sums, blanks, betas, history, row, rescales, 1, ending, exponents)
-    : backwardPass(true, sequence, skip, slotAt, distinct, slots, emissions, sums, blanks, betas, history, row, rescales, tilt, ending, exponents);
-  return abs(upper / ending - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
+  const lower = sequence.ending;
+  const outcome = finishLoss(sequence, NativeMath.log(lower) + <f64>(exponents - TOP_EXPONENT) * LN2 - logTilt(sequence));
+  let upper: f64;
+  if (sequence.gradient) {
+    upper = tilted ? backwardPass(true, sequence, exponents) : backwardPass(false, sequence, exponents);
+  } else {
+    const upperExponents = tilted ? forwardPass(true, true, sequence) : forwardPass(false, true, sequence);
+    upper = inScaleOf(sequence.ending, upperExponents, exponents);
+  }
+  dbgUpper = upper; dbgLower = lower;
+  return abs(upper / lower - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
 }
+export let dbgUpper: f64 = 0;
+export let dbgLower: f64 = 0;

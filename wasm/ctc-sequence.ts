@@ -29,6 +29,30 @@ export class Sequence {
   cotangent: f64;
   /** The result: minus the logarithm of the probability. */
   loss: f64;
+
+  // The linear tier's tables and states, in its workspace.
+  /** All ones for cells that a path may enter from their left neighbour's label, else 0 (8 bytes a cell). */
+  skip: usize;
+  /** 32 times the slot of each cell's label. Slot 0 is the blank, the one after the last is the dummy label's. */
+  slotAt: usize;
+  /** Each slot's place in a block, in bytes. */
+  distinct: usize;
+  slotCount: i32;
+  /** A weight for every step to a new label; 1 for none. */
+  tilt: f64;
+  /** One block's emissions, and its posteriors, as float64 [slot][4]. */
+  emissions: usize;
+  sums: usize;
+  /** States: the blanks' of one frame, the labels' of one frame backward, and of all frames forward. */
+  blanks: usize;
+  betas: usize;
+  history: usize;
+  /** Bytes of a frame's row in `history`; 0 keeps only the newest. */
+  row: usize;
+  /** The probability at the end of a pass forward, scaled. */
+  ending: f64;
+  /** Each block's rescaling in the forward pass, as an exponent. */
+  rescales: usize;
 }
 
 @inline export function align(bytes: usize): usize { return (bytes + 63) & ~63; }

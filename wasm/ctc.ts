@@ -64,7 +64,7 @@ export function ctcLoss(
 ): void {
   const rowBytes = <usize>classes << 2, stride = rowBytes * <usize>batch, group = groupOf(frames, classes);
   const blocksBytes = sequenceBlockBytes(frames, classes), blockSize = blockBytes(classes), wantGradient = gradient != 0;
-  const sequence = changetype<Sequence>(workspace), candidates = workspace + 256;
+  const sequence = changetype<Sequence>(workspace), candidates = workspace + 384;
   const certain = workspace + 512, spare = certain + align(rowBytes), slots = spare + align(rowBytes), blocks = slots + align(rowBytes);
   // A row past the end of a sequence emits a blank for certain, so that it changes no path's probability.
   for (let c = 0; c < classes; c++) store<f32>(certain + (<usize>c << 2), c == blank ? 0 : -Infinity);

@@ -7,7 +7,7 @@ import { Arena, heap } from '../../src/backends/cpu/heap.js';
  */
 
 const COUNT = 2 ** 16;
-const STEP = 9973;
+const STEP = 19937;
 const EDGES = [0, -0, 1, -1, Infinity, -Infinity, NaN, 0.5, -0.5, 2, 1e-45, -1e-45, 1.2e-38, -1.2e-38, 3.4e38, -3.4e38, 88.722, 88.723, 88.73, -87.33, -103.9, -104, 0.625, 1e9, -1e9];
 
 type Scalar = (x: number, y: number) => number;
@@ -36,7 +36,7 @@ function worst(name: string, run: (addresses: readonly number[], out: number, n:
   operands.forEach((values, i) => heap().f32.set(values, addresses[i]! / 4));
   run(addresses, out, n);
   const results = heap().f32.slice(out / 4, out / 4 + n);
-  const f = (elementwiseFunctions as Readonly<Record<string, Scalar>>)[name]!;
+  const f = (elementwiseFunctions as unknown as Readonly<Record<string, Scalar>>)[name]!;
   let found = { error: 0, at: [] as number[] };
   for (let i = 0; i < n; i++) {
     const at = operands.map((values) => values[i]!);
@@ -47,7 +47,7 @@ function worst(name: string, run: (addresses: readonly number[], out: number, n:
 }
 
 function allFloats(): Float32Array {
-  const bits = new Int32Array(COUNT * 8);
+  const bits = new Int32Array(COUNT * 4);
   let n = 0;
   for (let pattern = -(2 ** 31); pattern < 2 ** 31 && n < bits.length; pattern += STEP) bits[n++] = pattern;
   const floats = new Float32Array(bits.buffer, 0, n);
@@ -66,7 +66,12 @@ describe('float32 functions', () => {
   test('pow is accurate to 1 ulp, and as IEEE 754 has it at the edges', () => {
     const bases: number[] = [];
     const exponents: number[] = [];
-    for (const x of [...EDGES, -2, 3, -3, 2.5]) for (const y of [...EDGES, 3, -3, 2, -2, 16777217]) bases.push(x), exponents.push(y);
+    for (const x of [...EDGES, -2, 3, -3, 2.5]) {
+      for (const y of [...EDGES, 3, -3, 2, -2, 16777217]) {
+        bases.push(x);
+        exponents.push(y);
+      }
+    }
     for (let i = 0; i < 40000; i++) {
       const u = Math.sin(i * 12.9898) * 0.999;
       const v = Math.sin(i * 78.233) * 0.999;

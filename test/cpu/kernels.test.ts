@@ -11,7 +11,7 @@ import {
 
 const SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33];
 const rng = random(20);
-const size = (): number => SIZES[rng.integer(SIZES.length)]!;
+const size = (): number => SIZES[rng.integer(0, SIZES.length)]!;
 const any = (shape: readonly number[]): Tensor => rng.normal(shape);
 
 /** Equal to within rounding, relative to the largest element: sums cancel. */
@@ -34,13 +34,13 @@ function check(label: string, fn: (...inputs: Tensor[]) => Tensor, inputs: reado
   expectSame(`${label} in a scope`, scope(() => clone(fn(...inputs))), wide, tolerance);
 }
 
-const ROUNDS = Array.from({ length: 25 }, (_, i) => i);
+const ROUNDS = Array.from({ length: 10 }, (_, i) => i);
 
 describe('float32 kernels agree with float64', () => {
   test.each(ROUNDS)('reductions, round %d', () => {
     const x = any([size(), size(), size()]);
     for (const axis of [0, 1, 2, undefined]) {
-      for (const [name, op] of Object.entries({ sum, max, min, argmax, argmin, logSumExp })) check(name, (t) => op(t, axis as number), [x]);
+      for (const [name, op] of Object.entries({ sum, max, min, argmax, argmin, logSumExp })) check(name, (t) => op(t, axis), [x]);
     }
     for (const axis of [0, 1, 2]) {
       check('softmax', (t) => softmax(t, axis), [x]);
@@ -56,7 +56,7 @@ describe('float32 kernels agree with float64', () => {
   test.each(ROUNDS)('reductions of infinities and NaN, round %d', () => {
     const x = any([size(), size(), size()]);
     const data = (x.dataSync() as Float32Array).slice();
-    for (const value of [NaN, Infinity, -Infinity, -Infinity]) data[rng.integer(data.length)] = value;
+    for (const value of [NaN, Infinity, -Infinity, -Infinity]) data[rng.integer(0, data.length)] = value;
     const broken = tensor(data, { shape: x.shape });
     for (const axis of [0, 1, 2]) {
       for (const [name, op] of Object.entries({ sum, max, min, argmax, argmin, logSumExp })) check(name, (t) => op(t, axis), [broken]);
@@ -90,10 +90,10 @@ describe('float32 kernels agree with float64', () => {
     check('concat', (t, u) => concat([t, u, t], 1), [x, any([a, size(), c, d])], 0);
     check('stack', (t, u) => stack([t, u], 2), [x, any([a, b, c, d])], 0);
     check('broadcastTo', (t) => broadcastTo(t, [d, a, b, c]), [any([a, 1, c])], 0);
-    const positions = Int32Array.from({ length: d }, () => rng.integer(b));
+    const positions = Int32Array.from({ length: d }, () => rng.integer(0, b));
     check('take', (t) => take(t, positions, 1), [x], 0);
     check('take vjp', (t) => grad((u: Tensor) => sum(square(take(u, positions, 1))))(t), [x]);
-    const along = tensor(Int32Array.from({ length: a * 3 * c * d }, () => rng.integer(b)), { shape: [a, 3, c, d] });
+    const along = tensor(Int32Array.from({ length: a * 3 * c * d }, () => rng.integer(0, b)), { shape: [a, 3, c, d] });
     check('gather', (t) => gather(t, along, 1), [x], 0);
     check('gather vjp', (t) => grad((u: Tensor) => sum(square(gather(u, along, 1))))(t), [x]);
     check('scatterAdd', (t, u) => scatterAdd(t, along, u, 1), [x, any([a, 3, c, d])]);
@@ -101,7 +101,7 @@ describe('float32 kernels agree with float64', () => {
 
   test.each(ROUNDS)('matrix products, round %d', () => {
     const [a, b, c, d] = [size(), size(), size(), size()];
-    const inner = rng.integer(4) === 0 ? 256 + b : b; // more than one block of the inner dimension
+    const inner = rng.integer(0, 4) === 0 ? 256 + b : b; // more than one block of the inner dimension
     check('matrix times matrix', matmul, [any([a, inner]), any([inner, c])], 1e-5);
     check('batch times batch', matmul, [any([d, a, b]), any([d, b, c])], 1e-5);
     check('batch times matrix', matmul, [any([d, a, b]), any([b, c])], 1e-5);
@@ -114,11 +114,11 @@ describe('float32 kernels agree with float64', () => {
   });
 
   test.each(ROUNDS)('windows, round %d', (round) => {
-    const [height, width, channels] = [4 + rng.integer(5), 4 + rng.integer(7), 1 + rng.integer(9)];
-    const kernel: [number, number] = [1 + rng.integer(3), 1 + rng.integer(3)];
+    const [height, width, channels] = [4 + rng.integer(0, 5), 4 + rng.integer(0, 7), 1 + rng.integer(0, 9)];
+    const kernel: [number, number] = [1 + rng.integer(0, 3), 1 + rng.integer(0, 3)];
     const options = { stride: [1 + (round % 2), 1 + (round % 3)], padding: [round % 2, round % 3], dilation: [1, 1 + (round % 2)] } as const;
     const x = any([2, height, width, channels]);
-    const weight = any([1 + rng.integer(9), ...kernel, channels]);
+    const weight = any([1 + rng.integer(0, 9), ...kernel, channels]);
     if ((kernel[1] - 1) * options.dilation[1] + 1 > width + 2 * options.padding[1]) return;
     check('unfold', (t) => unfold(t, kernel, options), [x], 0);
     check('conv2d', (t, w) => conv2d(t, w, options), [x, weight], 1e-5);

@@ -215,8 +215,10 @@ export class Encoder {
   }
 }
 
-/** Submitted work. Exactly one of `wait` and `done` is called, once. */
+/** Submitted work. It may be waited for any number of times, in place and asynchronously. */
 export class Submission {
+  private outcome: { readonly seconds: number } | { readonly error: Error } | null = null;
+
   constructor(private readonly device: MetalDevice, private readonly handle: Id) {}
 
   /**
@@ -226,25 +228,33 @@ export class Submission {
    * @throws {MetalExecutionError} The GPU gave up.
    */
   wait(): number {
-    this.device.runtime.send.waitUntilCompleted(this.handle);
+    if (!this.outcome) this.device.runtime.send.waitUntilCompleted(this.handle);
     return this.finish();
   }
 
   /** The same without blocking the event loop. */
   async done(): Promise<number> {
-    await this.device.runtime.sendAsync('waitUntilCompleted', this.handle);
+    if (this.outcome) return this.finish();
+    const { runtime } = this.device;
+    // The waiting thread's own: somebody else may finish in place meanwhile and give the other one back.
+    runtime.retain(this.handle);
+    try { await runtime.sendAsync('waitUntilCompleted', this.handle); } finally { runtime.release(this.handle); }
     return this.finish();
   }
 
   private finish(): number {
+    this.outcome ??= this.readOutcome();
+    if ('error' in this.outcome) throw this.outcome.error;
+    return this.outcome.seconds;
+  }
+
+  private readOutcome(): { seconds: number } | { error: Error } {
     const { runtime } = this.device;
     const { send } = runtime;
     return runtime.pool(() => {
       try {
-        if (send.status(this.handle) !== STATUS_COMPLETED) {
-          throw new MetalExecutionError(`the GPU stopped: ${this.device.describe(send.error(this.handle))}`);
-        }
-        return send.gpuEndTime(this.handle) - send.gpuStartTime(this.handle);
+        if (send.status(this.handle) === STATUS_COMPLETED) return { seconds: send.gpuEndTime(this.handle) - send.gpuStartTime(this.handle) };
+        return { error: new MetalExecutionError(`the GPU stopped: ${this.device.describe(send.error(this.handle))}`) };
       } finally { runtime.release(this.handle); }
     });
   }

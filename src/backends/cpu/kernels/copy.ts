@@ -10,7 +10,7 @@ function generic(call: CpuCall): void {
   const shape = [...call.numbers('shape')];
   const source = ndarray(call.inputs[0]!.view(), shape, [...call.numbers('sourceStrides')], call.number('sourceOffset'));
   const out = ndarray(call.outputs[0]!.view(), shape, [...call.numbers('outStrides')], call.number('outOffset'));
-  ops.assign(out as ndarray.NdArray, source as ndarray.NdArray);
+  ops.assign(out, source);
 }
 
 /** The three innermost axes run inside WebAssembly. */

@@ -1,5 +1,5 @@
 import { BYTES, type Kernel as KernelSpec, type TypedArray } from '../../backend.js';
-import { type Expression, fold, type Language, parseExpression } from '../../expression.js';
+import { fold, type Language, parseExpression } from '../../expression.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { elementwiseCodes, elementwiseFunctions } from '../generated/elementwise.js';
 import { heap } from '../heap.js';
@@ -14,6 +14,8 @@ interface Program {
   readonly scalar: Scalar;
 }
 
+const generatedCodes: Readonly<Record<string, string>> = elementwiseCodes;
+
 const programs = new WeakMap<KernelSpec, Program>();
 
 /** Rows of src/ops/elementwise.ts were compiled with the package; the code of other ops is put together from closures here. */
@@ -21,10 +23,10 @@ function programOf(kernel: KernelSpec): Program {
   const known = programs.get(kernel);
   if (known) return known;
   const { code, arity } = kernel.elementwise!;
-  const generated = (elementwiseCodes as Readonly<Record<string, string>>)[kernel.name] === code;
+  const generated = generatedCodes[kernel.name] === code;
   const program: Program = generated
     ? { simd: heap().kernels[kernel.name]!, scalar: (elementwiseFunctions as Readonly<Record<string, Scalar>>)[kernel.name]! }
-    : { simd: null, scalar: fold(parseExpression(code, arity) as Expression, closures) };
+    : { simd: null, scalar: fold(parseExpression(code, arity), closures) };
   programs.set(kernel, program);
   return program;
 }

@@ -1,0 +1,177 @@
+/** Device memory: buffers, the scopes that recycle them, and the pool that they come from and go back to. */
+import type { Backend, Buffer, DType, Scope, TypedArray } from '../backend.js';
+import { OutOfMemoryError } from '../../errors.js';
+import type { MetalDevice, MetalMemory } from './device.js';
+import { outOfMemory } from './errors.js';
+
+/** A piece of shared memory and the number of the last command buffer that may touch it. */
+export interface Block {
+  readonly memory: MetalMemory;
+  lastUse: number;
+}
+
+/** How far the GPU has come: command buffers are numbered in the order of submission. */
+export interface Clock {
+  /** The number of the command buffer that is being recorded. */
+  readonly recording: number;
+  /** The last one that is known to be finished. */
+  readonly completed: number;
+  /** Submits what has been recorded. */
+  flush(): void;
+  /** Waits for everything. */
+  finish(): void;
+}
+
+export class MetalBuffer implements Buffer {
+  scope: MetalScope | null = null;
+
+  constructor(
+    readonly backend: Backend,
+    readonly dtype: DType,
+    readonly length: number,
+    /** null once the memory has been recycled. */
+    public block: Block | null,
+    readonly host?: TypedArray,
+  ) {}
+
+  get alive(): boolean { return this.block !== null; }
+}
+
+// Metal refuses empty buffers and empty bindings.
+const LEAST_BYTES = 16;
+
+/** Free memory beyond this goes back to the system. */
+const POOL_LIMIT = 512 * 2 ** 20;
+
+/** Sizes in steps of at most an eighth, so that tensors of nearly one size share blocks. */
+function roundUp(bytes: number): number {
+  if (bytes <= 2048) return Math.ceil(bytes / 256) * 256;
+  const step = 2 ** (Math.floor(Math.log2(bytes)) - 3);
+  return Math.ceil(bytes / step) * step;
+}
+
+export interface PoolOptions {
+  /** For tests: blocks of just the size asked for, so that a step past the end shows, and recycled memory overwritten with NaN. */
+  readonly strict?: boolean;
+}
+
+/**
+ * Recycled blocks by size. The GPU works through command buffers in order, so a block may be handed to later GPU work at once; the CPU
+ * writes only into blocks that no submitted work can touch any more.
+ */
+export class Pool {
+  reservedBytes = 0;
+  freeBytes = 0;
+  private readonly free = new Map<number, Block[]>();
+
+  constructor(private readonly device: MetalDevice, private readonly clock: Clock, private readonly options: PoolOptions) {}
+
+  /** @param forHost whether the CPU will write into it right away */
+  acquire(bytes: number, forHost: boolean): Block {
+    const size = this.options.strict ? Math.max(bytes, 4) : roundUp(Math.max(bytes, LEAST_BYTES));
+    const list = this.free.get(size);
+    // The oldest is the likeliest to be out of use.
+    const idle = list && forHost ? (list[0] && list[0].lastUse <= this.clock.completed ? list.shift() : undefined) : list?.pop();
+    if (idle) {
+      this.freeBytes -= size;
+      return idle;
+    }
+    const memory = this.reserve(size);
+    this.reservedBytes += size;
+    return { memory, lastUse: 0 };
+  }
+
+  give(block: Block): void {
+    const size = block.memory.bytes;
+    if (this.options.strict) {
+      this.clock.finish();
+      new Uint8Array(block.memory.view).fill(0xff);
+    }
+    if (this.freeBytes + size > POOL_LIMIT) {
+      // Recorded work is submitted first: command buffers keep what they use alive.
+      if (block.lastUse >= this.clock.recording) this.clock.flush();
+      this.discard(block);
+      return;
+    }
+    const list = this.free.get(size);
+    if (list) list.push(block);
+    else this.free.set(size, [block]);
+    this.freeBytes += size;
+  }
+
+  /** Gives all free memory back to the system. */
+  drain(): void {
+    this.clock.flush();
+    for (const list of this.free.values()) for (const block of list) this.discard(block);
+    this.free.clear();
+    this.freeBytes = 0;
+  }
+
+  private discard(block: Block): void {
+    this.reservedBytes -= block.memory.bytes;
+    block.memory.release();
+  }
+
+  private reserve(bytes: number): MetalMemory {
+    try {
+      return this.device.buffer(bytes);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError) || bytes > this.device.maxBufferLength) throw error;
+    }
+    this.clock.finish();
+    this.drain();
+    try {
+      return this.device.buffer(bytes);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw outOfMemory(`no memory left for a buffer of ${bytes} bytes: live tensors hold ${this.reservedBytes} bytes; use scope(fn) to recycle intermediate results`);
+    }
+  }
+}
+
+/** The buffers of one transform; their memory goes back to the pool when it closes. */
+export class MetalScope implements Scope {
+  private buffers: MetalBuffer[] = [];
+
+  constructor(
+    readonly backend: Backend,
+    private readonly pool: Pool,
+    private readonly onRelease: (buffer: MetalBuffer) => void,
+    private readonly onClose: () => void,
+  ) {}
+
+  add(buffer: MetalBuffer): void {
+    buffer.scope = this;
+    this.buffers.push(buffer);
+  }
+
+  /** The memory is the buffer's own, so nothing moves. */
+  release(buffer: Buffer): Buffer {
+    const own = buffer as MetalBuffer;
+    if (own.scope === this) {
+      own.scope = null;
+      this.onRelease(own);
+    }
+    return own;
+  }
+
+  close(): void {
+    for (const buffer of this.buffers) {
+      if (buffer.scope !== this || !buffer.block) continue;
+      this.pool.give(buffer.block);
+      buffer.block = null;
+    }
+    this.forget();
+  }
+
+  mergeInto(owner: Scope): void {
+    const heir = owner as MetalScope;
+    for (const buffer of this.buffers) if (buffer.scope === this) heir.add(buffer);
+    this.forget();
+  }
+
+  private forget(): void {
+    this.buffers = [];
+    this.onClose();
+  }
+}
