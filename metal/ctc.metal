@@ -7,16 +7,18 @@
 using namespace metal;
 
 struct CtcParams {
-  uint times, batch, classes, longest;   // x is [times, batch, classes]; targets are [batch, longest]
+  uint frames, sequences, classes, width;   // x is [frames, sequences, classes]; targets are [sequences, width]
   uint blank;
-  uint fromLogits;                       // 1: x is normalised here; 0: x holds log-probabilities, normalised or not
-  uint slots;                            // emissions of a frame: `classes` where byClass, else 1 + `longest` (the blank, then the labels)
+  uint logits;                              // 1: x is normalised here; 0: x holds log-probabilities, normalised or not
+  uint slots;                               // emissions of a frame: `classes` where byClass, else 1 + `width` (the blank, then the labels)
   uint byClass;
-  uint lanes;                            // threads that share a row of x
-  uint directions;                       // 1: only the loss is wanted; 2: the gradient as well
+  uint lanes;                               // threads that share a row of x
+  uint directions;                          // 1: only the loss is wanted; 2: the gradient as well
 };
 
-constant int ZERO = -(1 << 28);          // the exponent of zero
+struct CtcScaleParams { uint frames, sequences, classes; };
+
+constant int ZERO = -(1 << 28);         // the exponent of zero
 constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
 constant float LOG2E = 1.44269502f;      // log2(e) in two floats
 constant float LOG2E_LOW = 1.92596299e-8f;
@@ -79,18 +81,18 @@ inline Scaled emission(float value, Row row) {
 
 inline uint slotClass(uint slot, uint item, device const int *targets, constant CtcParams &p) {
   if (p.byClass != 0) return slot;
-  return slot == 0 ? p.blank : uint(targets[item * p.longest + slot - 1]);
+  return slot == 0 ? p.blank : uint(targets[item * p.width + slot - 1]);
 }
 
-// emissions [batch, times, slots, 2]: exp(x), normalised and divided by 2^frames.
-// frames [batch, times]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
-// rows [times, batch, 2]: maximum and 1 / sum of exp(x - maximum), for the softmax in the gradient.
+// emissions [sequences, frames, slots, 2]: exp(x), normalised and divided by 2^exponents.
+// exponents [sequences, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
+// rows [frames, sequences, 2]: maximum and 1 / sum of exp(x - maximum), for the softmax in the gradient.
 kernel void ctcEmit(device const float *x [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
                     device const int *inputLengths [[buffer(2)]],
                     device const int *targetLengths [[buffer(3)]],
                     device int2 *emissions [[buffer(4)]],
-                    device float *frames [[buffer(5)]],
+                    device float *exponents [[buffer(5)]],
                     device float2 *rows [[buffer(6)]],
                     constant CtcParams &p [[buffer(7)]],
                     uint group [[threadgroup_position_in_grid]],
@@ -101,10 +103,10 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, base = index - lane;
   const bool inRow = index < together * lanes;   // the threads left over when the width is no multiple of the lanes have no row
-  const uint rowCount = p.times * p.batch;
+  const uint rowCount = p.frames * p.sequences;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
-    const uint t = row / p.batch, item = row % p.batch;
+    const uint t = row / p.sequences, item = row % p.sequences;
     const bool active = inRow && row < rowCount && t < uint(inputLengths[item]);
     device const float *values = x + ulong(row) * p.classes;
     const uint labels = active ? uint(targetLengths[item]) : 0;
@@ -118,7 +120,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
         if (isnan(v) || v == INFINITY) odd = NAN;
       }
       if (lane == 0) used = values[p.blank];
-      for (uint k = lane; k < labels; k += lanes) used = max(used, values[targets[item * p.longest + k]]);
+      for (uint k = lane; k < labels; k += lanes) used = max(used, values[targets[item * p.width + k]]);
     }
     maxima[index] = largest;
     present[index] = used;
@@ -138,7 +140,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     float sum = 0.0f;
-    if (active && p.fromLogits != 0) for (uint c = lane; c < p.classes; c += lanes) sum += exp(values[c] - maximum);
+    if (active && p.logits != 0) for (uint c = lane; c < p.classes; c += lanes) sum += exp(values[c] - maximum);
     sums[index] = sum;
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint span = lanes; span > 1; span = (span + 1) / 2) {
@@ -152,12 +154,12 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
 
     Row shared_;
     shared_.maximum = maximum;
-    shared_.isLogits = p.fromLogits != 0;
+    shared_.isLogits = p.logits != 0;
     shared_.logSum = shared_.isLogits ? log2(sum) : 0.0f;
     const bool isNaN = isnan(odd) || isnan(shared_.logSum);
     const Scaled top = emission(best, shared_);
     const int frame = top.exponent == ZERO ? 0 : top.exponent;
-    const ulong at = ulong(item) * p.times + t;
+    const ulong at = ulong(item) * p.frames + t;
     for (uint slot = lane; slot < (p.byClass != 0 ? p.classes : 1 + labels); slot += lanes) {
       const uint c = slotClass(slot, item, targets, p);
       Scaled e = isNaN ? scaled(1.0f, ZERO) : emission(values[c], shared_);
@@ -166,7 +168,7 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
       emissions[at * p.slots + slot] = pack(e);
     }
     if (lane == 0) {
-      frames[at] = isNaN ? NAN : float(frame);
+      exponents[at] = isNaN ? NAN : float(frame);
       rows[row] = float2(maximum, 1.0f / sum);
     }
   }
@@ -256,11 +258,11 @@ inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint i
   }
 }
 
-// states [2, batch, times, longest, 2]: of each label, alpha after the emission and beta before it.
-// losses [batch]; totals [batch, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
-// memory [batch, 2, 3, longest + 1, 2] is scratch space, used by targets of `width` labels and more.
+// states [2, sequences, frames, width, 2]: of each label, alpha after the emission and beta before it.
+// losses [sequences]; totals [sequences, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
+// memory [sequences, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
 kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
-                         device const float *frames [[buffer(1)]],
+                         device const float *exponents [[buffer(1)]],
                          device const int *targets [[buffer(2)]],
                          device const int *inputLengths [[buffer(3)]],
                          device const int *targetLengths [[buffer(4)]],
@@ -280,22 +282,22 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   w.times = uint(inputLengths[item]);
   w.length = uint(targetLengths[item]);
   w.slots = p.slots;
-  w.longest = p.longest;
+  w.longest = p.width;
   w.blank = p.blank;
   w.byClass = p.byClass != 0;
   w.keep = p.directions == 2;
-  w.emissions = emissions + ulong(item) * p.times * p.slots;
-  w.target = targets + item * p.longest;
-  w.states = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.times * p.longest;
+  w.emissions = emissions + ulong(item) * p.frames * p.slots;
+  w.target = targets + item * p.width;
+  w.states = states + ((w.backwards ? p.sequences : 0) + ulong(item)) * p.frames * p.width;
   if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
   threadgroup_barrier(mem_flags::mem_threadgroup);
   if (w.length < width) walkShort(w, passed, ends, index);
-  else walkLong(w, memory + ulong(group) * 3 * (p.longest + 1), ends, index, width);
+  else walkLong(w, memory + ulong(group) * 3 * (p.width + 1), ends, index, width);
 
   // The frames' exponents, summed with the rounding errors kept: there may be many, of one sign.
   float sum = 0.0f, low = 0.0f;
   for (uint t = index; t < w.times; t += width) {
-    const float term = frames[item * p.times + t], next = sum + term, back = next - sum;
+    const float term = exponents[item * p.frames + t], next = sum + term, back = next - sum;
     low += (sum - (next - back)) + (term - back);
     sum = next;
   }
@@ -321,7 +323,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   const float loss = -((sum + float(total.exponent)) + (low + log2(total.mantissa))) * LN2;
   // Rounding may leave a certain target a little above probability one; normalised inputs cannot be meant to do so.
   const float rounding = float(w.times) * 2.4e-7f;
-  losses[item] = loss <= 0.0f && (p.fromLogits != 0 || loss >= -rounding) ? 0.0f : loss;
+  losses[item] = loss <= 0.0f && (p.logits != 0 || loss >= -rounding) ? 0.0f : loss;
 }
 
 // ---- the gradient
@@ -329,7 +331,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
 constant float UNIT = 1073741824.0f;     // posteriors are summed as multiples of 2^-30: the order of additions does not matter then
 constant uint TILE = 2048;               // sums that a group holds at a time
 
-// grad [times, batch, classes]: scale * (softmax - posterior) from logits, scale * -posterior from log-probabilities; 0 beyond a
+// gradient [frames, sequences, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
 // sequence's length and for impossible targets.
 kernel void ctcGrad(device const float *x [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
@@ -339,9 +341,8 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
                     device const float *losses [[buffer(5)]],
                     device const int2 *totals [[buffer(6)]],
                     device const float2 *rows [[buffer(7)]],
-                    device const float *scale [[buffer(8)]],
-                    device float *grad [[buffer(9)]],
-                    constant CtcParams &p [[buffer(10)]],
+                    device float *gradient [[buffer(8)]],
+                    constant CtcParams &p [[buffer(9)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint groups [[threadgroups_per_grid]],
                     uint index [[thread_index_in_threadgroup]],
@@ -350,20 +351,19 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
   threadgroup atomic_uint labelled[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, place = index / lanes, tile = TILE / together;
-  const uint rowCount = p.times * p.batch;
+  const uint rowCount = p.frames * p.sequences;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + place;
     const bool inRange = place < together && row < rowCount;
-    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
+    const uint t = inRange ? row / p.sequences : 0, item = inRange ? row % p.sequences : 0;
     const float loss = losses[item];
     const bool inside = inRange && t < uint(inputLengths[item]);
     const bool active = inside && loss < INFINITY;   // NaN is not below infinity either
     const uint length = active ? uint(targetLengths[item]) : 0;
     const Scaled total = unpack(totals[item]);
-    const float factor = scale[item];
-    device const int *target = targets + item * p.longest;
-    device const int2 *alphas = states + (ulong(item) * p.times + t) * p.longest;
-    device const int2 *betas = states + (ulong(p.batch + item) * p.times + t) * p.longest;
+    device const int *target = targets + item * p.width;
+    device const int2 *alphas = states + (ulong(item) * p.frames + t) * p.width;
+    device const int2 *betas = states + (ulong(p.sequences + item) * p.frames + t) * p.width;
     if (lane == 0 && place < together) atomic_store_explicit(&labelled[place], 0u, memory_order_relaxed);
     for (uint start = 0; start < p.classes; start += tile) {
       const uint end = min(start + tile, p.classes);
@@ -383,20 +383,33 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
       threadgroup_barrier(mem_flags::mem_threadgroup);
       if (inRange) {
         const uint others = atomic_load_explicit(&labelled[place], memory_order_relaxed);
-        const float2 norm = active && p.fromLogits != 0 ? rows[row] : float2(0.0f, 0.0f);
+        const float2 norm = active && p.logits != 0 ? rows[row] : float2(0.0f, 0.0f);
         for (uint c = start + lane; c < end; c += lanes) {
           float g = 0.0f;
           if (active) {
             const uint held = c == p.blank ? uint(max(int(UNIT) - int(others), 0)) : atomic_load_explicit(&sums[place * tile + c - start], memory_order_relaxed);
-            const float softmax = p.fromLogits != 0 ? exp(x[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
-            g = (softmax - float(held) / UNIT) * factor;
+            const float softmax = p.logits != 0 ? exp(x[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
+            g = softmax - float(held) / UNIT;
           } else if (inside && isnan(loss)) {
             g = NAN;
           }
-          grad[ulong(row) * p.classes + c] = g;
+          gradient[ulong(row) * p.classes + c] = g;
         }
       }
       threadgroup_barrier(mem_flags::mem_threadgroup);
     }
+  }
+}
+
+// Each sequence's part of a gradient times its cotangent; zeros stay zeros, whatever the cotangent.
+kernel void ctcScale(device const float *gradient [[buffer(0)]],
+                     device const float *cotangents [[buffer(1)]],
+                     device float *out [[buffer(2)]],
+                     constant CtcScaleParams &p [[buffer(3)]],
+                     uint index [[thread_position_in_grid]],
+                     uint threads [[threads_per_grid]]) {
+  for (uint i = index; i < p.frames * p.sequences * p.classes; i += threads) {
+    const float g = gradient[i];
+    out[i] = g == 0.0f ? 0.0f : g * cotangents[i / p.classes % p.sequences];
   }
 }

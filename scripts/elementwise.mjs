@@ -1,4 +1,4 @@
-// Turns the rows of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for float32 and plain JavaScript functions for float64.
+// Turns the rows of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for float32 and plain JavaScript loops for float64.
 // Both fold the tree that src/backends/expression.ts parses; that module is loaded through esbuild because Node 20 reads no TypeScript.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -169,22 +169,34 @@ const float64 = {
   call: (name, operands) => `${HELPERS64[name] ?? `Math.${name}`}(${operands.join(', ')})`,
 };
 
-function float64Function(name, row) {
-  const { statements, result } = toSource(parse(name, row), float64, (variable, truth, text) => `const ${variable} = ${text};`);
+/** The loop over one run of elements; every operand has an offset and a step of its own. */
+function float64Loop(name, row) {
+  const operands = names(row);
+  const { statements, result } = toSource(parse(name, row), float64, (variable, _truth, text) => `const ${variable} = ${text};`);
   const value = row.result === 'bool' ? `${result} ? 1 : 0` : result;
-  const body = statements.length ? `{\n    ${statements.join('\n    ')}\n    return ${value};\n  }` : value;
-  return `  ${name}: (${names(row).map((operand) => `${operand}: number`).join(', ')}): number => ${body},\n`;
+  const lines = [
+    ...operands.map((operand) => `const ${operand} = ${operand}s[${operand}At + i * ${operand}Step]!;`),
+    ...statements,
+    `out[at + i] = ${value};`,
+  ];
+  const parameters = operands.map((operand) => `${operand}s: TypedArray, ${operand}At: number, ${operand}Step: number`).join(', ');
+  return `  ${name}(out: TypedArray, at: number, n: number, ${parameters}): void {
+    for (let i = 0; i < n; i++) {
+${lines.map((line) => `      ${line}\n`).join('')}    }
+  },
+`;
 }
 
-/** TypeScript for all rows: functions of float64 numbers; truth values are 0 and 1. */
+/** TypeScript for all rows: loops in float64, over arrays of any kind; truth values are 0 and 1. */
 export function emitFloat64(rows) {
-  return `import { erf, erfc, power } from '../special.js';
+  return `import type { TypedArray } from '../../backend.js';
+import { erf, erfc, power } from '../special.js';
 
-/** The code that each function below and its WebAssembly twin were made from. */
+/** The code that each loop below and its WebAssembly twin were made from. */
 export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, row.code])), null, 2)} as const;
 
-/** What each elementwise op computes, in float64. */
-export const elementwiseFunctions = {
-${Object.entries(rows).map(([name, row]) => float64Function(name, row)).join('')}} as const;
+/** What each elementwise op computes, in float64: out[at + i] from elements i of each operand, which starts at an offset and advances by a step. */
+export const elementwiseLoops = {
+${Object.entries(rows).map(([name, row]) => float64Loop(name, row)).join('')}} as const;
 `;
 }

@@ -4,6 +4,7 @@ import { registerDevice, registerHost } from './tensor/device.js';
 registerHost(cpu);
 registerDevice('metal', async () => (await import('./backends/metal/index.js')).openMetal());
 
+export { setThreads, threads } from './backends/cpu/pool.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
 export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
@@ -13,7 +14,7 @@ export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js'
 export * from './errors.js';
 export { loadSafetensors, type RawTensor, restoreTree, type Safetensors, type SafetensorsDType, saveSafetensors, type SaveOptions } from './io/index.js';
 export * as nn from './nn/index.js';
-export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath, type InputLengths } from './ops/ctc/decode.js';
+export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';
 export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
 export * from './ops/ctc/index.js';
 export * from './ops/index.js';

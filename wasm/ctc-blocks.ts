@@ -2,14 +2,18 @@
  * Emissions of CTC: e^x in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the way
  * back from such a block to four rows of a gradient.
  *
- * A block is `classes + 3` vectors: the classes, one dummy class that padding cells of a target point to, the frame's normaliser (the sum
- * of e^x for logits, the greatest e^x for log-probabilities) and its logarithm's share that is exact (the greatest x, or 0).
+ * A block is `classes + 3` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x for
+ * logits, the greatest e^x for log-probabilities), and for logits what float32 leaves of that sum, for log-probabilities the greatest x.
  */
 
-/** Logarithm below which an emission counts as impossible in the forward pass and as exactly this in the backward pass. */
-@inline const FLOOR_LOG: f32 = -80.0;
-/** Larger inputs are held here, where the normaliser's range refuses them, lest their exponent wraps around. */
-@inline const CEILING_LOG: f32 = 80.0;
+import { fromPairs, highPair, lowPair, maxLane } from './lanes';
+
+/**
+ * How far below its shift an input counts as impossible in the forward pass and as exactly this in the backward pass, and, above it, is held
+ * lest its exponent wraps around.
+ */
+@inline const REACH: f32 = 80.0;
+@inline const LN2: f32 = 0.6931471805599453;
 @inline const LOG2_E: f32 = 1.44269504088896341;
 /** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. */
 @inline const ROUNDER: f32 = 12582912.0;
@@ -17,7 +21,7 @@
 @inline const LN2_LOW: f32 = -2.12194440e-4;
 /** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
 @inline const NORMALISER_LOW: f32 = 9.5367431640625e-7;
-@inline const NORMALISER_HIGH: f32 = 1048576.0;
+@inline const NORMALISER_HIGH: f32 = 16384.0;
 /** Beyond this the nearest integer to x / ln 2 no longer fits the rounding trick. */
 @inline const GREATEST_SHIFTABLE: f32 = 1048576.0;
 
@@ -53,11 +57,8 @@
   return i32x4.add(p, i32x4.shl(rounded, 23));
 }
 
-/** x held in the range of `exp4`; NaN stays. */
-@inline function bounded(x: v128): v128 { return f32x4.pmin(f32x4.pmax(x, splat(FLOOR_LOG)), splat(CEILING_LOG)); }
-
-/** The emission that stands for "impossible": e^-80 as `exp4` rounds it. Stored emissions are never below it. */
-@inline export function emissionFloor(): v128 { return exp4(splat(FLOOR_LOG), splat(ROUNDER)); }
+/** The emission that stands for "impossible" in a block. Stored emissions are never below it. */
+@inline export function floorOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>classes << 4)); }
 
 @inline function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }
 @inline function oddPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 6, 3, 7); }
@@ -73,39 +74,43 @@
 }
 
 /**
- * Fills the block at `block` from four rows of inputs (addresses x0 to x3).
+ * Fills the block at `block` from four rows of inputs (addresses x0 to x3), times 2^-shift; the shift is the one at `shiftAt` (float32) as
+ * long as that keeps the normalisers in range, and follows them when not.
  * Returns false where a value is NaN or infinite in a way that only the log-domain tier can name, or too large to shift.
  */
-export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool): bool {
-  const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4);
-  const rounder = splat(ROUNDER);
-  let sum0 = splat(0), sum1 = splat(0), greatest = splat(-Infinity), e = block, at: usize = 0;
+export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize): bool {
+  const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4), shift = load<f32>(shiftAt);
+  const rounder = splat(ROUNDER - shift), lowest = splat(shift * LN2 - REACH), highest = splat(shift * LN2 + REACH);
+  let sum0 = splat(0), sum1 = splat(0), greatest = splat(-Infinity), most = splat(0), e = block, at: usize = 0;
   if (e < quads) do {
     const a = v128.load(x0 + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
     const t0 = lowHalves(ab, cd), t1 = highHalves(ab, cd), t2 = lowHalves(AB, CD), t3 = highHalves(AB, CD);
     if (!logits) greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
-    const e0 = exp4(bounded(t0), rounder), e1 = exp4(bounded(t1), rounder);
+    const e0 = exp4(f32x4.pmin(f32x4.pmax(t0, lowest), highest), rounder), e1 = exp4(f32x4.pmin(f32x4.pmax(t1, lowest), highest), rounder);
     v128.store(e, e0); v128.store(e, e1, 16);
     sum0 = f32x4.add(sum0, e0); sum1 = f32x4.add(sum1, e1);
-    const e2 = exp4(bounded(t2), rounder), e3 = exp4(bounded(t3), rounder);
+    const e2 = exp4(f32x4.pmin(f32x4.pmax(t2, lowest), highest), rounder), e3 = exp4(f32x4.pmin(f32x4.pmax(t3, lowest), highest), rounder);
     v128.store(e, e2, 32); v128.store(e, e3, 48);
     sum0 = f32x4.add(sum0, e2); sum1 = f32x4.add(sum1, e3);
+    if (logits) most = f32x4.pmax(most, f32x4.pmax(f32x4.pmax(e0, e1), f32x4.pmax(e2, e3)));
     e += 64; at += 16;
   } while (e < quads);
   for (; e < end; e += 16, at += 4) {
-    const x = column(x0, x1, x2, x3, at), e0 = exp4(bounded(x), rounder);
+    const x = column(x0, x1, x2, x3, at), e0 = exp4(f32x4.pmin(f32x4.pmax(x, lowest), highest), rounder);
     greatest = f32x4.pmax(greatest, x);
     v128.store(e, e0);
     sum0 = f32x4.add(sum0, e0);
+    most = f32x4.pmax(most, e0);
   }
   const sum = f32x4.add(sum0, sum1);
-  v128.store(end, emissionFloor());
+  v128.store(end, exp4(lowest, rounder));
   if (!i32x4.all_true(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH)))))
-    return fillShifted(block, x0, x1, x2, x3, classes, logits);
+    return fillShifted(block, x0, x1, x2, x3, classes, logits, shiftAt);
   if (logits) {
     v128.store(end, sum, 16);
     v128.store(end, splat(0), 32);
+    if (v128.any_true(f32x4.lt(sum, f32x4.add(most, most)))) refineNormaliser(block, end);
   } else {
     v128.store(end, exp4(greatest, rounder), 16);
     v128.store(end, greatest, 32);
@@ -113,8 +118,26 @@ export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usi
   return true;
 }
 
+/**
+ * Adds up a block's emissions in float64, and stores the sum as two float32. Where one class has most of a frame, its gradient is a small
+ * difference of numbers next to 1, to which float32 would leave few digits.
+ */
+function refineNormaliser(block: usize, end: usize): void {
+  let low = f64x2.splat(0), high = f64x2.splat(0), e = block;
+  do {
+    const x = v128.load(e);
+    low = f64x2.add(low, lowPair(x)); high = f64x2.add(high, highPair(x));
+    e += 16;
+  } while (e < end);
+  const sum = fromPairs(low, high);
+  v128.store(end, sum, 16);
+  v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
+}
+
 /** The block again, each frame relative to the power of two next to its greatest value. Rare: large, tiny, infinite or NaN inputs. */
-function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool): bool {
+function fillShifted(
+  block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize,
+): bool {
   let greatest = splat(-Infinity), nan = splat(0);
   for (let c = 0; c < classes; c++) {
     const x = column(x0, x1, x2, x3, <usize>c << 2);
@@ -128,20 +151,19 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
     greatest = v128.andnot(greatest, impossible);
   }
   if (!i32x4.all_true(f32x4.lt(f32x4.abs(greatest), splat(GREATEST_SHIFTABLE)))) return false;
-  const floor = emissionFloor();
-  const rounder = f32x4.sub(splat(ROUNDER), f32x4.nearest(f32x4.mul(greatest, splat(LOG2_E))));
-  const lowest = f32x4.add(greatest, splat(FLOOR_LOG));
-  let sum = splat(0), e = block;
+  const shifts = f32x4.nearest(f32x4.mul(greatest, splat(LOG2_E))), rounder = f32x4.sub(splat(ROUNDER), shifts);
+  const floor = exp4(splat(-REACH), splat(ROUNDER)), lowest = f32x4.sub(greatest, splat(REACH));
+  store<f32>(shiftAt, maxLane(shifts));
+  let e = block;
   for (let c = 0; c < classes; c++, e += 16) {
     const x = column(x0, x1, x2, x3, <usize>c << 2);
     const possible = f32x4.gt(x, lowest);
     const value = v128.bitselect(exp4(v128.bitselect(x, greatest, possible), rounder), floor, possible);
     v128.store(e, f32x4.pmax(value, floor));
-    sum = f32x4.add(sum, value);
   }
+  v128.store(e, floor);
   if (logits) {
-    v128.store(e, sum, 16);
-    v128.store(e, splat(0), 32);
+    refineNormaliser(block, e);
   } else {
     v128.store(e, exp4(greatest, rounder), 16);
     v128.store(e, greatest, 32);
@@ -151,7 +173,7 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
 
 /** Writes a block of a gradient to four rows. Blocks of logits still hold the floor of their emissions; all have a factor for each frame. */
 export function writeRows(block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool): void {
-  const floor = logits ? emissionFloor() : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4));
+  const floor = logits ? floorOf(block, classes) : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4));
   const quads = block + (<usize>(classes & ~3) << 4), end = block + (<usize>classes << 4);
   let e = block, at: usize = 0;
   if (e < quads) do {

@@ -8,17 +8,17 @@
  *
  * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
  */
-import { blockBytes, emissionFloor, splat } from './ctc-blocks';
+import { blockBytes, floorOf, splat } from './ctc-blocks';
 import { backwardBlock, forwardBlock, loadEmissions } from './ctc-recursion';
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
 import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 
 /** Exponent that the greatest state is steered to; the product of two states and eight frames' growth stay finite. */
-@inline const TOP_EXPONENT: i32 = 440;
+@inline const TOP_EXPONENT: i32 = 340;
 /** Greatest relative disagreement between the two probabilities that is accepted. */
 @inline const AGREEMENT: f64 = 1.0e-9;
 /** Products of two states must have a normaliser in this range to keep their digits. */
-@inline const PRODUCT_LOW: f64 = 1.0e-230;
+@inline const PRODUCT_LOW: f64 = 1.0e-250;
 @inline const PRODUCT_HIGH: f64 = 1.0e305;
 @inline const GREATEST_RESCALE: i32 = 900;
 @inline const GREATEST_PRODUCT_SCALE: i32 = 1800;
@@ -28,10 +28,8 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 /** Longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
 @inline const UNTILTED_FRAMES: i32 = 2048;
 @inline const UNTILTED_BITS: f64 = 500;
-/** Losses below this share of the frame count take their normalisers' sums again in float64. */
-@inline const CONFIDENT: f64 = 0.5;
-/** How far a frame's probabilities may add up beside 1, relative to it, to count as normalised. */
-@inline const NORMALISED: f64 = 1.0e-6;
+/** How far from 1 a frame's probabilities may add up to count as normalised. */
+@inline const NORMALISED: f32 = 4.0e-6;
 /** Below this a loss from logits is rounding noise of the products; the caller finds its digits in the log domain. */
 @inline const VANISHING: f64 = 1.0e-9;
 
@@ -88,59 +86,45 @@ function chooseTilt(sequence: Sequence): f64 {
   return NativeMath.exp(0.5 * (low + high));
 }
 
-/** Logarithm of the product of all frames' normalisers, as the blocks hold them, less the exact shares of log-probabilities. */
+/** Logarithm of the product of all frames' normalisers, and for log-probabilities less what the normalisers are the exponentials of. */
 function logNormaliser(sequence: Sequence): f64 {
-  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
-  let at = sequence.blocks + size - 32, exponents = 0, product: f64 = 1, shares = f64x2.splat(0);
-  for (let k = 0; k < count; k++, at += size) {
-    const z = v128.load(at), share = v128.load(at, 16), pair = f64x2.mul(lowPair(z), highPair(z));
+  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2, logits = sequence.logits;
+  let exponents = 0, product: f64 = 1, shares = f64x2.splat(0), end = sequence.blocks + (<usize>sequence.classes << 4);
+  for (let k = 0; k < count; k++, end += size) {
+    const z = v128.load(end, 16), rest = v128.load(end, 32), restLow = lowPair(rest), restHigh = highPair(rest);
+    let low = lowPair(z), high = highPair(z);
+    if (logits) { low = f64x2.add(low, restLow); high = f64x2.add(high, restHigh); }
+    else shares = f64x2.add(shares, f64x2.add(restLow, restHigh));
+    const pair = f64x2.mul(low, high);
     product *= f64x2.extract_lane(pair, 0) * f64x2.extract_lane(pair, 1);
     const exponent = exponentOf(product);
     product *= powerOfTwo(-exponent);
     exponents += exponent;
-    shares = f64x2.add(shares, f64x2.add(lowPair(share), highPair(share)));
   }
   return NativeMath.log(product) + <f64>exponents * LN2 - sumPair(shares);
 }
 
-/**
- * The same with every frame's emissions added up again in float64. Of logits, whose normaliser that sum is, it stays in the block as two
- * float32: confident networks have gradients far below 1 that are differences of numbers next to 1.
- */
-function preciseLogNormaliser(sequence: Sequence): f64 {
+/** Whether log-probabilities add up to 1 in all frames but for their own rounding. */
+function isNormalised(sequence: Sequence): bool {
   const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
-  let total: f64 = 0;
   for (let k = 0; k < count; k++) {
     const block = sequence.blocks + <usize>k * size, end = block + (<usize>sequence.classes << 4);
-    let low = f64x2.splat(0), high = f64x2.splat(0), e = block;
-    do {
-      const x = v128.load(e);
-      low = f64x2.add(low, lowPair(x)); high = f64x2.add(high, highPair(x));
-      e += 16;
-    } while (e < end);
-    const product = f64x2.mul(low, high);
-    total += NativeMath.log(f64x2.extract_lane(product, 0) * f64x2.extract_lane(product, 1));
-    if (sequence.logits) {
-      const sum = fromPairs(low, high);
-      v128.store(end, sum, 16);
-      v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
-    }
+    let sum = splat(-1);
+    for (let e = block; e < end; e += 16) sum = f32x4.add(sum, v128.load(e));
+    if (!i32x4.all_true(f32x4.lt(f32x4.abs(sum), splat(NORMALISED)))) return false;
   }
-  return total;
+  return true;
 }
 
 /** Stores the loss that belongs to a forward probability, with the digits that a confident network leaves it. */
 function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
-  const frames = <f64>sequence.frames;
   let loss = logNormaliser(sequence) - logProbability;
   if (sequence.logits) {
-    if (loss < CONFIDENT * frames) loss = preciseLogNormaliser(sequence) - logProbability;
     sequence.loss = max<f64>(loss, 0);
     return loss < VANISHING ? Outcome.LossVanishes : Outcome.Accepted;
   }
-  // Log-probabilities that are normalised but for their rounding must not turn that rounding into a negative loss.
-  const slack = NORMALISED * frames;
-  if (loss < 0 && loss > -slack && abs(preciseLogNormaliser(sequence)) < slack) loss = 0;
+  // The rounding of normalised log-probabilities must not show as a negative loss.
+  if (loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence)) loss = 0;
   sequence.loss = loss;
   return Outcome.Accepted;
 }
@@ -152,14 +136,14 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
 @inline function subtractPosterior(sequence: Sequence, block: usize, early: f64, last: f64): void {
   const classes = sequence.classes, distinct = sequence.distinct, sums = sequence.sums;
   const normaliserAt = block + (<usize>(classes + 1) << 4), blankEmission = block + (<usize>sequence.blank << 4);
-  const impossible = f32x4.le(v128.load(blankEmission), emissionFloor());
+  const impossible = f32x4.le(v128.load(blankEmission), floorOf(block, classes));
   let normaliser = splat(1), lowZ = f64x2.splat(1), highZ = lowZ;
   if (sequence.logits) {
     const remainder = v128.load(normaliserAt, 16);
     normaliser = v128.load(normaliserAt);
     lowZ = f64x2.add(lowPair(normaliser), lowPair(remainder)); highZ = f64x2.add(highPair(normaliser), highPair(remainder));
   } else {
-    memory.fill(block, 0, <usize>classes << 4);
+    clear(block, <usize>classes << 4);
   }
   const low = f64x2.mul(lowZ, f64x2.splat(early)), high = f64x2.mul(highZ, f64x2.replace_lane(f64x2.splat(early), 1, last));
   const end = distinct + (<usize>sequence.slotCount << 2);
@@ -176,6 +160,12 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
   const rest = fromPairs(f64x2.sub(lowPair(e), f64x2.pmax(none, lowZ)), f64x2.sub(highPair(e), f64x2.pmax(none, highZ)));
   v128.store(blankEmission, v128.bitselect(e, rest, impossible));
   v128.store(normaliserAt, f32x4.div(splat(<f32>sequence.cotangent), normaliser));
+}
+
+/** Zeroes a multiple of 16 bytes; memory.fill is a call out of WebAssembly, which short rows feel. */
+@inline function clear(at: usize, bytes: usize): void {
+  const end = at + bytes;
+  for (; at < end; at += 16) v128.store(at, i64x2.splat(0));
 }
 
 /** Fills the tables of the sequence's target. */
@@ -206,7 +196,7 @@ function indexTarget(sequence: Sequence): void {
 @inline function cellAt(row: usize, i: i32): usize { return row + (<usize>i << 3); }
 
 /** Logarithm of the tilt's weight of a whole path. */
-@inline function logTilt(sequence: Sequence): f64 { return <f64>sequence.labels * NativeMath.log(sequence.tilt); }
+@inline function logTilt(sequence: Sequence): f64 { return sequence.tilt == 1 ? 0 : <f64>sequence.labels * NativeMath.log(sequence.tilt); }
 
 /**
  * All frames forward: a lower bound of the probability, or, `upwards`, an upper one. Leaves the probability in `ending`, scaled by a power of
@@ -215,8 +205,8 @@ function indexTarget(sequence: Sequence): void {
 @inline function forwardPass(tilted: bool, upwards: bool, sequence: Sequence): i32 {
   const labels = sequence.labels, frames = sequence.frames, size = blockBytes(sequence.classes), count = (frames + 3) >> 2;
   const history = sequence.history, row = sequence.row, blanks = sequence.blanks, cells = cellsOf(labels), tilt = sequence.tilt;
-  memory.fill(blanks, 0, <usize>cells << 3);
-  memory.fill(history, 0, <usize>cells << 3);
+  clear(blanks, <usize>cells << 3);
+  clear(history, <usize>cells << 3);
   store<f64>(blanks, powerOfTwo(TOP_EXPONENT));
   let block = sequence.blocks, before = history, first = history + row, exponents = 0, rescale = 0, previousLo = 0, previousHi = cells;
   let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
@@ -229,7 +219,7 @@ function indexTarget(sequence: Sequence): void {
     exponents += rescale;
     store<i32>(sequence.rescales + (<usize>k << 2), rescale);
     greatestBefore = greatest;
-    loadEmissions(true, upwards, block, sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    loadEmissions(true, upwards, block, floorOf(block, sequence.classes), sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
     greatest = forwardBlock(tilted, upwards, sequence.emissions, sequence.slotAt, sequence.skip, blanks, before, first, row, carry, tilt, lo, hi);
     if (!(greatest > 0)) return NO_PATH;
     before = first + 3 * row; first += 4 * row;
@@ -247,9 +237,9 @@ function indexTarget(sequence: Sequence): void {
 @inline function backwardPass(tilted: bool, sequence: Sequence, forwardExponents: i32): f64 {
   const labels = sequence.labels, frames = sequence.frames, size = blockBytes(sequence.classes), count = (frames + 3) >> 2;
   const blanks = sequence.blanks, betas = sequence.betas, row = sequence.row, bytes = <usize>cellsOf(labels) << 3;
-  memory.fill(blanks, 0, bytes);
-  memory.fill(betas, 0, bytes);
-  memory.fill(sequence.sums, 0, <usize>(sequence.slotCount + 1) << 5);
+  clear(blanks, bytes);
+  clear(betas, bytes);
+  clear(sequence.sums, <usize>(sequence.slotCount + 1) << 5);
   store<f64>(cellAt(blanks, labels), powerOfTwo(TOP_EXPONENT));
   let exponents = 0, rescale = 0, forwardNow = forwardExponents;
   let greatest = powerOfTwo(TOP_EXPONENT), greatestBefore = greatest;
@@ -259,7 +249,7 @@ function indexTarget(sequence: Sequence): void {
     rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
     greatestBefore = greatest;
     const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(sequence.skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
-    loadEmissions(false, true, block, sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    loadEmissions(false, true, block, floorOf(block, sequence.classes), sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
     greatest = backwardBlock(tilted, sequence.emissions, sequence.slotAt, sequence.skip, blanks, betas,
       sequence.history + <usize>(frame + 1) * row, row, sequence.sums, inflow, sequence.tilt, lo, hi);
     // Products of the last frame are in the scale before this block's rescaling, those of the others in the scale after it.
@@ -312,8 +302,5 @@ export function linearSequence(sequence: Sequence): Outcome {
     const upperExponents = tilted ? forwardPass(true, true, sequence) : forwardPass(false, true, sequence);
     upper = inScaleOf(sequence.ending, upperExponents, exponents);
   }
-  dbgUpper = upper; dbgLower = lower;
   return abs(upper / lower - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
 }
-export let dbgUpper: f64 = 0;
-export let dbgLower: f64 = 0;

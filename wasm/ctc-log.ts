@@ -6,14 +6,14 @@
  */
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
 
-@inline function read(row: usize, i: i32, double: bool): f64 {
+@inline export function read(row: usize, i: i32, double: bool): f64 {
   return double ? load<f64>(row + (<usize>i << 3)) : <f64>load<f32>(row + (<usize>i << 2));
 }
-@inline function write(row: usize, i: i32, value: f64, double: bool): void {
+@inline export function write(row: usize, i: i32, value: f64, double: bool): void {
   if (double) store<f64>(row + (<usize>i << 3), value); else store<f32>(row + (<usize>i << 2), <f32>value);
 }
-@inline function get(row: usize, i: i32): f64 { return load<f64>(row + (<usize>i << 3)); }
-@inline function set(row: usize, i: i32, value: f64): void { store<f64>(row + (<usize>i << 3), value); }
+@inline export function get(row: usize, i: i32): f64 { return load<f64>(row + (<usize>i << 3)); }
+@inline export function set(row: usize, i: i32, value: f64): void { store<f64>(row + (<usize>i << 3), value); }
 
 /** log(e^a + e^b). */
 export function logAdd(a: f64, b: f64): f64 {
@@ -28,7 +28,7 @@ export function logWorkspace(frames: i32, classes: i32, labels: i32, withGradien
 }
 
 /** Fills `count` float64 with minus infinity. */
-function clear(at: usize, count: i32): void {
+export function clearStates(at: usize, count: i32): void {
   for (let i = 0; i < count; i++) set(at, i, -Infinity);
 }
 
@@ -36,7 +36,7 @@ function clear(at: usize, count: i32): void {
  * Every frame's normaliser, as its greatest input and the logarithm of the sum relative to it (both 0 for log-probabilities).
  * Returns false where a frame holds NaN, or has no distribution: +Infinity, or logits that are all -Infinity.
  */
-function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: bool): bool {
+export function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: bool): bool {
   let x = sequence.inputs;
   for (let t = 0; t < sequence.frames; t++, x += sequence.stride) {
     let top: f64 = -Infinity, at = 0;
@@ -55,12 +55,12 @@ function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: b
   return true;
 }
 
-@inline function emission(x: usize, c: i32, greatest: f64, logSum: f64, double: bool): f64 {
+@inline export function emission(x: usize, c: i32, greatest: f64, logSum: f64, double: bool): f64 {
   return (read(x, c, double) - greatest) - logSum;
 }
 
 /** A frame's states, blanks then labels. */
-@inline function labelsOf(row: usize, cells: i32): usize { return row + (<usize>cells << 3); }
+@inline export function labelsOf(row: usize, cells: i32): usize { return row + (<usize>cells << 3); }
 
 /**
  * All frames forward. Row t + 1 of `history` (`step` bytes apart; where it is 0, two rows take turns) receives frame t's states relative to
@@ -69,13 +69,13 @@ function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: b
 function forward(sequence: Sequence, history: usize, keep: bool, offsets: usize, greatest: usize, logSum: usize, double: bool): f64 {
   const labels = sequence.labels, frames = sequence.frames, targets = sequence.targets, cells = cellsOf(labels);
   const step = <usize>cells << 4;
-  clear(history, 2 * cells);
-  if (!keep) clear(history + step, 2 * cells);
+  clearStates(history, 2 * cells);
+  if (!keep) clearStates(history + step, 2 * cells);
   set(history, 0, 0);
   let before = history, offset: f64 = 0, x = sequence.inputs;
   for (let t = 0; t < frames; t++, x += sequence.stride) {
     const now = keep ? history + <usize>(t + 1) * step : history + <usize>((t + 1) & 1) * step;
-    clear(now, 2 * cells);
+    clearStates(now, 2 * cells);
     const nowLabels = labelsOf(now, cells), beforeLabels = labelsOf(before, cells);
     const top = get(greatest, t), sum = get(logSum, t), blank = emission(x, sequence.blank, top, sum, double);
     const lo = firstCell(labels, frames, t), hi = min(endCell(labels, t), labels + 1);
@@ -103,8 +103,9 @@ function forward(sequence: Sequence, history: usize, keep: bool, offsets: usize,
 }
 
 /** Writes one value to all classes of all of the sequence's gradient rows. */
-function fillRows(sequence: Sequence, value: f64, double: bool): void {
-  for (let t = 0, g = sequence.gradient; t < sequence.frames; t++, g += sequence.stride)
+export function fillRows(sequence: Sequence, value: f64, double: bool): void {
+  let g = sequence.gradient;
+  for (let t = 0; t < sequence.frames; t++, g += sequence.stride)
     for (let c = 0; c < sequence.classes; c++) write(g, c, value, double);
 }
 
@@ -113,7 +114,7 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
   const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, targets = sequence.targets;
   const cells = cellsOf(labels), step = <usize>cells << 4, cotangent = sequence.cotangent;
   const betas = rows, betaLabels = labelsOf(betas, cells), products = rows + step, productLabels = labelsOf(products, cells);
-  clear(betas, 2 * cells);
+  clearStates(betas, 2 * cells);
   set(betas, labels, 0);
   for (let c = 0; c < classes; c++) set(sums, c, 0);
   for (let t = frames - 1; t >= 0; t--) {

@@ -1,13 +1,12 @@
 /**
  * Four frames of CTC's recursion over a band of cells, in float64, two cells a vector. Cell i holds the blank before label i and label i.
  */
-import { emissionFloor } from './ctc-blocks';
 import { highPair, lowPair } from './lanes';
 
 /** Forward states below this become 0. Four frames of ordinary emissions below it are still normal numbers. */
-@inline const FORWARD_FLOOR: f64 = 1.4996968138956309e-241;
+@inline const FORWARD_FLOOR: f64 = 1.3007557725152497e-259;
 /** Backward states are raised to this. */
-@inline const BACKWARD_FLOOR: f64 = 1.4996968138956309e-241;
+@inline const BACKWARD_FLOOR: f64 = 1.3007557725152497e-259;
 
 @inline function both(x: f64): v128 { return f64x2.splat(x); }
 @inline function add(a: v128, b: v128): v128 { return f64x2.add(a, b); }
@@ -24,8 +23,8 @@ import { highPair, lowPair } from './lanes';
  * Four frames' emissions of the blank (slot 0), the distinct labels and, always 0, the dummy label, as float64: what both passes read. The
  * forward pass takes off what stands for "impossible" and rescales in its first frame, the backward pass in its first one, the last.
  */
-@inline export function loadEmissions(forward: bool, upwards: bool, block: usize, distinct: usize, slots: i32, emissions: usize, scale: f64): void {
-  const floor = emissionFloor(), first = f64x2.replace_lane(both(1), 0, scale), last = f64x2.replace_lane(both(1), 1, scale);
+@inline export function loadEmissions(forward: bool, upwards: bool, block: usize, floor: v128, distinct: usize, slots: i32, emissions: usize, scale: f64): void {
+  const first = f64x2.replace_lane(both(1), 0, scale), last = f64x2.replace_lane(both(1), 1, scale);
   const end = distinct + (<usize>slots << 2);
   let at = distinct, to = emissions;
   do {

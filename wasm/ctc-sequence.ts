@@ -77,3 +77,9 @@ export function framesNeeded(targets: usize, labels: i32): i32 {
   for (let i = 1; i < labels; i++) if (!maySkip(targets, i)) needed++;
   return needed;
 }
+
+/** What lengths alone say about a sequence's loss; NaN where the inputs decide. */
+export function lossByLengths(frames: i32, targets: usize, labels: i32): f64 {
+  if (frames == 0) return labels == 0 ? 0 : Infinity;
+  return frames < framesNeeded(targets, labels) ? Infinity : NaN;
+}

@@ -8,14 +8,14 @@
 import { blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
 import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
-import { Sequence, align, framesNeeded } from './ctc-sequence';
+import { Sequence, align, lossByLengths } from './ctc-sequence';
 
 /** Sequences that are exponentiated together, and the bytes of blocks that should stay in the second-level cache. */
 @inline const GREATEST_GROUP: i32 = 8;
 @inline const GROUP_BYTES: usize = 1 << 19;
 
 /** Tiers, as the kernels report them for every sequence. */
-export const enum Tier {
+const enum Tier {
   /** The lengths alone decide: no frames, or fewer than the target needs. */
   Lengths = 0,
   Linear = 1,
@@ -47,12 +47,6 @@ function clearRow(at: usize, bytes: usize): void {
 
 @inline function lengthAt(lengths: usize, n: i32): i32 { return load<i32>(lengths + (<usize>n << 2)); }
 
-/** What lengths alone say about a sequence's loss; NaN where the inputs decide. */
-function lossByLengths(frames: i32, targets: usize, labels: i32): f64 {
-  if (frames == 0) return labels == 0 ? 0 : Infinity;
-  return frames < framesNeeded(targets, labels) ? Infinity : NaN;
-}
-
 /**
  * Losses (float64) and, unless `gradient` is 0, the gradient (float32, all of the range's rows) of sequences [begin, end) of `inputs`
  * (float32), logits or log-probabilities as they are. `targets` is int32 [sequences][labels], padded; lengths are int32 and checked by the
@@ -64,7 +58,7 @@ export function ctcLoss(
 ): void {
   const rowBytes = <usize>classes << 2, stride = rowBytes * <usize>batch, group = groupOf(frames, classes);
   const blocksBytes = sequenceBlockBytes(frames, classes), blockSize = blockBytes(classes), wantGradient = gradient != 0;
-  const sequence = changetype<Sequence>(workspace), candidates = workspace + 384;
+  const sequence = changetype<Sequence>(workspace), candidates = workspace + 384, shifts = workspace + 448;
   const certain = workspace + 512, spare = certain + align(rowBytes), slots = spare + align(rowBytes), blocks = slots + align(rowBytes);
   // A row past the end of a sequence emits a blank for certain, so that it changes no path's probability.
   for (let c = 0; c < classes; c++) store<f32>(certain + (<usize>c << 2), c == blank ? 0 : -Infinity);
@@ -86,6 +80,7 @@ export function ctcLoss(
       store<f64>(losses + (<usize>n << 3), known);
       store<i32>(tiers + (<usize>n << 2), open ? Tier.Linear : Tier.Lengths);
       store<i32>(candidates + (<usize>j << 2), open ? length : 0);
+      store<f32>(shifts + (<usize>j << 2), 0);
       if (open) longest = max(longest, length);
     }
     for (let t = 0; t < longest; t += 4) {
@@ -94,7 +89,7 @@ export function ctcLoss(
         const left = lengthAt(candidates, j) - t;
         if (left <= 0) continue;
         const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
-        if (!fillBlock(block, x, x1, x2, x3, classes, logits)) {
+        if (!fillBlock(block, x, x1, x2, x3, classes, logits, shifts + (<usize>j << 2))) {
           store<i32>(candidates + (<usize>j << 2), 0);
           store<i32>(tiers + (<usize>(first + j) << 2), Tier.Log);
         }
@@ -195,5 +190,19 @@ export function ctcLoss64(
       store<f64>(losses + (<usize>n << 3), sequence.loss);
     }
     if (gradient) clearTails(gradient, inputLengths, tiers, n, 1, frames, stride, rowBytes);
+  }
+}
+
+/** out = x times one factor a sequence (float32); x and out are [frames][batch][classes] and may be the same. */
+export function ctcScale(x: usize, factors: usize, out: usize, frames: i32, batch: i32, classes: i32): void {
+  const rowBytes = <usize>classes << 2, whole = rowBytes & ~15;
+  let at: usize = 0;
+  for (let t = 0; t < frames; t++) {
+    for (let n = 0; n < batch; n++, at += rowBytes) {
+      const factor = load<f32>(factors + (<usize>n << 2)), all = f32x4.splat(factor);
+      let i: usize = 0;
+      for (; i < whole; i += 16) v128.store(out + at + i, f32x4.mul(v128.load(x + at + i), all));
+      for (; i < rowBytes; i += 4) store<f32>(out + at + i, load<f32>(x + at + i) * factor);
+    }
   }
 }

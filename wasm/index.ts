@@ -4,6 +4,7 @@ export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc";
+export * from "./ctc-curvature";
 export * from "./cumsum";
 export * from "./gather";
 export * from "./generated/elementwise";

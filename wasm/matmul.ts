@@ -1,38 +1,39 @@
 // Matrix product of float32: out = op(a) op(b), where op transposes or not.
 //
-// b is packed once into panels of 8 columns, a on the way into strips of 4 rows, so that the innermost loop reads both in order: 4 x 8
-// results stay in 8 vector registers over a block of the inner dimension. Each result adds up its products in the order of k, block by
-// block, whichever tile and whichever call computes it: any split of the rows gives the same bits.
+// b is packed once into panels of 8 columns, a on the way into strips of 4 rows, so that the innermost loop reads both in order; an operand
+// that few tiles read is left where it lies. Each result adds up its products in the order of k, block by block, whichever tile and
+// whichever call computes it: any split of the rows gives the same bits.
+import { address, directTile, packedTile, packPanel, packRows, packStrip, PANEL, storeEdge, storeRow, STRIP } from "./matmul-tile";
 
-import { transposeStore } from "./lanes";
-
-const PANEL: i32 = 8;
-const STRIP: i32 = 4;
 /** Inner dimension of a block: a panel of it (8 kB) and a strip (4 kB) fit the first-level cache together. */
 const DEPTH: i32 = 256;
 /** Columns of a block: with DEPTH rows they fill half of a second-level cache of 2 MB. */
 const COLUMNS: i32 = 1024;
 const STRIP_BYTES: usize = <usize>DEPTH * STRIP * 4;
 const TILE_BYTES: usize = <usize>STRIP * PANEL * 4;
-/** Up to this many rows a product streams through b as it lies: packing would cost more than it saves. */
+/** Up to this many rows a product streams through b as it lies, row by row. */
 const FEW_ROWS: i32 = 2;
-
-@inline function address(base: usize, index: i32): usize {
-  return base + (<usize>index << 2);
-}
+/** Up to this many rows it is not worth while to pack b, up to this many columns to pack a. */
+const DIRECT_ROWS: i32 = 32;
+const DIRECT_COLUMNS: i32 = 24;
 
 @inline function paddedColumns(n: i32): i32 {
   return (n + PANEL - 1) & ~(PANEL - 1);
 }
 
-/** Whether a product of these sizes goes without packing. */
+/** Whether a product of these sizes goes without tiles. */
 @inline function isThin(m: i32, n: i32): bool {
   return m <= FEW_ROWS || n == 1;
 }
 
-/** Bytes for `packPanels` to fill: the packed form of b. */
-export function panelBytes(n: i32, k: i32): usize {
-  return (<usize>paddedColumns(n) * k) << 2;
+/** Whether b is read where it lies. */
+@inline function isDirect(m: i32, n: i32, transB: bool): bool {
+  return !transB && m <= DIRECT_ROWS && n >= PANEL;
+}
+
+/** Bytes for `packPanels` to fill: the packed form of b; 0 where b is read as it lies. */
+export function panelBytes(m: i32, n: i32, k: i32, transB: bool): usize {
+  return isThin(m, n) || isDirect(m, n, transB) ? 0 : (<usize>paddedColumns(n) * k) << 2;
 }
 
 /** Bytes of scratch memory that each call of `matmulRows` needs for itself. */
@@ -41,45 +42,8 @@ export function stripBytes(): usize {
 }
 
 /** Bytes of scratch memory for `matmul`. */
-export function matmulScratch(m: i32, n: i32, k: i32): usize {
-  return isThin(m, n) ? 0 : panelBytes(n, k) + stripBytes();
-}
-
-/** Packs columns [j, j + 8) of rows [p0, p1) of b[k, n]. */
-function packPanel(b: usize, to: usize, n: i32, j: i32, p0: i32, p1: i32): void {
-  const width = min(PANEL, n - j);
-  for (let p = p0; p < p1; p++, to += PANEL * 4) {
-    const from = address(b, p * n + j);
-    if (width == PANEL) {
-      v128.store(to, v128.load(from));
-      v128.store(to, v128.load(from, 16), 16);
-    } else {
-      v128.store(to, f32x4.splat(0));
-      v128.store(to, f32x4.splat(0), 16);
-      for (let i = 0; i < width; i++) store<f32>(address(to, i), load<f32>(address(from, i)));
-    }
-  }
-}
-
-/** Packs columns [p0, p1) of rows [j, j + width) of a row-major matrix of k columns into strips of `lanes` (4 or 8) rows; missing rows are 0. */
-@inline function packRows(from: usize, to: usize, k: i32, j: i32, width: i32, p0: i32, p1: i32, lanes: i32): void {
-  for (let i = 0; i < lanes; i += 4) {
-    const row = address(from, (j + i) * k + p0);
-    const stride = <usize>k << 2;
-    let out = to + (<usize>i << 2);
-    const step = <usize>lanes << 2;
-    let p = p0;
-    let source = row;
-    if (width >= i + 4) {
-      for (; p + 4 <= p1; p += 4, source += 16, out += 4 * step) {
-        transposeStore(v128.load(source), v128.load(source + stride), v128.load(source + 2 * stride), v128.load(source + 3 * stride), out, step);
-      }
-    }
-    for (; p < p1; p++, source += 4, out += step) {
-      v128.store(out, f32x4.splat(0));
-      for (let r = 0; r < min(4, width - i); r++) store<f32>(address(out, r), load<f32>(source + <usize>r * stride));
-    }
-  }
+export function matmulScratch(m: i32, n: i32, k: i32, transB: bool): usize {
+  return isThin(m, n) ? 0 : panelBytes(m, n, k, transB) + stripBytes();
 }
 
 /** Packs b for `matmulRows`: b is [k, n], or [n, k] when transposed. */
@@ -95,111 +59,44 @@ export function packPanels(b: usize, packed: usize, n: i32, k: i32, transposed: 
   }
 }
 
-/** Packs rows [i, i + 4) of op(a), inner positions [p0, p1), as [p][4]. */
-function packStrip(a: usize, to: usize, m: i32, k: i32, transposed: bool, i: i32, p0: i32, p1: i32): void {
-  if (!transposed) return packRows(a, to, k, i, min(STRIP, m - i), p0, p1, STRIP);
-  const width = min(STRIP, m - i);
-  for (let p = p0; p < p1; p++, to += STRIP * 4) {
-    const from = address(a, p * m + i);
-    if (width == STRIP) {
-      v128.store(to, v128.load(from));
-    } else {
-      v128.store(to, f32x4.splat(0));
-      for (let r = 0; r < width; r++) store<f32>(address(to, r), load<f32>(address(from, r)));
-    }
-  }
-}
-
-@inline function storeRow(out: usize, left: v128, right: v128, add: bool): void {
-  v128.store(out, add ? f32x4.add(v128.load(out), left) : left);
-  v128.store(out, add ? f32x4.add(v128.load(out, 16), right) : right, 16);
-}
-
-/** A 4 x 8 tile: out (rows `stride` bytes apart) = or += strip * panel over `depth` inner positions. */
-function tile(strip: usize, panel: usize, depth: i32, out: usize, stride: usize, add: bool): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  const end = panel + (<usize>(depth * PANEL) << 2);
-  const endPairs = panel + (<usize>((depth & ~1) * PANEL) << 2);
-  for (; panel < endPairs; panel += 64, strip += 32) {
-    let left = v128.load(panel), right = v128.load(panel, 16);
-    let a = v128.load32_splat(strip);
-    c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 4);
-    c10 = f32x4.add(c10, f32x4.mul(a, left)); c11 = f32x4.add(c11, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 8);
-    c20 = f32x4.add(c20, f32x4.mul(a, left)); c21 = f32x4.add(c21, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 12);
-    c30 = f32x4.add(c30, f32x4.mul(a, left)); c31 = f32x4.add(c31, f32x4.mul(a, right));
-    left = v128.load(panel, 32); right = v128.load(panel, 48);
-    a = v128.load32_splat(strip, 16);
-    c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 20);
-    c10 = f32x4.add(c10, f32x4.mul(a, left)); c11 = f32x4.add(c11, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 24);
-    c20 = f32x4.add(c20, f32x4.mul(a, left)); c21 = f32x4.add(c21, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 28);
-    c30 = f32x4.add(c30, f32x4.mul(a, left)); c31 = f32x4.add(c31, f32x4.mul(a, right));
-  }
-  if (panel < end) {
-    const left = v128.load(panel), right = v128.load(panel, 16);
-    let a = v128.load32_splat(strip);
-    c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 4);
-    c10 = f32x4.add(c10, f32x4.mul(a, left)); c11 = f32x4.add(c11, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 8);
-    c20 = f32x4.add(c20, f32x4.mul(a, left)); c21 = f32x4.add(c21, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 12);
-    c30 = f32x4.add(c30, f32x4.mul(a, left)); c31 = f32x4.add(c31, f32x4.mul(a, right));
-  }
-  storeRow(out, c00, c01, add);
-  storeRow(out + stride, c10, c11, add);
-  storeRow(out + 2 * stride, c20, c21, add);
-  storeRow(out + 3 * stride, c30, c31, add);
-}
-
-/** Copies the part of a tile that lies inside the result. */
-function storeEdge(tileAt: usize, out: usize, n: i32, rows: i32, columns: i32, add: bool): void {
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      const value = load<f32>(address(tileAt, r * PANEL + c));
-      const to = address(out, r * n + c);
-      store<f32>(to, add ? load<f32>(to) + value : value);
-    }
-  }
-}
-
 function fillZero(out: usize, count: i32): void {
   memory.fill(out, 0, <usize>count << 2);
 }
 
 /**
- * Rows [rowStart, rowEnd) of out[m, n] = op(a) b, or += where `accumulate`. b is packed by `packPanels`; op(a) is [m, k], stored as [k, m] when
- * transposed. `scratch` holds `stripBytes()` bytes and is nobody else's during the call.
+ * Rows [rowStart, rowEnd) of out[m, n] = op(a) op(b), or += where `accumulate`, for more than two rows and one column. op(a) is [m, k], stored as
+ * [k, m] when transposed. `panels` is b as packed by `packPanels`, or b itself where `panelBytes` is 0. `scratch` holds `stripBytes()` bytes and
+ * is nobody else's during the call.
  */
 export function matmulRows(
-  a: usize, packed: usize, out: usize, scratch: usize, m: i32, n: i32, k: i32, transposed: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
+  a: usize, panels: usize, out: usize, scratch: usize, m: i32, n: i32, k: i32, transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
 ): void {
   if (k == 0 && !accumulate) return fillZero(address(out, rowStart * n), (rowEnd - rowStart) * n);
+  const directA = n <= DIRECT_COLUMNS && m >= STRIP, directB = isDirect(m, n, transB);
   const padded = paddedColumns(n), edge = scratch + STRIP_BYTES, stride = <usize>n << 2;
+  const rowStep: usize = directA && !transA ? <usize>k << 2 : 4, aStep: usize = directA ? (transA ? <usize>m << 2 : 4) : STRIP * 4;
+  const bStep: usize = directB ? stride : PANEL * 4;
   for (let j0 = 0; j0 < n; j0 += COLUMNS) {
     const j1 = min(j0 + COLUMNS, n);
     for (let p0 = 0; p0 < k; p0 += DEPTH) {
       const p1 = min(p0 + DEPTH, k), depth = p1 - p0;
       const add = accumulate || p0 > 0;
-      const block = address(packed, padded * p0 + j0 * depth);
       for (let i = rowStart; i < rowEnd; i += STRIP) {
         const rows = min(STRIP, rowEnd - i);
-        packStrip(a, scratch, m, k, transposed, i, p0, p1);
-        let panel = block;
-        for (let j = j0; j < j1; j += PANEL, panel += (<usize>depth * PANEL) << 2) {
-          const to = address(out, i * n + j);
-          if (rows == STRIP && j + PANEL <= n) {
-            tile(scratch, panel, depth, to, stride, add);
-          } else {
-            tile(scratch, panel, depth, edge, PANEL * 4, false);
-            storeEdge(edge, to, n, rows, min(PANEL, n - j), add);
-          }
+        // Where an operand is not padded, the last tile of rows or columns begins earlier and only its end is stored.
+        const top = directA ? min(i, m - STRIP) : i;
+        const strip = directA ? address(a, transA ? p0 * m + top : top * k + p0) : scratch;
+        if (!directA) packStrip(a, scratch, m, k, transA, i, p0, p1);
+        for (let j = j0; j < j1; j += PANEL) {
+          const left = directB ? min(j, n - PANEL) : j;
+          const panel = directB ? address(panels, p0 * n + left) : address(panels, padded * p0 + j * depth);
+          const columns = min(PANEL, n - j);
+          const inside = rows == STRIP && columns == PANEL;
+          const to = inside ? address(out, i * n + j) : edge;
+          const step = inside ? stride : PANEL * 4;
+          if (directA || directB) directTile(strip, rowStep, aStep, panel, bStep, depth, to, step, inside && add);
+          else packedTile(strip, panel, depth, to, step, inside && add);
+          if (!inside) storeEdge(address(edge, (i - top) * PANEL + (j - left)), address(out, i * n + j), n, rows, columns, add);
         }
       }
     }
@@ -285,13 +182,14 @@ function thin(
 
 /**
  * Rows [rowStart, rowEnd) of every matrix of a batch: out[batch, m, n] = op(a) op(b), or += where `accumulate`. a is [m, k] or, with transA, [k, m];
- * b is [k, n] or, with transB, [n, k]. Strides, in elements, lead from matrix to matrix and may be 0. `scratch` holds `matmulScratch(m, n, k)` bytes.
+ * b is [k, n] or, with transB, [n, k]. Strides, in elements, lead from matrix to matrix and may be 0. `scratch` holds `matmulScratch(m, n, k, transB)` bytes.
  */
 export function matmul(
   a: usize, b: usize, out: usize, scratch: usize, batch: i32, m: i32, n: i32, k: i32, strideA: i32, strideB: i32, strideOut: i32,
   transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
 ): void {
-  const own = scratch + panelBytes(n, k);
+  const packed = panelBytes(m, n, k, transB);
+  const own = scratch + packed;
   for (let i = 0; i < batch; i++) {
     const left = address(a, i * strideA), right = address(b, i * strideB), to = address(out, i * strideOut);
     if (isThin(m, n)) {
@@ -299,7 +197,7 @@ export function matmul(
       else thin(left, right, to, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
       continue;
     }
-    if (i == 0 || strideB != 0) packPanels(right, scratch, n, k, transB);
-    matmulRows(left, scratch, to, own, m, n, k, transA, accumulate, rowStart, rowEnd);
+    if (packed > 0 && (i == 0 || strideB != 0)) packPanels(right, scratch, n, k, transB);
+    matmulRows(left, packed > 0 ? scratch : right, to, own, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
   }
 }

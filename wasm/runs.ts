@@ -11,7 +11,12 @@ export function copyRun(from: usize, to: usize, n: i32): void {
     v128.store(to, v128.load(from, 48), 48);
   }
   for (; n >= 4; n -= 4, from += 16, to += 16) v128.store(to, v128.load(from));
-  for (; n > 0; n--, from += 4, to += 4) store<i32>(to, load<i32>(from));
+  if (n & 2) {
+    store<i64>(to, load<i64>(from));
+    from += 8;
+    to += 8;
+  }
+  if (n & 1) store<i32>(to, load<i32>(from));
 }
 
 /** Sets n elements that lie side by side. */

@@ -1,11 +1,7 @@
 import cliProgress from 'cli-progress';
 import { BATCH, rateOf } from './training.mjs';
 
-const PHASES = {
-  start: 'starting',
-  plateau: 'blank plateau: reads nothing yet, as CTC nets do at first',
-  learning: 'learning to read',
-};
+const PHASES = { start: 'starting', plateau: 'blank plateau', learning: 'learning' };
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
@@ -14,8 +10,8 @@ export class Progress {
   /** @param {import('./training.mjs').Run} run */
   constructor(run) {
     this.bar = new cliProgress.SingleBar({
-      format: '{bar} step {value}/{total}  loss {loss}  lr {rate}  {speed} lines/s  {left} left  held-out CER {error}  {phase}',
-      barsize: 12, hideCursor: true, stream: process.stdout, noTTYOutput: true, notTTYSchedule: 5000,
+      format: '{bar} step {value}/{total}  {phase}  loss {loss}  lr {rate}  CER {error}  {speed} lines/s  {left} left',
+      barsize: 10, hideCursor: true, stream: process.stdout, noTTYOutput: true, notTTYSchedule: 5000,
     }, cliProgress.Presets.shades_classic);
     this.began = performance.now();
     this.firstStep = run.step;

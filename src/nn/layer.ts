@@ -1,3 +1,4 @@
+import type { TensorLike } from '../tensor/create.js';
 import type { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -6,7 +7,7 @@ export interface ApplyOptions {
   /** The source of the randomness that training wants (dropout). Without one a layer is deterministic: that is inference. */
   readonly random?: Random;
   /** Frames of each sequence, for recurrent layers; all of them when left out. */
-  readonly lengths?: ArrayLike<number> | Tensor;
+  readonly lengths?: TensorLike;
 }
 
 /**

@@ -2,10 +2,10 @@ import { ShapeError, ValueError } from '../errors.js';
 import { concat, permute, slice, squeeze, stack } from '../ops/movement.js';
 import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
-import { integersOf, moveTo, tensor, zeros } from '../tensor/create.js';
+import { integersOf, moveTo, tensor, type TensorLike, zeros } from '../tensor/create.js';
 import { cast } from '../ops/cast.js';
 import { formatShape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { type ApplyOptions, type Layer, uniformByFan } from './layer.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
@@ -181,11 +181,11 @@ interface Ended {
 }
 
 /** Null when every sequence has all frames. */
-function endedMasks(op: string, lengths: ArrayLike<number> | Tensor, batch: number, frames: number, x: Tensor): Ended | null {
-  const counts = lengths instanceof Tensor ? integersOf(op, 'lengths', lengths) : Array.from(lengths);
+function endedMasks(op: string, lengths: TensorLike, batch: number, frames: number, x: Tensor): Ended | null {
+  const counts = integersOf(op, 'lengths', lengths);
   if (counts.length !== batch) throw new ShapeError(op, `${counts.length} lengths for ${batch} sequences`);
   counts.forEach((count, n) => {
-    if (!Number.isInteger(count) || count < 0 || count > frames) throw new ValueError(op, `sequence ${n}: length is ${count}; it must be a whole number in [0, ${frames}]`);
+    if (count < 0 || count > frames) throw new ValueError(op, `sequence ${n}: length is ${count}; it must be in [0, ${frames}]`);
   });
   const first = Math.min(frames, ...counts);
   if (first === frames) return null;

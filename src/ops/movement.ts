@@ -300,7 +300,8 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
 export function split(x: Tensor, parts: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis('split', axis, x.rank);
   const dim = x.shape[at]!;
-  const lengths = typeof parts === 'number' ? new Array<number>(parts).fill(dim / parts) : parts;
+  const equalParts = (count: number): number[] => (Number.isInteger(count) && count > 0 ? new Array<number>(count).fill(dim / count) : [NaN]);
+  const lengths = typeof parts === 'number' ? equalParts(parts) : parts;
   if (!lengths.every((length) => Number.isInteger(length) && length >= 0) || lengths.reduce((sum, length) => sum + length, 0) !== dim) {
     throw new ShapeError('split', `cannot cut axis ${axis} of length ${dim} into ${typeof parts === 'number' ? `${parts} equal parts` : `parts of ${formatShape(parts)}`}`);
   }

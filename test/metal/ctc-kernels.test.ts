@@ -16,7 +16,6 @@ interface Problem {
   readonly targets: readonly (readonly number[])[];
   readonly inputLengths: readonly number[];
   readonly fromLogits: boolean;
-  readonly scale: readonly number[];
 }
 
 interface Result { readonly losses: number[]; readonly grad: number[] }
@@ -27,7 +26,7 @@ const logSumExp = (values: readonly number[]): number => {
 };
 
 /** alpha and beta over the extended target, in float64 logarithms. */
-function reference({ times, classes, x, targets, inputLengths, fromLogits, scale }: Problem): Result {
+function reference({ times, classes, x, targets, inputLengths, fromLogits }: Problem): Result {
   const batch = targets.length;
   const losses: number[] = [];
   const grad = new Array<number>(times * batch * classes).fill(0);
@@ -57,7 +56,7 @@ function reference({ times, classes, x, targets, inputLengths, fromLogits, scale
       for (let c = 0; c < classes; c++) {
         const posterior = states.reduce((sum, label, s) => (label === c ? sum + Math.exp(alpha[t + 1]![s]! + beta[s]! - logP) : sum), 0);
         const softmax = fromLogits ? Math.exp(logProbs[t]![c]!) : 0;
-        grad[row + c] = poisoned ? NaN : logP === -Infinity ? 0 : (softmax - posterior) * scale[n]!;
+        grad[row + c] = poisoned ? NaN : logP === -Infinity ? 0 : softmax - posterior;
       }
       const next = beta.map((b, s) => b + logProbs[t]![states[s]!]!);
       beta = states.map((_, s) => logSumExp([next[s]!, ...(s + 1 < states.length ? [next[s + 1]!] : []), ...(skips[s + 2] ? [next[s + 2]!] : [])]));
@@ -78,7 +77,7 @@ class Kernels {
 
   release(): void { for (const pipeline of Object.values(this.pipelines)) pipeline.release(); }
 
-  run({ times, classes, x, targets, inputLengths, fromLogits, scale }: Problem, { width = 256, lanes = 32, byClass = false }: Layout = {}): Result {
+  run({ times, classes, x, targets, inputLengths, fromLogits }: Problem, { width = 256, lanes = 32, byClass = false }: Layout = {}): Result {
     const { device, pipelines } = this;
     const batch = targets.length;
     const longest = Math.max(1, ...targets.map((t) => t.length));
@@ -97,14 +96,14 @@ class Kernels {
     const [input, labels, frameCounts, labelCounts] = [filled(x, Float32Array), filled(padded, Int32Array), filled(inputLengths, Int32Array), filled(targets.map((t) => t.length), Int32Array)];
     const [emissions, frames, rows] = [room(batch * times * slots * 2), room(batch * times), room(times * batch * 2)];
     const [states, losses, totals, memory] = [room(2 * batch * times * longest * 2), room(batch), room(batch * 2), room(batch * 2 * 3 * (longest + 1) * 2)];
-    const [factors, grad] = [filled(scale, Float32Array), room(times * batch * classes)];
+    const grad = room(times * batch * classes);
     const params = new Uint32Array([times, batch, classes, longest, 0, fromLogits ? 1 : 0, slots, byClass ? 1 : 0, lanes, 2]);
     const rowGroups = Math.ceil((times * batch) / Math.max(1, Math.floor(width / Math.min(lanes, width)))) || 1;
     try {
       device.submit((encoder) => {
         encoder.dispatch(pipelines.ctcEmit, [input, labels, frameCounts, labelCounts, emissions, frames, rows, params], [rowGroups, 1, 1], width);
         encoder.dispatch(pipelines.ctcRecursion, [emissions, frames, labels, frameCounts, labelCounts, states, losses, totals, memory, params], [2 * batch, 1, 1], width);
-        encoder.dispatch(pipelines.ctcGrad, [input, labels, frameCounts, labelCounts, states, losses, totals, rows, factors, grad, params], [rowGroups, 1, 1], width);
+        encoder.dispatch(pipelines.ctcGrad, [input, labels, frameCounts, labelCounts, states, losses, totals, rows, grad, params], [rowGroups, 1, 1], width);
       }).wait();
       return { losses: Array.from(new Float32Array(losses.memory.view, 0, batch)), grad: Array.from(new Float32Array(grad.memory.view, 0, times * batch * classes)) };
     } finally {
@@ -124,7 +123,7 @@ function random(seed: number, times: number, batch: number, classes: number, lon
   const x = Float32Array.from({ length: times * batch * classes }, () => (next() - 0.5) * spread);
   const targets = Array.from({ length: batch }, () => Array.from({ length: Math.floor(next() * (longest + 1)) }, () => 1 + Math.floor(next() * (classes - 1))));
   const inputLengths = targets.map(() => Math.floor(times * (0.5 + next() / 2)));
-  return { times, classes, x, targets, inputLengths, fromLogits, scale: targets.map(() => next() * 2 - 1) };
+  return { times, classes, x, targets, inputLengths, fromLogits };
 }
 
 function expectClose(got: Result, want: Result, tolerance = 3e-6): void {
@@ -195,7 +194,7 @@ function suite(settings: Partial<Record<Setting, number>>): void {
   test('a certain net: the loss keeps its last digits and is not negative', async () => {
     const x = new Float32Array(6 * 2 * 4).fill(-9);
     [1, 0, 2, 0, 3, 0].forEach((label, t) => { x[(t * 2) * 4 + label] = 9; x[(t * 2 + 1) * 4 + label] = 60; });
-    const problem: Problem = { times: 6, classes: 4, x, targets: [[1, 2, 3], [1, 2, 3]], inputLengths: [6, 6], fromLogits: true, scale: [1, 1] };
+    const problem: Problem = { times: 6, classes: 4, x, targets: [[1, 2, 3], [1, 2, 3]], inputLengths: [6, 6], fromLogits: true };
     const { losses } = await here(() => kernels.run(problem));
     const want = reference(problem).losses;
     losses.forEach((loss, n) => { expect(loss).toBeGreaterThanOrEqual(0); expect(Math.abs(loss - want[n]!)).toBeLessThan(1e-6); });
@@ -216,7 +215,7 @@ metalTests('the CTC kernels at size', () => {
     const frames = Math.max(times, longest * 2);
     const targets = [Array.from({ length: longest }, () => 1 + Math.floor(next() * 9))];
     const x = Float32Array.from({ length: frames * 10 }, () => next() * 3);
-    const problem: Problem = { times: frames, classes: 10, x, targets, inputLengths: [frames], fromLogits: true, scale: [1] };
+    const problem: Problem = { times: frames, classes: 10, x, targets, inputLengths: [frames], fromLogits: true };
     // Rounding adds up over thousands of frames.
     expectClose(kernels.run(problem, { lanes: 32 }), reference(problem), 8e-6);
     kernels.release();

@@ -143,7 +143,7 @@ describe.each([
 
   test('bad input', () => {
     expect(() => layer.apply(params(gates), wave([3, 4, 5], 0))).toThrow(`[${name}] x is [3, 4, 5]; it must be [N, T, 2]`);
-    expect(() => layer.apply(params(gates), x, { lengths: [4, 5, 1] })).toThrow(`[${name}] sequence 1: length is 5; it must be a whole number in [0, 4]`);
+    expect(() => layer.apply(params(gates), x, { lengths: [4, 5, 1] })).toThrow(`[${name}] sequence 1: length is 5; it must be in [0, 4]`);
     expect(() => layer.apply(params(gates), x, { lengths: [4] })).toThrow(`[${name}] 1 lengths for 3 sequences`);
     expect(() => layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } })).toThrow('initial hidden is [1, 3, 3]');
   });

@@ -89,10 +89,11 @@ export const arithmeticInfo = {
       { name: '[2,3], high only', inputs: [spread([2, 3], -3, 3)], run: (x) => clip(x, undefined, 0.5), want: mapped((x) => Math.min(x, 0.5)) },
       {
         name: 'bounds that broadcast', inputs: [spread([4, 3], -3, 3), spread([3], -2, 0, 1), spread([4, 1], 0.05, 2, 2)],
-        run: (x, low, high) => clip(x, low, high), want: mapped((x, low, high) => Math.min(Math.max(x!, low!), high!)),
+        run: (x, low, high) => clip(x, low, high), want: mapped((x, low, high) => Math.min(Math.max(x, low), high)),
       },
       { name: 'the upper bound wins', inputs: [values([3], [-2, 0.5, 3])], run: (x) => clip(x, 1, -1), want: mapped(() => -1) },
     ],
+    apply: clip,
     edges: [[[NaN, 0, 1], NaN], [[Infinity, 0, 1], 1], [[-Infinity, 0, 1], 0], [[5, -Infinity, Infinity], 5]],
     exact: [
       exact('int32', () => clip(int([-5, 0, 5]), -2, 2), 'int32', [-2, 0, 2]),
@@ -103,7 +104,7 @@ export const arithmeticInfo = {
   where: {
     samples: [
       { name: 'a list of truths', inputs: [spread([3], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => where([true, false, true], a, b), want: (a, b) => values([3], [a.data[0]!, b.data[1]!, a.data[2]!]) },
-      { name: 'by comparison, broadcasting', inputs: [spread([4, 1], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => where(greater(a, 0), a, b), want: mapped((a, b) => (a! > 0 ? a! : b!)) },
+      { name: 'by comparison, broadcasting', inputs: [spread([4, 1], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => where(greater(a, 0), a, b), want: mapped((a, b) => (a > 0 ? a : b)) },
       { name: '[1027] and numbers', inputs: [spread([1027], -3, 3)], run: (x) => where(less(x, 0), x, 7), want: mapped((x) => (x < 0 ? x : 7)), forwardOnly: true },
       { name: 'infinity not chosen', inputs: [spread([4], 0.5, 2)], run: (x) => where(greater(x, 0), x, div(x, 0)), want: mapped((x) => x) },
     ],
@@ -155,7 +156,7 @@ export const comparisonInfo = {
 } satisfies Record<string, OpInfo>;
 
 function logic(run: typeof logicalAnd, f: (a: boolean, b: boolean) => boolean): OpInfo {
-  const positive = mapped((a, b) => Number(f(a! > 0, b! > 0)));
+  const positive = mapped((a, b) => Number(f(a > 0, b > 0)));
   return {
     samples: [
       { name: 'broadcasting', inputs: [spread([3, 1], -3, 3), spread([5], -3, 3, 1)], run: (a, b) => run(greater(a, 0), greater(b, 0)), want: positive },

@@ -23,7 +23,7 @@ export interface Exact {
 /** A call that must be refused before anything is computed. */
 export interface Refusal {
   readonly run: () => unknown;
-  readonly error: abstract new (...args: never[]) => TapegradError;
+  readonly error: new (...args: never[]) => TapegradError;
   /** The whole text, or a part of it for long ones. */
   readonly message: string;
 }
@@ -43,6 +43,10 @@ export interface OpInfo {
   readonly differentiable?: boolean;
   /** The dtype of the result for float operands. The operands' own when left out. */
   readonly result?: 'bool' | 'int32';
+  /** What the rounding of intermediate results to float16 or bfloat16 may add, in units of the largest result's last place. Default 0: one op. */
+  readonly storage?: number;
+  /** The op on the operands of `edges`; the first sample's `run` when left out. */
+  readonly apply?: (...operands: Tensor[]) => Tensor;
   /** Operands with special values, one number each, and the result, or a function that gives it. */
   readonly edges?: readonly (readonly [operands: readonly number[], want: number | ((...operands: number[]) => number)])[];
   readonly exact?: readonly Exact[];

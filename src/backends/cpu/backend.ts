@@ -1,6 +1,6 @@
 import { arrayClass, type Backend, type Buffer, type Dispatch, type DType, type MemoryInfo, type Scope, type TypedArray } from '../backend.js';
 import { CpuBuffer, CpuScope } from './buffer.js';
-import { CpuCall } from './call.js';
+import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
 
@@ -54,7 +54,7 @@ class CpuBackend implements Backend {
   }
 
   memory(): MemoryInfo {
-    return { reservedBytes: heap().reserved, usedBytes: heap().used, scopes: this.scopes };
+    return { reservedBytes: heap().reserved, usedBytes: heap().used - scratchBytes(), scopes: this.scopes };
   }
 }
 

@@ -8,6 +8,9 @@ export type CpuKernel = (call: CpuCall) => void;
 /** Scratch memory of the call that runs: calls do not nest, and what one leaves the next one takes. */
 const scratchArena = new Arena();
 
+/** Bytes of the heap that are kept for scratch memory. */
+export const scratchBytes = (): number => scratchArena.size;
+
 /** One launch, as CPU kernels see it. */
 export class CpuCall {
   readonly inputs: readonly CpuBuffer[];

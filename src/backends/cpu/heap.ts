@@ -72,8 +72,8 @@ class Heap {
     if (at < 0) at = this.free.length;
     const before = this.free[at - 1];
     const after = this.free[at];
-    const joinsBefore = before !== undefined && before.start + before.size === start;
-    const joinsAfter = after !== undefined && start + size === after.start;
+    const joinsBefore = before ? before.start + before.size === start : false;
+    const joinsAfter = after ? start + size === after.start : false;
     if (joinsBefore) {
       before.size += size;
       if (joinsAfter) {
@@ -170,6 +170,11 @@ export class Arena {
   close(): void {
     for (const region of this.regions.splice(0)) heap().give(region);
     this.reset();
+  }
+
+  /** Bytes of the heap that it holds. */
+  get size(): number {
+    return this.total;
   }
 
   /** Starts over: keeps one region of moderate size for the next allocations and gives the others back. */

@@ -1,8 +1,8 @@
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf } from '../../tensor/create.js';
+import { integersOf, type TensorLike } from '../../tensor/create.js';
 import { isFloat } from '../../tensor/dtype.js';
 import { formatShape, type Shape } from '../../tensor/shape.js';
-import { Tensor } from '../../tensor/tensor.js';
+import type { Tensor } from '../../tensor/tensor.js';
 
 /** The most probable path of one sequence, collapsed. */
 export interface GreedyPath {
@@ -19,9 +19,6 @@ export interface GreedyOptions {
   readonly blank?: number;
 }
 
-/** Frames of each sequence: numbers, a typed array, or an integer tensor. */
-export type InputLengths = ArrayLike<number> | Tensor;
-
 /**
  * CTC greedy (best path) decoding: the best class of every frame, repeats merged, blanks dropped (Graves et al. 2006, section 3.2).
  * Of equal classes the lowest wins. Works for unnormalised scores as well; `logProb` is then their sum.
@@ -30,14 +27,14 @@ export type InputLengths = ArrayLike<number> | Tensor;
  * @param inputLengths frames of each sequence, all T when left out; what lies beyond is never read.
  * @throws {ValueError} for a NaN inside a sequence, a length outside [0, T] or a blank outside [0, C).
  */
-export async function greedyDecode(logProbs: Tensor, inputLengths?: InputLengths, options: GreedyOptions = {}): Promise<GreedyPath[]> {
+export async function greedyDecode(logProbs: Tensor, inputLengths?: TensorLike, options: GreedyOptions = {}): Promise<GreedyPath[]> {
   const layout = checkScores(logProbs, options);
   const lengths = checkLengths(inputLengths, layout); // refused before the device is asked for anything
   return bestPaths(await logProbs.data(), lengths, layout);
 }
 
 /** `greedyDecode` at once, for scores that can be read without waiting. @throws {DeviceError} where they cannot; use `await greedyDecode`. */
-export function greedyDecodeSync(logProbs: Tensor, inputLengths?: InputLengths, options: GreedyOptions = {}): GreedyPath[] {
+export function greedyDecodeSync(logProbs: Tensor, inputLengths?: TensorLike, options: GreedyOptions = {}): GreedyPath[] {
   const layout = checkScores(logProbs, options);
   const lengths = checkLengths(inputLengths, layout);
   return bestPaths(logProbs.dataSync(), lengths, layout);
@@ -63,15 +60,13 @@ function checkScores(logProbs: Tensor, { blank = 0 }: GreedyOptions): Layout {
   return { frames, batch: shape.length === 3 ? shape[1]! : 1, classes, blank };
 }
 
-function checkLengths(inputLengths: InputLengths | undefined, { frames, batch }: Layout): ArrayLike<number> {
+function checkLengths(inputLengths: TensorLike | undefined, { frames, batch }: Layout): ArrayLike<number> {
   if (inputLengths === undefined) return new Int32Array(batch).fill(frames);
-  const lengths = inputLengths instanceof Tensor ? integersOf(OP, 'inputLengths', inputLengths) : inputLengths;
+  const lengths = integersOf(OP, 'inputLengths', inputLengths);
   if (lengths.length !== batch) throw new ShapeError(OP, `${lengths.length} inputLengths for ${batch} sequences`);
   for (let n = 0; n < batch; n++) {
     const length = lengths[n]!;
-    if (!Number.isInteger(length) || length < 0 || length > frames) {
-      throw new ValueError(OP, `sequence ${n}: input length is ${length}; it must be a whole number in [0, ${frames}]`);
-    }
+    if (length < 0 || length > frames) throw new ValueError(OP, `sequence ${n}: input length is ${length}; it must be in [0, ${frames}]`);
   }
   return lengths;
 }

@@ -1,2 +1,3 @@
-export { ctcLoss } from './loss.js';
-export type { CtcOptions, CtcTargets } from './options.js';
+export type { CtcTargets } from './lattice.js';
+export { ctcLoss, ctcPosterior } from './loss.js';
+export type { CtcOptions } from './options.js';

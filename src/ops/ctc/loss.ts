@@ -1,74 +1,157 @@
-import { defineMultiOp, defineOp } from '../../autograd/op.js';
+import { defineOp } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
-import type { Kernel } from '../../backends/backend.js';
-import { ValueError } from '../../errors.js';
+import type { Buffer, Kernel, Params } from '../../backends/backend.js';
+import { GradientError } from '../../errors.js';
 import { fromTypedArray, moveTo, type TensorLike } from '../../tensor/create.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
-import { div, isFinite, where } from '../elementwise.js';
+import { cast } from '../cast.js';
+import { div, equal, mul, neg, where } from '../elementwise.js';
 import { expandDims, reshape } from '../movement.js';
 import { mean } from '../reduce.js';
-import { checkBatch, type CtcBatch, type CtcOptions, type CtcTargets } from './options.js';
+import type { CtcTargets } from './lattice.js';
+import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
 
-/** Losses of a batch [T, N, C] and, where `withGradient` is 1, their gradient for cotangents of 1. */
-const lossKernel: Kernel = {
-  name: 'ctcLoss',
-  family: 'ctc',
-  inputs: ['x', 'targets', 'inputLengths', 'targetLengths'],
-  outputs: ['loss', 'gradient'],
-  params: { frames: 'u32', sequences: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32', withGradient: 'u32' },
-};
+const INPUTS = ['scores', 'targets', 'inputLengths', 'targetLengths'] as const;
+const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32' } as const;
 
-/** Each sequence's part of a gradient [T, N, C], times the sequence's cotangent; zeros stay zeros. */
-const scaleKernel: Kernel = { name: 'ctcScale', family: 'ctc', inputs: ['gradient', 'cotangents'], outputs: ['out'], params: { frames: 'u32', sequences: 'u32', classes: 'u32' } };
+/** Losses and, where the second output is there, their gradients with respect to the scores. */
+const lossKernel: Kernel = { name: 'ctcLoss', family: 'ctc', inputs: INPUTS, outputs: ['losses', 'gradient'], params: PARAMS };
+/** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
+const posteriorKernel: Kernel = { name: 'ctcPosterior', family: 'ctc', inputs: INPUTS, outputs: ['posterior'], params: PARAMS };
+/** The losses' second derivatives times a direction. */
+const curvatureKernel: Kernel = { name: 'ctcCurvature', family: 'ctc', inputs: [...INPUTS, 'direction'], outputs: ['product'], params: PARAMS };
+/** A gradient with every sequence scaled by a number of its own. */
+const scaleKernel: Kernel = { name: 'ctcScale', family: 'ctc', inputs: ['x', 'scale'], outputs: ['out'], params: { frames: 'u32', batch: 'u32', classes: 'u32' } };
 
-interface LossAttrs extends Pick<CtcBatch, 'frames' | 'sequences' | 'classes' | 'width' | 'blank'> {
-  readonly logits: boolean;
+/** The batch as kernels take it. */
+function problemBuffers(problem: CtcProblem, scores: Tensor): Buffer[] {
+  const { device } = scores;
+  return [problem.targets, problem.inputLengths, problem.targetLengths].map((data) => device.upload('int32', data));
+}
+
+const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({ frames, batch, classes, width, blank, logits: Number(logits) });
+
+interface LossAttrs {
+  readonly problem: CtcProblem;
+  /** Whether the gradient is wanted as well: when a tape records. */
   readonly withGradient: boolean;
 }
 
-const lossOp = defineMultiOp<LossAttrs>({
+/** -log of the probability of each sequence's target, summed over all alignments. */
+const lossOp = defineOp<LossAttrs>({
   name: 'ctcLoss',
-  infer: ([x], { sequences, withGradient }) => [{ shape: [sequences], dtype: x!.dtype }, { shape: withGradient ? x!.shape : [0], dtype: x!.dtype }],
-  run: (call, _inputs, { logits, withGradient, ...sizes }) => {
-    const params = { ...sizes, logits: Number(logits), withGradient: Number(withGradient) };
-    call.launch({ kernel: lossKernel, inputs: call.inputs, outputs: call.outputs, params, grid: sizes.sequences });
+  infer: ([scores], { problem, withGradient }) => {
+    const losses = { shape: [problem.batch], dtype: scores!.dtype };
+    return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
-  vjp: (g, { attrs: { frames, sequences, classes }, saved: [gradient] }) => [scaleOp([gradient!, g], { frames, sequences, classes }), null, null, null],
+  run: (call, [scores], { problem }) => {
+    call.launch({ kernel: lossKernel, inputs: [...call.inputs, ...problemBuffers(problem, scores!)], outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+  },
+  vjp: (g, { inputs, attrs: { problem }, saved: [gradient] }) => {
+    const exact = recordingTapes(inputs).length > 0 ? gradientOp(inputs, { problem }) : gradient!;
+    return [scaleOp([exact, g], null)];
+  },
 });
 
-const scaleOp = defineOp<{ frames: number; sequences: number; classes: number }>({
+/** The gradient of each sequence's loss with respect to its own scores. */
+const gradientOp = defineOp<{ problem: CtcProblem }>({
+  name: 'ctcGradient',
+  infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
+  run: (call, [scores], { problem }) => {
+    const losses = call.scratch(scores!.dtype, problem.batch);
+    call.launch({ kernel: lossKernel, inputs: [...call.inputs, ...problemBuffers(problem, scores!)], outputs: [losses, ...call.outputs], params: problemParams(problem), grid: problem.batch });
+  },
+  // The Hessian of a loss is symmetric: its vjp is its jvp.
+  vjp: (g, { inputs: [scores], attrs }) => [curvatureOp([scores!, g], attrs)],
+});
+
+const posteriorOp = defineOp<{ problem: CtcProblem }>({
+  name: 'ctcPosterior',
+  infer: ([logProbs]) => ({ shape: logProbs!.shape, dtype: logProbs!.dtype }),
+  run: (call, [logProbs], { problem }) => {
+    call.launch({ kernel: posteriorKernel, inputs: [...call.inputs, ...problemBuffers(problem, logProbs!)], outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+  },
+  vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
+});
+
+const curvatureOp = defineOp<{ problem: CtcProblem }>({
+  name: 'ctcCurvature',
+  infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
+  run: (call, [scores], { problem }) => {
+    const [buffer, direction] = call.inputs;
+    call.launch({
+      kernel: curvatureKernel, inputs: [buffer!, ...problemBuffers(problem, scores!), direction!], outputs: call.outputs, params: problemParams(problem), grid: problem.batch,
+    });
+  },
+  vjp: (g, { inputs: [scores], attrs, needs }) => {
+    if (needs[0]) throw new GradientError('ctcLoss', 'third derivatives with respect to the scores are not implemented; the first and the second are');
+    return [null, curvatureOp([scores!, g], attrs)];
+  },
+});
+
+/** x [T, N, C] times scale [N]. */
+const scaleOp = defineOp<null>({
   name: 'ctcScale',
-  infer: ([gradient]) => gradient!,
-  run: (call, [gradient], params) => call.launch({ kernel: scaleKernel, inputs: call.inputs, outputs: call.outputs, params, grid: gradient!.size }),
+  infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
+  run: (call, [x]) => {
+    const [frames, batch, classes] = x!.shape as [number, number, number];
+    call.launch({ kernel: scaleKernel, inputs: call.inputs, outputs: call.outputs, params: { frames, batch, classes }, grid: x!.size });
+  },
+  vjp: (g, { inputs: [x, scale], needs }) => [needs[0] ? scaleOp([g, scale!], null) : null, needs[1] ? sum(mul(g, x!), [0, 2]) : null],
 });
 
 /**
- * The connectionist temporal classification loss: minus the log-probability of a target, summed over all alignments with the input.
- * Graves et al., ICML 2006. The signature is that of `torch.nn.functional.ctc_loss`.
+ * Connectionist temporal classification: -log of the probability that the scores give to each target, summed over all its alignments
+ * (A. Graves et al., "Connectionist Temporal Classification", ICML 2006). In nats.
  *
- * The gradient is the true derivative, also for log-probabilities that are not normalised: minus the posterior occupancy of each class. A
- * target that does not fit into its input has loss Infinity and gradient 0. Frames beyond an input's length are never read.
+ * Differentiable twice by the scores. The gradient is the true derivative, also where log-probabilities are not normalised: minus the
+ * posterior of each class for log-probabilities, softmax minus posterior for logits. A target that the frames cannot hold, or that the
+ * scores make impossible (-Infinity), has loss Infinity and gradient 0. Frames past an input's length are never read and get gradient 0.
+ * A NaN within a sequence makes that sequence's loss and gradient NaN and no other's.
  *
- * @param logProbs [T, N, C], or [T, C] for one sequence. With `from: 'logits'`, unnormalised scores.
- * @param targets [N, S] padded, ragged rows, or the labels of all sequences behind one another.
- * @param inputLengths how many frames of each sequence count, at most T.
- * @param targetLengths how many labels each target has.
- * @returns one loss a sequence, [N] (a scalar for [T, C]), or a scalar with `reduction`.
- * @throws {ShapeError | ValueError | DTypeError} naming the sequence and the value, before anything is computed.
+ * ```ts
+ * const losses = ctcLoss(logits, [[3, 1, 4], [1, 5]], [50, 42], undefined, { from: 'logits' });
+ * ```
+ * @param scores log-probabilities (or logits, see `from`), [T, N, C], or [T, C] for one sequence; any float dtype, computed in at least
+ * float32 with float64 states.
+ * @param targets labels, padded [N, S], ragged (one list a sequence) or concatenated; any integer type.
+ * @param inputLengths frames of each sequence; all T when undefined.
+ * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ * @returns losses [N], or a scalar for [T, C] scores or a reduction.
+ * @throws {ShapeError | DTypeError | ValueError} before anything is computed, naming the sequence and the value.
  */
-export function ctcLoss(logProbs: Tensor, targets: CtcTargets, inputLengths: TensorLike, targetLengths: TensorLike, options: CtcOptions = {}): Tensor {
-  const { blank = 0, reduction = 'none', zeroInfinity = false, from = 'logProbs' } = options;
-  if (!['none', 'mean', 'sum'].includes(reduction)) throw new ValueError('ctcLoss', `reduction is '${String(reduction)}'; it must be 'none', 'mean' or 'sum'`);
-  if (from !== 'logProbs' && from !== 'logits') throw new ValueError('ctcLoss', `from is '${String(from)}'; it must be 'logProbs' or 'logits'`);
-  const batch = checkBatch(logProbs, targets, inputLengths, targetLengths, blank);
-  const { frames, sequences, classes, width } = batch;
-  const integers = (values: Int32Array, shape: readonly number[]): Tensor => moveTo(fromTypedArray(values, shape, 'int32', 'ctcLoss'), logProbs);
-  const x = logProbs.rank === 3 ? logProbs : expandDims(logProbs, 1);
-  const attrs: LossAttrs = { frames, sequences, classes, width, blank, logits: from === 'logits', withGradient: recordingTapes([x]).length > 0 };
-  const [raw] = lossOp([x, integers(batch.targets, [sequences, width]), integers(batch.inputLengths, [sequences]), integers(batch.targetLengths, [sequences])], attrs);
-  const losses = zeroInfinity ? where(isFinite(raw!), raw!, 0) : raw!;
-  if (reduction === 'sum') return sum(losses);
-  if (reduction === 'mean') return mean(div(losses, Array.from(batch.targetLengths, (length) => Math.max(length, 1))));
-  return logProbs.rank === 3 ? losses : reshape(losses, []);
+export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: CtcOptions = {}): Tensor {
+  const problem = checkProblem('ctcLoss', scores, targets, inputLengths, targetLengths, options);
+  const batched = asBatch(scores);
+  const withGradient = recordingTapes([batched]).length > 0;
+  let losses = lossOp([batched], { problem, withGradient });
+  if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
+  if (options.reduction === 'sum') return sum(losses);
+  if (options.reduction === 'mean') return mean(div(losses, moveTo(lengthsOf(problem, losses), losses)));
+  return scores.rank === 2 ? reshape(losses, []) : losses;
 }
+
+/**
+ * The posterior occupancy of CTC: how likely each frame emits each class, given that the frames spell the target. Every frame that counts
+ * adds up to 1; frames past the end and impossible sequences are 0. It is minus the gradient of `ctcLoss` with respect to log-probabilities.
+ * Differentiable once by the log-probabilities.
+ *
+ * @param logProbs [T, N, C] or [T, C], normalised or not.
+ * @returns the shape and dtype of `logProbs`.
+ */
+export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: Pick<CtcOptions, 'blank'> = {}): Tensor {
+  const problem = checkProblem('ctcPosterior', logProbs, targets, inputLengths, targetLengths, options);
+  return reshape(posteriorOp([asBatch(logProbs)], { problem }), logProbs.shape);
+}
+
+/** Scores as [T, N, C] of a dtype that kernels compute in. */
+function asBatch(scores: Tensor): Tensor {
+  const wide = scores.dtype === 'float64' ? scores : cast(scores, 'float32');
+  return wide.rank === 3 ? wide : expandDims(wide, 1);
+}
+
+const lengthsOf = ({ targetLengths }: CtcProblem, like: Tensor): Tensor => {
+  const divisors = Float32Array.from(targetLengths, (length) => Math.max(length, 1));
+  return fromTypedArray(like.dtype === 'float64' ? Float64Array.from(divisors) : divisors, [divisors.length], like.dtype, 'ctcLoss');
+};

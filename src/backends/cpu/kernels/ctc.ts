@@ -1,28 +1,85 @@
-import type { CpuKernel } from '../call.js';
+import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 
+/** Sequences by the tier of the CTC kernels that took them, since the process started or `resetCtcStatistics()`. */
+export interface CtcStatistics {
+  /** Decided by lengths alone: no frames, or fewer than the target needs. */
+  lengths: number;
+  /** The linear float64 tier, its certificate accepted. */
+  linear: number;
+  /** The log-domain float64 tier: the certificate refused, an input was NaN or infinite, or the dtype is float64. */
+  log: number;
+}
+
+const statistics: CtcStatistics = { lengths: 0, linear: 0, log: 0 };
+const TIERS = ['lengths', 'linear', 'log'] as const;
+
+/** A copy of the counts of sequences by tier. */
+export const ctcStatistics = (): CtcStatistics => ({ ...statistics });
+
+/** Sets the counts to 0. */
+export function resetCtcStatistics(): void {
+  for (const tier of TIERS) statistics[tier] = 0;
+}
+
+const address = (value: number): number => value >>> 0;
+
+/** Runs the loss kernel; `gradientOf` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the address of the losses (float64). */
+function solve(call: CpuCall, gradient: number, cotangents: number): number {
+  const [frames, batch, classes, width, blank, logits] = sizes(call);
+  const { kernels } = heap();
+  const wide = call.inputs[0]!.dtype === 'float64';
+  const losses = call.scratch(batch * 8);
+  const tiers = call.scratch(batch * 4);
+  const inputs = [0, 1, 2, 3].map((i) => call.in(i));
+  const bytes = address((wide ? kernels.ctcLoss64Workspace! : kernels.ctcLossWorkspace!)(frames, classes, width, gradient ? 1 : 0));
+  const workspace = call.scratch(bytes);
+  (wide ? kernels.ctcLoss64! : kernels.ctcLoss!)(
+    ...(inputs as [number, number, number, number]), cotangents, losses, gradient, tiers, workspace, frames, batch, classes, width, blank, logits, 0, batch,
+  );
+  for (let n = 0; n < batch; n++) statistics[TIERS[heap().i32[tiers / 4 + n]!]!]++;
+  return losses;
+}
+
+const sizes = (call: CpuCall): [number, number, number, number, number, number] =>
+  [call.number('frames'), call.number('batch'), call.number('classes'), call.number('width'), call.number('blank'), call.number('logits')];
+
 const ctcLoss: CpuKernel = (call) => {
-  const wasm = heap().kernels;
-  const [frames, sequences, classes, width, blank, logits, withGradient] = ['frames', 'sequences', 'classes', 'width', 'blank', 'logits', 'withGradient'].map((name) => call.number(name)) as [number, number, number, number, number, number, number];
-  const isWide = call.inputs[0]!.dtype === 'float64';
-  const [x, targets, inputLengths, targetLengths] = [0, 1, 2, 3].map((i) => call.in(i)) as [number, number, number, number];
-  const losses = call.scratch(sequences * 8);
-  const gradient = withGradient ? call.out(1) : 0;
-  const tiers = call.scratch(sequences * 4);
-  const workspace = call.scratch(wasm[isWide ? 'ctcLoss64Workspace' : 'ctcLossWorkspace']!(frames, classes, width, withGradient));
-  wasm[isWide ? 'ctcLoss64' : 'ctcLoss']!(x, targets, inputLengths, targetLengths, 0, losses, gradient, tiers, workspace, frames, sequences, classes, width, blank, logits, 0, sequences);
-  const values = new Float64Array(heap().memory.buffer, losses, sequences);
-  call.outputs[0]!.view().set(values);
+  const gradient = call.outputs.length > 1 && call.outputs[1]!.length > 0 ? call.out(1) : 0;
+  const losses = new Float64Array(heap().memory.buffer, solve(call, gradient, 0), call.number('batch'));
+  call.outputs[0]!.view().set(losses);
+};
+
+const ctcPosterior: CpuKernel = (call) => {
+  const batch = call.number('batch');
+  const cotangents = call.scratch(batch * 8);
+  new Float64Array(heap().memory.buffer, cotangents, batch).fill(-1);
+  solve(call, call.out(0), cotangents);
+};
+
+const ctcCurvature: CpuKernel = (call) => {
+  const [frames, batch, classes, width, blank, logits] = sizes(call);
+  const { kernels } = heap();
+  const wide = call.inputs[0]!.dtype === 'float64';
+  const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [number, number, number, number, number];
+  const out = call.out(0);
+  const workspace = call.scratch(address(kernels.ctcCurvatureWorkspace!(frames, classes, width)));
+  (wide ? kernels.ctcCurvature64! : kernels.ctcCurvature!)(
+    scores, direction, targets, inputLengths, targetLengths, out, workspace, frames, batch, classes, width, blank, logits, 0, batch,
+  );
 };
 
 const ctcScale: CpuKernel = (call) => {
-  const [sequences, classes] = [call.number('sequences'), call.number('classes')];
-  const [gradient, cotangents] = call.inputs.map((buffer) => buffer.view());
-  const out = call.outputs[0]!.view();
-  for (let i = 0; i < out.length; i++) {
-    const value = gradient![i]!;
-    out[i] = value === 0 ? 0 : value * cotangents![Math.floor(i / classes) % sequences]!;
+  const [frames, batch, classes] = [call.number('frames'), call.number('batch'), call.number('classes')];
+  if (call.isFloat32) {
+    heap().kernels.ctcScale!(call.in(0), call.in(1), call.out(0), frames, batch, classes);
+    return;
+  }
+  const [x, scale, out] = [call.inputs[0]!.view(), call.inputs[1]!.view(), call.outputs[0]!.view()];
+  for (let row = 0; row < frames * batch; row++) {
+    const factor = scale[row % batch]!;
+    for (let i = row * classes; i < (row + 1) * classes; i++) out[i] = x[i]! * factor;
   }
 };
 
-export const ctcKernels = { ctcLoss, ctcScale };
+export const ctcKernels = { ctcLoss, ctcPosterior, ctcCurvature, ctcScale };

@@ -1,20 +1,26 @@
 import { BYTES, type Kernel as KernelSpec, type TypedArray } from '../../backend.js';
 import { fold, type Language, parseExpression } from '../../expression.js';
 import type { CpuCall, CpuKernel } from '../call.js';
-import { elementwiseCodes, elementwiseFunctions } from '../generated/elementwise.js';
+import { elementwiseCodes, elementwiseLoops } from '../generated/elementwise.js';
 import { heap } from '../heap.js';
 import { erf, erfc, power } from '../special.js';
 
 type Scalar = (x: number, y: number, z: number) => number;
 type Simd = (...args: number[]) => number;
 
-/** How one elementwise kernel runs: SIMD over the element types that it was generated for, and a function for any others. */
+/** One run of elements in float64, as src/backends/cpu/generated/elementwise.ts has it for every row. */
+type Loop = (
+  out: TypedArray, at: number, n: number, xs: TypedArray, xAt: number, xStep: number, ys: TypedArray, yAt: number, yStep: number, zs: TypedArray, zAt: number, zStep: number,
+) => void;
+
+/** How one elementwise kernel runs: SIMD over the element types that it was generated for, and a loop for any others. */
 interface Program {
   readonly simd: Simd | null;
-  readonly scalar: Scalar;
+  readonly loop: Loop;
 }
 
 const generatedCodes: Readonly<Record<string, string>> = elementwiseCodes;
+const generatedLoops: Readonly<Record<string, Loop>> = elementwiseLoops;
 
 const programs = new WeakMap<KernelSpec, Program>();
 
@@ -25,8 +31,8 @@ function programOf(kernel: KernelSpec): Program {
   const { code, arity } = kernel.elementwise!;
   const generated = generatedCodes[kernel.name] === code;
   const program: Program = generated
-    ? { simd: heap().kernels[kernel.name]!, scalar: (elementwiseFunctions as Readonly<Record<string, Scalar>>)[kernel.name]! }
-    : { simd: null, scalar: fold(parseExpression(code, arity), closures) };
+    ? { simd: heap().kernels[kernel.name]!, loop: generatedLoops[kernel.name]! }
+    : { simd: null, loop: loopOf(fold(parseExpression(code, arity), closures)) };
   programs.set(kernel, program);
   return program;
 }
@@ -115,26 +121,30 @@ function runSimd(call: CpuCall, simd: Simd): void {
   });
 }
 
-/** Any element types, through float64; int32 results wrap around as in NumPy. */
-function runScalar(call: CpuCall, scalar: Scalar): void {
+const loopOf = (f: Scalar): Loop => (out, at, n, xs, xAt, xStep, ys, yAt, yStep, zs, zAt, zStep) => {
+  for (let i = 0; i < n; i++) out[at + i] = f(xs[xAt + i * xStep]!, ys[yAt + i * yStep]!, zs[zAt + i * zStep]!);
+};
+
+/** float64 would round products beyond 2^53; int32 wraps around as in NumPy. */
+const multiplyIntegers = loopOf(Math.imul);
+
+/** Any element types, through float64. */
+function runLoop(call: CpuCall, loop: Loop): void {
   const shape = call.numbers('shape');
   const strides = STRIDES.slice(0, call.inputs.length).map((name) => call.numbers(name));
   const views = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
-  const f = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? Math.imul : scalar; // float64 would round products beyond 2^53
+  const run = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? multiplyIntegers : loop;
   const [x, y = x, z = x] = views as [TypedArray, TypedArray?, TypedArray?];
   const last = shape.length - 1;
-  const length = shape[last]!;
-  const [sx, sy = 0, sz = 0] = strides.map((stride) => stride[last]!) as [number, number?, number?];
-  eachBlock(shape, strides, last, ([ox, oy = 0, oz = 0], block) => {
-    const start = block * length;
-    for (let i = 0; i < length; i++) out[start + i] = f(x[ox! + i * sx]!, y[oy + i * sy]!, z[oz + i * sz]!);
-  });
+  const n = shape[last]!;
+  const [xStep, yStep = 0, zStep = 0] = strides.map((stride) => stride[last]!) as [number, number?, number?];
+  eachBlock(shape, strides, last, ([xAt, yAt = 0, zAt = 0], block) => run(out, block * n, n, x, xAt!, xStep, y, yAt, yStep, z, zAt, zStep));
 }
 
 /** One kernel for every elementwise op. */
 export const elementwise: CpuKernel = (call) => {
-  const { simd, scalar } = programOf(call.launch.kernel);
+  const { simd, loop } = programOf(call.launch.kernel);
   if (simd && fitsSimd(call)) runSimd(call, simd);
-  else runScalar(call, scalar);
+  else runLoop(call, loop);
 };

@@ -8,8 +8,9 @@ const sizes = (call: CpuCall): Sizes => ['batch', 'm', 'n', 'k', 'strideA', 'str
 function float32(call: CpuCall): void {
   const [batch, m, n, k, strideA, strideB] = sizes(call);
   const { kernels } = heap();
-  const scratch = call.scratch(kernels.matmulScratch!(m, n, k) >>> 0);
-  kernels.matmul!(call.in(0), call.in(1), call.out(0), scratch, batch, m, n, k, strideA, strideB, m * n, call.number('transA'), call.number('transB'), 0, 0, m);
+  const transB = call.number('transB');
+  const scratch = call.scratch(kernels.matmulScratch!(m, n, k, transB) >>> 0);
+  kernels.matmul!(call.in(0), call.in(1), call.out(0), scratch, batch, m, n, k, strideA, strideB, m * n, call.number('transA'), transB, 0, 0, m);
 }
 
 function generic(call: CpuCall): void {

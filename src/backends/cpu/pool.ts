@@ -1,0 +1,206 @@
+import { TapegradError, ValueError } from '../../errors.js';
+import { canShare, heap } from './heap.js';
+import { startWorker, type WorkerHandle } from './worker.js';
+
+/**
+ * A pool of threads for single kernels. The caller cuts a kernel's work into tasks, each a call of the same WebAssembly function over its
+ * own range; threads claim tasks one by one, the caller as well, and the call returns when all are done. Which thread takes which task
+ * changes nothing, so results are the same for any number of threads.
+ *
+ * Threads are started on the first call that could use them, and are used from the moment they are ready: nothing waits for them, and
+ * nothing is kept alive by them.
+ */
+
+const MOST_TASKS = 256;
+const MOST_ARGUMENTS = 24;
+
+/** Words of the control block, shared with src/backends/cpu/worker.ts. */
+export const CONTROL = { ready: 0, generation: 1, remaining: 2, kernel: 3, argumentCount: 4, finished: 5, flags: 16 } as const;
+export const ARGUMENTS_AT = (CONTROL.flags + MOST_TASKS) * 4;
+const CONTROL_BYTES = ARGUMENTS_AT + MOST_TASKS * MOST_ARGUMENTS * 8;
+
+/** Work below this many multiplications or so (about 0.3 ms) is done faster than it is shared. */
+const WORTH_SHARING = 1 << 20;
+
+/** A thread that has claimed a task and does not finish in this time is given up: its task is computed again here. */
+const PATIENCE = { least: 2000, times: 20 };
+
+interface Pool {
+  readonly control: SharedArrayBuffer;
+  readonly words: Int32Array;
+  readonly args: Float64Array;
+  readonly names: readonly string[];
+  readonly workers: Set<WorkerHandle>;
+}
+
+let wished: number | null = null;
+let pool: Pool | null = null;
+
+/** Threads that kernels are shared among, the caller included. */
+export const threads = (): number => (canShare ? wished ?? available() : 1);
+
+/**
+ * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, softmax, large elementwise ops). The
+ * default is the number of cores. Results do not depend on it, to the last bit. Without shared memory (a page without cross-origin
+ * isolation) there is one thread, whatever is set.
+ * @throws {ValueError} unless n is a whole number from 1 to 64.
+ */
+export function setThreads(n: number): void {
+  if (!Number.isInteger(n) || n < 1 || n > 64) throw new ValueError('setThreads', `n is ${n}; it must be a whole number from 1 to 64`);
+  wished = n;
+  if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);
+}
+
+function available(): number {
+  const { hardwareConcurrency } = globalThis.navigator as { hardwareConcurrency?: number } | undefined ?? {};
+  return Math.min(hardwareConcurrency ?? builtinParallelism(), 16);
+}
+
+function builtinParallelism(): number {
+  const os = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:os');
+  return os?.availableParallelism() ?? 1;
+}
+
+/**
+ * How many parts to cut work into: 1 if it is not worth sharing, else one for each thread that is ready, twice if the parts may be uneven.
+ * @param work multiplications or so.
+ */
+export function partsFor(work: number, uneven = false): number {
+  if (work < WORTH_SHARING || threads() === 1) return 1;
+  const ready = readyWorkers();
+  return ready === 0 ? 1 : Math.min((ready + 1) * (uneven ? 2 : 1), MOST_TASKS, Math.max(1, Math.floor(work / (WORTH_SHARING / 4))));
+}
+
+/** Cuts [0, total) into at most `parts` ranges whose bounds are multiples of `grain`. */
+export function cut(total: number, parts: number, grain = 1): [begin: number, end: number][] {
+  const ranges: [number, number][] = [];
+  const units = Math.ceil(total / grain);
+  for (let part = 0; part < parts; part++) {
+    const begin = Math.floor((units * part) / parts) * grain;
+    const end = Math.min(Math.floor((units * (part + 1)) / parts) * grain, total);
+    if (end > begin) ranges.push([begin, end]);
+  }
+  return ranges;
+}
+
+/** Threads that wait for work; starts missing ones on the way. */
+function readyWorkers(): number {
+  pool ??= createPool();
+  while (pool.workers.size < threads() - 1) {
+    const worker = hire(pool);
+    if (!worker) return 0;
+  }
+  return Math.min(Atomics.load(pool.words, CONTROL.ready), pool.workers.size);
+}
+
+function createPool(): Pool {
+  const control = new SharedArrayBuffer(CONTROL_BYTES);
+  return { control, words: new Int32Array(control, 0, ARGUMENTS_AT / 4), args: new Float64Array(control, ARGUMENTS_AT), names: Object.keys(heap().kernels), workers: new Set() };
+}
+
+function hire(to: Pool): WorkerHandle | null {
+  const { module, memory } = heap();
+  const worker = startWorker({ module, memory, control: to.control }, (wasReady) => {
+    // It died: the next call starts another one.
+    if (to.workers.delete(worker!) && wasReady) Atomics.sub(to.words, CONTROL.ready, 1);
+  });
+  if (worker) to.workers.add(worker);
+  return worker;
+}
+
+function retire(from: Pool, worker: WorkerHandle): void {
+  if (from.workers.delete(worker)) {
+    if (worker.isReady()) Atomics.sub(from.words, CONTROL.ready, 1);
+    worker.stop();
+  }
+}
+
+/**
+ * Calls the kernel once for each task's arguments, on all threads that are ready. Tasks must be independent: outputs and scratch memory
+ * of their own.
+ * @throws {TapegradError} when a task fails; all others have ended by then.
+ */
+export function parallel(name: string, tasks: readonly (readonly number[])[]): void {
+  const kernel = heap().kernels[name]!;
+  if (tasks.length <= 1 || tasks.length > MOST_TASKS || !pool || pool.workers.size === 0) {
+    for (const task of tasks) kernel(...task);
+    return;
+  }
+  const { words, args } = pool;
+  tasks.forEach((task, t) => {
+    args.set(task, t * MOST_ARGUMENTS);
+    Atomics.store(words, CONTROL.flags + t, 0);
+  });
+  words[CONTROL.kernel] = pool.names.indexOf(name);
+  words[CONTROL.argumentCount] = tasks[0]!.length;
+  Atomics.store(words, CONTROL.finished, 0);
+  Atomics.store(words, CONTROL.remaining, tasks.length); // from here on tasks can be claimed
+  Atomics.add(words, CONTROL.generation, 1);
+  Atomics.notify(words, CONTROL.generation);
+  const start = performance.now();
+  for (let left = Atomics.sub(words, CONTROL.remaining, 1); left > 0; left = Atomics.sub(words, CONTROL.remaining, 1)) runHere(kernel, tasks, left - 1);
+  settle(kernel, tasks, performance.now() - start);
+}
+
+/** Flags of a task: 0 while it is open. */
+const DONE = 1;
+const FAILED = 2;
+
+function runHere(kernel: (...args: number[]) => number, tasks: readonly (readonly number[])[], t: number): void {
+  const { words } = pool!;
+  try {
+    kernel(...tasks[t]!);
+    Atomics.store(words, CONTROL.flags + t, DONE);
+  } catch {
+    Atomics.store(words, CONTROL.flags + t, FAILED);
+  }
+  Atomics.add(words, CONTROL.finished, 1);
+}
+
+/** Waits for the tasks that others have claimed. */
+function settle(kernel: (...args: number[]) => number, tasks: readonly (readonly number[])[], ownTime: number): void {
+  const { words } = pool!;
+  const deadline = performance.now() + Math.max(PATIENCE.least, PATIENCE.times * ownTime);
+  for (let spins = 0; Atomics.load(words, CONTROL.finished) < tasks.length; spins++) {
+    if (spins < SPINS) continue;
+    const finished = Atomics.load(words, CONTROL.finished);
+    if (finished < tasks.length) waitFor(words, CONTROL.finished, finished);
+    if (performance.now() < deadline) continue;
+    // A thread was lost in the middle of a task. All are replaced, and what is open is computed here.
+    for (const worker of [...pool!.workers]) retire(pool!, worker);
+    Atomics.store(words, CONTROL.ready, 0);
+    tasks.forEach((_, t) => { if (Atomics.load(words, CONTROL.flags + t) === 0) runHere(kernel, tasks, t); });
+    const lost = pool!;
+    pool = null; // a thread that is still on its way out knows only the old control block
+    return check(lost.words, tasks.length);
+  }
+  check(words, tasks.length);
+}
+
+const SPINS = 20_000;
+const WAIT_MS = 50;
+
+/** Sleeps until the word changes; a page's main thread may not sleep, and goes on spinning. */
+function waitFor(words: Int32Array, index: number, value: number): void {
+  try {
+    Atomics.wait(words, index, value, WAIT_MS);
+  } catch {
+    // a browser's main thread
+  }
+}
+
+function check(words: Int32Array, count: number): void {
+  for (let t = 0; t < count; t++) {
+    if (Atomics.load(words, CONTROL.flags + t) === FAILED) throw new TapegradError('cpu', `a kernel failed in part ${t} of ${count}; this is a bug in tapegrad`);
+  }
+}
+
+/** @internal For tests. */
+export const poolState = (): { workers: readonly WorkerHandle[]; ready: number } => ({ workers: [...(pool?.workers ?? [])], ready: pool ? Atomics.load(pool.words, CONTROL.ready) : 0 });
+
+/** @internal Waits until all threads are ready, for tests and benchmarks. */
+export async function warmThreads(): Promise<number> {
+  if (threads() === 1) return 1;
+  for (let tries = 0; tries < 500 && readyWorkers() < threads() - 1; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+  return readyWorkers() + 1;
+}

@@ -1,0 +1,83 @@
+import type * as workerThreads from 'node:worker_threads';
+
+/**
+ * Threads: `worker_threads` in Node, `Worker` in browsers. Their program is text, so that no bundler has to know of another file.
+ */
+
+export interface WorkerInit {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** The control block of src/backends/cpu/pool.ts. */
+  readonly control: SharedArrayBuffer;
+}
+
+export interface WorkerHandle {
+  stop(): void;
+  /** Whether it has counted itself as ready. */
+  isReady(): boolean;
+}
+
+/**
+ * The thread's program: an instance of the kernels over the shared memory, and a loop that claims tasks. After a task it spins for a
+ * short while, because the next one often follows at once and waking up takes 50 us; then it sleeps. The words are those of CONTROL.
+ */
+const PROGRAM = `
+const serve = ({ module, memory, control, own }) => {
+  const READY = 0, GENERATION = 1, REMAINING = 2, KERNEL = 3, COUNT = 4, FINISHED = 5, FLAGS = 16, TASKS = 256, ARGUMENTS = 24, SPINS = 20000;
+  const words = new Int32Array(control, 0, FLAGS + TASKS);
+  const args = new Float64Array(control, (FLAGS + TASKS) * 4);
+  const kernels = new WebAssembly.Instance(module, { env: { memory, abort() { throw new Error('abort'); } } }).exports;
+  const names = Object.keys(kernels);
+  let seen = Atomics.load(words, GENERATION);
+  Atomics.store(own, 0, 1);
+  Atomics.add(words, READY, 1);
+  for (;;) {
+    for (let spins = 0; spins < SPINS && Atomics.load(words, GENERATION) === seen; spins++);
+    Atomics.wait(words, GENERATION, seen);
+    seen = Atomics.load(words, GENERATION);
+    for (let left = Atomics.sub(words, REMAINING, 1); left > 0; left = Atomics.sub(words, REMAINING, 1)) {
+      const task = left - 1, start = task * ARGUMENTS;
+      let flag = 1;
+      try { kernels[names[words[KERNEL]]](...args.subarray(start, start + words[COUNT])); } catch { flag = 2; }
+      Atomics.store(words, FLAGS + task, flag);
+      Atomics.add(words, FINISHED, 1);
+      Atomics.notify(words, FINISHED);
+    }
+  }
+};
+`;
+
+/** Starts a thread, or gives null where that is not possible (yet). `died` is called when it has ended by itself. */
+export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void): WorkerHandle | null {
+  const own = new Int32Array(new SharedArrayBuffer(4));
+  const isReady = (): boolean => Atomics.load(own, 0) === 1;
+  const ended = (): void => { died(isReady()); };
+  const data = { ...init, own };
+  const node = nodeThreads();
+  if (node) {
+    const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, { eval: true, workerData: data });
+    worker.unref();
+    worker.on('error', ended);
+    worker.on('exit', ended);
+    return { isReady, stop: () => void worker.terminate() };
+  }
+  if (typeof Worker === 'undefined' || typeof Blob === 'undefined') return null;
+  const url = URL.createObjectURL(new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }));
+  const worker = new Worker(url);
+  worker.onerror = ended;
+  worker.postMessage(data);
+  return { isReady, stop: () => { worker.terminate(); } };
+}
+
+type NodeThreads = typeof workerThreads;
+let imported: NodeThreads | null | undefined;
+
+/** Node's module without a static import, which bundlers for browsers would stumble over. Before Node 20.16 it takes a turn of the event loop. */
+function nodeThreads(): NodeThreads | null {
+  if (imported !== undefined || typeof process === 'undefined' || !process.versions?.node) return imported ?? null;
+  if (typeof process.getBuiltinModule === 'function') return (imported = process.getBuiltinModule('node:worker_threads'));
+  imported = null;
+  const name = 'node:worker_threads'; // a variable: bundlers leave it alone
+  void import(name).then((module: NodeThreads) => { imported = module; }, () => undefined);
+  return null;
+}

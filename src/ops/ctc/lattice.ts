@@ -1,0 +1,82 @@
+import { ShapeError, ValueError } from '../../errors.js';
+import { integersOf, tensor, type TensorData, type TensorLike } from '../../tensor/create.js';
+import { formatShape } from '../../tensor/shape.js';
+import { Tensor } from '../../tensor/tensor.js';
+
+/**
+ * The labels of a batch in one of three layouts: padded [N, S]; ragged, one list a sequence; concatenated [sum of the target lengths]. Of a
+ * single sequence ([T, C] scores) also just its labels.
+ */
+export type CtcTargets = TensorLike | readonly ArrayLike<number>[];
+
+export interface PaddedTargets {
+  /** [batch, width] */
+  readonly targets: Int32Array;
+  readonly width: number;
+  readonly targetLengths: Int32Array;
+}
+
+/**
+ * Any layout of targets as padded rows.
+ * @param lengths null where they follow from the layout: the lists' own lengths, or the full width.
+ */
+export function padTargets(op: string, targets: CtcTargets, lengths: Int32Array | null, batch: number): PaddedTargets {
+  if (isListOfLists(targets)) return fromLists(op, targets, lengths, batch);
+  const labels = targets instanceof Tensor ? targets : tensor(targets as TensorData, isFloatArray(targets) ? {} : { dtype: 'int32' });
+  const values = integersOf(op, 'targets', labels);
+  if (labels.rank === 2) return fromPadded(op, values, labels.shape[0]!, labels.shape[1]!, lengths, batch);
+  if (labels.rank === 1) return fromConcatenated(op, values, lengths, batch);
+  throw new ShapeError(op, `the targets are ${formatShape(labels.shape)}; they must be [N, S] (padded), one list a sequence (ragged), or 1-D (concatenated)`);
+}
+
+const isListOfLists = (targets: CtcTargets): targets is readonly ArrayLike<number>[] => Array.isArray(targets) && targets.length > 0 && typeof targets[0] === 'object';
+
+const isFloatArray = (data: unknown): boolean => data instanceof Float32Array || data instanceof Float64Array;
+
+function fromLists(op: string, lists: readonly ArrayLike<number>[], lengths: Int32Array | null, batch: number): PaddedTargets {
+  if (lists.length !== batch) throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences`);
+  const targetLengths = lengths ?? Int32Array.from(lists, (list) => list.length);
+  const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
+  const targets = new Int32Array(batch * width);
+  lists.forEach((list, n) => {
+    const length = targetLengths[n]!;
+    if (length > list.length) throw new ShapeError(op, `sequence ${n}: target length is ${length}; its list has ${list.length} labels`);
+    for (let i = 0; i < length; i++) {
+      const label = Number(list[i]);
+      if (label !== (label | 0)) throw new ValueError(op, `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number`);
+      targets[n * width + i] = label;
+    }
+  });
+  return { targets, width, targetLengths };
+}
+
+function fromPadded(op: string, values: Int32Array, rows: number, width: number, lengths: Int32Array | null, batch: number): PaddedTargets {
+  if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences`);
+  const targetLengths = lengths ?? new Int32Array(batch).fill(width);
+  targetLengths.forEach((length, n) => {
+    if (length > width) throw new ShapeError(op, `sequence ${n}: target length is ${length}; the targets are ${width} wide`);
+  });
+  return { targets: values, width, targetLengths };
+}
+
+function fromConcatenated(op: string, values: Int32Array, lengths: Int32Array | null, batch: number): PaddedTargets {
+  if (!lengths && batch !== 1) throw new ShapeError(op, `1-D targets of ${batch} sequences need target lengths`);
+  const targetLengths = lengths ?? Int32Array.of(values.length);
+  const total = targetLengths.reduce((a, b) => a + b, 0);
+  if (total !== values.length) throw new ShapeError(op, `the concatenated targets hold ${values.length} labels; the target lengths add up to ${total}`);
+  const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
+  const targets = new Int32Array(batch * width);
+  let at = 0;
+  targetLengths.forEach((length, n) => {
+    targets.set(values.subarray(at, at + length), n * width);
+    at += length;
+  });
+  return { targets, width, targetLengths };
+}
+
+/** Frames that a target needs at least: its labels, and a blank between equal neighbours. */
+export function framesNeeded(labels: ArrayLike<number>, from = 0, length = labels.length - from): number {
+  let needed = length;
+  for (let i = from + 1; i < from + length; i++) if (labels[i] === labels[i - 1]) needed++;
+  return needed;
+}

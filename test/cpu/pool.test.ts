@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { heap } from '../../src/backends/cpu/heap.js';
+import { cut, parallel, partsFor, poolState, setThreads, threads, warmThreads } from '../../src/backends/cpu/pool.js';
+
+const COUNT = 1 << 16;
+
+/** exp of COUNT numbers in the heap, in parts; the result's bytes. */
+function expInParts(parts: number): string {
+  const region = heap().take(COUNT * 8);
+  const [x, out] = [region.start, region.start + COUNT * 4];
+  for (let i = 0; i < COUNT; i++) heap().f32[x / 4 + i] = (i % 1000) / 50 - 10;
+  heap().f32.fill(0, out / 4, out / 4 + COUNT);
+  parallel('exp', cut(COUNT, parts).map(([begin, end]) => [x + begin * 4, out + begin * 4, end - begin]));
+  const bits = Buffer.from(heap().f32.slice(out / 4, out / 4 + COUNT).buffer).toString('latin1');
+  heap().give(region);
+  return bits;
+}
+
+afterAll(() => { setThreads(1); });
+
+describe('thread pool', () => {
+  test('cuts ranges without gaps, on the grain', () => {
+    for (const [total, parts, grain] of [[10, 3, 1], [7, 4, 4], [0, 2, 1], [100, 7, 8], [3, 8, 1]] as const) {
+      const ranges = cut(total, parts, grain);
+      let at = 0;
+      for (const [begin, end] of ranges) {
+        expect(begin).toBe(at);
+        expect(begin % grain).toBe(0);
+        expect(end).toBeGreaterThan(begin);
+        at = end;
+      }
+      expect(at).toBe(total);
+    }
+  });
+
+  test('refuses senseless numbers of threads', () => {
+    for (const n of [0, -1, 1.5, 65, NaN]) expect(() => { setThreads(n); }).toThrow(/\[setThreads\] n is .*from 1 to 64/);
+  });
+
+  test('small work stays on one thread, and starts none', () => {
+    setThreads(4);
+    expect(partsFor(1000)).toBe(1);
+    expect(poolState().workers).toHaveLength(0);
+  });
+
+  test('any number of threads gives the same bits', async () => {
+    setThreads(1);
+    const alone = expInParts(1);
+    for (const n of [2, 3, 5]) {
+      setThreads(n);
+      expect(await warmThreads()).toBe(n);
+      expect(partsFor(1e9)).toBe(n);
+      for (let round = 0; round < 50; round++) expect(expInParts(7) === alone).toBe(true);
+    }
+  });
+
+  test('threads take part', async () => {
+    setThreads(2);
+    await warmThreads();
+    const before = process.cpuUsage();
+    const start = performance.now();
+    for (let i = 0; i < 200; i++) expInParts(16);
+    const spent = process.cpuUsage(before);
+    // Both threads burn time while the calls last, also when they have to share one core.
+    expect((spent.user + spent.system) / 1000).toBeGreaterThan((performance.now() - start) * 0.2);
+    expect(poolState().ready).toBe(1);
+  });
+
+  test('a thread that dies is replaced, and calls go on meanwhile', async () => {
+    setThreads(3);
+    await warmThreads();
+    const alone = expInParts(1);
+    const [victim] = poolState().workers;
+    victim!.stop();
+    expect(expInParts(9) === alone).toBe(true); // the same turn: nobody knows of the death yet
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(poolState().workers).not.toContain(victim);
+    expect(await warmThreads()).toBe(3);
+    expect(expInParts(9) === alone).toBe(true);
+  });
+
+  test('a task that traps is a typed error, and the pool lives on', async () => {
+    setThreads(2);
+    await warmThreads();
+    const outside = 2 ** 32 - 64;
+    expect(() => { parallel('exp', [[outside, outside, 1 << 20], [outside, outside, 1 << 20]]); }).toThrow(/\[cpu\] a kernel failed in part 0 of 2/);
+    expect(expInParts(4) === expInParts(1)).toBe(true);
+  });
+
+  test('threads do not keep a process alive', () => {
+    const program = `
+      import { setThreads, threads } from 'tapegrad';
+      import { matmul, ones } from 'tapegrad';
+      setThreads(2);
+      const a = ones([512, 512]);
+      for (let i = 0; i < 20; i++) matmul(a, a);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      console.log(matmul(a, a).slice([0, 1], [0, 1]).itemSync(), threads());
+    `;
+    const start = Date.now();
+    const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: join(__dirname, '../..'), encoding: 'utf8', timeout: 30_000 });
+    expect(stdout.trim()).toBe('512 2');
+    expect(status).toBe(0);
+    expect(Date.now() - start).toBeLessThan(20_000);
+  });
+
+  test('the default is the number of cores', () => {
+    expect(threads()).toBeGreaterThan(0);
+  });
+});
