@@ -11,7 +11,7 @@ import { Progress } from './progress.mjs';
 import { lineAsText } from './text.mjs';
 import { loadRun, saveRun, startRun, trainStep } from './training.mjs';
 
-const TEST_LINES = 1000;
+const TEST_LINES = 2000;
 const LINES_ON_THE_WAY = 200;
 const EVALUATIONS = 12;
 const SAMPLES = 4;

@@ -5,7 +5,7 @@ export const USAGE = `Trains a recogniser of handwritten digit lines with CTC.
   npm start -- [options]
 
   --quick         a short run: about a minute on two cores
-  --steps N       training steps (default 3200; with --quick 900)
+  --steps N       training steps (default 4000; with --quick 900)
   --seed N        seed of everything random (default 1)
   --out DIR       where checkpoint and pictures go (default out/digits)
   --resume FILE   go on from a checkpoint; its seed and steps stay as they were
@@ -14,7 +14,7 @@ export const USAGE = `Trains a recogniser of handwritten digit lines with CTC.
 Ctrl-C saves a checkpoint and stops.
 `;
 
-const FULL_STEPS = 3200;
+const FULL_STEPS = 4000;
 const QUICK_STEPS = 900;
 
 /** A mistake in the command line, to be shown without a stack trace. */

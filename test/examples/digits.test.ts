@@ -84,8 +84,8 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   const uninterrupted = await runExample([...args, '--out', whole]);
   expect(uninterrupted).toMatchObject({ code: 0, error: '' });
   expect(uninterrupted.out).toMatch(/step 48\/48 {2}(blank plateau|learning|starting) {2}loss \d+\.\d+ {2}lr \S+ {2}CER \d+\.\d % {2}\d+ lines\/s {2}0 s left/);
-  expect(uninterrupted.out).toMatch(/Held-out CER \d+\.\d\d % on 1000 lines: \d+ substitutions, \d+ insertions, \d+ deletions in \d+ digits/);
-  expect(uninterrupted.out).toMatch(/Lines read exactly: \d+\.\d % \(\d+ of 1000\)/);
+  expect(uninterrupted.out).toMatch(/Held-out CER \d+\.\d\d % on 2000 lines: \d+ substitutions, \d+ insertions, \d+ deletions in \d+ digits/);
+  expect(uninterrupted.out).toMatch(/Lines read exactly: \d+\.\d % \(\d+ of 2000\)/);
   expect(uninterrupted.out).toMatch(/[\u2801-\u28FF].*\n[^]*truth \d{3,7} {3}read (\d+|\(nothing\))/);
   for (const picture of ['loss.svg', 'alignment.svg']) expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
 

@@ -70,22 +70,18 @@ class Heap {
     this.used -= size;
     let at = this.free.findIndex((region) => region.start > start);
     if (at < 0) at = this.free.length;
-    const before = this.free[at - 1];
-    const after = this.free[at];
-    const joinsBefore = before ? before.start + before.size === start : false;
-    const joinsAfter = after ? start + size === after.start : false;
-    if (joinsBefore) {
-      before.size += size;
-      if (joinsAfter) {
-        before.size += after.size;
-        this.free.splice(at, 1);
-      }
-    } else if (joinsAfter) {
-      after.start = start;
-      after.size += size;
-    } else {
-      this.free.splice(at, 0, { start, size });
-    }
+    this.free.splice(at, 0, { start, size });
+    this.join(at);
+    this.join(at - 1);
+  }
+
+  /** Makes one of a free region and the next one, if they are neighbours. */
+  private join(at: number): void {
+    const region = this.free[at];
+    const next = this.free[at + 1];
+    if (!region || !next || region.start + region.size !== next.start) return;
+    region.size += next.size;
+    this.free.splice(at + 1, 1);
   }
 
   private grow(bytes: number): void {

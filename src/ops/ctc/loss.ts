@@ -1,4 +1,4 @@
-import { defineOp } from '../../autograd/op.js';
+import { defineOp, type OpFunction } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
 import type { Buffer, Kernel, Params } from '../../backends/backend.js';
 import { GradientError } from '../../errors.js';
@@ -75,7 +75,7 @@ const posteriorOp = defineOp<{ problem: CtcProblem }>({
   vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
 });
 
-const curvatureOp = defineOp<{ problem: CtcProblem }>({
+const curvatureOp: OpFunction<{ problem: CtcProblem }> = defineOp<{ problem: CtcProblem }>({
   name: 'ctcCurvature',
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
   run: (call, [scores], { problem }) => {
@@ -91,7 +91,7 @@ const curvatureOp = defineOp<{ problem: CtcProblem }>({
 });
 
 /** x [T, N, C] times scale [N]. */
-const scaleOp = defineOp<null>({
+const scaleOp: OpFunction<null> = defineOp<null>({
   name: 'ctcScale',
   infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
   run: (call, [x]) => {
@@ -138,7 +138,7 @@ export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: Tens
  * Differentiable once by the log-probabilities.
  *
  * @param logProbs [T, N, C] or [T, C], normalised or not.
- * @returns the shape and dtype of `logProbs`.
+ * @returns the shape of `logProbs`; float64 for float64, else float32.
  */
 export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: Pick<CtcOptions, 'blank'> = {}): Tensor {
   const problem = checkProblem('ctcPosterior', logProbs, targets, inputLengths, targetLengths, options);
