@@ -15,13 +15,13 @@ inline float expMinusOne(float x) {
   if (u == 1.0f) return x;
   const float difference = u - 1.0f;
   if (difference == -1.0f || isinf(u)) return difference;
-  return difference * x / log(u);
+  return difference * (x / log(u));
 }
 
 inline float logOnePlus(float x) {
   const float u = 1.0f + x;
   if (u == 1.0f || x == INFINITY) return x;
-  return log(u) * x / (u - 1.0f);
+  return log(u) * (x / (u - 1.0f));
 }
 
 // pow(x, 0) and pow(1, y) are 1 for any x and y, NaN included.

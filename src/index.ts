@@ -10,6 +10,7 @@ export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autogr
 export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
 export { type Argnums, grad, type GradientsOf, hessian, hvp, jacobian, stopGradient, valueAndGrad, vjp } from './autograd/transforms.js';
 export type { Backend, Buffer, DeviceName, Dispatch, DType, Kernel, MemoryInfo, TypedArray } from './backends/backend.js';
+export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
 export * from './errors.js';
 export { loadSafetensors, type RawTensor, restoreTree, type Safetensors, type SafetensorsDType, saveSafetensors, type SaveOptions } from './io/index.js';

@@ -11,6 +11,18 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 
 export const values = (shape: readonly number[], data: readonly number[]): Values => ({ shape, data });
 
+/** The sum, to the last digit: what each addition loses is added at the end (Knuth's two-sum). */
+export function total(numbers: readonly number[]): number {
+  let [sum, lost] = [0, 0];
+  for (const x of numbers) {
+    const next = sum + x;
+    const part = next - sum;
+    lost += sum - (next - part) + (x - part);
+    sum = next;
+  }
+  return sum + lost;
+}
+
 /** Every position of a shape, in row-major order. */
 export function positions(shape: readonly number[]): number[][] {
   let found: number[][] = [[]];
@@ -52,13 +64,19 @@ export function reduced(v: Values, axes: readonly number[] | undefined, keepDims
 export function alongAxis(v: Values, axis: number, f: (elements: number[]) => number[]): Values {
   const own = axis < 0 ? axis + v.shape.length : axis;
   const move = (position: readonly number[], index: number): number[] => position.map((old, i) => (i === own ? index : old));
-  return build(v.shape, (position) => f(Array.from({ length: v.shape[own]! }, (_, j) => at(v, move(position, j))))[position[own]!]!);
+  const lines = new Map<string, number[]>();
+  return build(v.shape, (position) => {
+    const line = move(position, 0).join();
+    if (!lines.has(line)) lines.set(line, f(Array.from({ length: v.shape[own]! }, (_, j) => at(v, move(position, j)))));
+    return lines.get(line)![position[own]!]!;
+  });
 }
 
 /** erf by its Taylor series, erfc further out by the continued fraction of Abramowitz and Stegun 7.1.14. */
 export function erf(x: number): number {
   if (Number.isNaN(x)) return NaN;
-  if (Math.abs(x) > 2.5) return Math.sign(x) * (1 - erfc(Math.abs(x)));
+  if (x === 0) return x;
+  if (Math.abs(x) > 1.5) return Math.sign(x) * (1 - erfc(Math.abs(x)));
   let term = x;
   let sum = x;
   for (let n = 1; n < 200; n++) {

@@ -171,22 +171,31 @@ function fillShifted(
   return true;
 }
 
-/** Writes a block of a gradient to four rows. Blocks of logits still hold the floor of their emissions; all have a factor for each frame. */
-export function writeRows(block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool): void {
-  const floor = logits ? floorOf(block, classes) : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4));
+/**
+ * Writes a block of a gradient to four rows, times `cotangent`. Blocks of logits still hold the floor of their emissions; all have a factor
+ * for each frame. The cotangent is a multiplication of its own, so that it may as well be applied later, to the same bits.
+ */
+export function writeRows(
+  block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool, cotangent: f32,
+): void {
+  const floor = logits ? floorOf(block, classes) : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4)), factor = splat(cotangent);
   const quads = block + (<usize>(classes & ~3) << 4), end = block + (<usize>classes << 4);
   let e = block, at: usize = 0;
   if (e < quads) do {
-    const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale), b = f32x4.mul(f32x4.sub(v128.load(e, 16), floor), scale);
-    const c = f32x4.mul(f32x4.sub(v128.load(e, 32), floor), scale), d = f32x4.mul(f32x4.sub(v128.load(e, 48), floor), scale);
+    const a = gradientOf(v128.load(e), floor, scale, factor), b = gradientOf(v128.load(e, 16), floor, scale, factor);
+    const c = gradientOf(v128.load(e, 32), floor, scale, factor), d = gradientOf(v128.load(e, 48), floor, scale, factor);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
     v128.store(g0 + at, lowHalves(ab, cd)); v128.store(g1 + at, highHalves(ab, cd));
     v128.store(g2 + at, lowHalves(AB, CD)); v128.store(g3 + at, highHalves(AB, CD));
     e += 64; at += 16;
   } while (e < quads);
   for (; e < end; e += 16, at += 4) {
-    const a = f32x4.mul(f32x4.sub(v128.load(e), floor), scale);
+    const a = gradientOf(v128.load(e), floor, scale, factor);
     store<f32>(g0 + at, f32x4.extract_lane(a, 0)); store<f32>(g1 + at, f32x4.extract_lane(a, 1));
     store<f32>(g2 + at, f32x4.extract_lane(a, 2)); store<f32>(g3 + at, f32x4.extract_lane(a, 3));
   }
+}
+
+@inline function gradientOf(value: v128, floor: v128, scale: v128, cotangent: v128): v128 {
+  return f32x4.mul(f32x4.mul(f32x4.sub(value, floor), scale), cotangent);
 }

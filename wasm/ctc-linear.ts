@@ -159,7 +159,7 @@ function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
   const e = v128.load(blankEmission), none = f64x2.splat(0);
   const rest = fromPairs(f64x2.sub(lowPair(e), f64x2.pmax(none, lowZ)), f64x2.sub(highPair(e), f64x2.pmax(none, highZ)));
   v128.store(blankEmission, v128.bitselect(e, rest, impossible));
-  v128.store(normaliserAt, f32x4.div(splat(<f32>sequence.cotangent), normaliser));
+  v128.store(normaliserAt, f32x4.div(splat(1), normaliser));
 }
 
 /** Zeroes a multiple of 16 bytes; memory.fill is a call out of WebAssembly, which short rows feel. */

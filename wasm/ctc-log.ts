@@ -158,7 +158,7 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
     for (let c = 0; c < classes; c++) {
       const posterior = get(sums, c) * share;
       const value = sequence.logits ? NativeMath.exp(emission(x, c, top, sum, double)) - posterior : 0.0 - posterior;
-      write(g, c, value * cotangent, double);
+      if (double) write(g, c, value * cotangent, true); else store<f32>(g + (<usize>c << 2), <f32>value * <f32>cotangent);
       set(sums, c, 0);
     }
   }

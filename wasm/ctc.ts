@@ -106,7 +106,7 @@ export function ctcLoss(
       else if (outcome == Outcome.LossVanishes) logSequence32(sequence, false);
       store<f64>(losses + (<usize>n << 3), sequence.loss);
     }
-    if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, first, count, frames, stride, classes, logits);
+    if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, cotangents, first, count, frames, stride, classes, logits);
     for (let j = 0; j < count; j++) {
       const n = first + j;
       if (lengthAt(tiers, n) != Tier.Log) continue;
@@ -123,8 +123,8 @@ export function ctcLoss(
  * decided. Sequences of the log-domain tier write their own frames later.
  */
 function writeGroup(
-  gradient: usize, inputLengths: usize, tiers: usize, blocks: usize, blocksBytes: usize, spare: usize, first: i32, count: i32, frames: i32,
-  stride: usize, classes: i32, logits: bool,
+  gradient: usize, inputLengths: usize, tiers: usize, blocks: usize, blocksBytes: usize, spare: usize, cotangents: usize, first: i32, count: i32,
+  frames: i32, stride: usize, classes: i32, logits: bool,
 ): void {
   const rowBytes = <usize>classes << 2, blockSize = blockBytes(classes);
   for (let t = 0; t < frames; t += 4) {
@@ -133,11 +133,14 @@ function writeGroup(
     for (let j = 0; j < count; j++, block += blocksBytes, g += rowBytes) {
       const tier = lengthAt(tiers, first + j), left = tier == Tier.Lengths ? 0 : lengthAt(inputLengths, first + j) - t;
       if (left > 0 && tier == Tier.Linear)
-        writeRows(block, g, left > 1 ? g + stride : spare, left > 2 ? g + 2 * stride : spare, left > 3 ? g + 3 * stride : spare, classes, logits);
+        writeRows(block, g, left > 1 ? g + stride : spare, left > 2 ? g + 2 * stride : spare, left > 3 ? g + 3 * stride : spare, classes, logits,
+          <f32>cotangentOf(cotangents, first + j));
       for (let row = max(left, 0); row < rows; row++) clearRow(g + <usize>row * stride, rowBytes);
     }
   }
 }
+
+@inline function cotangentOf(cotangents: usize, n: i32): f64 { return cotangents ? load<f64>(cotangents + (<usize>n << 3)) : 1; }
 
 /** Points `sequence` at sequence n of a batch. */
 function describe(
@@ -149,7 +152,7 @@ function describe(
   sequence.targets = targets + (<usize>n * labels << 2);
   sequence.frames = lengthAt(inputLengths, n);
   sequence.labels = lengthAt(targetLengths, n);
-  sequence.cotangent = cotangents ? load<f64>(cotangents + (<usize>n << 3)) : 1;
+  sequence.cotangent = cotangentOf(cotangents, n);
 }
 
 /** Zero gradient rows: past the end of every sequence, and everywhere where lengths alone decided. */

@@ -1,6 +1,6 @@
 // Elementary functions on four float32 lanes, accurate to 2 ulp over the whole range, with the special cases of IEEE 754 (NaN, infinities,
-// signed zeros, denormals). The polynomials are minimax fits over the reduced ranges. Where float32 alone would lose digits (pow, erfc, the
-// range reduction of sin and cos) the work is done on pairs of float64.
+// signed zeros, denormals). A lane's result does not depend on its neighbours. The polynomials are minimax fits over the reduced ranges.
+// Where float32 alone would lose digits (pow, erfc, the range reduction of sin and cos) the work is done on pairs of float64.
 import { fromPairs, highPair, lowPair } from "./lanes";
 
 const SIGN: i32 = i32.MIN_VALUE;
@@ -267,19 +267,21 @@ function cosHuge(x: v128): v128 {
   return f32x4.replace_lane(result, 3, cosLane(f32x4.extract_lane(x, 3)));
 }
 
-/** The largest angle that float64 reduces exactly enough; beyond it, infinities and NaN included, each lane goes through float64 code. */
-@inline function allModerate(x: v128): bool {
-  return i32x4.all_true(f32x4.lt(f32x4.abs(x), num(2.5e8)));
+/** The angles that float64 reduces exactly enough; others, infinities and NaN included, go through float64 code lane by lane. */
+@inline function moderate(x: v128): v128 {
+  return f32x4.lt(f32x4.abs(x), num(2.5e8));
 }
 
 /** Sine of an angle in radians. */
 @inline export function sin(x: v128): v128 {
-  return allModerate(x) ? sinShifted(x, 0) : sinHuge(x);
+  const mask = moderate(x), value = sinShifted(x, 0);
+  return i32x4.all_true(mask) ? value : v128.bitselect(value, sinHuge(x), mask);
 }
 
 /** Cosine of an angle in radians. */
 @inline export function cos(x: v128): v128 {
-  return allModerate(x) ? sinShifted(x, 1) : cosHuge(x);
+  const mask = moderate(x), value = sinShifted(x, 1);
+  return i32x4.all_true(mask) ? value : v128.bitselect(value, cosHuge(x), mask);
 }
 
 /** 2^(y (n + log2 m)) for m from sqrt(1/2) to sqrt(2), in float64. */
@@ -328,8 +330,10 @@ function powSpecial(x: v128, y: v128): v128 {
 /** x^y; a negative x to a power that is no integer is NaN. */
 @inline export function pow(x: v128, y: v128): v128 {
   const a = f32x4.abs(x);
-  const normal = v128.and(f32x4.ge(a, num(f32.MIN_NORMAL_VALUE)), f32x4.lt(a, num(Infinity)));
-  return i32x4.all_true(v128.and(normal, f32x4.lt(f32x4.abs(y), num(Infinity)))) ? powNormal(x, y) : powSpecial(x, y);
+  const finite = v128.and(f32x4.lt(a, num(Infinity)), f32x4.lt(f32x4.abs(y), num(Infinity)));
+  const normal = v128.and(finite, f32x4.ge(a, num(f32.MIN_NORMAL_VALUE)));
+  const value = powNormal(x, y);
+  return i32x4.all_true(normal) ? value : v128.bitselect(value, powSpecial(x, y), normal);
 }
 
 /** Mask of the lanes that are NaN. */

@@ -55,6 +55,12 @@ export class Tape implements TraceOwner {
     return -1;
   }
 
+  /** The application that made a tensor, or null where this tape does not know one. */
+  producerOf(t: Tensor): Node | null {
+    const id = this.idOf(t);
+    return id < 0 ? null : this.nodes[id] ?? null;
+  }
+
   /**
    * Cotangents of `inputs` for the cotangents of `outputs`. Ends recording: the vjps of the ops are themselves ops, and are recorded
    * by the tapes further out only.

@@ -1,3 +1,4 @@
+import { ValueError } from '../errors.js';
 import { conv1d as convolve1d, conv2d as convolve2d, type Pair } from '../ops/conv.js';
 import { add } from '../ops/elementwise.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -13,7 +14,7 @@ export interface ConvParams {
 
 export interface Conv1dOptions {
   readonly stride?: number;
-  /** Zeros added at both ends; 'same' adds as many as keep the length at stride 1 (odd kernels). */
+  /** Zeros added at both ends; 'same' adds as many as keep the length at stride 1, for odd kernels. */
   readonly padding?: number | 'same';
   readonly dilation?: number;
   readonly bias?: boolean;
@@ -21,7 +22,7 @@ export interface Conv1dOptions {
 
 export interface Conv2dOptions {
   readonly stride?: Pair;
-  /** Zeros added on both sides; 'same' adds as many as keep height and width at stride 1 (odd kernels). */
+  /** Zeros added on both sides; 'same' adds as many as keep height and width at stride 1, for odd kernels. */
   readonly padding?: Pair | 'same';
   readonly dilation?: Pair;
   readonly bias?: boolean;
@@ -29,13 +30,17 @@ export interface Conv2dOptions {
 
 const pairOf = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
 
-const samePadding = (kernel: number, dilation: number): number => Math.floor((dilation * (kernel - 1)) / 2);
+function samePadding(op: string, kernel: number, dilation: number): number {
+  const total = dilation * (kernel - 1);
+  if (total % 2 !== 0) throw new ValueError(op, `padding 'same' with kernel ${kernel} and dilation ${dilation} would need more zeros on one side; use an odd kernel`);
+  return total / 2;
+}
 
 /** Convolution of sequences [N, L, inChannels] to [N, outL, outChannels]. */
 export function conv1d(inChannels: number, outChannels: number, kernel: number, options: Conv1dOptions = {}): Layer<ConvParams> {
   checkSizes('conv1d', { inChannels, outChannels, kernel });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
-  const pad = padding === 'same' ? samePadding(kernel, dilation) : padding;
+  const pad = padding === 'same' ? samePadding('conv1d', kernel, dilation) : padding;
   return convolution('conv1d', [outChannels, kernel, inChannels], bias, (x, weight) => convolve1d(x, weight, { stride, padding: pad, dilation }));
 }
 
@@ -45,7 +50,7 @@ export function conv2d(inChannels: number, outChannels: number, kernel: Pair, op
   checkSizes('conv2d', { inChannels, outChannels, kernelH, kernelW });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
   const [dilationH, dilationW] = pairOf(dilation);
-  const pad: Pair = padding === 'same' ? [samePadding(kernelH, dilationH), samePadding(kernelW, dilationW)] : padding;
+  const pad: Pair = padding === 'same' ? [samePadding('conv2d', kernelH, dilationH), samePadding('conv2d', kernelW, dilationW)] : padding;
   return convolution('conv2d', [outChannels, kernelH, kernelW, inChannels], bias, (x, weight) => convolve2d(x, weight, { stride, padding: pad, dilation }));
 }
 

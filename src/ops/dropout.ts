@@ -1,3 +1,4 @@
+import { arrayClass } from '../backends/backend.js';
 import { ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { toFloat } from '../tensor/dtype.js';
@@ -14,8 +15,8 @@ import { mul } from './elementwise.js';
 export function dropout(x: Tensor, rate: number, random: Random): Tensor {
   if (!(rate >= 0 && rate < 1)) throw new ValueError('dropout', `rate ${rate}; it must be in [0, 1)`);
   if (rate === 0) return x;
-  const keep = Float32Array.from({ length: x.size }, () => (random.next() < rate ? 0 : 1 / (1 - rate)));
-  const mask = fromTypedArray(keep, x.shape, 'float32', 'dropout');
-  const wide = cast(x, toFloat(x.dtype));
-  return mul(wide, cast(moveTo(mask, wide), wide.dtype));
+  const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
+  const keep = new (arrayClass(dtype))(x.size).map(() => (random.next() < rate ? 0 : 1 / (1 - rate)));
+  const mask = moveTo(fromTypedArray(keep, x.shape, dtype, 'dropout'), x);
+  return cast(mul(cast(x, dtype), mask), toFloat(x.dtype));
 }

@@ -91,12 +91,12 @@ export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
 }
 
 /** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
-const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor => (isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(cast(x, toFloat(x.dtype))));
+const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor => (isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x));
 
 /** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const count = sizeOf(normalizeAxes('mean', axes, x.rank).map((axis) => x.shape[axis]!));
-  return wide(x, (t) => div(sum(t, axes, keepDims), count));
+  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(t, axes, keepDims), count));
 }
 
 /**
@@ -106,7 +106,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
   const { keepDims = false, correction = 0 } = options;
   const count = sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
-  return wide(x, (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
+  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
 }
 
 /** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */
@@ -116,11 +116,11 @@ export const logSumExp = (x: Tensor, axes?: Axes, keepDims = false): Tensor => o
  * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order.
  */
 export const prod = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  overAxes('prod', asInt(x), axes, keepDims, (t, from, to) => {
+  wide(asInt(x), (given) => overAxes('prod', given, axes, keepDims, (t, from, to) => {
     const { outer, axis, inner } = axisView(t.shape, from, to);
     const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
     return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
-  });
+  }));
 
 function multiplyPairs(x: Tensor): Tensor {
   const [outer, axis, inner] = x.shape as [number, number, number];

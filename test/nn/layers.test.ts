@@ -128,6 +128,8 @@ describe('bad input is refused by name', () => {
   test.each([
     ['[linear] inFeatures is 0', () => nn.linear(0, 2)],
     ['[conv1d] kernel is 1.5', () => nn.conv1d(1, 2, 1.5)],
+    ["[conv1d] padding 'same' with kernel 4", () => nn.conv1d(1, 2, 4, { padding: 'same' })],
+    ["[conv2d] padding 'same' with kernel 2", () => nn.conv2d(1, 2, [3, 2], { padding: 'same' })],
     ['[dropout] rate is 1', () => nn.dropout(1)],
     ['[embedding] count is -1', () => nn.embedding(-1, 2)],
     ['[linear] x is [2, 3]; it must be [..., 4]', () => nn.linear(4, 2).apply(nn.linear(4, 2).init(random(1)), random(1).normal([2, 3]))],

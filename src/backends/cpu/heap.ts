@@ -79,9 +79,10 @@ class Heap {
   private join(at: number): void {
     const region = this.free[at];
     const next = this.free[at + 1];
-    if (!region || !next || region.start + region.size !== next.start) return;
-    region.size += next.size;
-    this.free.splice(at + 1, 1);
+    if (region && region.start + region.size === next?.start) {
+      region.size += next.size;
+      this.free.splice(at + 1, 1);
+    }
   }
 
   private grow(bytes: number): void {

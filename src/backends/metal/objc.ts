@@ -1,12 +1,13 @@
 /**
  * The Objective-C runtime through koffi: the only file that knows koffi, which is loaded when somebody asks for 'metal' and not before.
  */
+import type * as koffiModule from 'koffi';
 import type { LibraryHandle } from 'koffi';
 import { TapegradError } from '../../errors.js';
 import { MetalError, unavailable } from './errors.js';
 import { MESSAGES, type CType, type Id, type Message, type MessageName, type Messages, type Pointer } from './messages.js';
 
-type Koffi = (typeof import('koffi'))['default'];
+type Koffi = (typeof koffiModule)['default'];
 type NativeType = Parameters<Koffi['out']>[0];
 type NativeCall = ((...args: unknown[]) => unknown) & { async(...args: unknown[]): void };
 
@@ -41,7 +42,8 @@ const GUARDS: Readonly<Record<CType, (value: unknown) => boolean>> = {
 
 async function importKoffi(): Promise<Koffi> {
   try {
-    return (await import('koffi')).default;
+    const name = 'koffi' as string; // a variable: bundlers for browsers leave it alone
+    return ((await import(name)) as typeof koffiModule).default;
   } catch (cause) {
     throw unavailable(`the optional package koffi is not installed (npm install koffi): ${String(cause)}`);
   }

@@ -1,4 +1,4 @@
-import { defineOp, type OpFunction } from '../../autograd/op.js';
+import { defineOp, type Launcher, type OpFunction } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
 import type { Buffer, Kernel, Params } from '../../backends/backend.js';
 import { GradientError } from '../../errors.js';
@@ -10,13 +10,14 @@ import { div, equal, mul, neg, where } from '../elementwise.js';
 import { expandDims, reshape } from '../movement.js';
 import { mean } from '../reduce.js';
 import type { CtcTargets } from './lattice.js';
+import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
 import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
 
 const INPUTS = ['scores', 'targets', 'inputLengths', 'targetLengths'] as const;
 const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32' } as const;
 
-/** Losses and, where the second output is there, their gradients with respect to the scores. */
-const lossKernel: Kernel = { name: 'ctcLoss', family: 'ctc', inputs: INPUTS, outputs: ['losses', 'gradient'], params: PARAMS };
+/** Losses and, where the second output is there, their gradients with respect to the scores, times the cotangents where those are given. */
+const lossKernel: Kernel = { name: 'ctcLoss', family: 'ctc', inputs: [...INPUTS, 'cotangents'], outputs: ['losses', 'gradient'], params: PARAMS };
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
 const posteriorKernel: Kernel = { name: 'ctcPosterior', family: 'ctc', inputs: INPUTS, outputs: ['posterior'], params: PARAMS };
 /** The losses' second derivatives times a direction. */
@@ -32,10 +33,18 @@ function problemBuffers(problem: CtcProblem, scores: Tensor): Buffer[] {
 
 const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({ frames, batch, classes, width, blank, logits: Number(logits) });
 
+/** How the losses have been reduced lately. Only how fast the backward pass is depends on it. */
+let habit: Habit = 'meanPerLabel';
+
+/** Whether a gradient is multiplied with expected cotangents as it is written: a pass over memory less, if they prove right. */
+const expects = ({ batch }: CtcProblem, scores: Tensor): boolean => batch > 0 && scores.dtype === 'float32' && scores.device.name === 'cpu';
+
 interface LossAttrs {
   readonly problem: CtcProblem;
   /** Whether the gradient is wanted as well: when a tape records. */
   readonly withGradient: boolean;
+  /** The cotangents that the saved gradient has been multiplied with; null for ones. */
+  readonly expected: Float32Array | null;
 }
 
 /** -log of the probability of each sequence's target, summed over all alignments. */
@@ -45,25 +54,32 @@ const lossOp = defineOp<LossAttrs>({
     const losses = { shape: [problem.batch], dtype: scores!.dtype };
     return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
-  run: (call, [scores], { problem }) => {
-    call.launch({ kernel: lossKernel, inputs: [...call.inputs, ...problemBuffers(problem, scores!)], outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
-  },
-  vjp: (g, { inputs, attrs: { problem }, saved: [gradient] }) => {
-    const exact = recordingTapes(inputs).length > 0 ? gradientOp(inputs, { problem }) : gradient!;
-    return [scaleOp([exact, g], null)];
+  run: (call, [scores], { problem, expected }) => { launchLoss(call, scores!, problem, expected, call.outputs); },
+  vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
+    if (recordingTapes([...inputs, g]).length > 0) return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
+    const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync() as Float32Array) : null;
+    if (values && (expected ? sameNumbers(values, expected) : values.every((value) => value === 1))) return [gradient!];
+    if (values) habit = habitOf(values, problem);
+    return [expected ? gradientOp(inputs, { problem, cotangents: values }) : scaleOp([gradient!, g], null)];
   },
 });
 
+/** The loss kernel; `outputs` are the losses and, where it is wanted, the gradient. */
+function launchLoss(call: Launcher, scores: Tensor, problem: CtcProblem, cotangents: Float32Array | null, outputs: readonly Buffer[]): void {
+  const inputs = [call.inputs[0]!, ...problemBuffers(problem, scores)];
+  if (cotangents) inputs.push(scores.device.upload('float32', cotangents));
+  call.launch({ kernel: lossKernel, inputs, outputs, params: problemParams(problem), grid: problem.batch });
+}
+
 /** The gradient of each sequence's loss with respect to its own scores. */
-const gradientOp = defineOp<{ problem: CtcProblem }>({
+const gradientOp = defineOp<{ problem: CtcProblem; cotangents: Float32Array | null }>({
   name: 'ctcGradient',
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
-  run: (call, [scores], { problem }) => {
-    const losses = call.scratch(scores!.dtype, problem.batch);
-    call.launch({ kernel: lossKernel, inputs: [...call.inputs, ...problemBuffers(problem, scores!)], outputs: [losses, ...call.outputs], params: problemParams(problem), grid: problem.batch });
+  run: (call, [scores], { problem, cotangents }) => {
+    launchLoss(call, scores!, problem, cotangents, [call.scratch(scores!.dtype, problem.batch), ...call.outputs]);
   },
-  // The Hessian of a loss is symmetric: its vjp is its jvp.
-  vjp: (g, { inputs: [scores], attrs }) => [curvatureOp([scores!, g], attrs)],
+  // The Hessian of a loss is symmetric: its vjp is its jvp. (With cotangents it is only ever called untraced.)
+  vjp: (g, { inputs: [scores], attrs: { problem } }) => [curvatureOp([scores!, g], { problem })],
 });
 
 const posteriorOp = defineOp<{ problem: CtcProblem }>({
@@ -122,10 +138,13 @@ const scaleOp: OpFunction<null> = defineOp<null>({
  * @throws {ShapeError | DTypeError | ValueError} before anything is computed, naming the sequence and the value.
  */
 export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: CtcOptions = {}): Tensor {
-  const problem = checkProblem('ctcLoss', scores, targets, inputLengths, targetLengths, options);
-  const batched = asBatch(scores);
+  const checked = checkProblem('ctcLoss', scores, targets, inputLengths, targetLengths, options);
+  const logits = checked.logits ? null : logitsBehind(scores);
+  const problem = logits ? { ...checked, logits: true } : checked;
+  const batched = asBatch(logits ?? scores);
   const withGradient = recordingTapes([batched]).length > 0;
-  let losses = lossOp([batched], { problem, withGradient });
+  const expected = withGradient && expects(problem, batched) ? cotangentsOf(habit, problem) : null;
+  let losses = lossOp([batched], { problem, withGradient, expected });
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
   if (options.reduction === 'mean') return mean(div(losses, moveTo(lengthsOf(problem, losses), losses)));
@@ -143,6 +162,17 @@ export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: Tens
 export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: Pick<CtcOptions, 'blank'> = {}): Tensor {
   const problem = checkProblem('ctcPosterior', logProbs, targets, inputLengths, targetLengths, options);
   return reshape(posteriorOp([asBatch(logProbs)], { problem }), logProbs.shape);
+}
+
+/**
+ * The logits that traced log-probabilities were made of by `logSoftmax`: the loss of both is the same, and its gradient takes one pass instead
+ * of two. Null unless every tape that records knows the step from the ones to the others.
+ */
+function logitsBehind(scores: Tensor): Tensor | null {
+  const producers = new Set(recordingTapes([scores]).map((tape) => tape.producerOf(scores)));
+  const [producer] = producers;
+  if (producers.size !== 1 || producer?.op.name !== 'logSoftmax') return null;
+  return (producer.attrs as { axis: number }).axis === scores.rank - 1 ? producer.inputs[0]! : null;
 }
 
 /** Scores as [T, N, C] of a dtype that kernels compute in. */

@@ -69,7 +69,19 @@ const maxPoolIndices: CpuKernel = (call) => {
   });
 };
 
-const overWindows = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...windowSizes(call)], generic);
+/** Divided among the images; an element of a window costs about four multiplications. */
+const overWindows = (name: string, generic: CpuKernel): CpuKernel =>
+  withFloat32(name, (call) => {
+    const [batch, height, width, channels, outH, outW, kernelH, kernelW, ...rest] = windowSizes(call);
+    const [x, out] = [call.in(0), call.out(0)];
+    const xStep = call.inputs[0]!.length / batch;
+    const outStep = call.outputs[0]!.length / batch;
+    return {
+      total: batch,
+      cost: 4 * batch * outH * outW * kernelH * kernelW * channels,
+      args: (begin, end) => [x + begin * xStep * 4, out + begin * outStep * 4, end - begin, height, width, channels, outH, outW, kernelH, kernelW, ...rest],
+    };
+  }, generic);
 
 export const convKernels = {
   unfold: overWindows('unfold', unfold),

@@ -1,5 +1,6 @@
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
+import { parallel, partsFor } from '../pool.js';
 
 /** Sequences by the tier of the CTC kernels that took them, since the process started or `resetCtcStatistics()`. */
 export interface CtcStatistics {
@@ -24,19 +25,41 @@ export function resetCtcStatistics(): void {
 
 const address = (value: number): number => value >>> 0;
 
-/** Runs the loss kernel; `gradientOf` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the address of the losses (float64). */
+/**
+ * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
+ * @param scale multiplications or so for a frame's label and for its class.
+ */
+function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end: number) => number[]): number[][] {
+  const batch = call.number('batch');
+  const classes = call.number('classes');
+  const [frames, labels] = [call.inputs[2]!.view(), call.inputs[3]!.view()];
+  const until = new Float64Array(batch + 1);
+  for (let n = 0; n < batch; n++) until[n + 1] = until[n]! + frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
+  const total = until[batch]!;
+  const parts = partsFor(total, true);
+  const tasks: number[][] = [];
+  for (let begin = 0, part = 1; part <= parts; part++) {
+    let end = begin;
+    while (end < batch && (part === parts || until[end + 1]! <= (total * part) / parts)) end++;
+    if (end > begin) tasks.push(argumentsOf(begin, end));
+    begin = end;
+  }
+  return tasks;
+}
+
+/** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the address of the losses (float64). */
 function solve(call: CpuCall, gradient: number, cotangents: number): number {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const { kernels } = heap();
-  const wide = call.inputs[0]!.dtype === 'float64';
+  const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
-  const bytes = address((wide ? kernels.ctcLoss64Workspace! : kernels.ctcLossWorkspace!)(frames, classes, width, gradient ? 1 : 0));
-  const workspace = call.scratch(bytes);
-  (wide ? kernels.ctcLoss64! : kernels.ctcLoss!)(
-    ...(inputs as [number, number, number, number]), cotangents, losses, gradient, tiers, workspace, frames, batch, classes, width, blank, logits, 0, batch,
-  );
+  const bytes = address(kernels[`${name}Workspace`]!(frames, classes, width, gradient ? 1 : 0));
+  const scale = name === 'ctcLoss' ? 3 : 60;
+  parallel(name, tasksOf(call, scale, (begin, end) => [
+    ...inputs, cotangents, losses, gradient, tiers, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
+  ]));
   for (let n = 0; n < batch; n++) statistics[TIERS[heap().i32[tiers / 4 + n]!]!]++;
   return losses;
 }
@@ -45,8 +68,12 @@ const sizes = (call: CpuCall): [number, number, number, number, number, number] 
   [call.number('frames'), call.number('batch'), call.number('classes'), call.number('width'), call.number('blank'), call.number('logits')];
 
 const ctcLoss: CpuKernel = (call) => {
+  const batch = call.number('batch');
   const gradient = call.outputs.length > 1 && call.outputs[1]!.length > 0 ? call.out(1) : 0;
-  const losses = new Float64Array(heap().memory.buffer, solve(call, gradient, 0), call.number('batch'));
+  const given = gradient ? call.inputs[4] : undefined;
+  const cotangents = given ? call.scratch(batch * 8) : 0;
+  if (given) new Float64Array(heap().memory.buffer, cotangents, batch).set(given.view());
+  const losses = new Float64Array(heap().memory.buffer, solve(call, gradient, cotangents), batch);
   call.outputs[0]!.view().set(losses);
 };
 
@@ -59,14 +86,12 @@ const ctcPosterior: CpuKernel = (call) => {
 
 const ctcCurvature: CpuKernel = (call) => {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
-  const { kernels } = heap();
-  const wide = call.inputs[0]!.dtype === 'float64';
   const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [number, number, number, number, number];
   const out = call.out(0);
-  const workspace = call.scratch(address(kernels.ctcCurvatureWorkspace!(frames, classes, width)));
-  (wide ? kernels.ctcCurvature64! : kernels.ctcCurvature!)(
-    scores, direction, targets, inputLengths, targetLengths, out, workspace, frames, batch, classes, width, blank, logits, 0, batch,
-  );
+  const bytes = address(heap().kernels.ctcCurvatureWorkspace!(frames, classes, width));
+  parallel(call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature', tasksOf(call, 150, (begin, end) => [
+    scores, direction, targets, inputLengths, targetLengths, out, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
+  ]));
 };
 
 const ctcScale: CpuKernel = (call) => {

@@ -3,6 +3,7 @@ import { fold, type Language, parseExpression } from '../../expression.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { elementwiseCodes, elementwiseLoops } from '../generated/elementwise.js';
 import { heap } from '../heap.js';
+import { cut, parallel, partsFor } from '../pool.js';
 import { erf, erfc, power } from '../special.js';
 
 type Scalar = (x: number, y: number, z: number) => number;
@@ -17,6 +18,8 @@ type Loop = (
 interface Program {
   readonly simd: Simd | null;
   readonly loop: Loop;
+  /** Of one element, in multiplications or so; memory counts, and functions of many instructions. */
+  readonly cost: number;
 }
 
 const generatedCodes: Readonly<Record<string, string>> = elementwiseCodes;
@@ -30,9 +33,10 @@ function programOf(kernel: KernelSpec): Program {
   if (known) return known;
   const { code, arity } = kernel.elementwise!;
   const generated = generatedCodes[kernel.name] === code;
+  const cost = /[a-z]\w+\(/.test(code) ? 6 : 2;
   const program: Program = generated
-    ? { simd: heap().kernels[kernel.name]!, loop: generatedLoops[kernel.name]! }
-    : { simd: null, loop: loopOf(fold(parseExpression(code, arity), closures)) };
+    ? { simd: heap().kernels[kernel.name]!, loop: generatedLoops[kernel.name]!, cost }
+    : { simd: null, loop: loopOf(fold(parseExpression(code, arity), closures)), cost };
   programs.set(kernel, program);
   return program;
 }
@@ -92,32 +96,72 @@ function eachBlock(shape: readonly number[], strides: readonly (readonly number[
   }
 }
 
-/** The two innermost axes run inside WebAssembly; the innermost strides are 0 or 1, the operands being contiguous. */
-function runSimd(call: CpuCall, simd: Simd): void {
+/** Parts of a contiguous run begin where a step of the unrolled loops does. */
+const GRAIN = 16;
+
+/**
+ * The two innermost axes run inside WebAssembly: `rows` runs of n elements. The innermost steps are 0 or 1, the operands being contiguous.
+ * Below, small work takes a way without intermediate arrays: with few elements they would be most of the cost.
+ */
+function runSimd(call: CpuCall, { simd, cost }: Program): void {
   const { inputs } = call;
+  const size = call.number('size');
+  const parts = partsFor(cost * size);
+  const x = call.in(0);
   if (inputs.length === 1) {
-    simd(call.in(0), call.out(0), call.number('size'));
+    const out = call.out(0);
+    if (parts === 1) simd!(x, out, size);
+    else shareRun(call, parts, [x], out, size, [1]);
     return;
   }
   const shape = call.numbers('shape');
+  const [xs, ys, zs] = [call.numbers('xStrides'), call.numbers('yStrides'), call.numbers('zStrides')];
   const last = shape.length - 1;
   const n = shape[last]!;
-  const rows = last > 0 ? shape[last - 1]! : 1;
-  const [xs, ys, zs] = STRIDES.map((name) => call.numbers(name)) as [readonly number[], readonly number[], readonly number[]];
-  const x = call.in(0);
   const y = call.in(1);
   const z = inputs.length > 2 ? call.in(2) : 0;
   const out = call.out(0);
-  const rowStep = (strides: readonly number[]): number => (last > 0 ? strides[last - 1]! : 0);
-  const run = (at: number, bt: number, ct: number, to: number): void => {
-    if (inputs.length === 2) simd(at, bt, to, rows, n, rowStep(xs), rowStep(ys), xs[last]!, ys[last]!);
-    else simd(at, bt, ct, to, rows, n, rowStep(xs), rowStep(ys), rowStep(zs), xs[last]!, ys[last]!, zs[last]!);
-  };
-  if (last < 2) return run(x, y, z, out);
-  const [xBytes, yBytes, zBytes] = inputs.map((buffer) => BYTES[buffer.dtype]) as [number, number, number?];
-  const blockBytes = rows * n * BYTES[call.outputs[0]!.dtype];
-  eachBlock(shape, inputs.length > 2 ? [xs, ys, zs] : [xs, ys], last - 1, (offsets, block) => {
-    run(x + offsets[0]! * xBytes, y + offsets[1]! * yBytes, z + (offsets[2] ?? 0) * (zBytes ?? 0), out + block * blockBytes);
+  if (last < 2 && parts === 1) {
+    const rows = last === 1 ? shape[0]! : 1;
+    const rowStep = (strides: readonly number[]): number => (last === 1 ? strides[0]! : 0);
+    if (inputs.length === 2) simd!(x, y, out, rows, n, rowStep(xs), rowStep(ys), xs[last]!, ys[last]!);
+    else simd!(x, y, z, out, rows, n, rowStep(xs), rowStep(ys), rowStep(zs), xs[last]!, ys[last]!, zs[last]!);
+    return;
+  }
+  const strides = [xs, ys, zs].slice(0, inputs.length);
+  const addresses = [x, y, z].slice(0, inputs.length);
+  if (last === 0) shareRun(call, parts, addresses, out, n, strides.map((stride) => stride[0]!));
+  else if (last === 1) shareRows(call, parts, addresses, out, shape, strides);
+  else runBlocks(call, simd!, addresses, out, shape, strides);
+}
+
+const bytesOf = (call: CpuCall): [inputs: number[], out: number] => [call.inputs.map((buffer) => BYTES[buffer.dtype]), BYTES[call.outputs[0]!.dtype]];
+
+/** One run of n elements, divided among threads. */
+function shareRun(call: CpuCall, parts: number, addresses: readonly number[], out: number, n: number, steps: readonly number[]): void {
+  const [bytes, outBytes] = bytesOf(call);
+  const rest = addresses.length === 1 ? [] : [...steps.map(() => 0), ...steps];
+  parallel(call.launch.kernel.name, cut(n, parts, GRAIN).map(([begin, end]) => [
+    ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!), out + begin * outBytes, ...(addresses.length === 1 ? [] : [1]), end - begin, ...rest,
+  ]));
+}
+
+/** Rows of runs, divided among threads. */
+function shareRows(call: CpuCall, parts: number, addresses: readonly number[], out: number, [rows, n]: readonly number[], strides: readonly (readonly number[])[]): void {
+  const [bytes, outBytes] = bytesOf(call);
+  parallel(call.launch.kernel.name, cut(rows!, parts).map(([begin, end]) => [
+    ...addresses.map((at, i) => at + begin * strides[i]![0]! * bytes[i]!), out + begin * n! * outBytes, end - begin, n!, ...strides.map((stride) => stride[0]!), ...strides.map((stride) => stride[1]!),
+  ]));
+}
+
+/** More axes than two: block by block. */
+function runBlocks(call: CpuCall, simd: Simd, addresses: readonly number[], out: number, shape: readonly number[], strides: readonly (readonly number[])[]): void {
+  const [bytes, outBytes] = bytesOf(call);
+  const last = shape.length - 1;
+  const [rows, n] = [shape[last - 1]!, shape[last]!];
+  const steps = [...strides.map((stride) => stride[last - 1]!), ...strides.map((stride) => stride[last]!)];
+  eachBlock(shape, strides, last - 1, (offsets, block) => {
+    simd(...addresses.map((at, i) => at + offsets[i]! * bytes[i]!), out + block * rows * n * outBytes, rows, n, ...steps);
   });
 }
 
@@ -134,17 +178,17 @@ function runLoop(call: CpuCall, loop: Loop): void {
   const strides = STRIDES.slice(0, call.inputs.length).map((name) => call.numbers(name));
   const views = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
-  const run = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? multiplyIntegers : loop;
+  const body = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? multiplyIntegers : loop;
   const [x, y = x, z = x] = views as [TypedArray, TypedArray?, TypedArray?];
   const last = shape.length - 1;
   const n = shape[last]!;
   const [xStep, yStep = 0, zStep = 0] = strides.map((stride) => stride[last]!) as [number, number?, number?];
-  eachBlock(shape, strides, last, ([xAt, yAt = 0, zAt = 0], block) => run(out, block * n, n, x, xAt!, xStep, y, yAt, yStep, z, zAt, zStep));
+  eachBlock(shape, strides, last, ([xAt, yAt = 0, zAt = 0], block) => body(out, block * n, n, x, xAt!, xStep, y, yAt, yStep, z, zAt, zStep));
 }
 
 /** One kernel for every elementwise op. */
 export const elementwise: CpuKernel = (call) => {
-  const { simd, loop } = programOf(call.launch.kernel);
-  if (simd && fitsSimd(call)) runSimd(call, simd);
-  else runLoop(call, loop);
+  const program = programOf(call.launch.kernel);
+  if (program.simd && fitsSimd(call)) runSimd(call, program);
+  else runLoop(call, program.loop);
 };

@@ -1,16 +1,53 @@
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
+import { cut, parallel, partsFor } from '../pool.js';
+
+/** A kernel's work along one axis, which threads may share. */
+export interface Work {
+  /** Independent units: rows, images, elements ... */
+  readonly total: number;
+  /** What all of it costs, in multiplications or so (0.3 ns each). */
+  readonly cost: number;
+  /** Parts begin at multiples of this. 1 when left out. */
+  readonly grain?: number;
+  /** The arguments of the WebAssembly function for the units [begin, end). */
+  readonly args: (begin: number, end: number) => number[];
+}
+
+/** Runs a WebAssembly function over all of its work, on one thread or several. */
+export function run(name: string, { total, cost, grain = 1, args }: Work): void {
+  const parts = partsFor(cost);
+  if (parts === 1) heap().kernels[name]!(...args(0, total));
+  else parallel(name, cut(total, parts, grain).map(([begin, end]) => args(begin, end)));
+}
 
 /**
  * A kernel with two ways: the WebAssembly export of the given name where the data is float32 (indices beside it are int32), and a JavaScript
  * version for every other element type.
- * @param args what the export takes: addresses by `call.in` and `call.out`, then numbers.
  */
-export function withFloat32(name: string, args: (call: CpuCall) => number[], generic: CpuKernel): CpuKernel {
+export function withFloat32(name: string, work: (call: CpuCall) => Work, generic: CpuKernel): CpuKernel {
   return (call) => {
     const [first, ...rest] = call.inputs;
     const fits = first!.dtype === 'float32' && rest.every(({ dtype }) => dtype === 'float32' || dtype === 'int32');
-    if (fits) heap().kernels[name]!(...args(call));
+    if (fits) run(name, work(call));
     else generic(call);
   };
 }
+
+/** Work that is done in one go: a single unit. */
+export const undivided = (args: readonly number[]): Work => ({ total: 1, cost: 0, args: () => [...args] });
+
+export const sizes = (call: CpuCall): [outer: number, axis: number, inner: number] => [call.number('outer'), call.number('axis'), call.number('inner')];
+
+/**
+ * A kernel along the middle axis of x[outer, axis, inner], divided along the outer one.
+ * @param cost of one element of x.
+ */
+export const alongAxis = (name: string, cost: number, generic: CpuKernel): CpuKernel =>
+  withFloat32(name, (call) => {
+    const [outer, axis, inner] = sizes(call);
+    const x = call.in(0);
+    const out = call.out(0);
+    const outStep = call.outputs[0]!.length / outer;
+    return { total: outer, cost: cost * outer * axis * inner, args: (begin, end) => [x + begin * axis * inner * 4, out + begin * outStep * 4, end - begin, axis, inner] };
+  }, generic);

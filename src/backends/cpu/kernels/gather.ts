@@ -1,7 +1,6 @@
 import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
-import { withFloat32 } from './float32.js';
-import { sizes } from './reduce.js';
+import { sizes, undivided, withFloat32 } from './float32.js';
 
 /** Calls `visit(address, element)` for each position: where an index points on the axis, and where the element lies among the others. */
 function eachIndex(call: CpuCall, perElement: boolean, visit: (address: number, element: number) => void): void {
@@ -31,10 +30,10 @@ const accumulate = (perElement: boolean): CpuKernel => (call) => {
 };
 
 const reading = (name: string, perElement: boolean): CpuKernel =>
-  withFloat32(name, (call) => [call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('count')], read(perElement));
+  withFloat32(name, (call) => undivided([call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('count')]), read(perElement));
 
 const adding = (name: string, perElement: boolean): CpuKernel =>
-  withFloat32(name, (call) => [call.in(0), call.in(1), call.update(0), ...sizes(call), call.number('count')], accumulate(perElement));
+  withFloat32(name, (call) => undivided([call.in(0), call.in(1), call.update(0), ...sizes(call), call.number('count')]), accumulate(perElement));
 
 export const gatherKernels = {
   take: reading('take', false),

@@ -1,5 +1,6 @@
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
+import { cut, parallel, partsFor } from '../pool.js';
 
 type Sizes = [batch: number, m: number, n: number, k: number, strideA: number, strideB: number];
 
@@ -7,10 +8,23 @@ const sizes = (call: CpuCall): Sizes => ['batch', 'm', 'n', 'k', 'strideA', 'str
 
 function float32(call: CpuCall): void {
   const [batch, m, n, k, strideA, strideB] = sizes(call);
+  const [transA, transB] = [call.number('transA'), call.number('transB')];
+  const [a, b, out] = [call.in(0), call.in(1), call.out(0)];
   const { kernels } = heap();
-  const transB = call.number('transB');
-  const scratch = call.scratch(kernels.matmulScratch!(m, n, k, transB) >>> 0);
-  kernels.matmul!(call.in(0), call.in(1), call.out(0), scratch, batch, m, n, k, strideA, strideB, m * n, call.number('transA'), transB, 0, 0, m);
+  const bytes = kernels.matmulScratch!(m, n, k, transB) >>> 0;
+  const parts = partsFor((batch * m * n * k) / 4);
+  if (batch > 1 || parts === 1 || bytes === 0) {
+    // Matrices are shared out whole.
+    const tasks = cut(batch, parts).map(([begin, end]) => [
+      a + begin * strideA * 4, b + begin * strideB * 4, out + begin * m * n * 4, call.scratch(bytes), end - begin, m, n, k, strideA, strideB, m * n, transA, transB, 0, 0, m,
+    ]);
+    parallel('matmul', tasks);
+    return;
+  }
+  const panels = kernels.panelBytes!(m, n, k, transB) >>> 0;
+  const packed = panels ? call.scratch(panels) : b;
+  if (panels) kernels.packPanels!(b, packed, n, k, transB);
+  parallel('matmulRows', cut(m, parts, 4).map(([begin, end]) => [a, packed, out, call.scratch(kernels.stripBytes!()), m, n, k, transA, transB, 0, begin, end]));
 }
 
 function generic(call: CpuCall): void {

@@ -1,5 +1,5 @@
 import type { CpuCall, CpuKernel } from '../call.js';
-import { withFloat32 } from './float32.js';
+import { withFloat32, type Work } from './float32.js';
 
 const sgdStep: CpuKernel = (call) => {
   const [p, g, v] = call.inputs.map((buffer) => buffer.view());
@@ -31,9 +31,12 @@ const adamStep: CpuKernel = (call) => {
 };
 
 /** The addresses of all inputs and outputs and the size, then the named numbers. */
-const step = (...numbers: readonly string[]) => (call: CpuCall): number[] => [
-  ...call.inputs.map((_, i) => call.in(i)), ...call.outputs.map((_, i) => call.out(i)), call.number('size'), ...numbers.map((name) => call.number(name)),
-];
+const step = (...names: readonly string[]) => (call: CpuCall): Work => {
+  const addresses = [...call.inputs.map((_, i) => call.in(i)), ...call.outputs.map((_, i) => call.out(i))];
+  const numbers = names.map((name) => call.number(name));
+  const size = call.number('size');
+  return { total: size, cost: 4 * size, grain: 4, args: (begin, end) => [...addresses.map((at) => at + begin * 4), end - begin, ...numbers] };
+};
 
 export const optimizerKernels = {
   sgdStep: withFloat32('sgdStep', step('learningRate', 'momentum', 'dampening', 'weightDecay', 'nesterov'), sgdStep),

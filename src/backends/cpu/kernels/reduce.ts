@@ -1,6 +1,6 @@
 import type { TypedArray } from '../../backend.js';
-import type { CpuCall, CpuKernel } from '../call.js';
-import { withFloat32 } from './float32.js';
+import type { CpuKernel } from '../call.js';
+import { alongAxis, sizes, undivided, withFloat32 } from './float32.js';
 
 /** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
 function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
@@ -11,8 +11,6 @@ function reducer(reduce: (x: TypedArray, start: number, axis: number, step: numb
     for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) out[o * inner + i] = reduce(x, o * axis * inner + i, axis, inner);
   };
 }
-
-export const sizes = (call: CpuCall): [outer: number, axis: number, inner: number] => [call.number('outer'), call.number('axis'), call.number('inner')];
 
 const sum = reducer((x, start, axis, step) => {
   let total = 0;
@@ -65,14 +63,12 @@ const cumsum: CpuKernel = (call) => {
   }
 };
 
-const alongAxis = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...sizes(call)], generic);
-
 export const reduceKernels = {
-  sum: alongAxis('sum', sum),
-  max: alongAxis('max', reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!)),
-  min: alongAxis('min', reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!)),
-  argmax: alongAxis('argmax', reducer(largest)),
-  argmin: alongAxis('argmin', reducer(smallest)),
-  logSumExp: alongAxis('logSumExp', reducer(logSumExpOf)),
-  cumsum: withFloat32('cumsum', (call) => [call.in(0), call.out(0), ...sizes(call), call.number('reverse')], cumsum),
+  sum: alongAxis('sum', 1, sum),
+  max: alongAxis('max', 1, reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!)),
+  min: alongAxis('min', 1, reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!)),
+  argmax: alongAxis('argmax', 1, reducer(largest)),
+  argmin: alongAxis('argmin', 1, reducer(smallest)),
+  logSumExp: alongAxis('logSumExp', 5, reducer(logSumExpOf)),
+  cumsum: withFloat32('cumsum', (call) => undivided([call.in(0), call.out(0), ...sizes(call), call.number('reverse')]), cumsum),
 };

@@ -1,6 +1,6 @@
 import type { CpuKernel } from '../call.js';
-import { withFloat32 } from './float32.js';
-import { logSumExpOf, sizes } from './reduce.js';
+import { alongAxis, sizes } from './float32.js';
+import { logSumExpOf } from './reduce.js';
 
 /** Rows along the axis: `finish` turns x minus the row's logSumExp into the result. */
 function rows(finish: (logProb: number) => number): CpuKernel {
@@ -18,6 +18,4 @@ function rows(finish: (logProb: number) => number): CpuKernel {
   };
 }
 
-const alongAxis = (name: string, generic: CpuKernel): CpuKernel => withFloat32(name, (call) => [call.in(0), call.out(0), ...sizes(call)], generic);
-
-export const softmaxKernels = { softmax: alongAxis('softmax', rows(Math.exp)), logSoftmax: alongAxis('logSoftmax', rows((logProb) => logProb)) };
+export const softmaxKernels = { softmax: alongAxis('softmax', 6, rows(Math.exp)), logSoftmax: alongAxis('logSoftmax', 6, rows((logProb) => logProb)) };
