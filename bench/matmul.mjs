@@ -1,4 +1,4 @@
-// Matrix products on one thread, beside jax-js's WebAssembly backend where it can be found.
+// Matrix products on one thread, beside jax-js's WebAssembly backend where it can be found, and on all cores.
 //
 //   npm run build && node bench/matmul.mjs [--peer <folder>] [--json]
 //
@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { matmul, scope, tensor } from 'tapegrad';
+import { matmul, scope, setThreads, tensor, threads } from 'tapegrad';
 import { machine, race } from './harness.mjs';
 
 const { values: options } = parseArgs({ options: { peer: { type: 'string' }, json: { type: 'boolean', default: false } } });
@@ -21,6 +21,7 @@ async function loadPeer(folder) {
   return jax.numpy;
 }
 
+const cores = threads();
 const numpy = options.peer === undefined ? null : await loadPeer(options.peer);
 const results = [];
 for (const n of [64, 128, 256, 512, 1024]) {
@@ -32,19 +33,23 @@ for (const n of [64, 128, 256, 512, 1024]) {
     const theirs = numpy.array(values).reshape([n, n]);
     alternatives['jax-js'] = () => numpy.matmul(theirs.ref, theirs.ref).dataSync().length;
   }
+  setThreads(1);
   const times = await race(alternatives);
-  results.push({ n, times, gflops: 2 * n ** 3 / times.tapegrad.median / 1e6, ...(numpy && { ratio: times['jax-js'].median / times.tapegrad.median }) });
+  setThreads(cores);
+  const { tapegrad: allCores } = await race({ tapegrad: alternatives.tapegrad });
+  results.push({ n, times, allCores, gflops: 2 * n ** 3 / times.tapegrad.median / 1e6, ...(numpy && { ratio: times['jax-js'].median / times.tapegrad.median }) });
 }
 
 if (options.json) {
   console.log(JSON.stringify({ benchmark: 'matmul', machine: machine(), results }, null, 2));
 } else {
-  console.log(`Square matrix products, float32, one thread; ${machine()}`);
+  console.log(`Square matrix products, float32, one thread where not said otherwise; ${machine()}`);
   console.log('milliseconds: median (best to worst)');
   const cell = ({ median, best, worst }) => `${median.toFixed(3)} (${best.toFixed(3)} to ${worst.toFixed(3)})`.padEnd(32);
-  for (const { n, times, gflops, ratio } of results) {
+  for (const { n, times, allCores, gflops, ratio } of results) {
     const peer = times['jax-js'] ? `jax-js ${cell(times['jax-js'])} tapegrad is ${ratio.toFixed(2)}x as fast` : '';
     console.log(`${String(n).padStart(5)}  tapegrad ${cell(times.tapegrad)} ${gflops.toFixed(1).padStart(5)} GFLOP/s  ${peer}`);
+    console.log(`       ${cores} threads ${cell(allCores)}`);
   }
   if (!numpy) console.log('Name a folder with @jax-js/jax installed (--peer <folder>) to compare.');
 }

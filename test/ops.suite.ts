@@ -151,7 +151,9 @@ function gradientTests(info: OpInfo, backend: () => Backend, cpu: () => Backend)
     if (!backend().supports('float64')) return;
     for (const sample of info.samples.filter(({ forwardOnly, inputs }) => !forwardOnly && inputs.some(({ shape }) => sizeOf(shape) > 0))) {
       try {
-        gradCheck(sample.run, sample.inputs.map((input) => made(input, 'float64')), { order: 2 });
+        const inputs = sample.inputs.map((input) => made(input, 'float64'));
+        gradCheck(sample.run, inputs);
+        gradCheck((...xs) => sample.run(...xs).square(), inputs, { order: 2 }); // squared, so that linear ops have second derivatives as well
       } catch (error) {
         throw new Error(`sample ${sample.name}: ${String(error)}`, { cause: error });
       }

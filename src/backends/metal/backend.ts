@@ -192,7 +192,7 @@ export class MetalBackend implements Backend, Clock {
     this.finish();
     this.closed = true;
     this.programs.release();
-    this.pool.drain();
+    this.pool.close();
     this.device.close();
   }
 

@@ -62,6 +62,7 @@ export interface PoolOptions {
 export class Pool {
   reservedBytes = 0;
   freeBytes = 0;
+  private readonly blocks = new Set<Block>();
   private readonly free = new Map<number, Block[]>();
 
   constructor(private readonly device: MetalDevice, private readonly clock: Clock, private readonly options: PoolOptions) {}
@@ -76,9 +77,10 @@ export class Pool {
       this.freeBytes -= size;
       return idle;
     }
-    const memory = this.reserve(size);
+    const block: Block = { memory: this.reserve(size), lastUse: 0 };
+    this.blocks.add(block);
     this.reservedBytes += size;
-    return { memory, lastUse: 0 };
+    return block;
   }
 
   give(block: Block): void {
@@ -107,7 +109,14 @@ export class Pool {
     this.freeBytes = 0;
   }
 
+  /** Gives everything back, live tensors' memory included. */
+  close(): void {
+    this.drain();
+    for (const block of this.blocks) this.discard(block);
+  }
+
   private discard(block: Block): void {
+    this.blocks.delete(block);
     this.reservedBytes -= block.memory.bytes;
     block.memory.release();
   }

@@ -106,7 +106,7 @@ const GRAIN = 16;
 function runSimd(call: CpuCall, { simd, cost }: Program): void {
   const { inputs } = call;
   const size = call.number('size');
-  const parts = partsFor(cost * size);
+  const parts = partsFor(cost * size, true);
   const x = call.in(0);
   if (inputs.length === 1) {
     const out = call.out(0);

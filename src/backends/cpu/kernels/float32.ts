@@ -16,7 +16,7 @@ export interface Work {
 
 /** Runs a WebAssembly function over all of its work, on one thread or several. */
 export function run(name: string, { total, cost, grain = 1, args }: Work): void {
-  const parts = partsFor(cost);
+  const parts = partsFor(cost, true);
   if (parts === 1) heap().kernels[name]!(...args(0, total));
   else parallel(name, cut(total, parts, grain).map(([begin, end]) => args(begin, end)));
 }

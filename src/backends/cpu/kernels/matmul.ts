@@ -12,7 +12,7 @@ function float32(call: CpuCall): void {
   const [a, b, out] = [call.in(0), call.in(1), call.out(0)];
   const { kernels } = heap();
   const bytes = kernels.matmulScratch!(m, n, k, transB) >>> 0;
-  const parts = partsFor((batch * m * n * k) / 4);
+  const parts = partsFor((batch * m * n * k) / 4, true);
   if (batch > 1 || parts === 1 || bytes === 0) {
     // Matrices are shared out whole.
     const tasks = cut(batch, parts).map(([begin, end]) => [

@@ -12,16 +12,26 @@ function reducer(reduce: (x: TypedArray, start: number, axis: number, step: numb
   };
 }
 
-const sum = reducer((x, start, axis, step) => {
-  let total = 0;
-  let lost = 0; // Neumaier's compensation: float64 sums keep their last digits
-  for (let j = 0; j < axis; j++) {
-    const value = x[start + j * step]!;
-    const next = total + value;
-    lost += Math.abs(total) >= Math.abs(value) ? total - next + value : value - next + total;
-    total = next;
+/** Neumaier's compensated addition: float64 sums keep their last digits. */
+class RunningSum {
+  private total = 0;
+  private lost = 0;
+
+  add(value: number): void {
+    const next = this.total + value;
+    this.lost += Math.abs(this.total) >= Math.abs(value) ? this.total - next + value : value - next + this.total;
+    this.total = next;
   }
-  return Number.isFinite(lost) ? total + lost : total;
+
+  get value(): number {
+    return Number.isFinite(this.lost) ? this.total + this.lost : this.total;
+  }
+}
+
+const sum = reducer((x, start, axis, step) => {
+  const total = new RunningSum();
+  for (let j = 0; j < axis; j++) total.add(x[start + j * step]!);
+  return total.value;
 });
 
 /** The position of the first extremum; NaN is more extreme than anything. */
@@ -54,10 +64,11 @@ const cumsum: CpuKernel = (call) => {
   const out = call.outputs[0]!.view();
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {
-      let total = 0;
+      const total = new RunningSum();
       for (let j = 0; j < axis; j++) {
         const at = (o * axis + (reverse ? axis - 1 - j : j)) * inner + i;
-        out[at] = total += x[at]!;
+        total.add(x[at]!);
+        out[at] = total.value;
       }
     }
   }

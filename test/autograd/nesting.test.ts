@@ -1,0 +1,189 @@
+import { customVjp, grad, gradCheck, GradientError, hessian, hvp, jacobian, layerNorm, logSumExp, memory, RecycledError, scope, stopGradient, tensor, type Tensor, valueAndGrad, vjp } from 'tapegrad';
+
+const f64 = (data: number | number[]): Tensor => tensor(data, { dtype: 'float64' });
+const item = (t: Tensor): number => t.itemSync();
+
+afterEach(() => { expect(memory().scopes).toBe(0); });
+
+describe('higher orders', () => {
+  test('derivatives of x^5, exp(2x) and sin to the fourth order', () => {
+    const derivatives = (f: (x: Tensor) => Tensor, x: number): number[] => {
+      const found: number[] = [];
+      for (let order = 0, g = f; order <= 4; order++, g = grad(g)) found.push(item(g(f64(x))));
+      return found;
+    };
+    derivatives((x) => x.pow(5), 1.5).forEach((value, n) => { expect(value).toBeCloseTo([7.59375, 25.3125, 67.5, 135, 180][n]!, 10); });
+    derivatives((x) => x.mul(2).exp(), 0.3).forEach((value, n) => { expect(value).toBeCloseTo(2 ** n * Math.exp(0.6), 10); });
+    derivatives((x) => x.sin(), 0.7).forEach((value, n) => { expect(value).toBeCloseTo([Math.sin, Math.cos, (x: number) => -Math.sin(x), (x: number) => -Math.cos(x), Math.sin][n]!(0.7), 12); });
+  });
+
+  test('third and fourth order against differences, through layerNorm and logSumExp', () => {
+    const x = tensor([0.3, -1.2, 0.8, 2.1], { dtype: 'float64', shape: [2, 2] });
+    gradCheck((t) => logSumExp(t.mul(t), 1), [x], { order: 4, tolerance: 1e-5 });
+    gradCheck((t) => layerNorm(t.pow(3), { eps: 0.5 }), [x.abs()], { order: 3, tolerance: 1e-5 });
+  });
+
+  test('the inner gradient as a part of the outer loss: a gradient penalty', () => {
+    // d/dw |d/dx (w x^2)|^2 = d/dw (2 w x)^2 = 8 w x^2
+    const penalty = (w: Tensor): Tensor => grad((x: Tensor) => w.mul(x.square()).sum())(f64([1, 2, 3])).square().sum();
+    expect(item(grad(penalty)(f64(0.5)))).toBeCloseTo(8 * 0.5 * 14, 12);
+  });
+
+  test('perturbation confusion: x * d/dy (x + y) differentiated by x is 1', () => {
+    const f = (x: Tensor): Tensor => x.mul(grad((y: Tensor) => x.add(y))(x));
+    expect(item(grad(f)(f64(3)))).toBe(1);
+  });
+
+  test('perturbation confusion, the product: d/dx (x * d/dy (x y)) = 2 x', () => {
+    expect(item(grad((x: Tensor) => x.mul(grad((y: Tensor) => x.mul(y))(f64(7))))(f64(3)))).toBe(6);
+  });
+
+  test('three levels that close over each other', () => {
+    // f(x) = d/dy [ y * d/dz (x y z^2) at z = x ] at y = x: the inner is 2 x y x, times y is 2 x^2 y^2, its derivative 4 x^2 y = 4 x^3, and f' = 12 x^2.
+    const f = (x: Tensor): Tensor => grad((y: Tensor) => y.mul(grad((z: Tensor) => x.mul(y).mul(z.square()))(x)))(x);
+    expect(item(f(f64(2)))).toBe(32);
+    expect(item(grad(f)(f64(2)))).toBe(48);
+    expect(item(grad(grad(f))(f64(2)))).toBe(48);
+  });
+
+  test('hessian, jacobian, hvp and vjp agree', () => {
+    const f = (x: Tensor): Tensor => x.slice([0, 2]).prod().mul(x.slice(2).exp()).add(x.pow(3).sum());
+    const x = f64([0.5, -1.5, 0.25]);
+    const matrix = hessian(f, x);
+    const e = Math.exp(0.25);
+    const want = [[3, e, -1.5 * e], [e, -9, 0.5 * e], [-1.5 * e, 0.5 * e, -0.75 * e + 1.5]];
+    (matrix.arraySync() as number[][]).forEach((line, i) => { line.forEach((value, j) => { expect(value).toBeCloseTo(want[i]![j]!, 12); }); });
+    expect(jacobian((t) => grad(f)(t), x).arraySync()).toEqual(matrix.arraySync());
+    const v = f64([1, -2, 3]);
+    const product = hvp(f, x, v).arraySync() as number[];
+    product.forEach((value, i) => { expect(value).toBeCloseTo(want[i]!.reduce((sum, entry, j) => sum + entry * [1, -2, 3][j]!, 0), 12); });
+    expect(hessian((t) => t.square().sum(), tensor([[1, 2], [3, 4]])).shape).toEqual([2, 2, 2, 2]);
+  });
+
+  test('a jacobian inside a gradient', () => {
+    // sum of the Jacobian of x^3 is 3 sum x^2, its gradient 6 x
+    expect(grad((x: Tensor) => jacobian((t) => t.pow(3), x).sum())(f64([1, 2])).arraySync()).toEqual([6, 12]);
+  });
+
+  test('jacobians of empty and scalar functions', () => {
+    expect(jacobian((x) => x.slice([0, 0]), f64([1, 2])).shape).toEqual([0, 2]);
+    expect(jacobian((x) => x.sum(), f64([1, 2])).arraySync()).toEqual([1, 1]);
+    expect(jacobian((x) => x.slice([0, 0]), tensor(new Float64Array(0))).shape).toEqual([0, 0]);
+    expect(() => jacobian((x) => x.argmax(), f64([1, 2]))).toThrow('[jacobian] the function returned int32; it must return a float tensor');
+    expect(() => jacobian((() => 3) as never, f64([1]))).toThrow('[jacobian] the function returned number; it must return a float tensor');
+    expect(() => hessian((x) => x, f64([1, 2]))).toThrow('a gradient needs a scalar');
+  });
+});
+
+describe('what outer and inner transforms share', () => {
+  test('a value made in the inner one lives on in the outer one', () => {
+    const outer = grad((w: Tensor) => {
+      const kept: Tensor[] = [];
+      const inner = grad((x: Tensor) => {
+        kept.push(w.mul(x).exp());
+        return kept[0]!.sum();
+      })(tensor([1, 2]));
+      return inner.sum().add(kept[0]!.sum()); // kept[0] was made inside, but of w: it is the outer transform's
+    });
+    // d/dw sum(w e^(w x)) + sum(e^(w x)), at w = 0: sum(1) + sum(x) = 2 + 3
+    expect(item(outer(tensor(0)))).toBeCloseTo(5, 5);
+  });
+
+  test('a constant of the inner backward pass that meets an outer tensor is kept for the outer backward pass', () => {
+    const scaled = (w: Tensor): ((x: Tensor) => Tensor) => customVjp((x) => x.exp(), (g) => [g.mul(2).mul(w)]);
+    const f = (w: Tensor): Tensor => grad((x: Tensor) => scaled(w)(x.mul(3)).sum())(tensor([1, 2])).square().sum();
+    // the inner gradient is 6 w for both elements; the sum of squares is 72 w^2
+    expect(item(grad(f)(tensor(0.5)))).toBeCloseTo(72, 4);
+  });
+
+  test('a constant computed in scope(fn) and used by a traced tensor is kept for the backward pass', () => {
+    const w = tensor([0.5, 1.5]);
+    const gradient = grad((x: Tensor) => scope(() => x.mul(w.exp())).sum())(tensor([1, 2]));
+    expect(gradient.arraySync()).toEqual(w.exp().arraySync());
+  });
+
+  test('transforms inside scope(fn) do not pile up in it', () => {
+    let used = 0;
+    scope(() => {
+      for (let i = 0; i < 50; i++) {
+        grad((x: Tensor) => x.exp().sum())(tensor(new Float32Array(10000)));
+        used = Math.max(used, memory().usedBytes);
+      }
+    });
+    expect(used).toBeLessThan(50 * 40000);
+  });
+
+  test('an independent inner gradient is a constant to the outer one', () => {
+    const f = (x: Tensor): Tensor => x.mul(grad((y: Tensor) => y.square().sum())(tensor(3)));
+    expect(item(grad(f)(tensor(2)))).toBe(6);
+  });
+
+  test('stopGradient of the outer tensor inside the inner function', () => {
+    expect(item(grad((x: Tensor) => grad((y: Tensor) => stopGradient(x).mul(y).mul(x))(x))(f64(3)))).toBe(3);
+    expect(grad((x: Tensor) => x.mul(stopGradient({ x }).x).sum())(f64([1, 2])).arraySync()).toEqual([1, 2]);
+  });
+
+  test('an argument of the outer function used after the transform is an ordinary tensor, without a leak', () => {
+    let leaked!: Tensor;
+    let intermediate!: Tensor;
+    grad((x: Tensor) => {
+      leaked = x;
+      intermediate = x.exp();
+      return intermediate.sum();
+    })(tensor([1, 2]));
+    const before = memory();
+    for (let i = 0; i < 20; i++) expect(leaked.mul(2).arraySync()).toEqual([2, 4]);
+    expect(memory()).toEqual(before);
+    expect(grad((x: Tensor) => x.mul(leaked).sum())(tensor([3, 4])).arraySync()).toEqual([1, 2]);
+    expect(() => intermediate.add(1)).toThrow(RecycledError);
+    expect(() => intermediate.add(1)).toThrow("[add] the float32 tensor [2] that 'exp' made was recycled when its transform or scope returned; return it from the function (as aux: { hasAux: true }), or clone() it there");
+    expect(() => intermediate.dataSync()).toThrow(RecycledError);
+    expect(String(intermediate)).toContain('recycled');
+    expect(() => grad((x: Tensor) => x.mul(intermediate).sum())(tensor([3, 4]))).toThrow(RecycledError);
+    expect(() => valueAndGrad((x: Tensor) => x.sum())(intermediate)).toThrow(RecycledError);
+  });
+
+  test('a view of a recycled tensor is dead too; a returned one lives', () => {
+    let view!: Tensor;
+    const [[, flat]] = valueAndGrad((x: Tensor) => {
+      const y = x.exp();
+      view = x.cos().reshape([2, 1]);
+      return [y.sum(), y.reshape([2, 1])] as const;
+    }, { hasAux: true })(tensor([0, 0]));
+    expect(flat.arraySync()).toEqual([[1], [1]]);
+    expect(() => view.add(1)).toThrow(RecycledError);
+  });
+});
+
+describe('vjp', () => {
+  test('trees in, trees out, with integers among the outputs', () => {
+    const cotangents = { y: f64([1, 10]), at: tensor(0) };
+    const [outputs, gradients] = vjp(({ a, b }: { a: Tensor; b: [Tensor] }) => ({ y: a.mul(b[0]), at: a.argmax() }), { a: f64([2, 3]), b: [f64([5, 7])] as [Tensor] }, cotangents);
+    expect(outputs.y.arraySync()).toEqual([10, 21]);
+    expect(item(outputs.at)).toBe(1);
+    expect(gradients.a.arraySync()).toEqual([5, 70]);
+    expect(gradients.b[0].arraySync()).toEqual([2, 30]);
+  });
+
+  test('a cotangent of another float type is brought to the output\'s', () => {
+    const [, gradient] = vjp((x: Tensor) => x.square(), tensor([3]), f64([1]));
+    expect([gradient.dtype, gradient.arraySync()]).toEqual(['float32', [6]]);
+    const [, wide] = vjp((x: Tensor) => x.square(), f64([3]), tensor([1], { dtype: 'int32' }));
+    expect([wide.dtype, wide.arraySync()]).toEqual(['float64', [6]]);
+  });
+
+  test('the identity, the same output twice, and an output that does not depend on the input', () => {
+    const [, gradient] = vjp((x: Tensor) => [x, x, tensor([5])], f64([3]), [f64([1]), f64([2]), tensor([9])]);
+    expect(gradient.arraySync()).toEqual([3]);
+    const [, zero] = vjp(() => tensor([5]), f64([3]), tensor([1]));
+    expect([zero.dtype, zero.arraySync()]).toEqual(['float64', [0]]);
+  });
+
+  test('what is refused', () => {
+    const run = (cotangent: unknown): unknown => vjp((x: Tensor) => x.mul(2), f64([1, 2]), cotangent as Tensor);
+    expect(() => run(f64([1]))).toThrow('[vjp] cotangent 0 is [1]; its output is [2]');
+    expect(() => run([])).toThrow('[vjp] 0 cotangents for 1 outputs');
+    expect(() => vjp((x: Tensor) => x.mul(2), tensor([1], { dtype: 'int32' }), f64([1]))).toThrow('[vjp] argument 0 is int32: only float tensors have gradients');
+    expect(() => vjp((x: object) => x, {}, {})).toThrow(GradientError);
+  });
+});
