@@ -7,16 +7,17 @@
 using namespace metal;
 
 struct CtcParams {
-  uint frames, sequences, classes, width;   // x is [frames, sequences, classes]; targets are [sequences, width]
+  uint frames, batch, classes, width;       // scores are [frames, batch, classes]; targets are [batch, width]
   uint blank;
-  uint logits;                              // 1: x is normalised here; 0: x holds log-probabilities, normalised or not
+  uint logits;                              // 1: scores are normalised here; 0: they are log-probabilities, normalised or not
   uint slots;                               // emissions of a frame: `classes` where byClass, else 1 + `width` (the blank, then the labels)
   uint byClass;
-  uint lanes;                               // threads that share a row of x
+  uint lanes;                               // threads that share a row of scores
   uint directions;                          // 1: only the loss is wanted; 2: the gradient as well
+  uint posterior;                           // 1: ctcGrad gives the posteriors themselves
 };
 
-struct CtcScaleParams { uint frames, sequences, classes; };
+struct CtcScaleParams { uint frames, batch, classes; };
 
 constant int ZERO = -(1 << 28);         // the exponent of zero
 constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
@@ -84,10 +85,10 @@ inline uint slotClass(uint slot, uint item, device const int *targets, constant 
   return slot == 0 ? p.blank : uint(targets[item * p.width + slot - 1]);
 }
 
-// emissions [sequences, frames, slots, 2]: exp(x), normalised and divided by 2^exponents.
-// exponents [sequences, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
-// rows [frames, sequences, 2]: maximum and 1 / sum of exp(x - maximum), for the softmax in the gradient.
-kernel void ctcEmit(device const float *x [[buffer(0)]],
+// emissions [batch, frames, slots, 2]: exp(score), normalised and divided by 2^exponents.
+// exponents [batch, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
+// rows [frames, batch, 2]: maximum and 1 / sum of exp(score - maximum), for the softmax in the gradient.
+kernel void ctcEmit(device const float *scores [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
                     device const int *inputLengths [[buffer(2)]],
                     device const int *targetLengths [[buffer(3)]],
@@ -103,12 +104,12 @@ kernel void ctcEmit(device const float *x [[buffer(0)]],
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, base = index - lane;
   const bool inRow = index < together * lanes;   // the threads left over when the width is no multiple of the lanes have no row
-  const uint rowCount = p.frames * p.sequences;
+  const uint rowCount = p.frames * p.batch;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
-    const uint t = row / p.sequences, item = row % p.sequences;
+    const uint t = row / p.batch, item = row % p.batch;
     const bool active = inRow && row < rowCount && t < uint(inputLengths[item]);
-    device const float *values = x + ulong(row) * p.classes;
+    device const float *values = scores + ulong(row) * p.classes;
     const uint labels = active ? uint(targetLengths[item]) : 0;
 
     // The largest of all classes and of those that the target can use; a NaN is told by a sum that is NaN.
@@ -258,9 +259,9 @@ inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint i
   }
 }
 
-// states [2, sequences, frames, width, 2]: of each label, alpha after the emission and beta before it.
-// losses [sequences]; totals [sequences, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
-// memory [sequences, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
+// states [2, batch, frames, width, 2]: of each label, alpha after the emission and beta before it.
+// losses [batch]; totals [batch, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
+// memory [batch, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
 kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
                          device const float *exponents [[buffer(1)]],
                          device const int *targets [[buffer(2)]],
@@ -288,7 +289,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   w.keep = p.directions == 2;
   w.emissions = emissions + ulong(item) * p.frames * p.slots;
   w.target = targets + item * p.width;
-  w.states = states + ((w.backwards ? p.sequences : 0) + ulong(item)) * p.frames * p.width;
+  w.states = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.frames * p.width;
   if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
   threadgroup_barrier(mem_flags::mem_threadgroup);
   if (w.length < width) walkShort(w, passed, ends, index);
@@ -331,9 +332,9 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
 constant float UNIT = 1073741824.0f;     // posteriors are summed as multiples of 2^-30: the order of additions does not matter then
 constant uint TILE = 2048;               // sums that a group holds at a time
 
-// gradient [frames, sequences, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
+// gradient [frames, batch, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
 // sequence's length and for impossible targets.
-kernel void ctcGrad(device const float *x [[buffer(0)]],
+kernel void ctcGrad(device const float *scores [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
                     device const int *inputLengths [[buffer(2)]],
                     device const int *targetLengths [[buffer(3)]],
@@ -351,11 +352,11 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
   threadgroup atomic_uint labelled[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, place = index / lanes, tile = TILE / together;
-  const uint rowCount = p.frames * p.sequences;
+  const uint rowCount = p.frames * p.batch;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + place;
     const bool inRange = place < together && row < rowCount;
-    const uint t = inRange ? row / p.sequences : 0, item = inRange ? row % p.sequences : 0;
+    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
     const float loss = losses[item];
     const bool inside = inRange && t < uint(inputLengths[item]);
     const bool active = inside && loss < INFINITY;   // NaN is not below infinity either
@@ -363,7 +364,7 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
     const Scaled total = unpack(totals[item]);
     device const int *target = targets + item * p.width;
     device const int2 *alphas = states + (ulong(item) * p.frames + t) * p.width;
-    device const int2 *betas = states + (ulong(p.sequences + item) * p.frames + t) * p.width;
+    device const int2 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
     if (lane == 0 && place < together) atomic_store_explicit(&labelled[place], 0u, memory_order_relaxed);
     for (uint start = 0; start < p.classes; start += tile) {
       const uint end = min(start + tile, p.classes);
@@ -388,8 +389,8 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
           float g = 0.0f;
           if (active) {
             const uint held = c == p.blank ? uint(max(int(UNIT) - int(others), 0)) : atomic_load_explicit(&sums[place * tile + c - start], memory_order_relaxed);
-            const float softmax = p.logits != 0 ? exp(x[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
-            g = softmax - float(held) / UNIT;
+            const float softmax = p.logits != 0 ? exp(scores[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
+            g = p.posterior != 0 ? float(held) / UNIT : softmax - float(held) / UNIT;
           } else if (inside && isnan(loss)) {
             g = NAN;
           }
@@ -401,15 +402,140 @@ kernel void ctcGrad(device const float *x [[buffer(0)]],
   }
 }
 
-// Each sequence's part of a gradient times its cotangent; zeros stay zeros, whatever the cotangent.
-kernel void ctcScale(device const float *gradient [[buffer(0)]],
-                     device const float *cotangents [[buffer(1)]],
+// x [frames, batch, classes] with every sequence scaled by a number of its own. Zeros stay zeros, whatever the number.
+kernel void ctcScale(device const float *x [[buffer(0)]],
+                     device const float *scale [[buffer(1)]],
                      device float *out [[buffer(2)]],
                      constant CtcScaleParams &p [[buffer(3)]],
                      uint index [[thread_position_in_grid]],
                      uint threads [[threads_per_grid]]) {
-  for (uint i = index; i < p.frames * p.sequences * p.classes; i += threads) {
-    const float g = gradient[i];
-    out[i] = g == 0.0f ? 0.0f : g * cotangents[i / p.classes % p.sequences];
+  for (uint i = index; i < p.frames * p.batch * p.classes; i += threads) {
+    const float value = x[i];
+    out[i] = value == 0.0f ? 0.0f : value * scale[i / p.classes % p.batch];
+  }
+}
+
+// ---- second derivatives
+
+// A probability and its logarithm's derivative along the direction. The recursion on pairs of both gives alpha's and beta's derivatives;
+// the Hessian is symmetric, so its product with the direction is what the backward pass wants.
+struct Dual { Scaled value; float rate; };
+
+inline Dual dual(Scaled value, float rate) { Dual d; d.value = value; d.rate = rate; return d; }
+inline Dual unpackDual(int4 bits) { return dual(scaled(as_type<float>(bits.x), bits.y), as_type<float>(bits.z)); }
+inline int4 packDual(Dual d) { return int4(as_type<int>(d.value.mantissa), d.value.exponent, as_type<int>(d.rate), 0); }
+
+inline Dual dualPlus(Dual a, Dual b, Dual c) {
+  const int top = max(max(a.value.exponent, b.value.exponent), c.value.exponent);
+  const float u = a.value.mantissa * power(a.value.exponent - top), v = b.value.mantissa * power(b.value.exponent - top), w = c.value.mantissa * power(c.value.exponent - top);
+  // A summand that is nothing has no say, whatever its rate.
+  const float rate = (u > 0.0f ? u * a.rate : 0.0f) + (v > 0.0f ? v * b.rate : 0.0f) + (w > 0.0f ? w * c.rate : 0.0f);
+  return dual(normalised(u + v + w, top), rate / (u + v + w));
+}
+
+// states [2, batch, frames, width, 4]: as in ctcRecursion, with their rates; rates [batch]: of the target's probability.
+// memory [batch, 2, 3, width + 1, 4]: the state between frames, [blank | label | label] by position, the labels in turn.
+kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
+                    device const int *targets [[buffer(1)]],
+                    device const int *inputLengths [[buffer(2)]],
+                    device const int *targetLengths [[buffer(3)]],
+                    device const float *direction [[buffer(4)]],
+                    device int4 *states [[buffer(5)]],
+                    device float *rates [[buffer(6)]],
+                    device int4 *memory [[buffer(7)]],
+                    constant CtcParams &p [[buffer(8)]],
+                    uint group [[threadgroup_position_in_grid]],
+                    uint index [[thread_index_in_threadgroup]],
+                    uint width [[threads_per_threadgroup]]) {
+  const uint item = group / 2;
+  Walk w;
+  w.backwards = group % 2 == 1;
+  w.times = uint(inputLengths[item]);
+  w.length = uint(targetLengths[item]);
+  w.slots = p.slots;
+  w.longest = p.width;
+  w.blank = p.blank;
+  w.byClass = p.byClass != 0;
+  w.keep = false;
+  w.emissions = emissions + ulong(item) * p.frames * p.slots;
+  w.target = targets + item * p.width;
+  device int4 *kept = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.frames * p.width;
+  const uint positions = p.width + 1;
+  device int4 *own = memory + ulong(group) * 3 * positions;
+  const Dual nothing = dual(scaled(1.0f, ZERO), 0.0f);
+  for (uint i = index; i <= w.length; i += width) {
+    own[i] = packDual(i == 0 ? dual(scaled(1.0f, 0), 0.0f) : nothing);
+    own[positions + i] = packDual(nothing);
+  }
+  for (uint step = 0; step < w.times; step++) {
+    device int4 *last = own + (1 + (step & 1)) * positions;
+    device int4 *next = own + (2 - (step & 1)) * positions;
+    threadgroup_barrier(mem_flags::mem_device);
+    const uint t = frameAt(w, step);
+    device const float *along = direction + (ulong(t) * p.batch + item) * p.classes;
+    const Scaled blankEmission = emissionAt(w, step, blankSlot(w));
+    for (uint i = index; i <= w.length; i += width) {
+      const Dual blank = unpackDual(own[i]), label = unpackDual(last[i]), before = i > 0 ? unpackDual(last[i - 1]) : nothing;
+      const Dual arriving = dualPlus(label, blank, skipsTo(w, i) ? before : nothing);
+      const Dual resting = dualPlus(blank, before, nothing);
+      own[i] = packDual(dual(times(resting.value, blankEmission), resting.rate + along[p.blank]));
+      if (i < w.length) {
+        const Dual leaving = dual(times(arriving.value, emissionAt(w, step, labelSlot(w, i))), arriving.rate + along[labelAt(w, i)]);
+        next[i] = packDual(leaving);
+        kept[ulong(t) * p.width + tokenAt(w, i)] = packDual(w.backwards ? arriving : leaving);
+      } else {
+        next[i] = packDual(nothing);
+      }
+    }
+  }
+  threadgroup_barrier(mem_flags::mem_device);
+  if (w.backwards || index != 0) return;
+  device const int4 *labels = own + (1 + (w.times & 1)) * positions;
+  rates[item] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
+}
+
+// product [frames, batch, classes]: the losses' second derivatives times the direction.
+kernel void ctcCurvature(device const float *scores [[buffer(0)]],
+                         device const int *targets [[buffer(1)]],
+                         device const int *inputLengths [[buffer(2)]],
+                         device const int *targetLengths [[buffer(3)]],
+                         device const int4 *states [[buffer(4)]],
+                         device const float *losses [[buffer(5)]],
+                         device const int2 *totals [[buffer(6)]],
+                         device const float *rates [[buffer(7)]],
+                         device const float2 *rows [[buffer(8)]],
+                         device const float *direction [[buffer(9)]],
+                         device float *product [[buffer(10)]],
+                         constant CtcParams &p [[buffer(11)]],
+                         uint index [[thread_position_in_grid]],
+                         uint threads [[threads_per_grid]]) {
+  for (uint i = index; i < p.frames * p.batch * p.classes; i += threads) {
+    const uint c = i % p.classes, row = i / p.classes, item = row % p.batch, t = row / p.batch;
+    const float loss = losses[item];
+    if (t >= uint(inputLengths[item]) || !(loss < INFINITY)) {
+      product[i] = t < uint(inputLengths[item]) && isnan(loss) ? NAN : 0.0f;
+      continue;
+    }
+    const Scaled total = unpack(totals[item]);
+    device const int *target = targets + item * p.width;
+    device const int4 *alphas = states + (ulong(item) * p.frames + t) * p.width;
+    device const int4 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
+    // The derivative of the class's posterior; the blank's is minus that of all labels together.
+    float change = 0.0f;
+    for (uint k = 0; k < uint(targetLengths[item]); k++) {
+      if (c != p.blank && uint(target[k]) != c) continue;
+      const Dual alpha = unpackDual(alphas[k]), beta = unpackDual(betas[k]);
+      const int exponent = min(alpha.value.exponent + beta.value.exponent - total.exponent, 1);
+      const float posterior = alpha.value.mantissa * beta.value.mantissa / total.mantissa * power(exponent);
+      if (posterior > 0.0f) change += posterior * (alpha.rate + beta.rate - rates[item]);
+    }
+    if (c == p.blank) change = -change;
+    float softmax = 0.0f;
+    if (p.logits != 0) {
+      float mean = 0.0f;
+      for (uint j = 0; j < p.classes; j++) mean += exp(scores[ulong(row) * p.classes + j] - rows[row].x) * rows[row].y * direction[ulong(row) * p.classes + j];
+      softmax = exp(scores[i] - rows[row].x) * rows[row].y * (direction[i] - mean);
+    }
+    product[i] = softmax - change;
   }
 }

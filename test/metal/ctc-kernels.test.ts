@@ -97,7 +97,7 @@ class Kernels {
     const [emissions, frames, rows] = [room(batch * times * slots * 2), room(batch * times), room(times * batch * 2)];
     const [states, losses, totals, memory] = [room(2 * batch * times * longest * 2), room(batch), room(batch * 2), room(batch * 2 * 3 * (longest + 1) * 2)];
     const grad = room(times * batch * classes);
-    const params = new Uint32Array([times, batch, classes, longest, 0, fromLogits ? 1 : 0, slots, byClass ? 1 : 0, lanes, 2]);
+    const params = new Uint32Array([times, batch, classes, longest, 0, fromLogits ? 1 : 0, slots, byClass ? 1 : 0, lanes, 2, 0]);
     const rowGroups = Math.ceil((times * batch) / Math.max(1, Math.floor(width / Math.min(lanes, width)))) || 1;
     try {
       device.submit((encoder) => {

@@ -10,6 +10,7 @@ import { div, equal, mul, neg, where } from '../elementwise.js';
 import { expandDims, reshape } from '../movement.js';
 import { mean } from '../reduce.js';
 import type { CtcTargets } from './lattice.js';
+import { type GpuCtcInputs, launchGpuCurvature, launchGpuLoss, launchGpuPosterior } from './gpu.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
 import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
 
@@ -67,6 +68,7 @@ const lossOp = defineOp<LossAttrs>({
 /** The loss kernel; `outputs` are the losses and, where it is wanted, the gradient. */
 function launchLoss(call: Launcher, scores: Tensor, problem: CtcProblem, cotangents: Float32Array | null, outputs: readonly Buffer[]): void {
   const inputs = [call.inputs[0]!, ...problemBuffers(problem, scores)];
+  if (call.device !== 'cpu') return launchGpuLoss(call, inputs as unknown as GpuCtcInputs, problem, outputs);
   if (cotangents) inputs.push(scores.device.upload('float32', cotangents));
   call.launch({ kernel: lossKernel, inputs, outputs, params: problemParams(problem), grid: problem.batch });
 }
@@ -86,7 +88,9 @@ const posteriorOp = defineOp<{ problem: CtcProblem }>({
   name: 'ctcPosterior',
   infer: ([logProbs]) => ({ shape: logProbs!.shape, dtype: logProbs!.dtype }),
   run: (call, [logProbs], { problem }) => {
-    call.launch({ kernel: posteriorKernel, inputs: [...call.inputs, ...problemBuffers(problem, logProbs!)], outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+    const inputs = [...call.inputs, ...problemBuffers(problem, logProbs!)];
+    if (call.device !== 'cpu') return launchGpuPosterior(call, inputs as unknown as GpuCtcInputs, problem, call.outputs[0]!);
+    call.launch({ kernel: posteriorKernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
   },
   vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
 });
@@ -96,8 +100,10 @@ const curvatureOp: OpFunction<{ problem: CtcProblem }> = defineOp<{ problem: Ctc
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
   run: (call, [scores], { problem }) => {
     const [buffer, direction] = call.inputs;
+    const inputs = [buffer!, ...problemBuffers(problem, scores!)];
+    if (call.device !== 'cpu') return launchGpuCurvature(call, inputs as unknown as GpuCtcInputs, problem, direction!, call.outputs[0]!);
     call.launch({
-      kernel: curvatureKernel, inputs: [buffer!, ...problemBuffers(problem, scores!), direction!], outputs: call.outputs, params: problemParams(problem), grid: problem.batch,
+      kernel: curvatureKernel, inputs: [...inputs, direction!], outputs: call.outputs, params: problemParams(problem), grid: problem.batch,
     });
   },
   vjp: (g, { inputs: [scores], attrs, needs }) => {

@@ -52,6 +52,7 @@ template <typename To, typename From> inline To soft_convert(From value) { retur
 #define float2(x, y) ((float2){float(x), float(y)})
 #define float4(x, y, z, w) ((float4){float(x), float(y), float(z), float(w)})
 #define int2(x, y) ((int2){int(x), int(y)})
+#define int4(x, y, z, w) ((int4){int(x), int(y), int(z), int(w)})
 #define uint2(x, y) ((uint2){uint(x), uint(y)})
 
 namespace metal {
