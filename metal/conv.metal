@@ -1,7 +1,6 @@
 // Windows over channels-last images [batch, height, width, channels]: patches side by side, their adjoint, and max pooling. IN and OUT are
 // the element types, set by the backend.
-#include <metal_stdlib>
-using namespace metal;
+#include "math.metal"
 
 #ifndef IN
 #define IN float
@@ -12,9 +11,6 @@ struct WindowParams {
   uint batch, height, width, channels, outH, outW;
   uint kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW;
 };
-
-inline bool isNaN(float v) { return isnan(v); }
-inline bool isNaN(int) { return false; }
 
 // out [batch, outH, outW, kernelH, kernelW, channels]; 0 beyond the edges.
 kernel void unfold(device const IN *x [[buffer(0)]],

@@ -29,7 +29,7 @@ inline void store(device float &to, float v) { to = v; }
 inline void store(device bool &to, float v) { to = v != 0.0f; }
 inline void store(device half &to, float v) { to = half(v); }
 // Cut off, at the ends of the range where it is beyond; NaN is 0.
-inline void store(device int &to, float v) { to = isnan(v) ? 0 : v >= 2147483648.0f ? INT_MAX : v <= -2147483648.0f ? INT_MIN : int(v); }
+inline void store(device int &to, float v) { to = isnan(v) ? 0 : v >= 2147483648.0f ? 2147483647 : v <= -2147483648.0f ? -2147483647 - 1 : int(v); }
 // To nearest, ties to even.
 inline void store(device ushort &to, float v) {
   const uint bits = as_type<uint>(v);

@@ -1,59 +1,9 @@
 // Connectionist temporal classification (Graves et al. 2006) in three kernels: emissions, the recursion in both directions, the gradient.
-//
-// Probabilities are pairs of a mantissa in [1, 2) and an exponent, so nothing underflows and no infinity or NaN takes part in the
-// recursion. Zero is the exponent ZERO. The recursion runs over positions: position i is the blank before label i, and label i; position
-// `length` is the last blank. The only inflow from another position is the label before.
-#include <metal_stdlib>
-using namespace metal;
+#include "ctc-common.metal"
 
-struct CtcParams {
-  uint frames, batch, classes, width;       // scores are [frames, batch, classes]; targets are [batch, width]
-  uint blank;
-  uint logits;                              // 1: scores are normalised here; 0: they are log-probabilities, normalised or not
-  uint slots;                               // emissions of a frame: `classes` where byClass, else 1 + `width` (the blank, then the labels)
-  uint byClass;
-  uint lanes;                               // threads that share a row of scores
-  uint directions;                          // 1: only the loss is wanted; 2: the gradient as well
-  uint posterior;                           // 1: ctcGrad gives the posteriors themselves
-};
-
-struct CtcScaleParams { uint frames, batch, classes; };
-
-constant int ZERO = -(1 << 28);         // the exponent of zero
-constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
-constant float LOG2E = 1.44269502f;      // log2(e) in two floats
-constant float LOG2E_LOW = 1.92596299e-8f;
-constant float LN2 = 0.693147182f;
 constant uint WIDTH = 256;               // threads a group at most; dispatches may use fewer
 
-// A probability: mantissa * 2^exponent.
-struct Scaled { float mantissa; int exponent; };
-
-inline Scaled scaled(float mantissa, int exponent) { Scaled s; s.mantissa = mantissa; s.exponent = exponent; return s; }
-inline Scaled unpack(int2 bits) { return scaled(as_type<float>(bits.x), bits.y); }
-inline int2 pack(Scaled s) { return int2(as_type<int>(s.mantissa), s.exponent); }
-
-// 2^d for d <= 127; 0 below the normal floats.
-inline float power(int d) { return as_type<float>(uint(max(d + 127, 0)) << 23); }
-
-// v * 2^exponent for a normal v >= 1; sums of zeros stay near ZERO instead of drifting off.
-inline Scaled normalised(float v, int exponent) {
-  const uint bits = as_type<uint>(v);
-  return scaled(as_type<float>((bits & 0x7fffffu) | 0x3f800000u), max(exponent + int(bits >> 23) - 127, ZERO));
-}
-
-inline Scaled times(Scaled a, Scaled b) { return normalised(a.mantissa * b.mantissa, a.exponent + b.exponent); }
-
-inline Scaled plus(Scaled a, Scaled b) {
-  const int top = max(a.exponent, b.exponent);
-  return normalised(a.mantissa * power(a.exponent - top) + b.mantissa * power(b.exponent - top), top);
-}
-
-inline Scaled plus(Scaled a, Scaled b, Scaled c) {
-  const int top = max(max(a.exponent, b.exponent), c.exponent);
-  const float sum = a.mantissa * power(a.exponent - top) + b.mantissa * power(b.exponent - top) + c.mantissa * power(c.exponent - top);
-  return normalised(sum, top);
-}
+struct CtcScaleParams { uint frames, batch, classes; };
 
 // ---- emissions
 
@@ -184,24 +134,6 @@ inline void advance(thread Scaled &blank, thread Scaled &label, thread Scaled &a
   blank = times(plus(blank, before), blankEmission);
   label = times(arriving, labelEmission);
 }
-
-// One sequence in one direction. Backwards is the same walk with time and target reversed.
-struct Walk {
-  device const int2 *emissions;
-  device const int *target;
-  device int2 *states;
-  uint times, length, slots, longest, blank;
-  bool backwards, byClass, keep;
-};
-
-inline uint frameAt(Walk w, uint step) { return w.backwards ? w.times - 1 - step : step; }
-inline uint tokenAt(Walk w, uint position) { return w.backwards ? w.length - 1 - position : position; }
-inline uint labelAt(Walk w, uint position) { return uint(w.target[tokenAt(w, position)]); }
-inline bool skipsTo(Walk w, uint position) { return position > 0 && position < w.length && labelAt(w, position) != labelAt(w, position - 1); }
-inline uint blankSlot(Walk w) { return w.byClass ? w.blank : 0; }
-// Positions without a label read the blank's slot; what they compute flows nowhere.
-inline uint labelSlot(Walk w, uint position) { return position >= w.length ? blankSlot(w) : w.byClass ? labelAt(w, position) : 1 + tokenAt(w, position); }
-inline Scaled emissionAt(Walk w, uint step, uint slot) { return unpack(w.emissions[ulong(frameAt(w, step)) * w.slots + slot]); }
 
 inline void keepState(Walk w, uint step, uint position, Scaled label, Scaled arriving) {
   if (w.keep && position < w.length) w.states[ulong(frameAt(w, step)) * w.longest + tokenAt(w, position)] = pack(w.backwards ? arriving : label);
@@ -412,130 +344,5 @@ kernel void ctcScale(device const float *x [[buffer(0)]],
   for (uint i = index; i < p.frames * p.batch * p.classes; i += threads) {
     const float value = x[i];
     out[i] = value == 0.0f ? 0.0f : value * scale[i / p.classes % p.batch];
-  }
-}
-
-// ---- second derivatives
-
-// A probability and its logarithm's derivative along the direction. The recursion on pairs of both gives alpha's and beta's derivatives;
-// the Hessian is symmetric, so its product with the direction is what the backward pass wants.
-struct Dual { Scaled value; float rate; };
-
-inline Dual dual(Scaled value, float rate) { Dual d; d.value = value; d.rate = rate; return d; }
-inline Dual unpackDual(int4 bits) { return dual(scaled(as_type<float>(bits.x), bits.y), as_type<float>(bits.z)); }
-inline int4 packDual(Dual d) { return int4(as_type<int>(d.value.mantissa), d.value.exponent, as_type<int>(d.rate), 0); }
-
-inline Dual dualPlus(Dual a, Dual b, Dual c) {
-  const int top = max(max(a.value.exponent, b.value.exponent), c.value.exponent);
-  const float u = a.value.mantissa * power(a.value.exponent - top), v = b.value.mantissa * power(b.value.exponent - top), w = c.value.mantissa * power(c.value.exponent - top);
-  // A summand that is nothing has no say, whatever its rate.
-  const float rate = (u > 0.0f ? u * a.rate : 0.0f) + (v > 0.0f ? v * b.rate : 0.0f) + (w > 0.0f ? w * c.rate : 0.0f);
-  return dual(normalised(u + v + w, top), rate / (u + v + w));
-}
-
-// states [2, batch, frames, width, 4]: as in ctcRecursion, with their rates; rates [batch]: of the target's probability.
-// memory [batch, 2, 3, width + 1, 4]: the state between frames, [blank | label | label] by position, the labels in turn.
-kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
-                    device const int *targets [[buffer(1)]],
-                    device const int *inputLengths [[buffer(2)]],
-                    device const int *targetLengths [[buffer(3)]],
-                    device const float *direction [[buffer(4)]],
-                    device int4 *states [[buffer(5)]],
-                    device float *rates [[buffer(6)]],
-                    device int4 *memory [[buffer(7)]],
-                    constant CtcParams &p [[buffer(8)]],
-                    uint group [[threadgroup_position_in_grid]],
-                    uint index [[thread_index_in_threadgroup]],
-                    uint width [[threads_per_threadgroup]]) {
-  const uint item = group / 2;
-  Walk w;
-  w.backwards = group % 2 == 1;
-  w.times = uint(inputLengths[item]);
-  w.length = uint(targetLengths[item]);
-  w.slots = p.slots;
-  w.longest = p.width;
-  w.blank = p.blank;
-  w.byClass = p.byClass != 0;
-  w.keep = false;
-  w.emissions = emissions + ulong(item) * p.frames * p.slots;
-  w.target = targets + item * p.width;
-  device int4 *kept = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.frames * p.width;
-  const uint positions = p.width + 1;
-  device int4 *own = memory + ulong(group) * 3 * positions;
-  const Dual nothing = dual(scaled(1.0f, ZERO), 0.0f);
-  for (uint i = index; i <= w.length; i += width) {
-    own[i] = packDual(i == 0 ? dual(scaled(1.0f, 0), 0.0f) : nothing);
-    own[positions + i] = packDual(nothing);
-  }
-  for (uint step = 0; step < w.times; step++) {
-    device int4 *last = own + (1 + (step & 1)) * positions;
-    device int4 *next = own + (2 - (step & 1)) * positions;
-    threadgroup_barrier(mem_flags::mem_device);
-    const uint t = frameAt(w, step);
-    device const float *along = direction + (ulong(t) * p.batch + item) * p.classes;
-    const Scaled blankEmission = emissionAt(w, step, blankSlot(w));
-    for (uint i = index; i <= w.length; i += width) {
-      const Dual blank = unpackDual(own[i]), label = unpackDual(last[i]), before = i > 0 ? unpackDual(last[i - 1]) : nothing;
-      const Dual arriving = dualPlus(label, blank, skipsTo(w, i) ? before : nothing);
-      const Dual resting = dualPlus(blank, before, nothing);
-      own[i] = packDual(dual(times(resting.value, blankEmission), resting.rate + along[p.blank]));
-      if (i < w.length) {
-        const Dual leaving = dual(times(arriving.value, emissionAt(w, step, labelSlot(w, i))), arriving.rate + along[labelAt(w, i)]);
-        next[i] = packDual(leaving);
-        kept[ulong(t) * p.width + tokenAt(w, i)] = packDual(w.backwards ? arriving : leaving);
-      } else {
-        next[i] = packDual(nothing);
-      }
-    }
-  }
-  threadgroup_barrier(mem_flags::mem_device);
-  if (w.backwards || index != 0) return;
-  device const int4 *labels = own + (1 + (w.times & 1)) * positions;
-  rates[item] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
-}
-
-// product [frames, batch, classes]: the losses' second derivatives times the direction.
-kernel void ctcCurvature(device const float *scores [[buffer(0)]],
-                         device const int *targets [[buffer(1)]],
-                         device const int *inputLengths [[buffer(2)]],
-                         device const int *targetLengths [[buffer(3)]],
-                         device const int4 *states [[buffer(4)]],
-                         device const float *losses [[buffer(5)]],
-                         device const int2 *totals [[buffer(6)]],
-                         device const float *rates [[buffer(7)]],
-                         device const float2 *rows [[buffer(8)]],
-                         device const float *direction [[buffer(9)]],
-                         device float *product [[buffer(10)]],
-                         constant CtcParams &p [[buffer(11)]],
-                         uint index [[thread_position_in_grid]],
-                         uint threads [[threads_per_grid]]) {
-  for (uint i = index; i < p.frames * p.batch * p.classes; i += threads) {
-    const uint c = i % p.classes, row = i / p.classes, item = row % p.batch, t = row / p.batch;
-    const float loss = losses[item];
-    if (t >= uint(inputLengths[item]) || !(loss < INFINITY)) {
-      product[i] = t < uint(inputLengths[item]) && isnan(loss) ? NAN : 0.0f;
-      continue;
-    }
-    const Scaled total = unpack(totals[item]);
-    device const int *target = targets + item * p.width;
-    device const int4 *alphas = states + (ulong(item) * p.frames + t) * p.width;
-    device const int4 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
-    // The derivative of the class's posterior; the blank's is minus that of all labels together.
-    float change = 0.0f;
-    for (uint k = 0; k < uint(targetLengths[item]); k++) {
-      if (c != p.blank && uint(target[k]) != c) continue;
-      const Dual alpha = unpackDual(alphas[k]), beta = unpackDual(betas[k]);
-      const int exponent = min(alpha.value.exponent + beta.value.exponent - total.exponent, 1);
-      const float posterior = alpha.value.mantissa * beta.value.mantissa / total.mantissa * power(exponent);
-      if (posterior > 0.0f) change += posterior * (alpha.rate + beta.rate - rates[item]);
-    }
-    if (c == p.blank) change = -change;
-    float softmax = 0.0f;
-    if (p.logits != 0) {
-      float mean = 0.0f;
-      for (uint j = 0; j < p.classes; j++) mean += exp(scores[ulong(row) * p.classes + j] - rows[row].x) * rows[row].y * direction[ulong(row) * p.classes + j];
-      softmax = exp(scores[i] - rows[row].x) * rows[row].y * (direction[i] - mean);
-    }
-    product[i] = softmax - change;
   }
 }

@@ -3,6 +3,11 @@
 #include <metal_stdlib>
 using namespace metal;
 
+inline bool isNaN(float v) { return isnan(v); }
+inline bool isNaN(int) { return false; }
+inline bool isFinite(float v) { return isfinite(v); }
+inline bool isFinite(int) { return true; }
+
 // The larger or the smaller; NaN when either is.
 inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
 inline float smaller(float a, float b) { return a < b || isnan(a) ? a : b; }

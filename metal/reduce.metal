@@ -57,9 +57,6 @@ kernel void sum(device const IN *x [[buffer(0)]],
 // The more extreme of two elements, and where it was: NaN before all, then the first of equals.
 struct Extreme { IN value; uint at; };
 
-inline bool isNaN(float v) { return isnan(v); }
-inline bool isNaN(int) { return false; }
-
 inline bool beats(Extreme a, Extreme b, bool largest) {
   const bool oddA = isNaN(a.value), oddB = isNaN(b.value);
   if (oddA || oddB) return oddA && (!oddB || a.at < b.at);

@@ -1,6 +1,6 @@
 // Builds the CPU kernels and embeds them in TypeScript, so that neither bundlers nor browsers need an extra file:
 //   src/ops/elementwise.ts       -> wasm/generated/elementwise.ts (SIMD) and src/backends/cpu/generated/elementwise.ts (float64)
-//   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly as base64, for plain and for shared memory)
+//   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly as base64, for plain and for shared memory alike)
 //   metal/*.metal                -> src/backends/metal/generated/sources.ts
 // A hash of the inputs is kept beside the outputs; nothing is rebuilt while it holds.
 import { createHash } from 'node:crypto';
@@ -49,6 +49,17 @@ async function compile(shared) {
   return Buffer.from(outputs.get('kernels.wasm'));
 }
 
+const PLAIN = 1;
+const SHARED = 3;
+
+/** Where the modules for plain and for shared memory differ: the flags of the imported memory, one byte. So one of them is enough to keep. */
+function memoryFlagsAt(plain, shared) {
+  const at = plain.findIndex((byte, i) => byte !== shared[i]);
+  const rest = at >= 0 && plain.length === shared.length && plain.subarray(at + 1).equals(shared.subarray(at + 1));
+  if (!rest || plain[at] !== PLAIN || shared[at] !== SHARED) throw new Error('the modules for plain and for shared memory differ in more than the flags of the imported memory');
+  return at;
+}
+
 const STAMP = 'src/backends/cpu/generated/stamp';
 const files = await inputs();
 const stamp = await hashOf(files);
@@ -62,8 +73,11 @@ if ((await readFile(at(STAMP), 'utf8').catch(() => '')) === stamp) {
   await write('src/backends/cpu/generated/elementwise.ts', NOTE + emitFloat64(rows));
   const plain = await compile(false);
   const shared = await compile(true);
-  await write('src/backends/cpu/generated/kernels.ts',
-    `${NOTE}export const plain = '${plain.toString('base64')}';\nexport const shared = '${shared.toString('base64')}';\n`);
+  await write('src/backends/cpu/generated/kernels.ts', `${NOTE}/** The kernels, to be called with plain memory. */
+export const code: string = '${plain.toString('base64')}';
+/** The byte that says ${PLAIN} for plain and ${SHARED} for shared memory. */
+export const memoryFlags = { at: ${memoryFlagsAt(plain, shared)}, plain: ${PLAIN}, shared: ${SHARED} } as const;
+`);
   const sources = {};
   for (const file of files) if (file.startsWith('metal/')) sources[file.slice(6, -6)] = await readFile(at(file), 'utf8');
   await write('src/backends/metal/generated/sources.ts', `${NOTE}export const sources: Record<string, string> = ${JSON.stringify(sources, null, 1)};\n`);

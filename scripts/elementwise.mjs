@@ -113,11 +113,15 @@ function broadcastKernel(name, row) {
   });
   const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, row)}\n    }`;
   const rowBytes = operands.map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(row, i) ? '' : ' << 2'};`).join(' ');
+  const parameters = [
+    ...operands.map((operand) => `${operand}Row: usize`), 'outRow: usize', 'rows: i32', 'n: i32',
+    ...operands.map((operand) => `${operand}RowStep: i32`), ...operands.map((operand) => `${operand}Step: i32`),
+  ].join(', ');
   return `/**
  * ${name}: ${row.code}, over \`rows\` runs of n elements of a contiguous result. An operand's step is 1 where its elements lie side by side and
  * 0 where one element serves the whole run; its row step, in elements, leads from run to run.
  */
-export function ${name}(${operands.map((operand) => `${operand}Row: usize, `).join('')}outRow: usize, rows: i32, n: i32, ${operands.map((operand) => `${operand}RowStep: i32, `).join('')}${operands.map((operand) => `${operand}Step: i32`).join(', ')}): void {
+export function ${name}(${parameters}): void {
   for (let row = 0; row < rows; row++) {
     ${cases.join(' ')}${general}
     ${rowBytes} outRow += <usize>n${truth ? '' : ' << 2'};

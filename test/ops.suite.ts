@@ -22,8 +22,8 @@ function expectClose(got: readonly number[], want: readonly number[], allowed: (
   if (got.length !== want.length || bad >= 0) throw new Error(`${what}: ${got.length} numbers of ${want.length}; element ${bad} is ${got[bad]}, not ${want[bad]} (off by ${Math.abs(got[bad]! - want[bad]!)}, allowed ${allowed(want[bad]!)})`);
 }
 
-function tolerance({ ulps = 0.5, ulps64 = 8, absolute = 0 }: OpInfo, dtype: 'float32' | 'float64'): (want: number) => number {
-  const [units, rest] = dtype === 'float32' ? [ulps, absolute] : [ulps64, absolute * 1e-8];
+function tolerance({ ulps = 0.5, ulps64 = 8, absolute = 0, absolute64 = absolute * 1e-8 }: OpInfo, dtype: 'float32' | 'float64'): (want: number) => number {
+  const [units, rest] = dtype === 'float32' ? [ulps, absolute] : [ulps64, absolute64];
   return (want) => units * ulp(want, BITS[dtype]) + rest;
 }
 

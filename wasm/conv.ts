@@ -2,45 +2,58 @@
 import { loadUpTo, storeUpTo } from "./lanes";
 import { addRun, copyRun, fillRun } from "./runs";
 
+/** Moves n elements from an image to a patch, or adds them the other way round. */
+@inline function move(image: usize, patch: usize, n: i32, fold: bool): void {
+  if (fold) addRun(patch, image, n);
+  else copyRun(image, patch, n);
+}
+
+/** One row of a patch element by element, some of them beyond the edges; `row` is the image's row, `left` the column of the first element. */
+function moveEdge(row: usize, patch: usize, left: i32, width: i32, channels: i32, kernelW: i32, dilationW: i32, fold: bool): void {
+  for (let kw = 0; kw < kernelW; kw++, patch += <usize>channels << 2) {
+    const w = left + kw * dilationW;
+    if (w >= 0 && w < width) move(row + (<usize>(w * channels) << 2), patch, channels, fold);
+    else if (!fold) fillRun(patch, channels, 0);
+  }
+}
+
 /**
- * Walks over all runs of patches [batch, outH, outW, kernelH, kernelW, channels] that lie side by side in the image, and copies them out of it
- * (`fold` false; 0 beyond the edges) or adds them into it.
+ * Goes through the rows of patches [batch, outH, outW, kernelH, kernelW, channels] and copies them out of the image (0 beyond its edges), or, to
+ * fold, adds them into it. Where the elements of a window lie side by side, a row of a patch is one run of the image.
  */
 @inline function walk(
   image: usize, patches: usize, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32, kernelH: i32, kernelW: i32,
   strideH: i32, strideW: i32, padH: i32, padW: i32, dilationH: i32, dilationW: i32, fold: bool,
 ): void {
-  const wide = kernelW * channels, rowBytes = <usize>(width * channels) << 2;
+  const wide = kernelW * channels, rowBytes = <usize>(width * channels) << 2, patchBytes = <usize>(kernelH * wide) << 2;
+  const step = <usize>(strideW * channels) << 2;
+  // Windows [first, last) lie within the row.
+  const room = width + padW - kernelW;
+  const last = dilationW == 1 && room >= 0 ? min(outW, room / strideW + 1) : 0;
+  const first = min((padW + strideW - 1) / strideW, last);
   for (let n = 0; n < batch; n++, image += <usize>height * rowBytes) {
-    for (let oh = 0; oh < outH; oh++) {
-      for (let ow = 0; ow < outW; ow++) {
-        const left = ow * strideW - padW;
-        const whole = dilationW == 1 && left >= 0 && left + kernelW <= width;
-        for (let kh = 0; kh < kernelH; kh++, patches += <usize>wide << 2) {
-          const h = oh * strideH - padH + kh * dilationH;
-          if (h < 0 || h >= height) {
-            if (!fold) fillRun(patches, wide, 0);
-            continue;
-          }
-          const row = image + <usize>h * rowBytes;
-          if (whole) {
-            const at = row + (<usize>(left * channels) << 2);
-            if (fold) addRun(patches, at, wide);
-            else copyRun(at, patches, wide);
-            continue;
-          }
-          let patch = patches;
-          for (let kw = 0; kw < kernelW; kw++, patch += <usize>channels << 2) {
-            const w = left + kw * dilationW;
-            const at = row + (<usize>(w * channels) << 2);
-            if (w >= 0 && w < width) {
-              if (fold) addRun(patch, at, channels);
-              else copyRun(at, patch, channels);
-            } else if (!fold) {
-              fillRun(patch, channels, 0);
-            }
-          }
+    for (let oh = 0; oh < outH; oh++, patches += <usize>outW * patchBytes) {
+      for (let kh = 0; kh < kernelH; kh++) {
+        const h = oh * strideH - padH + kh * dilationH;
+        let patch = patches + (<usize>(kh * wide) << 2);
+        if (h < 0 || h >= height) {
+          if (!fold) for (let ow = 0; ow < outW; ow++, patch += patchBytes) fillRun(patch, wide, 0);
+          continue;
         }
+        const row = image + <usize>h * rowBytes;
+        let ow = 0;
+        for (; ow < first; ow++, patch += patchBytes) moveEdge(row, patch, ow * strideW - padW, width, channels, kernelW, dilationW, fold);
+        let at = row + (<usize>((ow * strideW - padW) * channels) << 2);
+        if (wide == 3 && !fold) {
+          // A 3 x 3 window over one channel, the first layer of many a network.
+          for (; ow < last; ow++, patch += patchBytes, at += step) {
+            store<i64>(patch, load<i64>(at));
+            store<i32>(patch, load<i32>(at, 8), 8);
+          }
+        } else {
+          for (; ow < last; ow++, patch += patchBytes, at += step) move(at, patch, wide, fold);
+        }
+        for (; ow < outW; ow++, patch += patchBytes) moveEdge(row, patch, ow * strideW - padW, width, channels, kernelW, dilationW, fold);
       }
     }
   }

@@ -45,17 +45,31 @@ const SQRT_HALF_BITS: i32 = 0x3f3504f3;
   return v128.or(magnitude, v128.and(x, i32x4.splat(SIGN)));
 }
 
-/** e^x. */
-@inline export function exp(x: v128): v128 {
-  const bounded = f32x4.pmax(f32x4.pmin(x, num(89)), num(-105));
-  const rounded = mulAdd(bounded, num(LOG2_E), num(ROUND));
+/** x / ln 2, rounded to an integer in the low bits. */
+@inline function roundedLog2(x: v128): v128 {
+  return mulAdd(x, num(LOG2_E), num(ROUND));
+}
+
+/** x less its multiple of ln 2. */
+@inline function lessMultiple(x: v128, rounded: v128): v128 {
   const n = f32x4.sub(rounded, num(ROUND));
-  const r = f32x4.sub(f32x4.sub(bounded, f32x4.mul(n, num(LN2_HIGH))), f32x4.mul(n, num(LN2_LOW)));
+  return f32x4.sub(f32x4.sub(x, f32x4.mul(n, num(LN2_HIGH))), f32x4.mul(n, num(LN2_LOW)));
+}
+
+/** e^r for |r| up to half of ln 2. */
+@inline function expNearZero(r: v128): v128 {
   let p = mulAdd(r, num(0.0013813144502443002), num(0.008369418835548913));
   p = mulAdd(r, p, num(0.041668456787439606));
   p = mulAdd(r, p, num(0.16666514791398621));
   p = mulAdd(r, p, num(0.49999993050724445));
-  p = f32x4.add(num(1), mulAdd(f32x4.mul(r, r), p, r));
+  return f32x4.add(num(1), mulAdd(f32x4.mul(r, r), p, r));
+}
+
+/** e^x. */
+@inline export function exp(x: v128): v128 {
+  const bounded = f32x4.pmax(f32x4.pmin(x, num(89)), num(-105));
+  const rounded = roundedLog2(bounded);
+  const p = expNearZero(lessMultiple(bounded, rounded));
   // 2^n in two factors: n reaches 128 and -151, beyond what one float32 exponent holds.
   const integer = i32x4.sub(rounded, i32x4.splat(ROUND_BITS));
   const half = i32x4.shr_s(integer, 1);
@@ -65,14 +79,8 @@ const SQRT_HALF_BITS: i32 = 0x3f3504f3;
 /** e^x for x <= 0, flushed to 0 below -87: one factor less than `exp`, for softmax. */
 @inline export function expNegative(x: v128): v128 {
   const bounded = f32x4.pmax(x, num(-87));
-  const rounded = mulAdd(bounded, num(LOG2_E), num(ROUND));
-  const n = f32x4.sub(rounded, num(ROUND));
-  const r = f32x4.sub(f32x4.sub(bounded, f32x4.mul(n, num(LN2_HIGH))), f32x4.mul(n, num(LN2_LOW)));
-  let p = mulAdd(r, num(0.0013813144502443002), num(0.008369418835548913));
-  p = mulAdd(r, p, num(0.041668456787439606));
-  p = mulAdd(r, p, num(0.16666514791398621));
-  p = mulAdd(r, p, num(0.49999993050724445));
-  p = f32x4.add(num(1), mulAdd(f32x4.mul(r, r), p, r));
+  const rounded = roundedLog2(bounded);
+  const p = expNearZero(lessMultiple(bounded, rounded));
   const scaled = f32x4.mul(p, powerOfTwo(i32x4.sub(rounded, i32x4.splat(ROUND_BITS))));
   return v128.andnot(scaled, f32x4.lt(x, num(-87)));
 }
@@ -80,9 +88,8 @@ const SQRT_HALF_BITS: i32 = 0x3f3504f3;
 /** e^x - 1, without cancellation near 0. */
 @inline export function expm1(x: v128): v128 {
   const bounded = f32x4.pmax(f32x4.pmin(x, num(89)), num(-30));
-  const rounded = mulAdd(bounded, num(LOG2_E), num(ROUND));
-  const n = f32x4.sub(rounded, num(ROUND));
-  const r = f32x4.sub(f32x4.sub(bounded, f32x4.mul(n, num(LN2_HIGH))), f32x4.mul(n, num(LN2_LOW)));
+  const rounded = roundedLog2(bounded);
+  const r = lessMultiple(bounded, rounded);
   let p = mulAdd(r, num(0.00019915585800282497), num(0.0013942046934396139));
   p = mulAdd(r, p, num(0.0083332706927636158));
   p = mulAdd(r, p, num(0.041666342112608411));

@@ -151,7 +151,7 @@ function checkScalar(op: string, value: unknown): asserts value is Tensor {
  * ```
  * @throws {GradientError} where a cotangent is missing or of another shape.
  */
-export function vjp<Inputs, Outputs>(fn: (inputs: Inputs) => Outputs, inputs: Inputs, cotangents: GradientOf<Outputs>): [Outputs, GradientOf<Inputs>] {
+export function vjp<Inputs, Outputs>(fn: (inputs: Inputs) => Outputs, inputs: Inputs, cotangents: NoInfer<GradientOf<Outputs>>): [Outputs, GradientOf<Inputs>] {
   const leaves = differentiableLeaves('vjp', inputs, 0);
   if (leaves.length === 0) throw new GradientError('vjp', 'the inputs hold no tensors to differentiate by');
   return run(leaves, (tape, watched) => {
@@ -176,7 +176,7 @@ export const stopGradient = <T>(tree: T): T => mapTensors(tree, (t) => (t.trace 
  * The product of the Hessian of a scalar function with a direction of the inputs' structure, without forming the matrix: the gradient
  * of <grad fn, direction>.
  */
-export function hvp<Input>(fn: (input: Input) => Tensor, input: Input, direction: GradientOf<Input>): GradientOf<Input> {
+export function hvp<Input>(fn: (input: Input) => Tensor, input: Input, direction: NoInfer<GradientOf<Input>>): GradientOf<Input> {
   return vjp((x: Input) => grad(fn)(x), input, direction as never)[1];
 }
 

@@ -1,4 +1,6 @@
 import { defineOp, type Kernel, memory, mul, random, scope, setThreads, sum, tensor, valueAndGrad } from 'tapegrad';
+import { code } from '../../src/backends/cpu/generated/kernels.js';
+import { decodeBase64, type Kernels } from '../../src/backends/cpu/heap.js';
 
 const kernel = (name: string, code: string): Kernel => ({
   name, family: 'elementwise', inputs: ['x', 'y'], outputs: ['out'],
@@ -36,6 +38,17 @@ describe('elementwise kernels', () => {
     const a = tensor([123456789, -2147483648, 65537], { dtype: 'int32' });
     const b = tensor([987654321, 3, 65537], { dtype: 'int32' });
     expect(mul(a, b).arraySync()).toEqual([Math.imul(123456789, 987654321), -2147483648, 131073]);
+  });
+
+  test('the same kernels run in memory that is not shared, as in a page without cross-origin isolation', () => {
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(decodeBase64(code)), { env: { memory, abort: () => undefined } });
+    const floats = new Float32Array(memory.buffer);
+    const kernels = exports as unknown as Kernels;
+    const at = Math.ceil(kernels.heapBase!() / 64) * 64;
+    floats.set([1, 2, 3, 4, 5], at / 4);
+    kernels.square!(at, at + 64, 5);
+    expect([...floats.subarray(at / 4 + 16, at / 4 + 21)]).toEqual([1, 4, 9, 16, 25]);
   });
 
   test('scratch memory of kernels does not add up', () => {

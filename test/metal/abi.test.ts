@@ -26,7 +26,7 @@ function callsInC(messages: readonly Message[]): string {
 /** The instructions of each function, without labels, directives, comments and Apple's leading underscore. */
 function instructionsFor(target: string, source: string): Map<string, string[]> {
   const arm = target.startsWith('a') ? ['-mcpu=generic', '-fno-omit-frame-pointer'] : ['-fomit-frame-pointer'];
-  const compiler = (process.env['SOFT_METAL_CXX'] ?? 'clang++-19').replace('clang++', 'clang');
+  const compiler = (process.env.SOFT_METAL_CXX ?? 'clang++-19').replace('clang++', 'clang');
   const flags = [`--target=${target}`, '-O1', '-fno-asynchronous-unwind-tables', '-fno-stack-protector', '-fno-pic', ...arm, '-S', '-o', '-', '-x', 'c', '-'];
   const compiled = spawnSync(compiler, flags, { input: source, encoding: 'utf8' });
   if (compiled.status !== 0) throw new Error(compiled.stderr);

@@ -2,12 +2,11 @@
  * The CTC kernels by themselves, against the textbook recursion in float64 logarithms: any lengths, any width of threadgroup, plain, in
  * checked mode and with the threads' order reversed.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { MetalDevice, MetalMemory, Pipeline } from '../../src/backends/metal/device.js';
+import { sourceOf } from '../../src/backends/metal/programs.js';
 import { metalTests, openDevice, ORDER, type Setting, softLibrary, softTests, withSettings } from './harness.js';
 
-const source = readFileSync(join(__dirname, '..', '..', 'metal', 'ctc.metal'), 'utf8');
+const source = sourceOf('ctc');
 
 interface Problem {
   readonly times: number;

@@ -1,8 +1,11 @@
 /** ctcLoss on the 'metal' device: the peers' cases, and the CPU's answers on random batches. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ctcLoss, logSoftmax, random, sum, tensor, type Tensor, valueAndGrad } from 'tapegrad';
+import { cast, ctcLoss, ctcPosterior, grad, logSoftmax, random, sum, tensor, type Tensor, valueAndGrad } from 'tapegrad';
+import { gpuKernels } from '../../src/ops/ctc/gpu.js';
+import { metalTests } from './harness.js';
 import { inEveryMode } from './modes.js';
+import { declared, signatureOf, watchLaunches } from './signatures.js';
 
 type Nested = number | string | readonly Nested[];
 
@@ -32,6 +35,8 @@ function expectClose(got: ArrayLike<number>, want: readonly number[], relative: 
     else expect(got[i]).toBe(value);
   });
 }
+
+const launched = watchLaunches();
 
 inEveryMode('ctcLoss on metal', ({ metal, run }) => {
   test('there are enough cases', () => { expect(losses.length).toBeGreaterThanOrEqual(15); });
@@ -89,4 +94,37 @@ inEveryMode('ctcLoss on metal', ({ metal, run }) => {
     const first = Array.from(await f(x)[1].data());
     for (let i = 0; i < 3; i++) expect(Array.from(await f(x)[1].data())).toEqual(first);
   }));
+
+  test('posteriors', () => run(async () => {
+    const x = logSoftmax(random(11).normal([20, 4, 6]).mul(2));
+    const want = ctcPosterior(x, TARGETS, FRAMES, LABELS);
+    expectClose(await ctcPosterior(x.to(metal()), TARGETS, FRAMES, LABELS).data(), Array.from(want.dataSync()), 1e-5, 1e-6);
+  }));
+
+  test.each(['logits', 'logProbs'] as const)('second derivatives along a direction, from %s', (from) => run(async () => {
+    const [x, v] = [random(12).normal([20, 4, 6]), random(13).normal([20, 4, 6])];
+    const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from, reduction: 'mean', zeroInfinity: true });
+    const along = (w: Tensor) => (t: Tensor) => sum(grad(f)(t).mul(w));
+    const want = grad(along(cast(v, 'float64')))(cast(x, 'float64'));
+    const got = grad(along(v.to(metal())))(x.to(metal()));
+    expectClose(await got.data(), Array.from(want.dataSync()), 2e-5, 3e-6);
+  }));
+
+  test('second derivatives of a target longer than a group of threads', () => run(async () => {
+    const target = Array.from({ length: 300 }, (_, i) => 1 + (i % 3));
+    const [x, v] = [random(14).normal([330, 1, 4]), random(15).normal([330, 1, 4])];
+    const f = (t: Tensor) => ctcLoss(t, [target], [330], [300], { from: 'logits', reduction: 'sum' });
+    const along = (w: Tensor) => (t: Tensor) => sum(grad(f)(t).mul(w));
+    const want = Array.from(grad(along(cast(v, 'float64')))(cast(x, 'float64')).dataSync());
+    expectClose(await grad(along(v.to(metal())))(x.to(metal())).data(), want, 0, 1e-4 * Math.max(...want.map(Math.abs)));
+  }));
+});
+
+metalTests('CTC kernels on metal', () => {
+  test('all of them have run, with the buffers and parameters that the op declares', () => {
+    const kernels = [...launched].filter(({ family }) => family.startsWith('ctc'));
+    expect(kernels.map(({ name }) => name).sort()).toEqual([...gpuKernels.map(({ name }) => name), 'ctcScale'].sort());
+    expect(kernels.map((kernel) => [kernel.name, signatureOf(kernel)])).toEqual(kernels.map((kernel) => [kernel.name, declared(kernel)]));
+    expect(kernels.map((kernel) => Object.keys(signatureOf(kernel).params))).toEqual(kernels.map((kernel) => Object.keys(kernel.params)));
+  });
 });

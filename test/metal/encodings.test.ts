@@ -1,5 +1,5 @@
 /** What the binding believes of each method against what the Objective-C runtime says of it; on a Mac this runs before everything else. */
-import { MetalDevice } from '../../src/backends/metal/device.js';
+import type { MetalDevice } from '../../src/backends/metal/device.js';
 import { encodingOf, type Id, MESSAGES, type Message, type Receiver } from '../../src/backends/metal/messages.js';
 import { metalTests, openDevice } from './harness.js';
 

@@ -16,6 +16,7 @@ const kernelOf = (body: string, before = ''): string => `${HEADER}${before}
 kernel void k(device float *x [[buffer(0)]], device float *y [[buffer(1)]], constant uint &n [[buffer(2)]],
               uint i [[thread_index_in_threadgroup]], uint g [[thread_position_in_grid]]) {
   threadgroup float s[64];
+  (void)s;
   ${body}
 }`;
 const BARRIER = 'threadgroup_barrier(mem_flags::mem_threadgroup);';

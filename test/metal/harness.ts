@@ -13,7 +13,7 @@ const isMac = process.platform === 'darwin';
 interface Where { readonly library?: string; readonly missing?: string }
 
 function findMetal(): Where {
-  const given = process.env['TAPEGRAD_METAL_LIBRARY'];
+  const given = process.env.TAPEGRAD_METAL_LIBRARY;
   if (given) return { library: given };
   if (isMac) return {};
   const built = spawnSync(process.execPath, [join(__dirname, 'soft', 'build.mjs')], { encoding: 'utf8' });
@@ -28,7 +28,7 @@ export const softLibrary: string | undefined = where.library;
 /** A suite that needs Metal. */
 export function metalTests(name: string, body: () => void): void {
   if (where.missing === undefined) { describe(name, body); return; }
-  if (process.env['METAL_REQUIRED'] === '1') {
+  if (process.env.METAL_REQUIRED === '1') {
     describe(name, () => { test('Metal is required here', () => { throw new Error(where.missing); }); });
     return;
   }

@@ -1,5 +1,5 @@
 /** The signatures of Metal kernels as their sources have them, to be compared with what the ops declare. */
-import type { Kernel } from 'tapegrad';
+import type { Dispatch, Kernel } from 'tapegrad';
 import { ELEMENTWISE_PARAMS, elementwiseSource } from '../../src/backends/metal/elementwise.js';
 import { MetalBackend } from '../../src/backends/metal/backend.js';
 import { sourceOf } from '../../src/backends/metal/programs.js';
@@ -57,10 +57,10 @@ export const declared = ({ inputs, outputs, params }: Kernel): Signature => ({ i
 /** Collects the kernels that are launched from now on. */
 export function watchLaunches(): Set<Kernel> {
   const seen = new Set<Kernel>();
-  const { dispatch: launch } = MetalBackend.prototype;
-  MetalBackend.prototype.dispatch = function watched(this: MetalBackend, ...args) {
-    seen.add(args[0].kernel);
-    launch.apply(this, args);
+  const original = Object.getOwnPropertyDescriptor(MetalBackend.prototype, 'dispatch')!.value as (this: MetalBackend, launch: Dispatch) => void;
+  MetalBackend.prototype.dispatch = function watched(this: MetalBackend, launch) {
+    seen.add(launch.kernel);
+    original.call(this, launch);
   };
   return seen;
 }

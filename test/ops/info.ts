@@ -35,8 +35,10 @@ export interface OpInfo {
   readonly ulps?: number;
   /** The same for float64. Default 8. */
   readonly ulps64?: number;
-  /** Added to what `ulps` allow, for results with cancellation. float64 is allowed 1e-8 of it. */
+  /** Added to what `ulps` allow, for results with cancellation. */
   readonly absolute?: number;
+  /** The same for float64; 1e-8 of `absolute` when left out. */
+  readonly absolute64?: number;
   /** Allowed difference between float32 and float64 gradients, relative to the larger of 1 and the gradient. Default 2e-6. */
   readonly gradientError?: number;
   /** False for ops whose result is a constant to every transform. */

@@ -95,11 +95,11 @@ export const movementInfo = {
   },
   concat: {
     samples: [
-      { name: '[2] and [3]', inputs: [spread([2], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => concat([a, b]), want: (a, b) => values([5], [...a!.data, ...b!.data]) },
-      { name: '[2,1], [2,0] and [2,2] along -1', inputs: [spread([2, 1], -3, 3), spread([2, 0], 0, 1), spread([2, 2], -3, 3, 1)], run: (a, b, c) => concat([a, b, c], -1), want: (a, _, c) => build([2, 3], ([i, j]) => (j! < 1 ? at(a!, [i!, 0]) : at(c!, [i!, j! - 1]))) },
+      { name: '[2] and [3]', inputs: [spread([2], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => concat([a, b]), want: (a, b) => values([5], [...a.data, ...b.data]) },
+      { name: '[2,1], [2,0] and [2,2] along -1', inputs: [spread([2, 1], -3, 3), spread([2, 0], 0, 1), spread([2, 2], -3, 3, 1)], run: (a, b, c) => concat([a, b, c], -1), want: (a, _, c) => build([2, 3], ([i, j]) => (j! < 1 ? at(a, [i!, 0]) : at(c, [i!, j! - 1]))) },
       { name: 'the same twice', inputs: [spread([2, 2], -3, 3)], run: (x) => concat([x, x]), want: (x) => values([4, 2], [...x.data, ...x.data]) },
       { name: 'one', inputs: [spread([2], -3, 3)], run: (x) => concat([x]), want: (x) => x },
-      { name: '[5,33] and [5,19] along 1', inputs: [spread([5, 33], -3, 3), spread([5, 19], -3, 3, 1)], run: (a, b) => concat([a, b], 1), want: (a, b) => build([5, 52], ([i, j]) => (j! < 33 ? at(a!, [i!, j!]) : at(b!, [i!, j! - 33]))), forwardOnly: true },
+      { name: '[5,33] and [5,19] along 1', inputs: [spread([5, 33], -3, 3), spread([5, 19], -3, 3, 1)], run: (a, b) => concat([a, b], 1), want: (a, b) => build([5, 52], ([i, j]) => (j! < 33 ? at(a, [i!, j!]) : at(b, [i!, j! - 33]))), forwardOnly: true },
     ],
     exact: [exact('int32', () => concat([ints([2]), ints([1])]), 'int32', [3], [0, 1, 0])],
     errors: [
@@ -108,7 +108,7 @@ export const movementInfo = {
     ],
   },
   stack: {
-    samples: [{ name: '[3] twice along 1', inputs: [spread([3], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => stack([a, b], 1), want: (a, b) => build([3, 2], ([i, j]) => (j === 0 ? a!.data[i!]! : b!.data[i!]!)) }, { name: 'scalars', inputs: [spread([], -3, 3), spread([], -3, 3, 1)], run: (a, b) => stack([a, b]), want: (a, b) => values([2], [...a!.data, ...b!.data]) }],
+    samples: [{ name: '[3] twice along 1', inputs: [spread([3], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => stack([a, b], 1), want: (a, b) => build([3, 2], ([i, j]) => (j === 0 ? a.data[i!]! : b.data[i!]!)) }, { name: 'scalars', inputs: [spread([], -3, 3), spread([], -3, 3, 1)], run: (a, b) => stack([a, b]), want: (a, b) => values([2], [...a.data, ...b.data]) }],
     errors: [{ run: () => stack([zeros([2]), zeros([3])]), error: ShapeError, message: '[stack] part 1 is [3] beside [2]; all must have one shape' }, { run: () => stack([]), error: ShapeError, message: '[stack] no tensors to join' }],
   },
   split: {

@@ -8,8 +8,8 @@ const sgd = (attrs: SgdAttrs, shape: readonly number[]): OpInfo['samples'][numbe
   inputs: [spread(shape, -3, 3), spread(shape, -3, 3, 1), spread(shape, -3, 3, 2)],
   run: (...inputs) => joined(sgdStep(inputs, attrs)),
   want: (p, g, v) => {
-    const gradient = g!.data.map((value, i) => value + attrs.weightDecay * p.data[i]!);
-    const velocity = gradient.map((value, i) => attrs.momentum * v!.data[i]! + (1 - attrs.dampening) * value);
+    const gradient = g.data.map((value, i) => value + attrs.weightDecay * p.data[i]!);
+    const velocity = gradient.map((value, i) => attrs.momentum * v.data[i]! + (1 - attrs.dampening) * value);
     return stacked(p.data.map((value, i) => value - attrs.learningRate * (attrs.nesterov ? gradient[i]! + attrs.momentum * velocity[i]! : velocity[i]!)), velocity);
   },
 });
@@ -19,9 +19,9 @@ const adam = (attrs: AdamAttrs, shape: readonly number[]): OpInfo['samples'][num
   inputs: [spread(shape, -3, 3), spread(shape, -3, 3, 1), spread(shape, -1, 1, 2), spread(shape, 0.01, 2, 3)],
   run: (...inputs) => joined(adamStep(inputs, attrs)),
   want: (p, g, m, v) => {
-    const gradient = g!.data.map((value, i) => (attrs.decoupled ? value : value + attrs.weightDecay * p.data[i]!));
-    const first = gradient.map((value, i) => attrs.beta1 * m!.data[i]! + (1 - attrs.beta1) * value);
-    const second = gradient.map((value, i) => attrs.beta2 * v!.data[i]! + (1 - attrs.beta2) * value * value);
+    const gradient = g.data.map((value, i) => (attrs.decoupled ? value : value + attrs.weightDecay * p.data[i]!));
+    const first = gradient.map((value, i) => attrs.beta1 * m.data[i]! + (1 - attrs.beta1) * value);
+    const second = gradient.map((value, i) => attrs.beta2 * v.data[i]! + (1 - attrs.beta2) * value * value);
     const parameter = p.data.map((value, i) => (attrs.decoupled ? value * (1 - attrs.learningRate * attrs.weightDecay) : value)
       - (attrs.learningRate * (first[i]! / attrs.correction1)) / (Math.sqrt(second[i]! / attrs.correction2) + attrs.eps));
     return stacked(parameter, first, second);

@@ -92,13 +92,13 @@ export const productInfo = {
     ],
   },
   linear: {
-    samples: ([[[2, 3], [4, 3]], [[3], [2, 3]], [[2, 2, 3], [1, 3]], [[0, 3], [2, 3]], [[31, 33], [35, 33]]] as const).map(([x, weight]) => ({ name: text(x, weight), inputs: [spread(x, -2, 2), spread(weight, -2, 2, 1)], run: linear, want: (a, b) => product(a, build([b!.shape[1]!, b!.shape[0]!], ([i, j]) => at(b!, [j!, i!]))), forwardOnly: x[0] > 30 })),
+    samples: ([[[2, 3], [4, 3]], [[3], [2, 3]], [[2, 2, 3], [1, 3]], [[0, 3], [2, 3]], [[31, 33], [35, 33]]] as const).map(([x, weight]) => ({ name: text(x, weight), inputs: [spread(x, -2, 2), spread(weight, -2, 2, 1)], run: linear, want: (a, b) => product(a, build([b.shape[1]!, b.shape[0]!], ([i, j]) => at(b, [j!, i!]))), forwardOnly: x[0] > 30 })),
     ulps: 4, absolute: 2e-5, gradientError: 1e-5,
     errors: [{ run: () => linear(zeros([2, 3]), zeros([3, 4])), error: ShapeError, message: '[linear] x [2, 3] and weight [3, 4]: the weight must be [out, 3]' }, { run: () => linear(zeros([]), zeros([3, 4])), error: ShapeError, message: '[linear] x [] and weight [3, 4]: the weight must be [out, in]' }, { run: () => linear(tensor([true]), tensor([[true]])), error: DTypeError, message: '[linear] operands are bool; cast them' }],
   },
   conv2d: {
     samples: [...WINDOWS, ...LONG_WINDOWS].map(([shape, window]) => ({
-      name: windowName(shape, window), inputs: [spread(shape, -2, 2), spread([3, ...window.kernel, shape[3]!], -2, 2, 1)], run: (x, weight) => conv2d(x, weight, options(window)), want: (x, weight) => convolved(x, weight!, options(window)), forwardOnly: sizeOf(shape) > 100,
+      name: windowName(shape, window), inputs: [spread(shape, -2, 2), spread([3, ...window.kernel, shape[3]!], -2, 2, 1)], run: (x, weight) => conv2d(x, weight, options(window)), want: (x, weight) => convolved(x, weight, options(window)), forwardOnly: sizeOf(shape) > 100,
     })),
     ulps: 4, absolute: 3e-5, gradientError: 1e-5,
     errors: [
@@ -111,7 +111,7 @@ export const productInfo = {
       name: `${text(shape)} ${JSON.stringify({ kernel, ...given })}`, inputs: [spread(shape, -2, 2), spread([3, kernel, shape[2]], -2, 2, 1)], run: (x, weight) => conv1d(x, weight, given),
       want: (x, weight) => {
         const { stride = 1, padding = 0, dilation = 1 } = given as { stride?: number; padding?: number; dilation?: number };
-        const image = convolved(values([shape[0], 1, shape[1], shape[2]], x.data), values([3, 1, kernel, shape[2]], weight!.data), { stride: [1, stride], padding: [0, padding], dilation: [1, dilation] });
+        const image = convolved(values([shape[0], 1, shape[1], shape[2]], x.data), values([3, 1, kernel, shape[2]], weight.data), { stride: [1, stride], padding: [0, padding], dilation: [1, dilation] });
         return values([shape[0], image.shape[2]!, 3], image.data);
       },
       forwardOnly: shape[1] > 100,
@@ -162,7 +162,7 @@ export const indexingInfo = {
   },
   scatterAdd: {
     samples: [
-      { name: 'several onto one', inputs: [spread([3, 2], -3, 3), spread([4, 2], -3, 3, 1)], run: (x, updates) => scatterAdd(x, [[0, 0], [2, 0], [0, 1], [-1, 0]], updates, 0), want: (x, updates) => build([3, 2], ([i, j]) => at(x, [i!, j!]) + total([[0, 0], [2, 0], [0, 1], [2, 0]].map((row, u) => (row[j!] === i ? at(updates!, [u, j!]) : 0)))) },
+      { name: 'several onto one', inputs: [spread([3, 2], -3, 3), spread([4, 2], -3, 3, 1)], run: (x, updates) => scatterAdd(x, [[0, 0], [2, 0], [0, 1], [-1, 0]], updates, 0), want: (x, updates) => build([3, 2], ([i, j]) => at(x, [i!, j!]) + total([[0, 0], [2, 0], [0, 1], [2, 0]].map((row, u) => (row[j!] === i ? at(updates, [u, j!]) : 0)))) },
       { name: 'nothing', inputs: [spread([3], -3, 3), spread([0], 0, 1)], run: (x, updates) => scatterAdd(x, [], updates, 0), want: (x) => x },
     ],
     ulps: 2, absolute: 5e-7, storage: 1,

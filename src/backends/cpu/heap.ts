@@ -1,5 +1,5 @@
 import { OutOfMemoryError } from '../../errors.js';
-import { plain, shared } from './generated/kernels.js';
+import { code, memoryFlags } from './generated/kernels.js';
 
 const PAGE = 65536;
 const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
@@ -35,7 +35,9 @@ class Heap {
 
   constructor() {
     this.memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
-    this.module = new WebAssembly.Module(decodeBase64(canShare ? shared : plain));
+    const bytes = decodeBase64(code);
+    if (canShare) bytes[memoryFlags.at] = memoryFlags.shared;
+    this.module = new WebAssembly.Module(bytes);
     this.kernels = new WebAssembly.Instance(this.module, { env: { memory: this.memory, abort } }).exports as unknown as Kernels;
     this.refresh();
     const base = align(this.kernels.heapBase!());

@@ -119,7 +119,7 @@ export class Runtime {
   sendAsync(name: 'waitUntilCompleted', self: Id): Promise<void> {
     const { call, selector } = this.calls.get(name)!;
     return new Promise((resolve, reject) => {
-      call.async(self, selector, (error: unknown) => { if (error) reject(error as Error); else resolve(); });
+      call.async(self, selector, (error: Error | null) => { if (error) reject(error); else resolve(); });
     });
   }
 
@@ -142,7 +142,7 @@ export class Runtime {
    */
   private bindMessages(): Messages {
     const types = nativeTypes(this.koffi);
-    const msgSend: unknown = this.lookUp((library) => library.symbol('objc_msgSend'), 'objc_msgSend');
+    const msgSend: unknown = this.lookUp((library): unknown => library.symbol('objc_msgSend'), 'objc_msgSend');
     const registerName = this.cFunction<(name: string) => bigint>('void *sel_registerName(const char *)');
     const bound = Object.entries(MESSAGES).map(([name, message]: [string, Message]) => {
       const prototype = this.koffi.proto(types[message.result], [types.id, types.id, ...message.parameters.map((type) => types[type])]);

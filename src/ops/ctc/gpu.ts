@@ -17,9 +17,9 @@ const LATTICE = ['targets', 'inputLengths', 'targetLengths'] as const;
 const emitKernel: Kernel = { name: 'ctcEmit', family: 'ctc', inputs: ['scores', ...LATTICE], outputs: ['emissions', 'exponents', 'rows'], params: PARAMS };
 const recursionKernel: Kernel = { name: 'ctcRecursion', family: 'ctc', inputs: ['emissions', 'exponents', ...LATTICE], outputs: ['states', 'losses', 'totals', 'memory'], params: PARAMS };
 const gradKernel: Kernel = { name: 'ctcGrad', family: 'ctc', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rows'], outputs: ['gradient'], params: PARAMS };
-const dualKernel: Kernel = { name: 'ctcDual', family: 'ctc', inputs: ['emissions', ...LATTICE, 'direction'], outputs: ['states', 'rates', 'memory'], params: PARAMS };
+const dualKernel: Kernel = { name: 'ctcDual', family: 'ctc-curvature', inputs: ['emissions', ...LATTICE, 'direction'], outputs: ['states', 'rates', 'memory'], params: PARAMS };
 const curvatureKernel: Kernel = {
-  name: 'ctcCurvature', family: 'ctc', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rates', 'rows', 'direction'], outputs: ['product'], params: PARAMS,
+  name: 'ctcCurvature', family: 'ctc-curvature', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rates', 'rows', 'direction'], outputs: ['product'], params: PARAMS,
 };
 
 /** The kernels, for the tests that compare declarations with sources. */
@@ -36,7 +36,7 @@ function powerOfTwo(number: number, least: number, most: number): number {
 }
 
 /** Scores, padded targets, input lengths and target lengths. */
-export type GpuCtcInputs = readonly [scores: Buffer, targets: Buffer, inputLengths: Buffer, targetLengths: Buffer];
+type Inputs = readonly Buffer[];
 
 /** One problem on its way through the kernels: the buffers between them, and how they are laid out. */
 class GpuCtc {
@@ -49,8 +49,8 @@ class GpuCtc {
   private readonly rows: Buffer;
   private readonly totals: Buffer;
 
-  constructor(private readonly call: Launcher, inputs: GpuCtcInputs, { frames, batch, classes, width, blank, logits }: CtcProblem, directions: 1 | 2, posterior = false) {
-    [this.scores, ...this.lattice] = inputs as readonly [Buffer, Buffer, Buffer, Buffer];
+  constructor(private readonly call: Launcher, inputs: Inputs, { frames, batch, classes, width, blank, logits }: CtcProblem, directions: 1 | 2, posterior = false) {
+    [this.scores, ...this.lattice] = inputs as [Buffer, Buffer, Buffer, Buffer];
     // Emissions are kept by class where that is the shorter row, else gathered for the target's labels.
     const byClass = classes <= 1 + width;
     const slots = byClass ? classes : 1 + width;
@@ -103,7 +103,7 @@ class GpuCtc {
 }
 
 /** Losses [batch] and, where there is a second output, their gradient. */
-export function launchGpuLoss(call: Launcher, inputs: GpuCtcInputs, problem: CtcProblem, outputs: readonly Buffer[]): void {
+export function launchGpuLoss(call: Launcher, inputs: Inputs, problem: CtcProblem, outputs: readonly Buffer[]): void {
   const [losses, gradient] = outputs as readonly [Buffer, Buffer?];
   if (problem.batch === 0) return;
   const directions = gradient ? 2 : 1;
@@ -114,7 +114,7 @@ export function launchGpuLoss(call: Launcher, inputs: GpuCtcInputs, problem: Ctc
 }
 
 /** Posteriors of the classes. */
-export function launchGpuPosterior(call: Launcher, inputs: GpuCtcInputs, problem: CtcProblem, output: Buffer): void {
+export function launchGpuPosterior(call: Launcher, inputs: Inputs, problem: CtcProblem, output: Buffer): void {
   if (problem.batch === 0) return;
   const losses = call.scratch('float32', problem.batch);
   const ctc = new GpuCtc(call, inputs, problem, 2, true);
@@ -123,7 +123,7 @@ export function launchGpuPosterior(call: Launcher, inputs: GpuCtcInputs, problem
 }
 
 /** The losses' second derivatives times a direction. */
-export function launchGpuCurvature(call: Launcher, inputs: GpuCtcInputs, problem: CtcProblem, direction: Buffer, output: Buffer): void {
+export function launchGpuCurvature(call: Launcher, inputs: Inputs, problem: CtcProblem, direction: Buffer, output: Buffer): void {
   if (problem.batch === 0) return;
   const losses = call.scratch('float32', problem.batch);
   const ctc = new GpuCtc(call, inputs, problem, 2);

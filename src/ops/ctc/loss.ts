@@ -10,7 +10,7 @@ import { div, equal, mul, neg, where } from '../elementwise.js';
 import { expandDims, reshape } from '../movement.js';
 import { mean } from '../reduce.js';
 import type { CtcTargets } from './lattice.js';
-import { type GpuCtcInputs, launchGpuCurvature, launchGpuLoss, launchGpuPosterior } from './gpu.js';
+import { launchGpuCurvature, launchGpuLoss, launchGpuPosterior } from './gpu.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
 import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
 
@@ -19,6 +19,8 @@ const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blan
 
 /** Losses and, where the second output is there, their gradients with respect to the scores, times the cotangents where those are given. */
 const lossKernel: Kernel = { name: 'ctcLoss', family: 'ctc', inputs: [...INPUTS, 'cotangents'], outputs: ['losses', 'gradient'], params: PARAMS };
+/** The gradients alone. */
+const gradientKernel: Kernel = { name: 'ctcGradient', family: 'ctc', inputs: [...INPUTS, 'cotangents'], outputs: ['gradient'], params: PARAMS };
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
 const posteriorKernel: Kernel = { name: 'ctcPosterior', family: 'ctc', inputs: INPUTS, outputs: ['posterior'], params: PARAMS };
 /** The losses' second derivatives times a direction. */
@@ -55,7 +57,7 @@ const lossOp = defineOp<LossAttrs>({
     const losses = { shape: [problem.batch], dtype: scores!.dtype };
     return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
-  run: (call, [scores], { problem, expected }) => { launchLoss(call, scores!, problem, expected, call.outputs); },
+  run: (call, [scores], { problem, expected }) => { launchLoss(call, lossKernel, scores!, problem, expected, call.outputs); },
   vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
     if (recordingTapes([...inputs, g]).length > 0) return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
     const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync() as Float32Array) : null;
@@ -65,12 +67,12 @@ const lossOp = defineOp<LossAttrs>({
   },
 });
 
-/** The loss kernel; `outputs` are the losses and, where it is wanted, the gradient. */
-function launchLoss(call: Launcher, scores: Tensor, problem: CtcProblem, cotangents: Float32Array | null, outputs: readonly Buffer[]): void {
+/** On the CPU, the kernel with its own outputs; on GPUs, launches for the losses and, where it is wanted, the gradient. */
+function launchLoss(call: Launcher, kernel: Kernel, scores: Tensor, problem: CtcProblem, cotangents: Float32Array | null, gpuOutputs: readonly Buffer[]): void {
   const inputs = [call.inputs[0]!, ...problemBuffers(problem, scores)];
-  if (call.device !== 'cpu') return launchGpuLoss(call, inputs as unknown as GpuCtcInputs, problem, outputs);
+  if (call.device !== 'cpu') return launchGpuLoss(call, inputs, problem, gpuOutputs);
   if (cotangents) inputs.push(scores.device.upload('float32', cotangents));
-  call.launch({ kernel: lossKernel, inputs, outputs, params: problemParams(problem), grid: problem.batch });
+  call.launch({ kernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
 }
 
 /** The gradient of each sequence's loss with respect to its own scores. */
@@ -78,7 +80,8 @@ const gradientOp = defineOp<{ problem: CtcProblem; cotangents: Float32Array | nu
   name: 'ctcGradient',
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
   run: (call, [scores], { problem, cotangents }) => {
-    launchLoss(call, scores!, problem, cotangents, [call.scratch(scores!.dtype, problem.batch), ...call.outputs]);
+    const gpuOutputs = call.device === 'cpu' ? [] : [call.scratch(scores!.dtype, problem.batch), ...call.outputs];
+    launchLoss(call, gradientKernel, scores!, problem, cotangents, gpuOutputs);
   },
   // The Hessian of a loss is symmetric: its vjp is its jvp. (With cotangents it is only ever called untraced.)
   vjp: (g, { inputs: [scores], attrs: { problem } }) => [curvatureOp([scores!, g], { problem })],
@@ -89,7 +92,7 @@ const posteriorOp = defineOp<{ problem: CtcProblem }>({
   infer: ([logProbs]) => ({ shape: logProbs!.shape, dtype: logProbs!.dtype }),
   run: (call, [logProbs], { problem }) => {
     const inputs = [...call.inputs, ...problemBuffers(problem, logProbs!)];
-    if (call.device !== 'cpu') return launchGpuPosterior(call, inputs as unknown as GpuCtcInputs, problem, call.outputs[0]!);
+    if (call.device !== 'cpu') return launchGpuPosterior(call, inputs, problem, call.outputs[0]!);
     call.launch({ kernel: posteriorKernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
   },
   vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
@@ -101,7 +104,7 @@ const curvatureOp: OpFunction<{ problem: CtcProblem }> = defineOp<{ problem: Ctc
   run: (call, [scores], { problem }) => {
     const [buffer, direction] = call.inputs;
     const inputs = [buffer!, ...problemBuffers(problem, scores!)];
-    if (call.device !== 'cpu') return launchGpuCurvature(call, inputs as unknown as GpuCtcInputs, problem, direction!, call.outputs[0]!);
+    if (call.device !== 'cpu') return launchGpuCurvature(call, inputs, problem, direction!, call.outputs[0]!);
     call.launch({
       kernel: curvatureKernel, inputs: [...inputs, direction!], outputs: call.outputs, params: problemParams(problem), grid: problem.batch,
     });

@@ -25,9 +25,6 @@ SOFT_VECTORS(float) SOFT_VECTORS(half) SOFT_VECTORS(int) SOFT_VECTORS(uint)
 
 #define INFINITY __builtin_inff()
 #define NAN __builtin_nanf("")
-#define FLT_MAX 3.402823466e+38f
-#define INT_MAX 2147483647
-#define INT_MIN (-2147483647 - 1)
 
 /** What the host gives to each GPU thread; members are named as the attributes of kernel parameters. */
 struct soft_thread {

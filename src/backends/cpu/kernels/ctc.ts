@@ -47,8 +47,8 @@ function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end:
   return tasks;
 }
 
-/** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the address of the losses (float64). */
-function solve(call: CpuCall, gradient: number, cotangents: number): number {
+/** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the addresses of the losses (float64) and tiers. */
+function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const { kernels } = heap();
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
@@ -60,28 +60,41 @@ function solve(call: CpuCall, gradient: number, cotangents: number): number {
   parallel(name, tasksOf(call, scale, (begin, end) => [
     ...inputs, cotangents, losses, gradient, tiers, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
   ]));
-  for (let n = 0; n < batch; n++) statistics[TIERS[heap().i32[tiers / 4 + n]!]!]++;
-  return losses;
+  return { losses, tiers };
 }
 
 const sizes = (call: CpuCall): [number, number, number, number, number, number] =>
   [call.number('frames'), call.number('batch'), call.number('classes'), call.number('width'), call.number('blank'), call.number('logits')];
 
+/** The address of cotangents (float64): those given as input 4, or one value for all. */
+function cotangentsOf(call: CpuCall, value?: number): number {
+  const given = call.inputs[4];
+  if (!given && value === undefined) return 0;
+  const batch = call.number('batch');
+  const at = call.scratch(batch * 8);
+  const cotangents = new Float64Array(heap().memory.buffer, at, batch);
+  if (given) cotangents.set(given.view());
+  else cotangents.fill(value!);
+  return at;
+}
+
+function count(tiers: number, batch: number): void {
+  for (let n = 0; n < batch; n++) statistics[TIERS[heap().i32[tiers / 4 + n]!]!]++;
+}
+
 const ctcLoss: CpuKernel = (call) => {
   const batch = call.number('batch');
   const gradient = call.outputs.length > 1 && call.outputs[1]!.length > 0 ? call.out(1) : 0;
-  const given = gradient ? call.inputs[4] : undefined;
-  const cotangents = given ? call.scratch(batch * 8) : 0;
-  if (given) new Float64Array(heap().memory.buffer, cotangents, batch).set(given.view());
-  const losses = new Float64Array(heap().memory.buffer, solve(call, gradient, cotangents), batch);
-  call.outputs[0]!.view().set(losses);
+  const { losses, tiers } = solve(call, gradient, gradient ? cotangentsOf(call) : 0);
+  count(tiers, batch);
+  call.outputs[0]!.view().set(new Float64Array(heap().memory.buffer, losses, batch));
 };
 
+const ctcGradient: CpuKernel = (call) => { solve(call, call.out(0), cotangentsOf(call)); };
+
 const ctcPosterior: CpuKernel = (call) => {
-  const batch = call.number('batch');
-  const cotangents = call.scratch(batch * 8);
-  new Float64Array(heap().memory.buffer, cotangents, batch).fill(-1);
-  solve(call, call.out(0), cotangents);
+  const { tiers } = solve(call, call.out(0), cotangentsOf(call, -1));
+  count(tiers, call.number('batch'));
 };
 
 const ctcCurvature: CpuKernel = (call) => {
@@ -107,4 +120,4 @@ const ctcScale: CpuKernel = (call) => {
   }
 };
 
-export const ctcKernels = { ctcLoss, ctcPosterior, ctcCurvature, ctcScale };
+export const ctcKernels = { ctcLoss, ctcGradient, ctcPosterior, ctcCurvature, ctcScale };

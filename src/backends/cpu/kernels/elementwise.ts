@@ -149,8 +149,9 @@ function shareRun(call: CpuCall, parts: number, addresses: readonly number[], ou
 /** Rows of runs, divided among threads. */
 function shareRows(call: CpuCall, parts: number, addresses: readonly number[], out: number, [rows, n]: readonly number[], strides: readonly (readonly number[])[]): void {
   const [bytes, outBytes] = bytesOf(call);
+  const steps = [...strides.map((stride) => stride[0]!), ...strides.map((stride) => stride[1]!)];
   parallel(call.launch.kernel.name, cut(rows!, parts).map(([begin, end]) => [
-    ...addresses.map((at, i) => at + begin * strides[i]![0]! * bytes[i]!), out + begin * n! * outBytes, end - begin, n!, ...strides.map((stride) => stride[0]!), ...strides.map((stride) => stride[1]!),
+    ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!), out + begin * n! * outBytes, end - begin, n!, ...steps,
   ]));
 }
 

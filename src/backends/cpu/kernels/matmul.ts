@@ -12,7 +12,9 @@ function float32(call: CpuCall): void {
   const [a, b, out] = [call.in(0), call.in(1), call.out(0)];
   const { kernels } = heap();
   const bytes = kernels.matmulScratch!(m, n, k, transB) >>> 0;
-  const parts = partsFor((batch * m * n * k) / 4, true);
+  const panels = kernels.panelBytes!(m, n, k, transB) >>> 0;
+  // Each part reads all of b: where it is not packed there are few rows, and more parts would read it more often.
+  const parts = partsFor((batch * m * n * k) / 4, panels > 0);
   if (batch > 1 || parts === 1 || bytes === 0) {
     // Matrices are shared out whole.
     const tasks = cut(batch, parts).map(([begin, end]) => [
@@ -21,7 +23,6 @@ function float32(call: CpuCall): void {
     parallel('matmul', tasks);
     return;
   }
-  const panels = kernels.panelBytes!(m, n, k, transB) >>> 0;
   const packed = panels ? call.scratch(panels) : b;
   if (panels) kernels.packPanels!(b, packed, n, k, transB);
   parallel('matmulRows', cut(m, parts, 4).map(([begin, end]) => [a, packed, out, call.scratch(kernels.stripBytes!()), m, n, k, transA, transB, 0, begin, end]));

@@ -17,7 +17,8 @@ const sgdStep: CpuKernel = (call) => {
 const adamStep: CpuKernel = (call) => {
   const [p, g, m, v] = call.inputs.map((buffer) => buffer.view());
   const [newP, newM, newV] = call.outputs.map((buffer) => buffer.view());
-  const [rate, beta1, beta2, eps, decay, correction1, correction2] = ['learningRate', 'beta1', 'beta2', 'eps', 'weightDecay', 'correction1', 'correction2'].map((name) => call.number(name)) as [number, number, number, number, number, number, number];
+  const names = ['learningRate', 'beta1', 'beta2', 'eps', 'weightDecay', 'correction1', 'correction2'];
+  const [rate, beta1, beta2, eps, decay, correction1, correction2] = names.map((name) => call.number(name)) as [number, number, number, number, number, number, number];
   const decoupled = call.number('decoupled') !== 0;
   for (let i = 0; i < p!.length; i++) {
     const gradient = decoupled ? g![i]! : g![i]! + decay * p![i]!;

@@ -1,0 +1,75 @@
+import { ctcLoss, ctcStatistics, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
+
+/** The shapes of the benchmark, with four sequences each: the float32 tiers against float64's log domain. */
+const SHAPES = [
+  [64, 32, 16], [128, 32, 32], [256, 32, 64], [512, 32, 128], [1024, 32, 256], [128, 8, 32], [128, 64, 32], [256, 32, 16],
+] as const;
+const BATCH = 4;
+
+type Kind = 'random' | 'trained' | 'uniform' | 'certain' | 'just fitting' | 'one label' | 'blank collapsed';
+const KINDS: readonly Kind[] = ['random', 'trained', 'uniform', 'certain', 'just fitting', 'one label', 'blank collapsed'];
+
+interface Made {
+  readonly scores: Float32Array;
+  readonly targets: number[][];
+  readonly inputLengths: number[];
+}
+
+function make(rng: Random, kind: Kind, frames: number, classes: number, most: number): Made {
+  const inputLengths = Array.from({ length: BATCH }, () => rng.integer(frames / 2, frames));
+  const targets = inputLengths.map((length) => {
+    const one = rng.integer(1, classes);
+    const count = kind === 'just fitting' ? Math.min(most, length) : rng.integer(most / 2, most);
+    const labels = Array.from({ length: count }, () => (kind === 'one label' ? one : rng.integer(1, classes)));
+    if (kind !== 'just fitting') return labels;
+    // No two neighbours alike, so that the labels alone fill the frames where there are as many.
+    return labels.map((_, i) => 1 + (i % (classes - 1)));
+  });
+  if (kind === 'just fitting') targets.forEach((list, n) => { inputLengths[n] = list.length + (n % 2); });
+  const scores = new Float32Array(frames * BATCH * classes);
+  for (let n = 0; n < BATCH; n++) {
+    const states = [0, ...targets[n]!.flatMap((c) => [c, 0])];
+    const height = [5, 20, 100, 500][n]!;
+    for (let t = 0; t < frames; t++) {
+      const peak = states[Math.min(states.length - 1, Math.floor((t * states.length) / inputLengths[n]!))];
+      for (let c = 0; c < classes; c++) {
+        const noise = rng.gaussian();
+        const at = (t * BATCH + n) * classes + c;
+        if (kind === 'uniform') scores[at] = 0;
+        else if (kind === 'certain') scores[at] = c === peak ? height : 0;
+        else if (kind === 'trained') scores[at] = noise + (c === peak ? 10 : 0);
+        else if (kind === 'blank collapsed') scores[at] = 0.3 * noise + (c === 0 ? 8 : 0);
+        else scores[at] = noise;
+      }
+    }
+  }
+  return { scores, targets, inputLengths };
+}
+
+describe.each(SHAPES)('%d frames, %d classes, %d labels', (frames, classes, most) => {
+  test.each(KINDS)('%s', (kind) => {
+    const { scores, targets, inputLengths } = make(random(frames + classes + most), kind, frames, classes, most);
+    const shape = [frames, BATCH, classes];
+    const f = (t: Tensor): Tensor => ctcLoss(t, targets, inputLengths, undefined, { from: 'logits' });
+    resetCtcStatistics();
+    const [losses, gradient] = vjp(f, tensor(scores, { shape }), tensor(new Float32Array(BATCH).fill(1)));
+    const { linear } = ctcStatistics();
+    if (['random', 'trained', 'uniform', 'one label'].includes(kind)) expect(linear).toBe(BATCH - targets.filter((list, n) => needs(list) > inputLengths[n]!).length);
+    const [exact, exactGradient] = vjp(f, tensor(Float64Array.from(scores), { shape }), tensor(new Float64Array(BATCH).fill(1)));
+    const [got, want] = [losses.dataSync(), exact.dataSync()];
+    for (let n = 0; n < BATCH; n++) {
+      if (Number.isFinite(want[n])) expect(Math.abs(got[n]! - want[n]!)).toBeLessThanOrEqual(1e-7 * Math.max(1, want[n]!));
+      else expect(got[n]).toBe(want[n]);
+    }
+    const [g, reference] = [gradient.dataSync(), exactGradient.dataSync()];
+    let largest = 0;
+    let error = 0;
+    reference.forEach((value, k) => {
+      largest = Math.max(largest, Math.abs(value));
+      error = Math.max(error, Math.abs(g[k]! - value));
+    });
+    expect(error).toBeLessThanOrEqual(1e-6 * Math.max(largest, 0.06));
+  });
+});
+
+const needs = (labels: readonly number[]): number => labels.length + labels.filter((c, i) => c === labels[i - 1]).length;

@@ -1,0 +1,98 @@
+import { customVjp, grad, type GradientOf, hessian, hvp, jacobian, mapTensors, scope, stopGradient, type Tensor, tensor, valueAndGrad, vjp } from 'tapegrad';
+import { check, type Same } from './expect.js';
+
+interface Parameters {
+  weight: Tensor;
+  readonly bias: Tensor;
+  extra?: Tensor;
+  layers: { kernel: Tensor; scale: [Tensor, Tensor] }[];
+  nothing: null;
+  empty: [];
+}
+
+declare const parameters: Parameters;
+declare const x: Tensor;
+declare const labels: number[];
+
+// The gradient has the type of the argument: optional, readonly, tuple, null and empty members included.
+check<Same<GradientOf<Parameters>, Parameters>>();
+check<Same<GradientOf<[Tensor, { a: Tensor } | null]>, [Tensor, { a: Tensor } | null]>>();
+check<Same<GradientOf<readonly Tensor[]>, readonly Tensor[]>>();
+check<Same<GradientOf<Tensor | undefined>, Tensor | undefined>>();
+
+const loss = (p: Parameters, input: Tensor, _labels: number[]): Tensor => input.matmul(p.weight).add(p.bias).mean();
+
+// valueAndGrad: by the first argument, by another, by several, in the order asked for.
+const first = valueAndGrad(loss)(parameters, x, labels);
+check<Same<typeof first, [Tensor, Parameters]>>();
+const second = valueAndGrad(loss, { argnums: 1 })(parameters, x, labels);
+check<Same<typeof second, [Tensor, Tensor]>>();
+const both = valueAndGrad(loss, { argnums: [1, 0] })(parameters, x, labels);
+check<Same<typeof both, [Tensor, [Tensor, Parameters]]>>();
+const single = valueAndGrad(loss, { argnums: [0] })(parameters, x, labels);
+check<Same<typeof single, [Tensor, [Parameters]]>>();
+
+// grad
+const gradient = grad(loss)(parameters, x, labels);
+check<Same<typeof gradient, Parameters>>();
+const pair = grad(loss, { argnums: [0, 1] })(parameters, x, labels);
+check<Same<typeof pair, [Parameters, Tensor]>>();
+
+// Nested: the gradient of a gradient.
+const curvature = grad((t: Tensor) => grad((u: Tensor) => u.pow(3).sum())(t).sum())(x);
+check<Same<typeof curvature, Tensor>>();
+
+// hasAux: a tuple comes without 'as const'; its second part keeps its type.
+const withAux = valueAndGrad((p: Parameters) => [p.weight.sum(), { logits: p.weight, count: 3 }], { hasAux: true })(parameters);
+check<Same<typeof withAux, [[Tensor, { logits: Tensor; count: number }], Parameters]>>();
+const constAux = valueAndGrad((p: Parameters) => [p.weight.sum(), 'text'] as const, { hasAux: true })(parameters);
+check<Same<typeof constAux, [readonly [Tensor, 'text'], Parameters]>>();
+const auxByTwo = valueAndGrad((a: Tensor, b: { c: Tensor }) => [a.mul(b.c).sum(), 7], { hasAux: true, argnums: [1, 0] })(x, { c: x });
+check<Same<(typeof auxByTwo)[1], [{ c: Tensor }, Tensor]>>();
+const gradAux = grad((a: Tensor) => [a.sum(), { text: 'kept' }], { hasAux: true })(x);
+check<Same<typeof gradAux, [Tensor, { text: string }]>>();
+
+// Async functions give promises of the same.
+const later = valueAndGrad(async (p: Parameters) => Promise.resolve(p.weight.sum()))(parameters);
+check<Same<typeof later, Promise<[Tensor, Parameters]>>>();
+const laterGrad = grad(async (p: [Tensor]) => Promise.resolve(p[0].sum()))([x]);
+check<Same<typeof laterGrad, Promise<[Tensor]>>>();
+const laterAux = valueAndGrad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), { hasAux: true })(x);
+check<Same<typeof laterAux, Promise<[[Tensor, string], Tensor]>>>();
+const laterGradAux = grad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), { hasAux: true })(x);
+check<Same<typeof laterGradAux, Promise<[Tensor, string]>>>();
+
+// vjp, hvp, hessian, jacobian, stopGradient, scope, mapTensors, customVjp
+const product = vjp((p: Parameters) => ({ y: p.weight, z: [p.bias] as [Tensor] }), parameters, { y: x, z: [x] });
+check<Same<typeof product, [{ y: Tensor; z: [Tensor] }, Parameters]>>();
+const direction = hvp((p: Parameters) => p.weight.sum(), parameters, parameters);
+check<Same<typeof direction, Parameters>>();
+check<Same<ReturnType<typeof hessian>, Tensor>>();
+check<Same<ReturnType<typeof jacobian>, Tensor>>();
+check<Same<ReturnType<typeof stopGradient<Parameters>>, Parameters>>();
+const scoped = scope(() => ({ a: x, n: 3 }));
+check<Same<typeof scoped, { a: Tensor; n: number }>>();
+const mapped = mapTensors(parameters, (t) => t.mul(2));
+check<Same<typeof mapped, Parameters>>();
+const custom = customVjp((a: Tensor, b: Tensor) => a.mul(b), (g, [a, b], y) => [g.mul(b), g.mul(a).add(y)]);
+check<Same<typeof custom, (a: Tensor, b: Tensor) => Tensor>>();
+
+// What must not compile.
+// @ts-expect-error a function of arrays, called with a tensor
+valueAndGrad((p: Tensor[]) => p[0]!.sum())(x);
+// @ts-expect-error the result is no tensor
+valueAndGrad((p: Tensor) => p.shape)(x);
+// @ts-expect-error with hasAux a pair is returned
+valueAndGrad((p: Tensor) => p.sum(), { hasAux: true })(x);
+// @ts-expect-error a pair needs hasAux
+grad((p: Tensor) => [p.sum(), p])(x);
+// @ts-expect-error cotangents have the structure of the outputs
+vjp((p: Tensor) => [p, p] as [Tensor, Tensor], x, x);
+// @ts-expect-error a direction has the structure of the input
+hvp((p: { a: Tensor }) => p.a.sum(), { a: x }, { b: x });
+// @ts-expect-error the vjp of two inputs gets two
+customVjp((a: Tensor, b: Tensor) => a.mul(b), (g, [a, b, c]) => [g.mul(b), g.mul(a), c]);
+// @ts-expect-error an async function gives a promise, not a value
+valueAndGrad(async (p: Tensor) => Promise.resolve(p.sum()))(x)[0].itemSync();
+// @ts-expect-error text is no tensor data
+tensor('text');
