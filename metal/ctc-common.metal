@@ -15,10 +15,6 @@ struct CtcParams {
 };
 
 constant int ZERO = -(1 << 28);          // the exponent of zero
-constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
-constant float LOG2E = 1.44269502f;      // log2(e) in two floats
-constant float LOG2E_LOW = 1.92596299e-8f;
-constant float LN2 = 0.693147182f;
 
 // A probability: mantissa * 2^exponent.
 struct Scaled { float mantissa; int exponent; };

@@ -9,10 +9,10 @@ using namespace metal;
 
 struct MatmulParams { uint batch, m, n, k, transA, transB, strideA, strideB; };
 
-constant uint TILE = 64;     // rows and columns of out that a group computes at a time
-constant uint DEPTH = 16;    // of the sum, per step
-constant uint BLOCK = 4;     // rows and columns that a thread computes at a time
-constant uint BLOCKS = (TILE / BLOCK) * (TILE / BLOCK);
+constant constexpr uint TILE = 64;     // rows and columns of out that a group computes at a time
+constant constexpr uint DEPTH = 16;    // of the sum, per step
+constant constexpr uint BLOCK = 4;     // rows and columns that a thread computes at a time
+constant constexpr uint BLOCKS = (TILE / BLOCK) * (TILE / BLOCK);
 
 // A tile of each operand passes through threadgroup memory; sums stay in registers. Where the group has fewer threads than the tile has
 // blocks, it goes over the tile several times, a block a thread.

@@ -3,7 +3,7 @@
 #include <metal_stdlib>
 using namespace metal;
 
-constant uint WIDTH = 256;   // threads a group at most; dispatches may use fewer
+constant constexpr uint WIDTH = 256;   // threads a group at most; dispatches may use fewer
 
 struct Share {
   uint lanes;      // threads of one row, a power of two

@@ -34,7 +34,7 @@ async function run(code: string): Promise<string> {
     const body = source
       .replace(/^export \{\};$/m, '')
       .replace(/^import \{([^}]*)\} from '([^']*)';$/gm, (_, names: string, from: string) => `const {${names.replace(/ as /g, ': ')}} = modules['${from}'];`);
-    const AsyncFunction = (async () => { await null; }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
+    const AsyncFunction = (async () => { await Promise.resolve(); }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
     await new AsyncFunction('modules', body)({ tapegrad });
   } finally {
     log.mockRestore();

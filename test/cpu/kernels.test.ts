@@ -14,16 +14,21 @@ const rng = random(20);
 const size = (): number => SIZES[rng.integer(0, SIZES.length)]!;
 const any = (shape: readonly number[]): Tensor => rng.normal(shape);
 
+// Jest's sandbox looks globals up slowly, and the loop below runs a million times.
+const { is } = Object;
+const { isFinite } = Number;
+const { abs, max: larger } = Math;
+
 /** Equal to within rounding, relative to the largest element: sums cancel. */
 function expectSame(label: string, got: Tensor, want: Tensor, tolerance: number): void {
   expect(got.shape).toEqual(want.shape);
   const a = got.dataSync();
   const b = want.dataSync();
   let scale = 1e-3;
-  for (const value of b) if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
+  for (const value of b) if (isFinite(value)) scale = larger(scale, abs(value));
   for (let i = 0; i < b.length; i++) {
-    if (Object.is(a[i], b[i]) || a[i] === b[i]) continue;
-    const error = Math.abs(a[i]! - b[i]!) / scale;
+    if (is(a[i], b[i]) || a[i] === b[i]) continue;
+    const error = abs(a[i]! - b[i]!) / scale;
     if (!(error <= tolerance)) throw new Error(`${label} ${got.shape.join('x')} element ${i}: ${a[i]}, in float64 ${b[i]}`);
   }
 }

@@ -1,8 +1,13 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { buildSync } from 'esbuild';
 import { MetalCompileError, MetalError } from '../../src/backends/metal/errors.js';
 import { DeviceError, OutOfMemoryError } from '../../src/errors.js';
 import { FAMILY, MetalDevice, type MetalMemory } from '../../src/backends/metal/device.js';
 import type { Id } from '../../src/backends/metal/messages.js';
-import { liveObjects, metalTests, openDevice, softTests, withSettings } from './harness.js';
+import { liveObjects, metalTests, openDevice, softLibrary, softTests, withSettings } from './harness.js';
 
 const HEADER = '#include <metal_stdlib>\nusing namespace metal;\n';
 const SCALE = `${HEADER}
@@ -198,5 +203,23 @@ softTests('the Metal binding on devices that are hard to come by', () => {
     for (const it of [pipeline, x, y]) it.release();
     device.close();
     expect(await liveObjects()).toBe(before);
+  });
+});
+
+metalTests('koffi', () => {
+  test('is loaded when a device is opened, and not before', () => {
+    const bundle = join(__dirname, '..', '..', 'out', 'soft-metal', 'tapegrad.mjs');
+    mkdirSync(dirname(bundle), { recursive: true });
+    buildSync({ entryPoints: [join(__dirname, '..', '..', 'src', 'index.ts')], bundle: true, platform: 'node', format: 'esm', external: ['koffi'], outfile: bundle, logLevel: 'silent', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
+    const program = `
+      const { device, tensor } = await import(${JSON.stringify(pathToFileURL(bundle).href)});
+      const loaded = () => process.report.getReport().sharedObjects.some((path) => /koffi/.test(path));
+      const sum = tensor([1, 2]).sum().itemSync();
+      const before = loaded();
+      const metal = await device('metal');
+      console.log(JSON.stringify([sum, before, loaded(), tensor([1, 2]).to(metal).sum().itemSync(), (await device('metal')) === metal]));`;
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', env: { ...process.env, ...(softLibrary === undefined ? {} : { TAPEGRAD_METAL_LIBRARY: softLibrary }) } });
+    expect(child.stderr).toBe('');
+    expect(JSON.parse(child.stdout)).toEqual([3, false, true, 3, true]);
   });
 });

@@ -1,4 +1,6 @@
 /** What the binding believes of each method against what the Objective-C runtime says of it; on a Mac this runs before everything else. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { MetalDevice } from '../../src/backends/metal/device.js';
 import { encodingOf, type Id, MESSAGES, type Message, type Receiver } from '../../src/backends/metal/messages.js';
 import { metalTests, openDevice } from './harness.js';
@@ -54,4 +56,9 @@ metalTests('type encodings', () => {
       expect(Object.fromEntries(said)).toEqual(Object.fromEntries(Object.entries(MESSAGES).map(([name, message]) => [name, spell(encodingOf(message))])));
     });
   });
+});
+
+test('docs/metal.md prints the table as it is', () => {
+  const rows = Object.values(MESSAGES).map((message: Message) => `| \`${message.selector}\` | ${message.to} | ${message.result} | ${message.parameters.join(', ') || '-'} | \`${encodingOf(message)}\` |`);
+  expect(readFileSync(join(__dirname, '..', '..', 'docs', 'metal.md'), 'utf8')).toContain(`${rows.join('\n')}\n`);
 });

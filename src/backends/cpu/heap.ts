@@ -150,9 +150,11 @@ export class Arena {
       this.at = next;
       return start;
     }
-    const region = heap().take(Math.max(bytes, FIRST_REGION, Math.min(this.total, LARGEST_STEP)));
+    const step = Math.max(FIRST_REGION, Math.min(this.total, LARGEST_STEP));
+    const region = heap().take(Math.max(bytes, step));
     this.regions.push(region);
     this.total += region.size;
+    if (bytes > step) return region.start; // a large piece has a region to itself, small ones go on where they were
     this.at = region.start + align(bytes);
     this.end = region.start + region.size;
     return region.start;
@@ -182,6 +184,7 @@ export class Arena {
     if (!first) return;
     if (this.regions.length > 1 || first.size > LARGEST_STEP) return this.close();
     this.at = first.start;
+    this.end = first.start + first.size;
   }
 
   private reset(): void {

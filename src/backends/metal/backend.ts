@@ -177,15 +177,6 @@ export class MetalBackend implements Backend, Clock {
   /** Waits for everything. */
   finish(): void { this.waitFor(this.recording); }
 
-  /** Seconds of GPU time that the work recorded so far takes; waits for it. For benchmarks. */
-  gpuSeconds(): number {
-    this.flush();
-    let seconds = 0;
-    for (const { submission } of this.inFlight) seconds += submission.wait();
-    this.finish();
-    return seconds;
-  }
-
   /** Gives the GPU and all memory back. No tensor of this device can be used afterwards. */
   close(): void {
     if (this.closed) return;

@@ -10,10 +10,11 @@ const HABITS = ['meanPerLabel', 'mean', 'sum'] as const;
 
 /** The cotangents of the losses under a habit, to the last bit; null for no habit, or the plain ones of a sum. */
 export function cotangentsOf(habit: Habit, { batch, targetLengths }: CtcProblem): Float32Array | null {
-  if (habit === 'mean') return new Float32Array(batch).fill(1 / batch);
-  if (habit !== 'meanPerLabel') return null;
+  if (habit !== 'mean' && habit !== 'meanPerLabel') return null;
   const share = Math.fround(1 / batch);
-  return Float32Array.from(targetLengths, (length) => share / Math.max(length, 1));
+  const cotangents = new Float32Array(batch).fill(share);
+  if (habit === 'meanPerLabel') for (let n = 0; n < batch; n++) cotangents[n] = share / Math.max(targetLengths[n]!, 1);
+  return cotangents;
 }
 
 /** The habit that cotangents are of. */
@@ -21,4 +22,7 @@ export function habitOf(cotangents: Float32Array, problem: CtcProblem): Habit {
   return HABITS.find((habit) => sameNumbers(cotangents, cotangentsOf(habit, problem) ?? new Float32Array(problem.batch).fill(1))) ?? null;
 }
 
-export const sameNumbers = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => value === b[i]);
+export function sameNumbers(a: Float32Array, b: Float32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -70,11 +70,12 @@ function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, ba
 }
 
 function checkLabels(op: string, { targets, width, targetLengths }: Pick<CtcProblem, 'targets' | 'width' | 'targetLengths'>, classes: number, blank: number): void {
-  targetLengths.forEach((length, n) => {
-    for (let i = 0; i < length; i++) {
-      const label = targets[n * width + i]!;
-      if (label < 0 || label >= classes) throw new ValueError(op, `sequence ${n}: label ${i} is ${label}; it must be a class in [0, ${classes})`);
-      if (label === blank) throw new ValueError(op, `sequence ${n}: label ${i} is ${label}, which is the blank`);
+  for (let n = 0; n < targetLengths.length; n++) {
+    const end = n * width + targetLengths[n]!;
+    for (let at = n * width; at < end; at++) {
+      const label = targets[at]!;
+      if (label < 0 || label >= classes) throw new ValueError(op, `sequence ${n}: label ${at - n * width} is ${label}; it must be a class in [0, ${classes})`);
+      if (label === blank) throw new ValueError(op, `sequence ${n}: label ${at - n * width} is ${label}, which is the blank`);
     }
-  });
+  }
 }
