@@ -1,6 +1,8 @@
 // Second derivatives of the CTC losses: the recursion of ctc.metal on dual numbers, and its sum over classes.
 #include "ctc-common.metal"
 
+constant constexpr uint WIDTH = 256;   // threads a group at most; dispatches may use fewer
+
 // A probability and its logarithm's derivative along the direction. The recursion on pairs of both gives alpha's and beta's derivatives;
 // the Hessian is symmetric, so its product with the direction is what the backward pass wants.
 struct Dual { Scaled value; float rate; };
@@ -78,6 +80,27 @@ kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
   rates[item] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
 }
 
+// The derivative of a label's posterior.
+inline float changeOf(Dual alpha, Dual beta, Scaled total, float rate) {
+  const int exponent = min(alpha.value.exponent + beta.value.exponent - total.exponent, 1);
+  const float posterior = alpha.value.mantissa * beta.value.mantissa / total.mantissa * power(exponent);
+  return posterior > 0.0f ? posterior * (alpha.rate + beta.rate - rate) : 0.0f;
+}
+
+// The sum of a value over the lanes of a row, in all of them. All threads of a group take part, for the barriers' sake.
+inline float rowSum(float value, uint lane, uint lanes, bool inRow, uint index, threadgroup float *values) {
+  values[index] = value;
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  for (uint span = lanes; span > 1; span = (span + 1) / 2) {
+    const uint half_ = (span + 1) / 2;
+    if (inRow && lane + half_ < span) values[index] += values[index + half_];
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+  }
+  const float sum = values[index - lane];
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  return sum;
+}
+
 // product [frames, batch, classes]: the losses' second derivatives times the direction.
 kernel void ctcCurvature(device const float *scores [[buffer(0)]],
                          device const int *targets [[buffer(1)]],
@@ -91,35 +114,50 @@ kernel void ctcCurvature(device const float *scores [[buffer(0)]],
                          device const float *direction [[buffer(9)]],
                          device float *product [[buffer(10)]],
                          constant CtcParams &p [[buffer(11)]],
-                         uint index [[thread_position_in_grid]],
-                         uint threads [[threads_per_grid]]) {
-  for (uint i = index; i < p.frames * p.batch * p.classes; i += threads) {
-    const uint c = i % p.classes, row = i / p.classes, item = row % p.batch, t = row / p.batch;
+                         uint group [[threadgroup_position_in_grid]],
+                         uint groups [[threadgroups_per_grid]],
+                         uint index [[thread_index_in_threadgroup]],
+                         uint width [[threads_per_threadgroup]]) {
+  threadgroup float values[WIDTH];
+  const uint lanes = min(p.lanes, width), together = width / lanes, lane = index % lanes;
+  const uint rowCount = p.frames * p.batch;
+  for (uint first = group * together; first < rowCount; first += groups * together) {
+    const uint row = first + index / lanes;
+    const bool inRow = index < together * lanes, inRange = inRow && row < rowCount;
+    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
     const float loss = losses[item];
-    if (t >= uint(inputLengths[item]) || !(loss < INFINITY)) {
-      product[i] = t < uint(inputLengths[item]) && isnan(loss) ? NAN : 0.0f;
-      continue;
+    const bool inside = inRange && t < uint(inputLengths[item]), active = inside && loss < INFINITY;
+    const ulong at = ulong(inRange ? row : 0) * p.classes;
+    const float2 norm = active && p.logits != 0 ? rows[row] : float2(0.0f, 0.0f);
+
+    // The softmax's part: softmax * (direction - mean), the mean taken over the softmax.
+    float mean = 0.0f;
+    if (active && p.logits != 0) for (uint c = lane; c < p.classes; c += lanes) mean += exp(scores[at + c] - norm.x) * norm.y * direction[at + c];
+    mean = rowSum(mean, lane, lanes, inRow, index, values);
+    if (inRange) for (uint c = lane; c < p.classes; c += lanes) {
+      const float softmax = active && p.logits != 0 ? exp(scores[at + c] - norm.x) * norm.y : 0.0f;
+      product[at + c] = active ? softmax * (direction[at + c] - mean) : inside && isnan(loss) ? NAN : 0.0f;
     }
-    const Scaled total = unpack(totals[item]);
+    threadgroup_barrier(mem_flags::mem_device);
+
+    // The posteriors' part. The first label of each class adds up all of that class; the blank's change is minus that of all labels.
+    const uint length = active ? uint(targetLengths[item]) : 0;
     device const int *target = targets + item * p.width;
     device const int4 *alphas = states + (ulong(item) * p.frames + t) * p.width;
     device const int4 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
-    // The derivative of the class's posterior; the blank's is minus that of all labels together.
-    float change = 0.0f;
-    for (uint k = 0; k < uint(targetLengths[item]); k++) {
-      if (c != p.blank && uint(target[k]) != c) continue;
-      const Dual alpha = unpackDual(alphas[k]), beta = unpackDual(betas[k]);
-      const int exponent = min(alpha.value.exponent + beta.value.exponent - total.exponent, 1);
-      const float posterior = alpha.value.mantissa * beta.value.mantissa / total.mantissa * power(exponent);
-      if (posterior > 0.0f) change += posterior * (alpha.rate + beta.rate - rates[item]);
+    const Scaled total = unpack(totals[item]);
+    float labels = 0.0f;
+    for (uint k = lane; k < length; k += lanes) {
+      labels += changeOf(unpackDual(alphas[k]), unpackDual(betas[k]), total, rates[item]);
+      bool isFirst = true;
+      for (uint j = 0; j < k && isFirst; j++) isFirst = target[j] != target[k];
+      if (!isFirst) continue;
+      float change = 0.0f;
+      for (uint j = k; j < length; j++) if (target[j] == target[k]) change += changeOf(unpackDual(alphas[j]), unpackDual(betas[j]), total, rates[item]);
+      product[at + uint(target[k])] -= change;
     }
-    if (c == p.blank) change = -change;
-    float softmax = 0.0f;
-    if (p.logits != 0) {
-      float mean = 0.0f;
-      for (uint j = 0; j < p.classes; j++) mean += exp(scores[ulong(row) * p.classes + j] - rows[row].x) * rows[row].y * direction[ulong(row) * p.classes + j];
-      softmax = exp(scores[i] - rows[row].x) * rows[row].y * (direction[i] - mean);
-    }
-    product[i] = softmax - change;
+    labels = rowSum(labels, lane, lanes, inRow, index, values);
+    if (active && lane == 0) product[at + p.blank] += labels;
+    threadgroup_barrier(mem_flags::mem_device);
   }
 }

@@ -1,11 +1,11 @@
 // Connectionist temporal classification (Graves et al. 2006) in three kernels: emissions, the recursion in both directions, the gradient.
 #include "ctc-common.metal"
 
+constant constexpr uint WIDTH = 256;     // threads a group at most; dispatches may use fewer
 constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors
 constant float LOG2E = 1.44269502f;      // log2(e) in two floats
 constant float LOG2E_LOW = 1.92596299e-8f;
 constant float LN2 = 0.693147182f;
-constant constexpr uint WIDTH = 256;               // threads a group at most; dispatches may use fewer
 
 struct CtcScaleParams { uint frames, batch, classes; };
 
@@ -266,7 +266,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
 // ---- the gradient
 
 constant float UNIT = 1073741824.0f;     // posteriors are summed as multiples of 2^-30: the order of additions does not matter then
-constant constexpr uint TILE = 2048;               // sums that a group holds at a time
+constant constexpr uint TILE = 2048;     // sums that a group holds at a time
 
 // gradient [frames, batch, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
 // sequence's length and for impossible targets.

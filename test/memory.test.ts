@@ -8,7 +8,11 @@ type Parameters = ReturnType<typeof start>;
 
 function loss({ hidden, out, bias }: Parameters): Tensor {
   const logits = x.matmul(hidden).tanh().matmul(out).add(bias);
-  return logits.logSoftmax().gather(y.reshape([32, 1]), 1).mean().neg();
+  return logits
+    .logSoftmax()
+    .gather(y.reshape([32, 1]), 1)
+    .mean()
+    .neg();
 }
 
 /** A training step as anyone would write it: nothing is disposed of, the old parameters are just dropped. */
@@ -60,11 +64,25 @@ describe('1000 steps hold memory flat without a dispose', () => {
   test('when the function throws, early, late, in the backward pass, or in a promise', async () => {
     const parameters = start();
     const failures: ((p: Parameters) => unknown)[] = [
-      () => { throw new Error('at once'); },
-      (p) => { loss(p); throw new Error('late'); },
+      () => {
+        throw new Error('at once');
+      },
+      (p) => {
+        loss(p);
+        throw new Error('late');
+      },
       (p) => loss(p).reshape([1]), // not a scalar
-      (p) => x.matmul(p.hidden).tanh().matmul(p.out).add(zeros([7])), // shapes do not fit
-      async (p) => { loss(p); await Promise.resolve(); throw new Error('in a promise'); },
+      (p) =>
+        x
+          .matmul(p.hidden)
+          .tanh()
+          .matmul(p.out)
+          .add(zeros([7])), // shapes do not fit
+      async (p) => {
+        loss(p);
+        await Promise.resolve();
+        throw new Error('in a promise');
+      },
     ];
     let thrown = 0;
     const { rss, ...held } = await growth(1000, async (i) => {
@@ -82,7 +100,10 @@ describe('1000 steps hold memory flat without a dispose', () => {
   test('with second derivatives and values that leave by aux', async () => {
     let kept: Tensor | undefined;
     const { rss, ...held } = await growth(300, () => {
-      const penalty = (w: Tensor): Tensor => grad((t: Tensor) => t.matmul(w).tanh().sum())(x).square().sum();
+      const penalty = (w: Tensor): Tensor =>
+        grad((t: Tensor) => t.matmul(w).tanh().sum())(x)
+          .square()
+          .sum();
       const [[, aux]] = valueAndGrad((w: Tensor) => [penalty(w), w.exp()] as const, { hasAux: true })(tensor(new Float32Array(20 * 8).fill(0.1), { shape: [20, 8] }));
       kept = aux;
     });
@@ -124,6 +145,18 @@ describe('the arena', () => {
     expect(memory().reservedBytes).toBe(reservedBytes);
   });
 
+  test('an ordinary tensor is copied into it once, however often it is used, and again in the next transform', () => {
+    const data = tensor(new Float32Array(500_000));
+    for (let i = 0; i < 3; i++) {
+      grad((t: Tensor) => {
+        const before = memory().usedBytes;
+        for (let use = 0; use < 20; use++) data.matmul(t);
+        expect(memory().usedBytes - before).toBeLessThan(3 * 2_000_000);
+        return t.sum();
+      })(zeros([500_000]));
+    }
+  });
+
   test('results that leave it are ordinary arrays: reading them costs nothing later, and new arenas do not touch them', () => {
     const [value, gradient] = valueAndGrad((t: Tensor) => t.exp().sum())(tensor([0, 0, 0]));
     for (let i = 0; i < 5; i++) grad((t: Tensor) => t.mul(1234).sum())(tensor(new Float32Array(100_000).fill(7)));
@@ -131,7 +164,11 @@ describe('the arena', () => {
   });
 
   test('more memory than there is left is a typed error, and everything works afterwards', () => {
-    const f = (t: Tensor): Tensor => t.exp().broadcastTo([2 ** 18, 2 ** 13]).sum(); // 8 GiB
+    const f = (t: Tensor): Tensor =>
+      t
+        .exp()
+        .broadcastTo([2 ** 18, 2 ** 13])
+        .sum(); // 8 GiB
     expect(() => grad(f)(zeros([2 ** 13]))).toThrow(/no room for \d+ bytes/);
     expect(memory().scopes).toBe(0);
     expect(grad((t: Tensor) => t.square().sum())(tensor([1, 2])).arraySync()).toEqual([2, 4]);

@@ -1,10 +1,14 @@
 import type * as ops from '../src/ops/index.js';
 import { activationInfo, arithmeticInfo, comparisonInfo, transcendentalInfo } from './ops/elementwise.js';
+import { indexingInfo } from './ops/indexing.js';
 import type { OpInfo } from './ops/info.js';
+import { joiningInfo } from './ops/joining.js';
 import { movementInfo } from './ops/movement.js';
 import { optimizerInfo } from './ops/optimizers.js';
-import { indexingInfo, productInfo } from './ops/products.js';
+import { productInfo } from './ops/products.js';
 import { reductionInfo } from './ops/reductions.js';
+import { rowInfo } from './ops/rows.js';
+import { windowInfo } from './ops/windows.js';
 
 type FunctionName<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M];
 
@@ -18,8 +22,11 @@ export const opInfo = {
   ...activationInfo,
   ...comparisonInfo,
   ...reductionInfo,
+  ...rowInfo,
   ...movementInfo,
+  ...joiningInfo,
   ...productInfo,
+  ...windowInfo,
   ...indexingInfo,
   ...optimizerInfo,
 } satisfies Record<OpName, OpInfo>;

@@ -5,7 +5,9 @@ import { opSuite } from './ops.suite.js';
 /** How often each registered op was applied and differentiated while the suite ran. */
 const applied = new Map<string, number>();
 const differentiated = new Map<string, number>();
-const count = (map: Map<string, number>, name: string): void => { map.set(name, (map.get(name) ?? 0) + 1); };
+const count = (map: Map<string, number>, name: string): void => {
+  map.set(name, (map.get(name) ?? 0) + 1);
+};
 
 const watched = [...registry.values()].filter(({ name }) => !name.startsWith('ctc')); // CTC has suites of its own
 for (const spec of watched as { name: string; infer: (...args: never[]) => unknown; vjp?: (...args: never[]) => unknown }[]) {

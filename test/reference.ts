@@ -23,6 +23,19 @@ export function total(numbers: readonly number[]): number {
   return sum + lost;
 }
 
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+export const average = (numbers: readonly number[]): number => total(numbers) / numbers.length;
+
+/** The mean squared distance from the mean, by n - correction. */
+export const varianceOf = (numbers: readonly number[], correction = 0): number => total(numbers.map((x) => (x - average(numbers)) ** 2)) / (numbers.length - correction);
+
+/** log(sum(exp(x))) without overflow. */
+export function logSumExpOf(numbers: readonly number[]): number {
+  const top = Math.max(...numbers);
+  return Number.isFinite(top) ? top + Math.log(total(numbers.map((x) => Math.exp(x - top)))) : top;
+}
+
 /** Every position of a shape, in row-major order. */
 export function positions(shape: readonly number[]): number[][] {
   let found: number[][] = [[]];
@@ -47,8 +60,10 @@ export function broadcastShape(...shapes: (readonly number[])[]): number[] {
 }
 
 /** A function of numbers, element by element, broadcasting. */
-export const mapped = (f: (...numbers: number[]) => number) => (...operands: Values[]): Values =>
-  build(broadcastShape(...operands.map((v) => v.shape)), (position) => f(...operands.map((v) => at(v, position))));
+export const mapped =
+  (f: (...numbers: number[]) => number) =>
+  (...operands: Values[]): Values =>
+    build(broadcastShape(...operands.map((v) => v.shape)), (position) => f(...operands.map((v) => at(v, position))));
 
 /** A function of the elements along some axes (all when left out), in row-major order. */
 export function reduced(v: Values, axes: readonly number[] | undefined, keepDims: boolean, f: (elements: number[]) => number): Values {
@@ -56,8 +71,22 @@ export function reduced(v: Values, axes: readonly number[] | undefined, keepDims
   const gone = new Set((axes ?? v.shape.map((_, i) => i)).map((axis) => (axis < 0 ? axis + rank : axis)));
   const over = v.shape.map((dim, i) => (gone.has(i) ? dim : 1));
   const kept = v.shape.map((dim, i) => (gone.has(i) ? 1 : dim));
-  const result = build(kept, (position) => f(positions(over).map((offset) => at(v, position.map((index, i) => index + offset[i]!)))));
-  return keepDims ? result : values(v.shape.filter((_, i) => !gone.has(i)), result.data);
+  const result = build(kept, (position) =>
+    f(
+      positions(over).map((offset) =>
+        at(
+          v,
+          position.map((index, i) => index + offset[i]!),
+        ),
+      ),
+    ),
+  );
+  return keepDims
+    ? result
+    : values(
+        v.shape.filter((_, i) => !gone.has(i)),
+        result.data,
+      );
 }
 
 /** A function of the elements along one axis that gives as many. */

@@ -1,8 +1,8 @@
 // Softmax and its logarithm over the middle axis of x[outer, axis, inner]. Exponentials are of differences to the maximum; their sum runs in
 // float64.
-import { expNegative, log } from "./math";
+import { expNegative, log, log1p } from "./math";
 import { fromPairs, highPair, loadPart, loadUpTo, lowPair, storePart, storeUpTo, sumPair } from "./lanes";
-import { maxRun, sumExp } from "./runs";
+import { maxRun } from "./runs";
 
 function softmaxRow(x: usize, out: usize, n: i32): void {
   const shifts = f32x4.splat(maxRun(x, n));
@@ -25,13 +25,60 @@ function softmaxRow(x: usize, out: usize, n: i32): void {
   if (whole < n) storePart(to, f32x4.mul(loadPart(to, n - whole), scale), n - whole);
 }
 
-function logSoftmaxRow(x: usize, out: usize, n: i32): void {
-  const shift = maxRun(x, n);
-  // Two subtractions: where one element dominates, log of the sum is tiny beside the shift and must not be rounded with it.
-  const shifts = f32x4.splat(shift), rest = f32x4.splat(<f32>NativeMath.log(sumExp(x, n, shift)));
-  let i = 0;
-  for (; i + 4 <= n; i += 4, x += 16, out += 16) v128.store(out, f32x4.sub(f32x4.sub(v128.load(x), shifts), rest));
-  if (i < n) storePart(out, f32x4.sub(f32x4.sub(loadPart(x, n - i), shifts), rest), n - i);
+/**
+ * The sum of e^(x - shift) over a row, less 1, where `shift` is the greatest x: its own exponential is left out of the sum instead of being
+ * taken off, so that where it dominates the rest keeps its digits.
+ */
+@inline function restOfRow(x: usize, n: i32, shift: f32): f32 {
+  const shifts = f32x4.splat(shift), end = x + (<usize>(n & ~3) << 2);
+  let rest = f32x4.splat(0), greatest = i32x4.splat(0);
+  for (; x < end; x += 16) {
+    const lanes = v128.load(x), same = f32x4.eq(lanes, shifts);
+    rest = f32x4.add(rest, v128.andnot(expNegative(f32x4.sub(lanes, shifts)), same));
+    greatest = i32x4.sub(greatest, same);
+  }
+  const left = n & 3;
+  if (left > 0) {
+    const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)), lanes = loadPart(x, left), same = v128.and(f32x4.eq(lanes, shifts), inside);
+    rest = f32x4.add(rest, v128.andnot(v128.and(expNegative(f32x4.sub(lanes, shifts)), inside), same));
+    greatest = i32x4.sub(greatest, same);
+  }
+  const counts = f32x4.convert_i32x4_s(greatest);
+  return sumLanes(rest) + (sumLanes(counts) - 1);
+}
+
+@inline function sumLanes(lanes: v128): f32 {
+  const pair = f32x4.add(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
+  return f32x4.extract_lane(pair, 0) + f32x4.extract_lane(pair, 1);
+}
+
+/** The greatest element of a row, NaN left out: it shows in the sum of the exponentials. */
+@inline function greatestOfRow(x: usize, n: i32): f32 {
+  const end = x + (<usize>(n & ~3) << 2);
+  let most = f32x4.splat(-Infinity);
+  for (; x < end; x += 16) most = f32x4.pmax(most, v128.load(x));
+  if (n & 3) most = f32x4.pmax(most, loadPart(x, n & 3));
+  most = f32x4.pmax(most, v128.shuffle<f32>(most, most, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmax(most, v128.shuffle<f32>(most, most, 1, 0, 3, 2)), 0);
+}
+
+/** Four rows, `step` bytes apart: they share the logarithm. Two subtractions, because log of the sum may be tiny beside the shift. */
+function logSoftmaxRows(x: usize, out: usize, n: i32, step: usize): void {
+  const whole = <usize>(n & ~3) << 2, left = n & 3;
+  let shifts = f32x4.splat(0), rests = f32x4.splat(0);
+  for (let row = 0; row < 4; row++) {
+    const at = x + <usize>row * step, shift = greatestOfRow(at, n);
+    shifts = v128.shuffle<f32>(shifts, f32x4.splat(shift), 1, 2, 3, 4);
+    rests = v128.shuffle<f32>(rests, f32x4.splat(restOfRow(at, n, shift)), 1, 2, 3, 4);
+  }
+  let logs = log1p(rests);
+  for (let row = 0; row < 4; row++, x += step, out += step) {
+    const shift = v128.shuffle<f32>(shifts, shifts, 0, 0, 0, 0), rest = v128.shuffle<f32>(logs, logs, 0, 0, 0, 0);
+    for (let i: usize = 0; i < whole; i += 16) v128.store(out + i, f32x4.sub(f32x4.sub(v128.load(x + i), shift), rest));
+    if (left > 0) storePart(out + whole, f32x4.sub(f32x4.sub(loadPart(x + whole, left), shift), rest), left);
+    shifts = v128.shuffle<f32>(shifts, shifts, 1, 2, 3, 0);
+    logs = v128.shuffle<f32>(logs, logs, 1, 2, 3, 0);
+  }
 }
 
 /** Softmax, or its logarithm, down `axis` rows of up to four columns. */
@@ -69,8 +116,12 @@ export function softmax(x: usize, out: usize, outer: i32, axis: i32, inner: i32)
 /** x less the log of the sum of e^x along the axis. */
 export function logSoftmax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
   const stride = <usize>inner << 2, block = <usize>axis * stride;
-  for (let o = 0; o < outer; o++, x += block, out += block) {
-    if (inner == 1) logSoftmaxRow(x, out, axis);
-    else for (let c = 0; c < inner; c += 4) softmaxColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, inner - c, true);
+  if (inner == 1) {
+    let o = 0;
+    for (; o + 4 <= outer; o += 4, x += 4 * block, out += 4 * block) logSoftmaxRows(x, out, axis, block);
+    for (; o < outer; o++, x += block, out += block) logSoftmaxRows(x, out, axis, 0);
+    return;
   }
+  for (let o = 0; o < outer; o++, x += block, out += block)
+    for (let c = 0; c < inner; c += 4) softmaxColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, inner - c, true);
 }

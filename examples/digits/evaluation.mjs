@@ -1,4 +1,4 @@
-import { errorRate, greedyDecode, random, softmax } from 'tapegrad';
+import { errorRate, greedyDecode, random, scope, softmax } from 'tapegrad';
 import { drawLine } from './lines.mjs';
 import { BLANK, CLASSES, model } from './model.mjs';
 import { toBatch } from './training.mjs';
@@ -24,7 +24,7 @@ export async function readLines(params, lines) {
   const readings = [];
   for (let start = 0; start < lines.length; start += BATCH) {
     const { images, frames } = toBatch(lines.slice(start, start + BATCH));
-    readings.push(...await greedyDecode(model.apply(params, images), frames, { blank: BLANK }));
+    readings.push(...await greedyDecode(scope(() => model.apply(params, images)), frames, { blank: BLANK }));
   }
   return readings;
 }

@@ -1,6 +1,6 @@
 import { GradientError } from '../errors.js';
 import { currentRegion, withinRegion } from '../tensor/device.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 import { type OpSpec, record } from './op.js';
 import { recordingTapes, regionOf } from './tape.js';
 import { stopGradient } from './transforms.js';
@@ -13,7 +13,7 @@ import { stopGradient } from './transforms.js';
  * ```
  * @param fn computes one tensor from tensors.
  * @param vjp cotangents of the inputs (null for none) for the cotangent of the result; written in ops, it can be differentiated again.
- * @throws {GradientError} in the backward pass, for a wrong number of cotangents or one of a shape that is not its input's.
+ * @throws {GradientError} for a result that is not one tensor; in the backward pass, for a wrong number of cotangents or one of a shape that is not its input's.
  */
 export function customVjp<Inputs extends Tensor[]>(
   fn: (...inputs: Inputs) => Tensor,
@@ -31,6 +31,7 @@ export function customVjp<Inputs extends Tensor[]>(
   };
   return (...inputs) => {
     const result = withinRegion(regionOf(inputs) ?? currentRegion(), () => fn(...stopGradient(inputs)));
+    if (!(result instanceof Tensor)) throw new GradientError(name, `the function returned ${Array.isArray(result) ? 'an array' : typeof result}; it must return one tensor`);
     if (inputs.every((input) => input.trace === null)) return result;
     if (recordingTapes([result]).length > 0) throw new GradientError(name, 'the function closes over a tensor that is being differentiated, and the vjp gives it no cotangent: pass that tensor as an input');
     return record(spec, inputs, null, [result]);

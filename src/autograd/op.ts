@@ -1,5 +1,5 @@
 import type { Buffer, Dispatch, DType, Scope } from '../backends/backend.js';
-import { DeviceError, UnsupportedOpError, ValueError } from '../errors.js';
+import { DeviceError, DTypeError, UnsupportedOpError, ValueError } from '../errors.js';
 import { currentRegion } from '../tensor/device.js';
 import { isStorage, promote } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
@@ -88,6 +88,9 @@ export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): (inputs: readonly Ten
 }
 
 function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+  for (const input of inputs as readonly unknown[]) {
+    if (!(input instanceof Tensor)) throw new DTypeError(spec.name, `an input is ${Array.isArray(input) ? 'an array' : typeof input}, not a tensor; write tensor(data)`);
+  }
   const storage = spec.movesOnly ? null : storageDType(inputs);
   if (storage) {
     const wide = inputs.map((t) => (isStorage(t.dtype) ? primitives.cast(t, 'float32') : t));

@@ -33,8 +33,15 @@ type WithAux = readonly [value: Tensor, aux: unknown];
  * ```
  * @param options.argnums which arguments; the first by default.
  * @param options.hasAux fn returns `[value, aux]`; aux (any tree) is passed through: `[[value, aux], gradient]`.
+ * Parameters without a type are tensors; for trees write the type: `(p: typeof params) => ...`.
  * @throws {GradientError} for bad argnums, an argument without tensors or with integer ones, a value that is no scalar.
  */
+export function valueAndGrad<Args extends Tensor[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
+  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
+): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
+export function valueAndGrad<Args extends Tensor[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
+  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
+): (...args: Args) => Lift<Result, [Tensor, GradientsOf<Args, A>]>;
 export function valueAndGrad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
@@ -46,6 +53,12 @@ export function valueAndGrad(fn: (...args: unknown[]) => unknown, options: { arg
 }
 
 /** Like `valueAndGrad`, without the value; with `hasAux`, `[gradient, aux]`. */
+export function grad<Args extends Tensor[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
+  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
+): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;
+export function grad<Args extends Tensor[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
+  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
+): (...args: Args) => Lift<Result, GradientsOf<Args, A>>;
 export function grad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;
@@ -105,8 +118,11 @@ function run(leaves: readonly Tensor[], body: (tape: Tape, watched: readonly Ten
 
 const after = (result: unknown, then: (value: unknown) => unknown): unknown => (result instanceof Promise ? result.then(then) : then(result));
 
+const isNumbers = (value: unknown): value is readonly number[] => Array.isArray(value) && value.every((one) => typeof one === 'number');
+
 function checkArgnums(op: string, argnums: Argnums, given: number): readonly number[] {
-  const positions = typeof argnums === 'number' ? [argnums] : argnums;
+  const positions: unknown = typeof argnums === 'number' ? [argnums] : argnums;
+  if (!isNumbers(positions)) throw new GradientError(op, `argnums is ${JSON.stringify(argnums)}; it must be a position or an array of positions`);
   if (positions.length === 0) throw new GradientError(op, 'no argument is asked for: argnums is empty');
   positions.forEach((position, i) => {
     if (!Number.isInteger(position) || position < 0) throw new GradientError(op, `argnums must be non-negative whole numbers; got ${position}`);

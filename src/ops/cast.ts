@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { DType, Kernel } from '../backends/backend.js';
-import { isFloat } from '../tensor/dtype.js';
+import { checkDType, isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Element by element into another dtype. */
@@ -19,6 +19,10 @@ const castOp = defineOp<{ dtype: DType }>({
  * The values in another dtype. Floats become int32 by cutting off the fraction (beyond its range, the nearest end; NaN gives 0); bool is
  * "not zero". float16 and bfloat16 round to nearest, ties to even. Differentiable between floats.
  */
-export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : castOp([x], { dtype }));
+export function cast(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  checkDType('cast', dtype);
+  return castOp([x], { dtype });
+}
 
 primitives.cast = cast;

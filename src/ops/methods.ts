@@ -1,14 +1,18 @@
 import type { Backend } from '../backends/backend.js';
 import type { TensorLike } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
+import type { Random } from '../tensor/random.js';
 import type { Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import * as broadcast from './broadcast.js';
 import { cast } from './cast.js';
+import * as conv from './conv.js';
+import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
-import { gather, scatterAdd, take } from './gather.js';
+import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 import { matmul } from './matmul.js';
 import * as movement from './movement.js';
+import { layerNorm } from './norm.js';
 import * as reduce from './reduce.js';
 import { logSoftmax, softmax } from './softmax.js';
 import { toDevice } from './to-device.js';
@@ -83,10 +87,24 @@ declare module '../tensor/tensor.js' {
     split(parts: number | readonly number[], axis?: number): Tensor[];
     pad(widths: readonly (readonly [before: number, after: number])[], value?: number): Tensor;
     flip(axes?: Axes): Tensor;
+    /** `concat([this, ...others], axis)` */
+    concat(others: readonly Tensor[], axis?: number): Tensor;
+    /** `stack([this, ...others], axis)` */
+    stack(others: readonly Tensor[], axis?: number): Tensor;
     take(indices: TensorLike, axis?: number): Tensor;
     gather(indices: TensorLike, axis: number): Tensor;
     scatterAdd(indices: TensorLike, updates: Tensor, axis: number): Tensor;
+    oneHot(depth: number, dtype?: DType): Tensor;
+    /** `embedding(this, ids)`: rows of this table. */
+    embedding(ids: TensorLike): Tensor;
     matmul(other: Tensor): Tensor;
+    conv1d(weight: Tensor, options?: { stride?: number; padding?: number; dilation?: number }): Tensor;
+    conv2d(weight: Tensor, options?: conv.WindowOptions): Tensor;
+    maxPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
+    avgPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
+    unfold(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
+    layerNorm(options?: { weight?: Tensor; bias?: Tensor; eps?: number }): Tensor;
+    dropout(rate: number, random: Random): Tensor;
     cast(dtype: DType): Tensor;
     clone(): Tensor;
     /** The tensor on another device, as `await device(name)` gave it; differentiable. */
@@ -102,8 +120,11 @@ const methods = {
   ...pick(reduce, ['mean', 'max', 'min', 'prod', 'variance', 'logSumExp', 'argmax', 'argmin', 'cumsum']),
   ...pick(broadcast, ['sum', 'broadcastTo']),
   ...pick(movement, ['reshape', 'flatten', 'squeeze', 'expandDims', 'transpose', 'permute', 'slice', 'split', 'pad', 'flip', 'clone']),
-  softmax, logSoftmax, take, gather, scatterAdd, matmul, cast,
+  ...pick(conv, ['conv1d', 'conv2d', 'maxPool2d', 'avgPool2d', 'unfold']),
+  softmax, logSoftmax, layerNorm, dropout, take, gather, scatterAdd, oneHot, embedding, matmul, cast,
   to: toDevice,
+  concat: (self: Tensor, others: readonly Tensor[], axis?: number) => movement.concat([self, ...others], axis),
+  stack: (self: Tensor, others: readonly Tensor[], axis?: number) => movement.stack([self, ...others], axis),
   where: (self: Tensor, condition: TensorLike, other: TensorLike) => elementwise.where(condition, self, other),
 };
 

@@ -2,7 +2,7 @@ import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { Buffer, Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { formatShape, normalizeAxis, sameShape, type Shape, checkShape, contiguousStrides, sizeOf } from '../tensor/shape.js';
+import { formatShape, normalizeAxis, sameShape, type Shape, checkList, checkShape, contiguousStrides, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /**
@@ -83,6 +83,7 @@ const reshapeOp = defineOp<{ shape: Shape }>({
 
 /** The same elements in another shape, without a copy. One dimension may be -1: it takes what is left. @throws {ShapeError} */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  checkList('reshape', shape);
   let target = shape;
   const open = shape.indexOf(-1);
   if (open >= 0) {
@@ -132,6 +133,7 @@ const permuteOp = defineOp<{ order: readonly number[] }>({
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. @throws {ShapeError} */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
+  if (!Array.isArray(order)) throw new ShapeError('permute', `the order is ${String(order)}; it must be an array, such as [1, 0]`);
   const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) throw new ShapeError('permute', `order ${formatShape(order)} does not name each of the ${x.rank} axes once`);
   return axes.every((axis, i) => axis === i) ? x : permuteOp([x], { order: axes });
@@ -237,7 +239,8 @@ export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
 export function pad(x: Tensor, widths: readonly (readonly [before: number, after: number])[], value = 0): Tensor {
   const bad = widths.length !== x.rank || !widths.flat().every((width) => Number.isInteger(width) && width >= 0);
   if (bad) throw new ShapeError('pad', `widths ${JSON.stringify(widths)} for ${x.rank} axes: one pair of non-negative integers for each axis`);
-  if (value !== 0 && (x.dtype === 'int32' || x.dtype === 'bool') && !Number.isInteger(value)) throw new DTypeError('pad', `value ${value} in a tensor of ${x.dtype}`);
+  const fits = x.dtype === 'int32' ? value === (value | 0) : x.dtype !== 'bool' || value === 0 || value === 1;
+  if (!fits) throw new DTypeError('pad', `value ${value} in a tensor of ${x.dtype}`);
   if (widths.every(([before, after]) => before + after === 0)) return x;
   const shape = x.shape.map((dim, i) => dim + widths[i]![0] + widths[i]![1]);
   return placeOp([x], { shape, value, starts: widths.map(([before]) => before), steps: widths.map(() => 1) });
@@ -272,10 +275,16 @@ const along = (axis: number, range: SliceRange): SliceRange[] => [...new Array<S
 const concatShape = (parts: readonly Tensor[], axis: number): number[] =>
   parts[0]!.shape.map((dim, i) => (i === axis ? parts.reduce((sum, part) => sum + part.shape[axis]!, 0) : dim));
 
+function firstOf(op: string, parts: readonly Tensor[]): Tensor {
+  if (!Array.isArray(parts)) throw new ShapeError(op, `the tensors to join come in an array: ${op}([a, b])`);
+  const [first] = parts as readonly Tensor[];
+  if (!first) throw new ShapeError(op, 'no tensors to join');
+  return first;
+}
+
 /** Tensors behind one another along an existing axis. @throws {ShapeError} unless all other axes agree. */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
-  const [first] = parts;
-  if (!first) throw new ShapeError('concat', 'no tensors to join');
+  const first = firstOf('concat', parts);
   const at = normalizeAxis('concat', axis, first.rank);
   parts.forEach((part, i) => {
     if (part.rank !== first.rank || part.shape.some((dim, d) => d !== at && dim !== first.shape[d])) {
@@ -288,8 +297,7 @@ export function concat(parts: readonly Tensor[], axis = 0): Tensor {
 
 /** Tensors of one shape side by side along a new axis. */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
-  const [first] = parts;
-  if (!first) throw new ShapeError('stack', 'no tensors to join');
+  const first = firstOf('stack', parts);
   parts.forEach((part, i) => {
     if (!sameShape(part.shape, first.shape)) throw new ShapeError('stack', `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all must have one shape`);
   });

@@ -109,6 +109,3 @@ function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined,
   const made = tensor(data, type ? { dtype: type } : {});
   return beside && made.device !== beside.device ? moveTo(made, beside) : made;
 }
-
-/** @internal Data as a tensor, on the device of another one. */
-export const asTensor = (data: TensorLike, beside?: Tensor): Tensor => (data instanceof Tensor ? data : toTensor(data, beside));

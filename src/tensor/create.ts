@@ -3,6 +3,7 @@ import ops from 'ndarray-ops';
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { hostBackend } from './device.js';
+import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
 import { isNdarray, ndarrayOf } from './interchange.js';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.js';
@@ -57,6 +58,7 @@ export const ones = (shape: Shape, dtype: DType = 'float32'): Tensor => full(sha
 /** A tensor of one value. */
 export function full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
   checkShape('full', shape);
+  checkDType('full', dtype);
   const data = new (arrayClass(dtype))(sizeOf(shape));
   if (!Object.is(value, 0)) data.fill(convert([value], dtype)[0]!);
   return fromTypedArray(data, shape, dtype, 'full');
@@ -94,6 +96,7 @@ export function arange(start: number, stop?: number, step = 1, dtype?: DType): T
 /** The identity matrix, or ones on a rectangle's diagonal. */
 export function eye(rows: number, columns = rows, dtype: DType = 'float32'): Tensor {
   checkShape('eye', [rows, columns]);
+  checkDType('eye', dtype);
   const data = new (arrayClass(dtype))(rows * columns);
   const one = convert([1], dtype)[0]!;
   for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = one;
@@ -153,6 +156,7 @@ function dtypeOf(data: ArrayBufferView): DType {
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
 function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
+  checkDType('tensor', dtype);
   const out = new (arrayClass(dtype))(values.length);
   if (dtype === 'int32') {
     for (let i = 0; i < values.length; i++) {

@@ -32,6 +32,7 @@ export function scalarDType(value: number, beside: DType): DType {
 /** The float dtype of a result that cannot be an integer (division, exp, mean): float32 for integers and bool. */
 export const toFloat = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'float32');
 
-export function checkFloat(op: string, dtype: DType, what = 'input'): void {
-  if (!isFloat(dtype)) throw new DTypeError(op, `${what} is ${dtype}; it must be a float dtype`);
+/** Refuses names that are no dtype, which only callers without types can give. */
+export function checkDType(op: string, dtype: DType): void {
+  if (!ORDER.includes(dtype)) throw new DTypeError(op, `there is no dtype '${String(dtype)}'; there are ${ORDER.join(', ')}`);
 }

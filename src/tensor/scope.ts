@@ -1,3 +1,4 @@
+import { ValueError } from '../errors.js';
 import { withinRegion } from './device.js';
 import { Region } from './region.js';
 import { Tensor } from './tensor.js';
@@ -7,11 +8,17 @@ import { mapTensors } from './tree.js';
  * Runs a synchronous function and recycles all that it computed, except the tensors it returns (in any tree). On the CPU this is a matter
  * of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after each op. On a
  * GPU it frees intermediate results at once.
+ * @throws {ValueError} for an asynchronous function: its memory would be recycled while it still runs.
  */
 export function scope<T>(fn: () => T): T {
   const region = new Region();
   try {
-    return mapTensors(withinRegion(region, fn), (t) => {
+    const result = withinRegion(region, fn);
+    if (result instanceof Promise) {
+      result.catch(() => undefined); // what it throws now would only repeat this
+      throw new ValueError('scope', 'the function is asynchronous, and what it computed would be recycled while it still runs; await first, and compute inside');
+    }
+    return mapTensors(result, (t) => {
       const buffer = region.release(t.buffer);
       return buffer === t.buffer ? t : new Tensor(buffer, t.shape, t.trace, t.origin);
     });

@@ -13,8 +13,14 @@ export const sameShape = (a: Shape, b: Shape): boolean => a === b || (a.length =
 
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
+/** Callers without types like to pass dimensions one by one, or a number for a vector's length. */
+export function checkList(op: string, shape: unknown): void {
+  if (!Array.isArray(shape)) throw new ShapeError(op, `the shape is ${String(shape)}; it must be an array, such as [2, 3]`);
+}
+
 /** Checks that every dimension is a non-negative integer. */
 export function checkShape(op: string, shape: Shape): void {
+  checkList(op, shape);
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(op, `shape ${formatShape(shape)} has a dimension that is not a non-negative integer`);
   }

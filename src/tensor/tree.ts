@@ -42,21 +42,3 @@ export function tensorsOf(tree: unknown): Tensor[] {
   });
   return found;
 }
-
-/** Combines two trees of the same structure leaf by leaf. @throws {TypeError} where they differ. */
-export function zipTensors<T>(a: T, b: T, f: (x: Tensor, y: Tensor, path: string) => Tensor): T {
-  const others = new Map<string, Tensor>();
-  mapTensors(b, (leaf, path) => {
-    others.set(path, leaf);
-    return leaf;
-  });
-  const result = mapTensors(a, (leaf, path) => {
-    const other = others.get(path);
-    if (!other) throw new TypeError(`the trees differ: no tensor at '${path}' in the second one`);
-    others.delete(path);
-    return f(leaf, other, path);
-  });
-  const [extra] = others.keys();
-  if (extra !== undefined) throw new TypeError(`the trees differ: no tensor at '${extra}' in the first one`);
-  return result;
-}

@@ -1,8 +1,13 @@
 import { grad, memory, RecycledError, tensor, type Tensor, valueAndGrad } from 'tapegrad';
 
-const pause = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, 1); });
+const pause = (): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 1);
+  });
 
-afterEach(() => { expect(memory().scopes).toBe(0); });
+afterEach(() => {
+  expect(memory().scopes).toBe(0);
+});
 
 test('an async function gives a promise of value and gradient', async () => {
   const [value, gradient] = await valueAndGrad(async (x: Tensor) => {
@@ -15,14 +20,15 @@ test('an async function gives a promise of value and gradient', async () => {
 });
 
 test('two that take turns do not mix, whichever ends first', async () => {
-  const run = (scale: number, pauses: number): Promise<Tensor> => grad(async (x: Tensor) => {
-    let y = x;
-    for (let i = 0; i < pauses; i++) {
-      y = y.mul(scale).sin().add(y);
-      await pause();
-    }
-    return y.sum();
-  })(tensor([0.1, 0.2, 0.3]));
+  const run = (scale: number, pauses: number): Promise<Tensor> =>
+    grad(async (x: Tensor) => {
+      let y = x;
+      for (let i = 0; i < pauses; i++) {
+        y = y.mul(scale).sin().add(y);
+        await pause();
+      }
+      return y.sum();
+    })(tensor([0.1, 0.2, 0.3]));
   const alone = [await run(2, 1), await run(3, 5), await run(5, 3)].map((t) => t.arraySync());
   const together = await Promise.all([run(2, 1), run(3, 5), run(5, 3)]);
   expect(together.map((t) => t.arraySync())).toEqual(alone);
@@ -43,14 +49,21 @@ test('other work between the turns stays outside', async () => {
 
 test('throwing before and after a pause recycles everything', async () => {
   const before = memory().usedBytes;
-  const failing = (late: boolean) => async (x: Tensor): Promise<Tensor> => {
-    x.exp();
-    if (late) await pause();
-    throw new Error('on purpose');
-  };
+  const failing =
+    (late: boolean) =>
+    async (x: Tensor): Promise<Tensor> => {
+      x.exp();
+      if (late) await pause();
+      throw new Error('on purpose');
+    };
   await expect(grad(failing(false))(tensor([1]))).rejects.toThrow('on purpose');
   await expect(grad(failing(true))(tensor([1]))).rejects.toThrow('on purpose');
-  await expect(valueAndGrad(async (x: Tensor) => { await pause(); return x; })(tensor([1, 2]))).rejects.toThrow('a gradient needs a scalar');
+  await expect(
+    valueAndGrad(async (x: Tensor) => {
+      await pause();
+      return x;
+    })(tensor([1, 2])),
+  ).rejects.toThrow('a gradient needs a scalar');
   expect(memory()).toMatchObject({ scopes: 0, usedBytes: before });
 });
 
@@ -79,16 +92,25 @@ test('a synchronous inner gradient within an async outer one', async () => {
 });
 
 test('hasAux and argnums work on promises', async () => {
-  const [[value, aux], [da, db]] = await valueAndGrad(async (a: Tensor, b: Tensor) => {
-    await pause();
-    return [a.mul(b).sum(), { product: a.mul(b), note: 'kept' }] as const;
-  }, { argnums: [0, 1], hasAux: true })(tensor([1, 2]), tensor([3, 4]));
+  const [[value, aux], [da, db]] = await valueAndGrad(
+    async (a: Tensor, b: Tensor) => {
+      await pause();
+      return [a.mul(b).sum(), { product: a.mul(b), note: 'kept' }] as const;
+    },
+    { argnums: [0, 1], hasAux: true },
+  )(tensor([1, 2]), tensor([3, 4]));
   expect([value.itemSync(), aux.product.arraySync(), aux.note, da.arraySync(), db.arraySync()]).toEqual([11, [3, 8], 'kept', [3, 4], [1, 2]]);
-  const [gradient, text] = await grad(async (a: Tensor) => { await pause(); return [a.sum(), 'text'] as const; }, { hasAux: true })(tensor([1, 2]));
+  const [gradient, text] = await grad(
+    async (a: Tensor) => {
+      await pause();
+      return [a.sum(), 'text'] as const;
+    },
+    { hasAux: true },
+  )(tensor([1, 2]));
   expect([gradient.arraySync(), text]).toEqual([[1, 1], 'text']);
 });
 
-test('an inner transform that nobody awaits ends on its own, without the outer one\'s memory', async () => {
+test("an inner transform that nobody awaits ends on its own, without the outer one's memory", async () => {
   const before = memory().usedBytes;
   let stray!: Promise<Tensor>;
   const outer = grad((w: Tensor) => {

@@ -2,7 +2,9 @@ import { customVjp, gradCheck, GradientError, memory, random, tensor, type Tenso
 
 const x = tensor([0.5, -1.5, 2.5, 0.25], { dtype: 'float64', shape: [2, 2] });
 
-afterEach(() => { expect(memory().scopes).toBe(0); });
+afterEach(() => {
+  expect(memory().scopes).toBe(0);
+});
 
 test('reports how close it was and where', () => {
   const report = gradCheck((t) => t.tanh().mul(t), [random(3).normal([3, 4])], { order: 2 });
@@ -13,7 +15,20 @@ test('reports how close it was and where', () => {
 });
 
 test('finds one wrong element, and names it', () => {
-  const off = customVjp((t: Tensor) => t.square(), (g, [t]) => [g.mul(t).mul(tensor([[2, 2], [2, 2.001]], { dtype: 'float64' }))]);
+  const off = customVjp(
+    (t: Tensor) => t.square(),
+    (g, [t]) => [
+      g.mul(t).mul(
+        tensor(
+          [
+            [2, 2],
+            [2, 2.001],
+          ],
+          { dtype: 'float64' },
+        ),
+      ),
+    ],
+  );
   let found: unknown;
   try {
     gradCheck(off, [x]);
@@ -21,34 +36,87 @@ test('finds one wrong element, and names it', () => {
     found = error;
   }
   expect(found).toBeInstanceOf(GradientError);
-  expect(String(found)).toMatch(/^GradientError: \[gradCheck\] order 1, input 0, element \[1, 1\]: the derivative is -?0\.\d+, differences give -?0\.\d+ \(off by \d\.\d\de-\d, allowed 0\.000001\)$/);
+  expect(String(found)).toMatch(
+    /^GradientError: \[gradCheck\] order 1, input 0, element \[1, 1\]: the derivative is -?0\.\d+, differences give -?0\.\d+ \(off by \d\.\d\de-\d, allowed 0\.000001\)$/,
+  );
 });
 
 test.each([
-  ['a forgotten factor', customVjp((t: Tensor) => t.square(), (g, [t]) => [g.mul(t)])],
-  ['a sign', customVjp((t: Tensor) => t.cos(), (g, [t]) => [g.mul(t.sin())])],
-  ['an ignored cotangent', customVjp((t: Tensor) => t.square(), (_g, [t]) => [t.mul(2)])],
-  ['a transposed result', customVjp((t: Tensor) => t.square(), (g, [t]) => [g.mul(t).mul(2).transpose()])],
-  ['no gradient at all', customVjp((t: Tensor) => t.square(), () => [null])],
-  ['NaN', customVjp((t: Tensor) => t.square(), (g) => [g.mul(NaN)])],
-  ['Infinity', customVjp((t: Tensor) => t.square(), (g) => [g.mul(Infinity)])],
+  [
+    'a forgotten factor',
+    customVjp(
+      (t: Tensor) => t.square(),
+      (g, [t]) => [g.mul(t)],
+    ),
+  ],
+  [
+    'a sign',
+    customVjp(
+      (t: Tensor) => t.cos(),
+      (g, [t]) => [g.mul(t.sin())],
+    ),
+  ],
+  [
+    'an ignored cotangent',
+    customVjp(
+      (t: Tensor) => t.square(),
+      (_g, [t]) => [t.mul(2)],
+    ),
+  ],
+  [
+    'a transposed result',
+    customVjp(
+      (t: Tensor) => t.square(),
+      (g, [t]) => [g.mul(t).mul(2).transpose()],
+    ),
+  ],
+  [
+    'no gradient at all',
+    customVjp(
+      (t: Tensor) => t.square(),
+      () => [null],
+    ),
+  ],
+  [
+    'NaN',
+    customVjp(
+      (t: Tensor) => t.square(),
+      (g) => [g.mul(NaN)],
+    ),
+  ],
+  [
+    'Infinity',
+    customVjp(
+      (t: Tensor) => t.square(),
+      (g) => [g.mul(Infinity)],
+    ),
+  ],
 ])('catches %s', (_what, planted) => {
   expect(() => gradCheck(planted, [x])).toThrow(GradientError);
 });
 
 test('catches a right gradient with a wrong second derivative', () => {
-  const planted = customVjp((t: Tensor) => t.pow(3), (g, [t]) => [g.mul(tensor(t.square().mul(3).dataSync(), { shape: t.shape }))]); // a constant to the outer transform
+  const planted = customVjp(
+    (t: Tensor) => t.pow(3),
+    (g, [t]) => [g.mul(tensor(t.square().mul(3).dataSync(), { shape: t.shape }))],
+  ); // a constant to the outer transform
   gradCheck(planted, [x]);
   expect(() => gradCheck(planted, [x], { order: 2 })).toThrow('order 2, input 0');
 });
 
 test('errors that cancel in the sum of the results are caught: cotangents are random', () => {
-  const planted = customVjp((t: Tensor) => t.mul(1), (g) => [g.flip()]);
+  const planted = customVjp(
+    (t: Tensor) => t.mul(1),
+    (g) => [g.flip()],
+  );
   expect(() => gradCheck(planted, [x])).toThrow(GradientError);
 });
 
 test('the wrong one of several inputs', () => {
-  const planted = customVjp((a: Tensor, b: Tensor) => a.mul(b), (g, [a, b]) => [g.mul(b), g.mul(a).mul(1.01)]);
+  const planted = customVjp(
+    (a: Tensor, b: Tensor) => a.mul(b),
+    (g, [a, b]) => [g.mul(b), g.mul(a).mul(1.01)],
+  );
   expect(() => gradCheck(planted, [x, x.add(1)])).toThrow('order 1, input 1');
 });
 

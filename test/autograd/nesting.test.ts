@@ -1,9 +1,29 @@
-import { customVjp, grad, gradCheck, GradientError, hessian, hvp, jacobian, layerNorm, logSumExp, memory, RecycledError, scope, stopGradient, tensor, type Tensor, valueAndGrad, vjp } from 'tapegrad';
+import {
+  customVjp,
+  grad,
+  gradCheck,
+  GradientError,
+  hessian,
+  hvp,
+  jacobian,
+  layerNorm,
+  logSumExp,
+  memory,
+  RecycledError,
+  scope,
+  stopGradient,
+  tensor,
+  type Tensor,
+  valueAndGrad,
+  vjp,
+} from 'tapegrad';
 
 const f64 = (data: number | number[]): Tensor => tensor(data, { dtype: 'float64' });
 const item = (t: Tensor): number => t.itemSync();
 
-afterEach(() => { expect(memory().scopes).toBe(0); });
+afterEach(() => {
+  expect(memory().scopes).toBe(0);
+});
 
 describe('higher orders', () => {
   test('derivatives of x^5, exp(2x) and sin to the fourth order', () => {
@@ -12,9 +32,15 @@ describe('higher orders', () => {
       for (let order = 0, g = f; order <= 4; order++, g = grad(g)) found.push(item(g(f64(x))));
       return found;
     };
-    derivatives((x) => x.pow(5), 1.5).forEach((value, n) => { expect(value).toBeCloseTo([7.59375, 25.3125, 67.5, 135, 180][n]!, 10); });
-    derivatives((x) => x.mul(2).exp(), 0.3).forEach((value, n) => { expect(value).toBeCloseTo(2 ** n * Math.exp(0.6), 10); });
-    derivatives((x) => x.sin(), 0.7).forEach((value, n) => { expect(value).toBeCloseTo([Math.sin, Math.cos, (x: number) => -Math.sin(x), (x: number) => -Math.cos(x), Math.sin][n]!(0.7), 12); });
+    derivatives((x) => x.pow(5), 1.5).forEach((value, n) => {
+      expect(value).toBeCloseTo([7.59375, 25.3125, 67.5, 135, 180][n]!, 10);
+    });
+    derivatives((x) => x.mul(2).exp(), 0.3).forEach((value, n) => {
+      expect(value).toBeCloseTo(2 ** n * Math.exp(0.6), 10);
+    });
+    derivatives((x) => x.sin(), 0.7).forEach((value, n) => {
+      expect(value).toBeCloseTo([Math.sin, Math.cos, (x: number) => -Math.sin(x), (x: number) => -Math.cos(x), Math.sin][n]!(0.7), 12);
+    });
   });
 
   test('third and fourth order against differences, through layerNorm and logSumExp', () => {
@@ -25,7 +51,10 @@ describe('higher orders', () => {
 
   test('the inner gradient as a part of the outer loss: a gradient penalty', () => {
     // d/dw |d/dx (w x^2)|^2 = d/dw (2 w x)^2 = 8 w x^2
-    const penalty = (w: Tensor): Tensor => grad((x: Tensor) => w.mul(x.square()).sum())(f64([1, 2, 3])).square().sum();
+    const penalty = (w: Tensor): Tensor =>
+      grad((x: Tensor) => w.mul(x.square()).sum())(f64([1, 2, 3]))
+        .square()
+        .sum();
     expect(item(grad(penalty)(f64(0.5)))).toBeCloseTo(8 * 0.5 * 14, 12);
   });
 
@@ -51,13 +80,34 @@ describe('higher orders', () => {
     const x = f64([0.5, -1.5, 0.25]);
     const matrix = hessian(f, x);
     const e = Math.exp(0.25);
-    const want = [[3, e, -1.5 * e], [e, -9, 0.5 * e], [-1.5 * e, 0.5 * e, -0.75 * e + 1.5]];
-    (matrix.arraySync() as number[][]).forEach((line, i) => { line.forEach((value, j) => { expect(value).toBeCloseTo(want[i]![j]!, 12); }); });
+    const want = [
+      [3, e, -1.5 * e],
+      [e, -9, 0.5 * e],
+      [-1.5 * e, 0.5 * e, -0.75 * e + 1.5],
+    ];
+    (matrix.arraySync() as number[][]).forEach((line, i) => {
+      line.forEach((value, j) => {
+        expect(value).toBeCloseTo(want[i]![j]!, 12);
+      });
+    });
     expect(jacobian((t) => grad(f)(t), x).arraySync()).toEqual(matrix.arraySync());
     const v = f64([1, -2, 3]);
     const product = hvp(f, x, v).arraySync() as number[];
-    product.forEach((value, i) => { expect(value).toBeCloseTo(want[i]!.reduce((sum, entry, j) => sum + entry * [1, -2, 3][j]!, 0), 12); });
-    expect(hessian((t) => t.square().sum(), tensor([[1, 2], [3, 4]])).shape).toEqual([2, 2, 2, 2]);
+    product.forEach((value, i) => {
+      expect(value).toBeCloseTo(
+        want[i]!.reduce((sum, entry, j) => sum + entry * [1, -2, 3][j]!, 0),
+        12,
+      );
+    });
+    expect(
+      hessian(
+        (t) => t.square().sum(),
+        tensor([
+          [1, 2],
+          [3, 4],
+        ]),
+      ).shape,
+    ).toEqual([2, 2, 2, 2]);
   });
 
   test('a jacobian inside a gradient', () => {
@@ -90,8 +140,15 @@ describe('what outer and inner transforms share', () => {
   });
 
   test('a constant of the inner backward pass that meets an outer tensor is kept for the outer backward pass', () => {
-    const scaled = (w: Tensor): ((x: Tensor) => Tensor) => customVjp((x) => x.exp(), (g) => [g.mul(2).mul(w)]);
-    const f = (w: Tensor): Tensor => grad((x: Tensor) => scaled(w)(x.mul(3)).sum())(tensor([1, 2])).square().sum();
+    const scaled = (w: Tensor): ((x: Tensor) => Tensor) =>
+      customVjp(
+        (x) => x.exp(),
+        (g) => [g.mul(2).mul(w)],
+      );
+    const f = (w: Tensor): Tensor =>
+      grad((x: Tensor) => scaled(w)(x.mul(3)).sum())(tensor([1, 2]))
+        .square()
+        .sum();
     // the inner gradient is 6 w for both elements; the sum of squares is 72 w^2
     expect(item(grad(f)(tensor(0.5)))).toBeCloseTo(72, 4);
   });
@@ -136,7 +193,9 @@ describe('what outer and inner transforms share', () => {
     expect(memory()).toEqual(before);
     expect(grad((x: Tensor) => x.mul(leaked).sum())(tensor([3, 4])).arraySync()).toEqual([1, 2]);
     expect(() => intermediate.add(1)).toThrow(RecycledError);
-    expect(() => intermediate.add(1)).toThrow("[add] the float32 tensor [2] that 'exp' made was recycled when its transform or scope returned; return it from the function (as aux: { hasAux: true }), or clone() it there");
+    expect(() => intermediate.add(1)).toThrow(
+      "[add] the float32 tensor [2] that 'exp' made was recycled when its transform or scope returned; return it from the function (as aux: { hasAux: true }), or clone() it there",
+    );
     expect(() => intermediate.dataSync()).toThrow(RecycledError);
     expect(String(intermediate)).toContain('recycled');
     expect(() => grad((x: Tensor) => x.mul(intermediate).sum())(tensor([3, 4]))).toThrow(RecycledError);
@@ -145,11 +204,14 @@ describe('what outer and inner transforms share', () => {
 
   test('a view of a recycled tensor is dead too; a returned one lives', () => {
     let view!: Tensor;
-    const [[, flat]] = valueAndGrad((x: Tensor) => {
-      const y = x.exp();
-      view = x.cos().reshape([2, 1]);
-      return [y.sum(), y.reshape([2, 1])] as const;
-    }, { hasAux: true })(tensor([0, 0]));
+    const [[, flat]] = valueAndGrad(
+      (x: Tensor) => {
+        const y = x.exp();
+        view = x.cos().reshape([2, 1]);
+        return [y.sum(), y.reshape([2, 1])] as const;
+      },
+      { hasAux: true },
+    )(tensor([0, 0]));
     expect(flat.arraySync()).toEqual([[1], [1]]);
     expect(() => view.add(1)).toThrow(RecycledError);
   });
@@ -165,7 +227,7 @@ describe('vjp', () => {
     expect(gradients.b[0].arraySync()).toEqual([2, 30]);
   });
 
-  test('a cotangent of another float type is brought to the output\'s', () => {
+  test("a cotangent of another float type is brought to the output's", () => {
     const [, gradient] = vjp((x: Tensor) => x.square(), tensor([3]), f64([1]));
     expect([gradient.dtype, gradient.arraySync()]).toEqual(['float32', [6]]);
     const [, wide] = vjp((x: Tensor) => x.square(), f64([3]), tensor([1], { dtype: 'int32' }));

@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { grad, GradientError, mapTensors, ones, relu, tensor, type Tensor, valueAndGrad } from 'tapegrad';
 
-interface Row { source: string; program: string; expected: Record<string, unknown>; atol: number }
+interface Row {
+  source: string;
+  program: string;
+  expected: Record<string, unknown>;
+  atol: number;
+}
 const file = JSON.parse(readFileSync(join(__dirname, '..', 'peer', 'peer_cases.json'), 'utf8')) as { cases: { kind: string; rows: Row[] }[] };
 const rows = file.cases.find(({ kind }) => kind === 'autodiff')!.rows;
 
@@ -22,16 +27,19 @@ test('every recorded program is covered here', () => {
 
 test('micrograd: more ops', () => {
   const { expected, atol } = row('a=-4,b=2');
-  const [g, [da, db]] = valueAndGrad((a: Tensor, b: Tensor) => {
-    let c = a.add(b);
-    let d = a.mul(b).add(b.pow(3));
-    c = c.add(c).add(1);
-    c = c.add(1).add(c).sub(a);
-    d = d.add(d.mul(2)).add(relu(b.add(a)));
-    d = d.add(d.mul(3)).add(relu(b.sub(a)));
-    const f = c.sub(d).square();
-    return f.div(2).add(tensor(10, { dtype: 'float64' }).div(f));
-  }, { argnums: [0, 1] })(scalar(-4), scalar(2));
+  const [g, [da, db]] = valueAndGrad(
+    (a: Tensor, b: Tensor) => {
+      let c = a.add(b);
+      let d = a.mul(b).add(b.pow(3));
+      c = c.add(c).add(1);
+      c = c.add(1).add(c).sub(a);
+      d = d.add(d.mul(2)).add(relu(b.add(a)));
+      d = d.add(d.mul(3)).add(relu(b.sub(a)));
+      const f = c.sub(d).square();
+      return f.div(2).add(tensor(10, { dtype: 'float64' }).div(f));
+    },
+    { argnums: [0, 1] },
+  )(scalar(-4), scalar(2));
   for (const [name, t] of Object.entries({ g, da, db })) expect(Math.abs(t.itemSync() - (expected[name] as number))).toBeLessThanOrEqual(atol);
 });
 
@@ -78,7 +86,10 @@ test('MLX: what is refused', () => {
 
 test('MLX: auxiliary values', () => {
   const { expected } = row('f(x,y)=(sum(x*y)');
-  const [[value, aux], gradient] = valueAndGrad((x: Tensor, y: Tensor) => [x.mul(y).sum(), { note: 'kept', list: [x.sum(), 7] }] as const, { hasAux: true })(ones([2, 2]), ones([2, 2]));
+  const [[value, aux], gradient] = valueAndGrad((x: Tensor, y: Tensor) => [x.mul(y).sum(), { note: 'kept', list: [x.sum(), 7] }] as const, { hasAux: true })(
+    ones([2, 2]),
+    ones([2, 2]),
+  );
   expect({ value: value.itemSync(), grad: plain(gradient) }).toEqual(expected);
   expect(plain(aux)).toEqual({ note: 'kept', list: [4, 7] });
 });

@@ -20,13 +20,25 @@ describe('trees', () => {
   });
 
   test('what the function does not use gets zeros of its own shape and dtype', () => {
-    const gradient = grad((p: { used: Tensor; spare: Tensor; half: Tensor }) => p.used.sum())({ used: tensor([1]), spare: tensor(new Float64Array([1, 2])), half: tensor([[1]], { dtype: 'float16' }) });
+    const gradient = grad((p: { used: Tensor; spare: Tensor; half: Tensor }) => p.used.sum())({
+      used: tensor([1]),
+      spare: tensor(new Float64Array([1, 2])),
+      half: tensor([[1]], { dtype: 'float16' }),
+    });
     expect([gradient.spare.dtype, gradient.spare.arraySync(), gradient.half.dtype, gradient.half.arraySync()]).toEqual(['float64', [0, 0], 'float16', [[0]]]);
   });
 
   test('the gradient has the dtype of its argument, whatever the others have', () => {
-    const [a, b, c] = grad((a: Tensor, b: Tensor, c: Tensor) => a.mul(b).mul(c).sum(), { argnums: [0, 1, 2] })(tensor([2]), tensor(new Float64Array([3])), tensor([0.5], { dtype: 'bfloat16' }));
-    expect([a, b, c].map((t) => [t.dtype, t.arraySync()])).toEqual([['float32', [1.5]], ['float64', [1]], ['bfloat16', [6]]]);
+    const [a, b, c] = grad((a: Tensor, b: Tensor, c: Tensor) => a.mul(b).mul(c).sum(), { argnums: [0, 1, 2] })(
+      tensor([2]),
+      tensor(new Float64Array([3])),
+      tensor([0.5], { dtype: 'bfloat16' }),
+    );
+    expect([a, b, c].map((t) => [t.dtype, t.arraySync()])).toEqual([
+      ['float32', [1.5]],
+      ['float64', [1]],
+      ['bfloat16', [6]],
+    ]);
   });
 
   test('one tensor in two places gets two gradients', () => {
@@ -41,14 +53,16 @@ describe('trees', () => {
     const argument = Object.freeze({ w: Object.freeze([tensor([1, 2])]) });
     const [[, aux]] = valueAndGrad((p: typeof argument) => [p.w[0]!.sum(), { p, list: [p.w[0]!.mul(2), 'text', 7, null] }] as const, { hasAux: true })(argument);
     expect(aux.p.w[0]!.arraySync()).toEqual([1, 2]);
-    expect((aux.list[0]).arraySync()).toEqual([2, 4]);
+    expect(aux.list[0].arraySync()).toEqual([2, 4]);
     expect(aux.list.slice(1)).toEqual(['text', 7, null]);
     expect(String(aux.p.w[0])).not.toContain('traced');
   });
 
   test('a leaf that is no tensor is refused with its path', () => {
     const f = loose(() => tensor(0));
-    expect(() => grad(f)({ layers: [{ w: tensor(1) }, { w: 3 }] })).toThrow('[grad] argument 0 at .layers[1].w is a number, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)');
+    expect(() => grad(f)({ layers: [{ w: tensor(1) }, { w: 3 }] })).toThrow(
+      '[grad] argument 0 at .layers[1].w is a number, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)',
+    );
     expect(() => grad(f)(new Opaque(tensor(1)))).toThrow('[grad] argument 0 is a object, not a tensor');
     expect(() => grad(f)([tensor(1), tensor([1], { dtype: 'int32' })])).toThrow('[grad] argument 0 at [1] is int32: only float tensors have gradients');
     expect(() => grad(f)(tensor([true]))).toThrow('[grad] argument 0 is bool: only float tensors have gradients');
@@ -87,7 +101,10 @@ describe('argnums', () => {
 
 describe('the value', () => {
   test('must be a scalar float tensor', () => {
-    const refused = (f: (x: Tensor) => unknown): (() => unknown) => () => grad(loose(f as never))(tensor([1, 2]));
+    const refused =
+      (f: (x: Tensor) => unknown): (() => unknown) =>
+      () =>
+        grad(loose(f as never))(tensor([1, 2]));
     expect(refused((x) => x)).toThrow('[grad] the function returned a tensor of shape [2]; a gradient needs a scalar (reduce it with sum() or mean(), or use vjp)');
     expect(refused((x) => x.sum(0, true))).toThrow('[grad] the function returned a tensor of shape [1]');
     expect(refused((x) => x.argmax())).toThrow('[grad] the function returned int32; a gradient needs a float');

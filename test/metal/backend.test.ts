@@ -9,14 +9,14 @@ import { inEveryMode } from './modes.js';
 type Op = (...operands: Tensor[]) => Tensor;
 const publicOps = tapegrad as unknown as Readonly<Record<string, Op>>;
 
-inEveryMode('element types on metal', ({ metal, run }) => {
+inEveryMode('element types on metal', ({ metal }) => {
   const INTS = [[-3, 0, 1, 2, 7, -1], [2, 3, 1, 0, 5, -2], [4, 4, -6, 1, 0, 9]];
   const BOOLS = [[true, false, true, true, false, false], [true, true, false, true, false, true], [false, true, true, false, false, true]];
 
   const named = [...rows].filter(([name]) => name in publicOps);
   test('there are ops to test', () => { expect(named.length).toBeGreaterThan(35); });
 
-  test.each(named)('%s of int32 and bool answers as the CPU does', (name, { arity, operands }) => run(async () => {
+  test.each(named)('%s of int32 and bool answers as the CPU does', async (name, { arity, operands }) => {
     const op = publicOps[name]!;
     for (const data of [INTS, BOOLS]) {
       const args = data.slice(0, arity).map((values, i) => (operands?.[i] === 'bool' ? tensor(BOOLS[i]!) : tensor(values, typeof values[0] === 'number' ? { dtype: 'int32' } : {})));
@@ -29,9 +29,9 @@ inEveryMode('element types on metal', ({ metal, run }) => {
         else expect(all[i]).toBe(value);
       });
     }
-  }));
+  });
 
-  test('int32 reductions, products, gathers and windows', () => run(async () => {
+  test('int32 reductions, products, gathers and windows', async () => {
     const x = random(3).integers([3, 4, 5], -9, 9);
     const y = random(4).integers([3, 5, 2], -9, 9);
     const ids = tensor([[2, 0], [1, 1]], { dtype: 'int32' });
@@ -44,9 +44,9 @@ inEveryMode('element types on metal', ({ metal, run }) => {
       const got = use(x.to(metal()), y.to(metal()), ids.to(metal()));
       expect([name, got.dtype, got.shape, Array.from(await got.data())]).toEqual([name, want.dtype, want.shape, Array.from(want.dataSync())]);
     }
-  }));
+  });
 
-  test('casts agree with the CPU bit for bit', () => run(async () => {
+  test('casts agree with the CPU bit for bit', async () => {
     const values = [0, -0, 1, -1, 0.5, 2.5, 3.5, -2.5, 1.00048828125, 65504, 65520, 1e-5, 6e-8, 3e38, -3e38, Infinity, -Infinity, 3e9, -3e9, 1.0039062500001, 1.01171875];
     const dtypes = ['float32', 'int32', 'bool', 'float16', 'bfloat16'] as const;
     for (const from of dtypes) {
@@ -59,9 +59,9 @@ inEveryMode('element types on metal', ({ metal, run }) => {
     }
     expect((await cast(tensor([NaN]).to(metal()), 'int32').data())[0]).toBe(0);
     for (const to of ['float16', 'bfloat16'] as const) expect((await cast(tensor([NaN]).to(metal()), to).data())[0]).toBeNaN();
-  }));
+  });
 
-  test('float16 and bfloat16 are storage: they move as they are and compute in float32', () => run(async () => {
+  test('float16 and bfloat16 are storage: they move as they are and compute in float32', async () => {
     for (const dtype of ['float16', 'bfloat16'] as const) {
       const x = cast(random(5).normal([4, 6]), dtype);
       const f = (t: Tensor) => tapegrad.concat([t.transpose(), t.transpose()], 1).mul(t.slice([0, 1]).reshape([6, 1])).sum(0);
@@ -71,16 +71,16 @@ inEveryMode('element types on metal', ({ metal, run }) => {
       const [all, right] = [await got.data(), want.dataSync()];
       right.forEach((value, i) => { expect(Math.abs(all[i]! - value)).toBeLessThanOrEqual(Math.abs(value) * (dtype === 'float16' ? 2 ** -10 : 2 ** -7)); });
     }
-  }));
+  });
 
-  test('second derivatives', () => run(async () => {
+  test('second derivatives', async () => {
     const x = tensor([0.3, -0.7, 1.2]);
     const f = (t: Tensor) => t.tanh().mul(t.exp()).logSumExp().add(t.square().sum().sqrt());
     const second = (t: Tensor) => grad((u: Tensor) => grad(f)(u).mul(tensor([1, -2, 0.5]).to(u.device)).sum())(t);
     const want = second(x).dataSync();
     const got = await second(x.to(metal())).data();
     want.forEach((value, i) => { expect(got[i]).toBeCloseTo(value, 5); });
-  }));
+  });
 });
 
 metalTests('reads and errors on metal', () => {
@@ -150,14 +150,14 @@ metalTests('reads and errors on metal', () => {
   });
 });
 
-inEveryMode('training on metal', ({ metal, run }) => {
+inEveryMode('training on metal', ({ metal }) => {
   const classes = 5;
   const model = nn.sequential(nn.linear(6, 8), tapegrad.tanh, nn.layerNorm(8), nn.linear(8, classes));
   const optimizer = optim.adamW({ learningRate: 0.05 });
   const inputs = random(1).normal([12, 3, 6]);
   const loss = (params: ReturnType<typeof model.init>, x: Tensor) => ctcLoss(model.apply(params, x), [[1, 2], [3], [4, 4, 1]], [12, 10, 12], [2, 1, 3], { from: 'logits', reduction: 'mean' });
 
-  test('steps of the optimizer follow the CPU\'s', () => run(async () => {
+  test('steps of the optimizer follow the CPU\'s', async () => {
     const losses = async (on: tapegrad.Backend, steps: number): Promise<number[]> => {
       let params = tapegrad.mapTensors(model.init(random(2)), (t) => t.to(on));
       const x = inputs.to(on);
@@ -173,10 +173,10 @@ inEveryMode('training on metal', ({ metal, run }) => {
     const [here, there] = [await losses(await device('cpu'), 15), await losses(metal(), 15)];
     here.forEach((value, i) => { expect(there[i]! / value).toBeCloseTo(1, 4); });
     expect(there[14]!).toBeLessThan(there[0]! * 0.8);
-  }));
+  });
 });
 
-inEveryMode('layers on metal', ({ metal, run }) => {
+inEveryMode('layers on metal', ({ metal }) => {
   const layers: Readonly<Record<string, readonly [layer: { init(r: tapegrad.Random): unknown; apply(params: never, x: Tensor, options?: object): Tensor }, shape: readonly number[], options?: object]>> = {
     linear: [nn.linear(4, 3), [5, 4]],
     conv1d: [nn.conv1d(3, 4, 3, { padding: 1 }), [2, 7, 3]],
@@ -188,7 +188,7 @@ inEveryMode('layers on metal', ({ metal, run }) => {
     dropout: [nn.sequential(nn.linear(4, 4), nn.dropout(0.5)), [6, 4], { random: random(3) }],
   };
 
-  test.each(Object.entries(layers))('%s: value and gradients are the CPU\'s', (_, [layer, shape, options]) => run(async () => {
+  test.each(Object.entries(layers))('%s: value and gradients are the CPU\'s', async (_, [layer, shape, options]) => {
     const params = layer.init(random(1));
     const x = random(2).normal(shape);
     const step = valueAndGrad((p: unknown, input: Tensor) => layer.apply(p as never, input, options && { ...options, ...('random' in options ? { random: random(4) } : {}) }).square().mean());
@@ -201,9 +201,9 @@ inEveryMode('layers on metal', ({ metal, run }) => {
       const data = await all[i]!.data();
       t.dataSync().forEach((value, j) => { expect(Math.abs(data[j]! - value)).toBeLessThanOrEqual(2e-5 * Math.max(1, Math.abs(value))); });
     }
-  }));
+  });
 
-  test('an embedding, and reading a net\'s output as labels', () => run(async () => {
+  test('an embedding, and reading a net\'s output as labels', async () => {
     const layer = nn.embedding(7, 3);
     const table = layer.init(random(1));
     const ids = tensor([[1, 6], [0, 1]], { dtype: 'int32' });
@@ -212,7 +212,7 @@ inEveryMode('layers on metal', ({ metal, run }) => {
     expect(Array.from(await tapegrad.tensorsOf(got[1])[0]!.data())).toEqual(Array.from(tapegrad.tensorsOf(want[1])[0]!.dataSync()));
     const scores = random(5).normal([9, 2, 4]);
     expect(await tapegrad.greedyDecode(scores.to(metal()), [9, 7])).toEqual(await tapegrad.greedyDecode(scores, [9, 7]));
-  }));
+  });
 });
 
 metalTests('memory on metal', () => {

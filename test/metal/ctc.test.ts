@@ -38,10 +38,10 @@ function expectClose(got: ArrayLike<number>, want: readonly number[], relative: 
 
 const launched = watchLaunches();
 
-inEveryMode('ctcLoss on metal', ({ metal, run }) => {
+inEveryMode('ctcLoss on metal', ({ metal }) => {
   test('there are enough cases', () => { expect(losses.length).toBeGreaterThanOrEqual(15); });
 
-  test.each(losses.map((c) => [c.id, c] as const))('%s', (_, c) => run(async () => {
+  test.each(losses.map((c) => [c.id, c] as const))('%s', async (_, c) => {
     const x = tensor(Float32Array.from(numbers(c.values)), { shape: c.shape }).to(metal());
     const from = c.domain === 'logits' ? 'logits' : 'logProbs';
     const [[, each], gradient] = valueAndGrad((t: Tensor) => {
@@ -51,7 +51,7 @@ inEveryMode('ctcLoss on metal', ({ metal, run }) => {
     expectClose(await each.data(), numbers(c.expected.losses!), 2e-6, 2e-5);
     const want = c.expected.grad_logits ?? c.expected.grad_log_probs;
     if (want !== undefined) expectClose(await gradient.data(), numbers(want), 1e-5, 2e-6);
-  }));
+  });
 
   const TARGETS = [[1, 2, 2, 3], [4], [], [5, 5, 5, 5, 5, 5, 5]] as const;
   const FRAMES = [20, 13, 9, 12];
@@ -59,25 +59,25 @@ inEveryMode('ctcLoss on metal', ({ metal, run }) => {
 
   test.each([
     ['logits', 'sum'], ['logits', 'mean'], ['logProbs', 'sum'], ['logProbs', 'mean'],
-  ] as const)('from %s with reduction %s: value and gradient are the CPU\'s', (from, reduction) => run(async () => {
+  ] as const)('from %s with reduction %s: value and gradient are the CPU\'s', async (from, reduction) => {
     const x = random(7).normal([20, 4, 6]).mul(2);
     const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from, reduction, zeroInfinity: true });
     const [value, gradient] = valueAndGrad(f)(x);
     const [onMetal, gradientOnMetal] = valueAndGrad(f)(x.to(metal()));
     expectClose(await onMetal.data(), Array.from(value.dataSync()), 1e-6, 1e-6);
     expectClose(await gradientOnMetal.data(), Array.from(gradient.dataSync()), 1e-5, 1e-6);
-  }));
+  });
 
-  test('through logSoftmax it equals the fused form, one sequence without a batch axis too', () => run(async () => {
+  test('through logSoftmax it equals the fused form, one sequence without a batch axis too', async () => {
     const x = random(8).normal([15, 9]).mul(3).to(metal());
     const fused = valueAndGrad((t: Tensor) => ctcLoss(t, [[3, 1, 4, 1, 5]], [15], [5], { from: 'logits' }))(x);
     const apart = valueAndGrad((t: Tensor) => ctcLoss(logSoftmax(t), [[3, 1, 4, 1, 5]], [15], [5]))(x);
     expect(fused[0].shape).toEqual([]);
     expectClose(await fused[0].data(), Array.from(await apart[0].data()), 1e-6, 1e-6);
     expectClose(await fused[1].data(), Array.from(await apart[1].data()), 1e-5, 2e-6);
-  }));
+  });
 
-  test('cotangents of any sign, one for each sequence; an impossible target gets exact zeros', () => run(async () => {
+  test('cotangents of any sign, one for each sequence; an impossible target gets exact zeros', async () => {
     const x = random(9).normal([6, 3, 5]);
     const weights = tensor([-2, 0.5, 3]);
     const f = (w: Tensor) => (t: Tensor) => sum(ctcLoss(t, [[1, 2], [3], [4, 4, 4, 4]], [6, 4, 6], [2, 1, 4], { from: 'logits', zeroInfinity: true }).mul(w));
@@ -86,38 +86,38 @@ inEveryMode('ctcLoss on metal', ({ metal, run }) => {
     const data = await gradientOnMetal.data();
     expectClose(data, Array.from(gradient.dataSync()), 1e-5, 1e-6);
     for (let t = 0; t < 6; t++) for (let c = 0; c < 5; c++) expect(data[(t * 3 + 2) * 5 + c]).toBe(0);
-  }));
+  });
 
-  test('the same bits every time', () => run(async () => {
+  test('the same bits every time', async () => {
     const x = random(10).normal([30, 3, 8]).to(metal());
     const f = valueAndGrad((t: Tensor) => ctcLoss(t, [[1, 2, 1, 2, 1], [7, 7], [3, 4, 5, 6]], [30, 21, 30], [5, 2, 4], { from: 'logits', reduction: 'sum' }));
     const first = Array.from(await f(x)[1].data());
     for (let i = 0; i < 3; i++) expect(Array.from(await f(x)[1].data())).toEqual(first);
-  }));
+  });
 
-  test('posteriors', () => run(async () => {
+  test('posteriors', async () => {
     const x = logSoftmax(random(11).normal([20, 4, 6]).mul(2));
     const want = ctcPosterior(x, TARGETS, FRAMES, LABELS);
     expectClose(await ctcPosterior(x.to(metal()), TARGETS, FRAMES, LABELS).data(), Array.from(want.dataSync()), 1e-5, 1e-6);
-  }));
+  });
 
-  test.each(['logits', 'logProbs'] as const)('second derivatives along a direction, from %s', (from) => run(async () => {
+  test.each(['logits', 'logProbs'] as const)('second derivatives along a direction, from %s', async (from) => {
     const [x, v] = [random(12).normal([20, 4, 6]), random(13).normal([20, 4, 6])];
     const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from, reduction: 'mean', zeroInfinity: true });
     const along = (w: Tensor) => (t: Tensor) => sum(grad(f)(t).mul(w));
     const want = grad(along(cast(v, 'float64')))(cast(x, 'float64'));
     const got = grad(along(v.to(metal())))(x.to(metal()));
     expectClose(await got.data(), Array.from(want.dataSync()), 2e-5, 3e-6);
-  }));
+  });
 
-  test('second derivatives of a target longer than a group of threads', () => run(async () => {
+  test('second derivatives of a target longer than a group of threads', async () => {
     const target = Array.from({ length: 300 }, (_, i) => 1 + (i % 3));
     const [x, v] = [random(14).normal([330, 1, 4]), random(15).normal([330, 1, 4])];
     const f = (t: Tensor) => ctcLoss(t, [target], [330], [300], { from: 'logits', reduction: 'sum' });
     const along = (w: Tensor) => (t: Tensor) => sum(grad(f)(t).mul(w));
     const want = Array.from(grad(along(cast(v, 'float64')))(cast(x, 'float64')).dataSync());
     expectClose(await grad(along(v.to(metal())))(x.to(metal())).data(), want, 0, 1e-4 * Math.max(...want.map(Math.abs)));
-  }));
+  });
 });
 
 metalTests('CTC kernels on metal', () => {

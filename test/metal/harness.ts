@@ -48,14 +48,21 @@ export const openDevice = (): Promise<MetalDevice> => MetalDevice.open(softLibra
 export type Setting = 'checked' | 'order' | 'memory' | 'defaultDevice' | 'devices' | 'family';
 export const ORDER = { forward: 0, reverse: 1, shuffled: 2 } as const;
 
-/** Changes the software device while `body` runs. */
-export async function withSettings<T>(settings: Partial<Record<Setting, number>>, body: () => T | Promise<T>): Promise<T> {
+const USUAL: Readonly<Record<Setting, number>> = { checked: 0, order: ORDER.forward, memory: 0, defaultDevice: 1, devices: 1, family: 1005 };
+
+/** Changes the software device; the result changes it back. */
+export async function change(settings: Partial<Record<Setting, number>>): Promise<() => void> {
   const runtime = await Runtime.load(softLibrary);
   const set = runtime.cFunction<(name: string, value: number) => void>('void soft_set(const char *, long)');
-  const usual: Record<Setting, number> = { checked: 0, order: 0, memory: 0, defaultDevice: 1, devices: 1, family: 1005 };
   const names = Object.keys(settings) as Setting[];
-  for (const name of names) set(name, settings[name] ?? usual[name]);
-  try { return await body(); } finally { for (const name of names) set(name, usual[name]); }
+  for (const name of names) set(name, settings[name] ?? USUAL[name]);
+  return () => { for (const name of names) set(name, USUAL[name]); };
+}
+
+/** Changes the software device while `body` runs. */
+export async function withSettings<T>(settings: Partial<Record<Setting, number>>, body: () => T | Promise<T>): Promise<T> {
+  const restore = await change(settings);
+  try { return await body(); } finally { restore(); }
 }
 
 /** Objective-C objects alive in the software device. */

@@ -1,6 +1,49 @@
 import {
-  abs, add, clip, cos, div, DTypeError, equal, erf, exp, expm1, floor, gelu, greater, greaterEqual, isFinite, isNaN, less, lessEqual, log, log1p, logicalAnd, logicalNot,
-  logicalOr, maximum, minimum, mul, neg, notEqual, pow, reciprocal, relu, rsqrt, ShapeError, sigmoid, sign, silu, sin, softplus, sqrt, square, step, sub, tanh, tensor, where,
+  abs,
+  add,
+  clip,
+  cos,
+  div,
+  DTypeError,
+  equal,
+  erf,
+  exp,
+  expm1,
+  floor,
+  gelu,
+  greater,
+  greaterEqual,
+  isFinite,
+  isNaN,
+  less,
+  lessEqual,
+  log,
+  log1p,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  notEqual,
+  pow,
+  reciprocal,
+  relu,
+  rsqrt,
+  ShapeError,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  step,
+  sub,
+  tanh,
+  tensor,
+  where,
 } from 'tapegrad';
 import { erf as erfOracle, erfc, mapped, spread, values } from '../reference.js';
 import { binaryInfo, type Exact, type OpInfo, unaryInfo } from './info.js';
@@ -14,19 +57,35 @@ const power = (a: number, b: number): number => (a === 1 || (a === -1 && Math.ab
 const sigmoidOf = (x: number): number => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x)));
 /** Far to the left gelu and silu are 0, of either sign. */
 const FEW = [NaN, Infinity, -Infinity, 0, 1e-40, 3e38, 1, -1];
-const NAN_PAIRS = [[[NaN, 1], NaN], [[1, NaN], NaN], [[NaN, NaN], NaN]] as const;
+const NAN_PAIRS = [
+  [[NaN, 1], NaN],
+  [[1, NaN], NaN],
+  [[NaN, NaN], NaN],
+] as const;
 
 /** Comparisons answer false beside NaN, but for "not equal". */
-const comparison = (run: Parameters<typeof binaryInfo>[0], f: (a: number, b: number) => boolean): OpInfo => binaryInfo(run, (a, b) => Number(f(a, b)), {
-  result: 'bool',
-  differentiable: false,
-  edges: [[NaN, NaN], [NaN, 1], [1, NaN], [0, -0], [Infinity, Infinity], [-Infinity, Infinity], [1e-40, 0], [2, 2], [3, 2], [2, 3]].map(([a, b]) => [[a!, b!], Number(f(Math.fround(a!), Math.fround(b!)))] as const),
-  exact: [
-    exact('int32 beside a fraction', () => run(int([1, 2, 3]), tensor(1.5)), 'bool', [f(1, 1.5), f(2, 1.5), f(3, 1.5)].map(Number)),
-    exact('bool', () => run(bool(true, false, true), bool(true, true, false)), 'bool', [f(1, 1), f(0, 1), f(1, 0)].map(Number)),
-    exact('large int32', () => run(int([2147483647, -2147483648]), int([2147483646, -2147483648])), 'bool', [f(2147483647, 2147483646), f(-1, -1)].map(Number)),
-  ],
-});
+const comparison = (run: Parameters<typeof binaryInfo>[0], f: (a: number, b: number) => boolean): OpInfo =>
+  binaryInfo(run, (a, b) => Number(f(a, b)), {
+    result: 'bool',
+    differentiable: false,
+    edges: [
+      [NaN, NaN],
+      [NaN, 1],
+      [1, NaN],
+      [0, -0],
+      [Infinity, Infinity],
+      [-Infinity, Infinity],
+      [1e-40, 0],
+      [2, 2],
+      [3, 2],
+      [2, 3],
+    ].map(([a, b]) => [[a!, b!], Number(f(Math.fround(a!), Math.fround(b!)))] as const),
+    exact: [
+      exact('int32 beside a fraction', () => run(int([1, 2, 3]), tensor(1.5)), 'bool', [f(1, 1.5), f(2, 1.5), f(3, 1.5)].map(Number)),
+      exact('bool', () => run(bool(true, false, true), bool(true, true, false)), 'bool', [f(1, 1), f(0, 1), f(1, 0)].map(Number)),
+      exact('large int32', () => run(int([2147483647, -2147483648]), int([2147483646, -2147483648])), 'bool', [f(2147483647, 2147483646), f(-1, -1)].map(Number)),
+    ],
+  });
 
 export const arithmeticInfo = {
   add: binaryInfo(add, (a, b) => a + b, {
@@ -48,36 +107,82 @@ export const arithmeticInfo = {
   }),
   sub: binaryInfo(sub, (a, b) => a - b, {
     edges: [...NAN_PAIRS, [[Infinity, Infinity], NaN], [[0, 0], 0], [[-0, 0], -0]],
-    exact: [exact('int32', () => sub(int([1, -5]), int([2, 3])), 'int32', [-1, -8]), exact('bool', () => sub(bool(false), bool(true)), 'int32', [-1]), exact('number first', () => sub(1, int([3])), 'int32', [-2])],
+    exact: [
+      exact('int32', () => sub(int([1, -5]), int([2, 3])), 'int32', [-1, -8]),
+      exact('bool', () => sub(bool(false), bool(true)), 'int32', [-1]),
+      exact('number first', () => sub(1, int([3])), 'int32', [-2]),
+    ],
   }),
   mul: binaryInfo(mul, (a, b) => a * b, {
     edges: [...NAN_PAIRS, [[0, Infinity], NaN], [[-0, 5], -0], [[1e30, 1e30], (a, b) => a * b], [[1e-30, 1e-15], (a, b) => a * b]],
-    exact: [exact('int32', () => mul(int([3, -5]), int([2, 3])), 'int32', [6, -15]), exact('int32 wraps around exactly', () => mul(int([2147483647]), int([2147483647])), 'int32', [1])],
+    exact: [
+      exact('int32', () => mul(int([3, -5]), int([2, 3])), 'int32', [6, -15]),
+      exact('int32 wraps around exactly', () => mul(int([2147483647]), int([2147483647])), 'int32', [1]),
+    ],
   }),
   div: binaryInfo(div, (a, b) => a / b, {
-    domains: [[-3, 3], [0.5, 3]],
+    domains: [
+      [-3, 3],
+      [0.5, 3],
+    ],
     edges: [...NAN_PAIRS, [[1, 0], Infinity], [[1, -0], -Infinity], [[0, 0], NaN], [[-1, Infinity], -0], [[Infinity, Infinity], NaN]],
-    exact: [exact('int32 divides as float32', () => div(int([1, -7]), int([2, 2])), 'float32', [0.5, -3.5]), exact('int32 by 0', () => div(int([1, 0]), 0), 'float32', [Infinity, NaN])],
+    exact: [
+      exact('int32 divides as float32', () => div(int([1, -7]), int([2, 2])), 'float32', [0.5, -3.5]),
+      exact('int32 by 0', () => div(int([1, 0]), 0), 'float32', [Infinity, NaN]),
+    ],
   }),
   pow: binaryInfo(pow, power, {
-    domain: [0.3, 2], ulps: 2, ulps64: 4,
+    domain: [0.3, 2],
+    ulps: 2,
+    ulps64: 4,
     edges: [
-      [[NaN, 0], 1], [[1, NaN], 1], [[1, Infinity], 1], [[-1, Infinity], 1], [[-1, -Infinity], 1], [[NaN, 1], NaN], [[0, 0], 1], [[0, -1], Infinity], [[-0, -1], -Infinity], [[-0, -2], Infinity],
-      [[0, 2.5], 0], [[-0, 3], -0], [[-2, 3], -8], [[-2, 2], 4], [[-2, 0.5], NaN], [[2, Infinity], Infinity], [[0.5, Infinity], 0], [[0.5, -Infinity], Infinity], [[Infinity, -1], 0],
-      [[-Infinity, 3], -Infinity], [[-Infinity, 2], Infinity], [[2, 127], 2 ** 127], [[2, -149], 2 ** -149], [[10, 40], (a, b) => Math.pow(a, b)],
+      [[NaN, 0], 1],
+      [[1, NaN], 1],
+      [[1, Infinity], 1],
+      [[-1, Infinity], 1],
+      [[-1, -Infinity], 1],
+      [[NaN, 1], NaN],
+      [[0, 0], 1],
+      [[0, -1], Infinity],
+      [[-0, -1], -Infinity],
+      [[-0, -2], Infinity],
+      [[0, 2.5], 0],
+      [[-0, 3], -0],
+      [[-2, 3], -8],
+      [[-2, 2], 4],
+      [[-2, 0.5], NaN],
+      [[2, Infinity], Infinity],
+      [[0.5, Infinity], 0],
+      [[0.5, -Infinity], Infinity],
+      [[Infinity, -1], 0],
+      [[-Infinity, 3], -Infinity],
+      [[-Infinity, 2], Infinity],
+      [[2, 127], 2 ** 127],
+      [[2, -149], 2 ** -149],
+      [[10, 40], (a, b) => Math.pow(a, b)],
     ],
     exact: [exact('int32', () => pow(int([2, -3]), 3), 'int32', [8, -27])],
   }),
   maximum: binaryInfo(maximum, Math.max, {
-    edges: [...NAN_PAIRS, [[Infinity, -Infinity], Infinity], [[-Infinity, -3e38], (_, b) => b]], exact: [exact('int32', () => maximum(int([3, -5]), int([2, 3])), 'int32', [3, 3])],
+    edges: [...NAN_PAIRS, [[Infinity, -Infinity], Infinity], [[-Infinity, -3e38], (_, b) => b]],
+    exact: [exact('int32', () => maximum(int([3, -5]), int([2, 3])), 'int32', [3, 3])],
   }),
   minimum: binaryInfo(minimum, Math.min, {
-    edges: [...NAN_PAIRS, [[Infinity, -Infinity], -Infinity], [[Infinity, 3e38], (_, b) => b]], exact: [exact('int32', () => minimum(int([3, -5]), int([2, 3])), 'int32', [2, -5])],
+    edges: [...NAN_PAIRS, [[Infinity, -Infinity], -Infinity], [[Infinity, 3e38], (_, b) => b]],
+    exact: [exact('int32', () => minimum(int([3, -5]), int([2, 3])), 'int32', [2, -5])],
   }),
   neg: unaryInfo(neg, (x) => -x, { exact: [exact('int32', () => neg(int([3, -5])), 'int32', [-3, 5]), exact('bool', () => neg(bool(true, false)), 'int32', [-1, 0])] }),
   abs: unaryInfo(abs, Math.abs, { exact: [exact('int32', () => abs(int([3, -5])), 'int32', [3, 5])] }),
   sign: unaryInfo(sign, Math.sign, { differentiable: false, exact: [exact('int32', () => sign(int([3, 0, -5])), 'int32', [1, 0, -1])] }),
-  floor: unaryInfo(floor, Math.floor, { differentiable: false, edges: [[[2.5], 2], [[-2.5], -3], [[1e10], (x) => x]], exact: [exact('int32', () => floor(int([3, -5])), 'int32', [3, -5])] }),
+  floor: unaryInfo(floor, Math.floor, {
+    differentiable: false,
+    edges: [
+      [[2.5], 2],
+      [[-2.5], -3],
+      [[1e10], (x) => x],
+    ],
+    exact: [exact('int32', () => floor(int([3, -5])), 'int32', [3, -5])],
+  }),
   square: unaryInfo(square, (x) => x * x, { exact: [exact('int32', () => square(int([3, -5])), 'int32', [9, 25])] }),
   sqrt: unaryInfo(sqrt, Math.sqrt, { domain: [0.1, 4], exact: [exact('int32 becomes float32', () => sqrt(int([4, 9])), 'float32', [2, 3])] }),
   rsqrt: unaryInfo(rsqrt, (x) => 1 / Math.sqrt(x), { domain: [0.1, 4], ulps: 1.5 }),
@@ -88,13 +193,20 @@ export const arithmeticInfo = {
       { name: '[1027], low only', inputs: [spread([1027], -3, 3)], run: (x) => clip(x, 0.5), want: mapped((x) => Math.max(x, 0.5)), forwardOnly: true },
       { name: '[2,3], high only', inputs: [spread([2, 3], -3, 3)], run: (x) => clip(x, undefined, 0.5), want: mapped((x) => Math.min(x, 0.5)) },
       {
-        name: 'bounds that broadcast', inputs: [spread([4, 3], -3, 3), spread([3], -2, 0, 1), spread([4, 1], 0.05, 2, 2)],
-        run: (x, low, high) => clip(x, low, high), want: mapped((x, low, high) => Math.min(Math.max(x, low), high)),
+        name: 'bounds that broadcast',
+        inputs: [spread([4, 3], -3, 3), spread([3], -2, 0, 1), spread([4, 1], 0.05, 2, 2)],
+        run: (x, low, high) => clip(x, low, high),
+        want: mapped((x, low, high) => Math.min(Math.max(x, low), high)),
       },
       { name: 'the upper bound wins', inputs: [values([3], [-2, 0.5, 3])], run: (x) => clip(x, 1, -1), want: mapped(() => -1) },
     ],
     apply: clip,
-    edges: [[[NaN, 0, 1], NaN], [[Infinity, 0, 1], 1], [[-Infinity, 0, 1], 0], [[5, -Infinity, Infinity], 5]],
+    edges: [
+      [[NaN, 0, 1], NaN],
+      [[Infinity, 0, 1], 1],
+      [[-Infinity, 0, 1], 0],
+      [[5, -Infinity, Infinity], 5],
+    ],
     exact: [
       exact('int32', () => clip(int([-5, 0, 5]), -2, 2), 'int32', [-2, 0, 2]),
       exact('int32, high only', () => clip(int([-2147483648, 0, 5]), undefined, 2), 'int32', [-2147483648, 0, 2]),
@@ -103,8 +215,18 @@ export const arithmeticInfo = {
   },
   where: {
     samples: [
-      { name: 'a list of truths', inputs: [spread([3], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => where([true, false, true], a, b), want: (a, b) => values([3], [a.data[0]!, b.data[1]!, a.data[2]!]) },
-      { name: 'by comparison, broadcasting', inputs: [spread([4, 1], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => where(greater(a, 0), a, b), want: mapped((a, b) => (a > 0 ? a : b)) },
+      {
+        name: 'a list of truths',
+        inputs: [spread([3], -3, 3), spread([3], -3, 3, 1)],
+        run: (a, b) => where([true, false, true], a, b),
+        want: (a, b) => values([3], [a.data[0]!, b.data[1]!, a.data[2]!]),
+      },
+      {
+        name: 'by comparison, broadcasting',
+        inputs: [spread([4, 1], -3, 3), spread([3], -3, 3, 1)],
+        run: (a, b) => where(greater(a, 0), a, b),
+        want: mapped((a, b) => (a > 0 ? a : b)),
+      },
       { name: '[1027] and numbers', inputs: [spread([1027], -3, 3)], run: (x) => where(less(x, 0), x, 7), want: mapped((x) => (x < 0 ? x : 7)), forwardOnly: true },
       { name: 'infinity not chosen', inputs: [spread([4], 0.5, 2)], run: (x) => where(greater(x, 0), x, Infinity), want: mapped((x) => x) },
     ],
@@ -117,23 +239,111 @@ export const arithmeticInfo = {
 } satisfies Record<string, OpInfo>;
 
 export const transcendentalInfo = {
-  exp: unaryInfo(exp, Math.exp, { ulps: 2, edges: [[[89], Math.exp], [[-100], Math.exp], [[-104], Math.exp], [[710], Math.exp], [[-746], Math.exp]], exact: [exact('int32', () => exp(int([0])), 'float32', [1]), exact('bool', () => exp(bool(false)), 'float32', [1])] }),
-  expm1: unaryInfo(expm1, Math.expm1, { ulps: 2, edges: [[[1e-7], Math.expm1], [[-1e-7], Math.expm1], [[89], Math.expm1], [[-50], Math.expm1]] }),
-  log: unaryInfo(log, Math.log, { domain: [0.1, 4], ulps: 2, edges: [[[0.99999994], Math.log], [[1.0000001], Math.log]] }),
-  log1p: unaryInfo(log1p, Math.log1p, { domain: [-0.8, 3], ulps: 2, edges: [[[-1], -Infinity], [[-2], NaN], [[1e-7], Math.log1p], [[-0.9999999], Math.log1p]] }),
-  sin: unaryInfo(sin, Math.sin, { ulps: 2, edges: [[[100], Math.sin], [[3.1415927], Math.sin], [[1e5], Math.sin]] }),
-  cos: unaryInfo(cos, Math.cos, { ulps: 2, edges: [[[100], Math.cos], [[1.5707964], Math.cos], [[1e5], Math.cos]] }),
-  tanh: unaryInfo(tanh, Math.tanh, { ulps: 2, edges: [[[20], 1], [[-20], -1], [[1e-5], Math.tanh]] }),
-  erf: unaryInfo(erf, erfOracle, { ulps: 2, ulps64: 40, edges: [[[6], 1], [[-6], -1], [[0.84375], erfOracle], [[1.25], erfOracle], [[2.9], erfOracle]] }),
+  exp: unaryInfo(exp, Math.exp, {
+    ulps: 2,
+    edges: [
+      [[89], Math.exp],
+      [[-100], Math.exp],
+      [[-104], Math.exp],
+      [[710], Math.exp],
+      [[-746], Math.exp],
+    ],
+    exact: [exact('int32', () => exp(int([0])), 'float32', [1]), exact('bool', () => exp(bool(false)), 'float32', [1])],
+  }),
+  expm1: unaryInfo(expm1, Math.expm1, {
+    ulps: 2,
+    edges: [
+      [[1e-7], Math.expm1],
+      [[-1e-7], Math.expm1],
+      [[89], Math.expm1],
+      [[-50], Math.expm1],
+    ],
+  }),
+  log: unaryInfo(log, Math.log, {
+    domain: [0.1, 4],
+    ulps: 2,
+    edges: [
+      [[0.99999994], Math.log],
+      [[1.0000001], Math.log],
+    ],
+  }),
+  log1p: unaryInfo(log1p, Math.log1p, {
+    domain: [-0.8, 3],
+    ulps: 2,
+    edges: [
+      [[-1], -Infinity],
+      [[-2], NaN],
+      [[1e-7], Math.log1p],
+      [[-0.9999999], Math.log1p],
+    ],
+  }),
+  sin: unaryInfo(sin, Math.sin, {
+    ulps: 2,
+    edges: [
+      [[100], Math.sin],
+      [[3.1415927], Math.sin],
+      [[1e5], Math.sin],
+    ],
+  }),
+  cos: unaryInfo(cos, Math.cos, {
+    ulps: 2,
+    edges: [
+      [[100], Math.cos],
+      [[1.5707964], Math.cos],
+      [[1e5], Math.cos],
+    ],
+  }),
+  tanh: unaryInfo(tanh, Math.tanh, {
+    ulps: 2,
+    edges: [
+      [[20], 1],
+      [[-20], -1],
+      [[1e-5], Math.tanh],
+    ],
+  }),
+  erf: unaryInfo(erf, erfOracle, {
+    ulps: 2,
+    ulps64: 40,
+    edges: [
+      [[6], 1],
+      [[-6], -1],
+      [[0.84375], erfOracle],
+      [[1.25], erfOracle],
+      [[2.9], erfOracle],
+    ],
+  }),
 } satisfies Record<string, OpInfo>;
 
 export const activationInfo = {
   relu: unaryInfo(relu, (x) => Math.max(x, 0), { special: [NaN, Infinity, -Infinity, 1e-40, 3e38], exact: [exact('int32', () => relu(int([3, -5])), 'int32', [3, 0])] }),
   step: unaryInfo(step, (x) => (x > 0 ? 1 : 0), { differentiable: false }),
-  sigmoid: unaryInfo(sigmoid, sigmoidOf, { ulps: 3, edges: [[[-Infinity], 0], [[Infinity], 1], [[-87], sigmoidOf], [[-100], sigmoidOf]] }),
-  silu: unaryInfo(silu, (x) => (x === -Infinity ? 0 : x * sigmoidOf(x)), { ulps: 4, edges: [[[-20], (x) => x * sigmoidOf(x)], [[100], 100]], special: FEW }),
+  sigmoid: unaryInfo(sigmoid, sigmoidOf, {
+    ulps: 3,
+    edges: [
+      [[-Infinity], 0],
+      [[Infinity], 1],
+      [[-87], sigmoidOf],
+      [[-100], sigmoidOf],
+    ],
+  }),
+  silu: unaryInfo(silu, (x) => (x === -Infinity ? 0 : x * sigmoidOf(x)), {
+    ulps: 4,
+    edges: [
+      [[-20], (x) => x * sigmoidOf(x)],
+      [[100], 100],
+    ],
+    special: FEW,
+  }),
   // The tail of erfc magnifies the rounding of its argument z by 2 z^2.
-  gelu: unaryInfo(gelu, (x) => (x === -Infinity ? 0 : 0.5 * x * erfc(-x / Math.SQRT2)), { ulps: 30, ulps64: 4000, edges: [[[-5], (x) => 0.5 * x * erfc(-x / Math.SQRT2)], [[10], 10]], special: FEW }),
+  gelu: unaryInfo(gelu, (x) => (x === -Infinity ? 0 : 0.5 * x * erfc(-x / Math.SQRT2)), {
+    ulps: 30,
+    ulps64: 4000,
+    edges: [
+      [[-5], (x) => 0.5 * x * erfc(-x / Math.SQRT2)],
+      [[10], 10],
+    ],
+    special: FEW,
+  }),
   softplus: unaryInfo(softplus, (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), { ulps: 3 }),
 } satisfies Record<string, OpInfo>;
 
@@ -150,7 +360,8 @@ export const comparisonInfo = {
   logicalOr: logic(logicalOr, (a, b) => a || b),
   logicalNot: {
     samples: [{ name: 'of a comparison', inputs: [spread([9], -3, 3)], run: (x) => logicalNot(greater(x, 0)), want: mapped((x) => Number(!(x > 0))) }],
-    result: 'bool', differentiable: false,
+    result: 'bool',
+    differentiable: false,
     exact: [exact('int32', () => logicalNot(int([0, 3])), 'bool', [1, 0])],
     errors: [{ run: () => logicalNot(tensor([1.5])), error: DTypeError, message: '[logicalNot] operand 0 is float32; it must be bool or int32 (compare it: x.notEqual(0))' }],
   },
@@ -163,9 +374,15 @@ function logic(run: typeof logicalAnd, f: (a: boolean, b: boolean) => boolean): 
       { name: 'broadcasting', inputs: [spread([3, 1], -3, 3), spread([5], -3, 3, 1)], run: (a, b) => run(greater(a, 0), greater(b, 0)), want: positive },
       { name: '[1027]', inputs: [spread([1027], -3, 3), spread([1027], -3, 3, 1)], run: (a, b) => run(greater(a, 0), greater(b, 0)), want: positive },
     ],
-    result: 'bool', differentiable: false,
+    result: 'bool',
+    differentiable: false,
     exact: [
-      exact('bool', () => run(bool(true, true, false, false), bool(true, false, true, false)), 'bool', [f(true, true), f(true, false), f(false, true), f(false, false)].map(Number)),
+      exact(
+        'bool',
+        () => run(bool(true, true, false, false), bool(true, false, true, false)),
+        'bool',
+        [f(true, true), f(true, false), f(false, true), f(false, false)].map(Number),
+      ),
       exact('int32', () => run(int([2, 0]), bool(true, true)), 'bool', [f(true, true), f(false, true)].map(Number)),
     ],
     errors: [{ run: () => run(bool(true), tensor([0.5])), error: DTypeError, message: 'operand 1 is float32; it must be bool or int32' }],

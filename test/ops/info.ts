@@ -1,5 +1,5 @@
-import type { Tensor, TapegradError, DType } from 'tapegrad';
-import { mapped, spread, type Values } from '../reference.js';
+import { arange, type DType, type TapegradError, tensor, type Tensor } from 'tapegrad';
+import { mapped, sizeOf, spread, type Values } from '../reference.js';
 
 /** One application of an op: operands, attributes (inside `run`), and the same by plain loops in float64. */
 export interface Sample {
@@ -19,6 +19,23 @@ export interface Exact {
   readonly shape: readonly number[];
   readonly values: readonly number[];
 }
+
+export const exact = (name: string, run: () => Tensor, dtype: DType, shape: readonly number[], numbers: readonly number[]): Exact => ({ name, run, dtype, shape, values: numbers });
+
+/** An int32 tensor. */
+export const int = (data: readonly number[] | readonly (readonly number[])[], shape?: readonly number[]): Tensor => tensor(data, { dtype: 'int32', ...(shape && { shape }) });
+
+/** A sample with one operand. */
+export const sampleOf = (shape: readonly number[], run: Sample['run'], want: (x: Values) => Values, name = text(shape), forwardOnly = false): Sample => ({
+  name,
+  inputs: [spread(shape, -3, 3)],
+  run,
+  want,
+  forwardOnly,
+});
+
+/** 0, 1, 2 and so on, as int32. */
+export const counting = (shape: readonly number[]): Tensor => arange(sizeOf(shape)).reshape(shape);
 
 /** A call that must be refused before anything is computed. */
 export interface Refusal {
@@ -60,13 +77,46 @@ export const NORMAL_SHAPES = [[], [0], [1], [5], [2, 3], [1, 3, 1]] as const;
 export const LONG_SHAPES = [[4], [16], [17], [1027], [3, 0, 2], [13, 5, 7]] as const;
 
 export const PAIRS: readonly (readonly [readonly number[], readonly number[]])[] = [
-  [[], []], [[3], []], [[], [2, 2]], [[5], [5]], [[2, 3], [3]], [[2, 1], [1, 3]], [[4, 1, 3], [2, 1]], [[1], [1, 1]], [[0, 3], [1, 3]],
+  [[], []],
+  [[3], []],
+  [[], [2, 2]],
+  [[5], [5]],
+  [[2, 3], [3]],
+  [
+    [2, 1],
+    [1, 3],
+  ],
+  [
+    [4, 1, 3],
+    [2, 1],
+  ],
+  [[1], [1, 1]],
+  [
+    [0, 3],
+    [1, 3],
+  ],
 ];
 export const LONG_PAIRS: readonly (readonly [readonly number[], readonly number[]])[] = [
-  [[1027], [1027]], [[17, 19], [19]], [[19], [17, 19]], [[7, 1], [1, 33]], [[3, 1, 5, 1, 2], [4, 1, 3, 1]], [[6, 35], [6, 1]], [[2, 0], [1]],
+  [[1027], [1027]],
+  [[17, 19], [19]],
+  [[19], [17, 19]],
+  [
+    [7, 1],
+    [1, 33],
+  ],
+  [
+    [3, 1, 5, 1, 2],
+    [4, 1, 3, 1],
+  ],
+  [
+    [6, 35],
+    [6, 1],
+  ],
+  [[2, 0], [1]],
 ];
 
-const text = (shape: readonly number[]): string => `[${shape.join(',')}]`;
+/** Shapes in a sample's name. */
+export const text = (...shapes: (readonly number[])[]): string => shapes.map((shape) => `[${shape.join(',')}]`).join(' and ');
 
 interface Elementwise extends Omit<OpInfo, 'samples'> {
   readonly domain?: readonly [number, number];
@@ -84,7 +134,12 @@ export function unaryInfo(run: (x: Tensor) => Tensor, f: (x: number) => number, 
     samples: [
       ...NORMAL_SHAPES.map((shape) => sample(shape, false)),
       ...LONG_SHAPES.map((shape) => sample(shape, true)),
-      { name: 'permuted [3,4]', inputs: [spread([3, 4], ...domain)], run: (x) => run(x.permute([1, 0])), want: (x) => mapped(f)({ shape: [4, 3], data: Array.from({ length: 12 }, (_, i) => x.data[(i % 3) * 4 + Math.floor(i / 3)]!) }) },
+      {
+        name: 'permuted [3,4]',
+        inputs: [spread([3, 4], ...domain)],
+        run: (x) => run(x.permute([1, 0])),
+        want: (x) => mapped(f)({ shape: [4, 3], data: Array.from({ length: 12 }, (_, i) => x.data[(i % 3) * 4 + Math.floor(i / 3)]!) }),
+      },
     ],
     edges: [...edges, ...special.filter((x) => !edges.some(([[known]]) => Object.is(known, x))).map((x) => [[x], f] as const)],
     ...rest,
@@ -92,9 +147,17 @@ export function unaryInfo(run: (x: Tensor) => Tensor, f: (x: number) => number, 
 }
 
 /** Samples of a function of two numbers, broadcasting. */
-export function binaryInfo(run: (a: Tensor, b: Tensor) => Tensor, f: (a: number, b: number) => number, { domain = [-3, 3], domains = [domain, domain], ...rest }: Elementwise = {}): OpInfo {
+export function binaryInfo(
+  run: (a: Tensor, b: Tensor) => Tensor,
+  f: (a: number, b: number) => number,
+  { domain = [-3, 3], domains = [domain, domain], ...rest }: Elementwise = {},
+): OpInfo {
   const sample = ([a, b]: (typeof PAIRS)[number], forwardOnly: boolean): Sample => ({
-    name: `${text(a)} and ${text(b)}`, inputs: [spread(a, ...domains[0]!), spread(b, ...domains[1]!, 1)], run, want: mapped(f), forwardOnly,
+    name: text(a, b),
+    inputs: [spread(a, ...domains[0]!), spread(b, ...domains[1]!, 1)],
+    run,
+    want: mapped(f),
+    forwardOnly,
   });
   return { samples: [...PAIRS.map((pair) => sample(pair, false)), ...LONG_PAIRS.map((pair) => sample(pair, true))], ...rest };
 }

@@ -10,7 +10,10 @@ const sgd = (attrs: SgdAttrs, shape: readonly number[]): OpInfo['samples'][numbe
   want: (p, g, v) => {
     const gradient = g.data.map((value, i) => value + attrs.weightDecay * p.data[i]!);
     const velocity = gradient.map((value, i) => attrs.momentum * v.data[i]! + (1 - attrs.dampening) * value);
-    return stacked(p.data.map((value, i) => value - attrs.learningRate * (attrs.nesterov ? gradient[i]! + attrs.momentum * velocity[i]! : velocity[i]!)), velocity);
+    return stacked(
+      p.data.map((value, i) => value - attrs.learningRate * (attrs.nesterov ? gradient[i]! + attrs.momentum * velocity[i]! : velocity[i]!)),
+      velocity,
+    );
   },
 });
 
@@ -22,8 +25,11 @@ const adam = (attrs: AdamAttrs, shape: readonly number[]): OpInfo['samples'][num
     const gradient = g.data.map((value, i) => (attrs.decoupled ? value : value + attrs.weightDecay * p.data[i]!));
     const first = gradient.map((value, i) => attrs.beta1 * m.data[i]! + (1 - attrs.beta1) * value);
     const second = gradient.map((value, i) => attrs.beta2 * v.data[i]! + (1 - attrs.beta2) * value * value);
-    const parameter = p.data.map((value, i) => (attrs.decoupled ? value * (1 - attrs.learningRate * attrs.weightDecay) : value)
-      - (attrs.learningRate * (first[i]! / attrs.correction1)) / (Math.sqrt(second[i]! / attrs.correction2) + attrs.eps));
+    const parameter = p.data.map(
+      (value, i) =>
+        (attrs.decoupled ? value * (1 - attrs.learningRate * attrs.weightDecay) : value) -
+        (attrs.learningRate * (first[i]! / attrs.correction1)) / (Math.sqrt(second[i]! / attrs.correction2) + attrs.eps),
+    );
     return stacked(parameter, first, second);
   },
 });
@@ -37,6 +43,11 @@ const SHAPES = [[5], [2, 3], [0], [], [1027]];
 
 /** The fused optimizer steps. They update parameters and are not differentiated. */
 export const optimizerInfo = {
-  sgdStep: { samples: SHAPES.flatMap((shape) => [sgd(SGD, shape), sgd({ ...SGD, nesterov: 1 }, shape), sgd({ ...SGD, momentum: 0, dampening: 0, weightDecay: 0 }, shape)]), differentiable: false, ulps: 2, absolute: 1e-6 },
+  sgdStep: {
+    samples: SHAPES.flatMap((shape) => [sgd(SGD, shape), sgd({ ...SGD, nesterov: 1 }, shape), sgd({ ...SGD, momentum: 0, dampening: 0, weightDecay: 0 }, shape)]),
+    differentiable: false,
+    ulps: 2,
+    absolute: 1e-6,
+  },
   adamStep: { samples: SHAPES.flatMap((shape) => [adam(ADAM, shape), adam({ ...ADAM, decoupled: 1 }, shape)]), differentiable: false, ulps: 2, absolute: 1e-6 },
 } satisfies Record<string, OpInfo>;

@@ -1,38 +1,56 @@
-import { argmax, argmin, cumsum, layerNorm, logSoftmax, logSumExp, max, mean, min, prod, ShapeError, softmax, sum, tensor, type Tensor, variance, zeros } from 'tapegrad';
-import { alongAxis, at, build, reduced, spread, total, type Values, values } from '../reference.js';
-import type { Exact, OpInfo, Refusal, Sample } from './info.js';
+import { argmax, argmin, logSumExp, max, mean, min, prod, ShapeError, sum, tensor, type Tensor, variance, zeros } from 'tapegrad';
+import { average, logSumExpOf, reduced, spread, total, values, varianceOf } from '../reference.js';
+import { exact, int, type OpInfo, type Refusal, type Sample } from './info.js';
 
 type Axes = number | readonly number[] | undefined;
 const CASES: readonly (readonly [shape: readonly number[], axes: Axes, keepDims: boolean])[] = [
-  [[], undefined, false], [[5], undefined, false], [[5], 0, true], [[2, 3], 0, false], [[2, 3], -1, true], [[2, 3, 4], 1, false], [[2, 3, 4], [0, 2], false],
-  [[2, 3, 4], [2, 0], true], [[2, 3, 4], [0, 1], false], [[2, 3, 4], [], false], [[1, 4, 1], 1, false], [[2, 3, 4], undefined, true],
+  [[], undefined, false],
+  [[5], undefined, false],
+  [[5], 0, true],
+  [[2, 3], 0, false],
+  [[2, 3], -1, true],
+  [[2, 3, 4], 1, false],
+  [[2, 3, 4], [0, 2], false],
+  [[2, 3, 4], [2, 0], true],
+  [[2, 3, 4], [0, 1], false],
+  [[2, 3, 4], [], false],
+  [[1, 4, 1], 1, false],
+  [[2, 3, 4], undefined, true],
 ];
-const LONG: typeof CASES = [[[1027], 0, false], [[3, 1025], 1, false], [[1025, 3], 0, false], [[7, 33, 5], 1, false], [[5, 2, 9, 3], [1, 3], false], [[17], undefined, false], [[0, 3], 1, false]];
+const LONG: typeof CASES = [
+  [[1027], 0, false],
+  [[3, 1025], 1, false],
+  [[1025, 3], 0, false],
+  [[7, 33, 5], 1, false],
+  [[5, 2, 9, 3], [1, 3], false],
+  [[17], undefined, false],
+  [[0, 3], 1, false],
+];
 
 const list = (axes: Axes): readonly number[] | undefined => (typeof axes === 'number' ? [axes] : axes);
 
-function reductionSamples(run: (x: Tensor, axes: Axes, keepDims: boolean) => Tensor, f: (elements: number[]) => number, [low, high]: readonly [number, number] = [-3, 3]): Sample[] {
+function reductionSamples(
+  run: (x: Tensor, axes: Axes, keepDims: boolean) => Tensor,
+  f: (elements: number[]) => number,
+  [low, high]: readonly [number, number] = [-3, 3],
+): Sample[] {
   const sample = ([shape, axes, keepDims]: (typeof CASES)[number], forwardOnly: boolean): Sample => ({
     name: `[${shape.join(',')}] over ${axes === undefined ? 'all' : JSON.stringify(axes)}${keepDims ? ', kept' : ''}`,
-    inputs: [spread(shape, low, high)], run: (x) => run(x, axes, keepDims), want: (x) => reduced(x, list(axes), keepDims, f), forwardOnly,
+    inputs: [spread(shape, low, high)],
+    run: (x) => run(x, axes, keepDims),
+    want: (x) => reduced(x, list(axes), keepDims, f),
+    forwardOnly,
   });
   return [...CASES.map((entry) => sample(entry, false)), ...LONG.map((entry) => sample(entry, true))];
 }
 
-const average = (elements: number[]): number => total(elements) / elements.length;
-const spreadOf = (correction: number) => (elements: number[]): number => total(elements.map((x) => (x - average(elements)) ** 2)) / (elements.length - correction);
-const lse = (elements: number[]): number => {
-  const top = Math.max(...elements);
-  return Number.isFinite(top) ? top + Math.log(total(elements.map((x) => Math.exp(x - top)))) : top;
-};
-const isMore = (sign: number) => (elements: number[]): number => {
-  const nan = elements.findIndex((x) => Number.isNaN(x));
-  return nan >= 0 ? nan : elements.reduce((best, x, i) => (sign * x > sign * elements[best]! ? i : best), 0);
-};
-const softmaxOf = (elements: number[]): number[] => elements.map((x) => Math.exp(x - lse(elements)));
+const isMore =
+  (sign: number) =>
+  (elements: number[]): number => {
+    const nan = elements.findIndex((x) => Number.isNaN(x));
+    return nan >= 0 ? nan : elements.reduce((best, x, i) => (sign * x > sign * elements[best]! ? i : best), 0);
+  };
 
-const int = (data: number[][]): Tensor => tensor(data, { dtype: 'int32' });
-const exact = (name: string, run: () => Tensor, dtype: Exact['dtype'], shape: number[], numbers: number[]): Exact => ({ name, run, dtype, shape, values: numbers });
 const WRONG_AXES = (name: string, run: (x: Tensor, axes: number | number[]) => unknown): Refusal[] => [
   { run: () => run(zeros([2, 3]), 2), error: ShapeError, message: `[${name}] axis 2 is outside [-2, 2)` },
   { run: () => run(zeros([2, 3]), -3), error: ShapeError, message: `[${name}] axis -3 is outside [-2, 2)` },
@@ -40,14 +58,35 @@ const WRONG_AXES = (name: string, run: (x: Tensor, axes: number | number[]) => u
   { run: () => run(zeros([2, 3]), [1, -1]), error: ShapeError, message: `[${name}] axis 1 is named twice` },
   { run: () => run(zeros([]), 0), error: ShapeError, message: `[${name}] axis 0 of a scalar: it has no axes` },
 ];
-const row = (...data: number[]): (() => Tensor) => () => tensor([data]);
+const row =
+  (...data: number[]): (() => Tensor) =>
+  () =>
+    tensor([data]);
 
 export const reductionInfo = {
   sum: {
-    samples: [...reductionSamples(sum, total), { name: '[0,3] over all', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x), want: () => values([], [0]) }, { name: '[0,3] over 0', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x, 0), want: () => values([3], [0, 0, 0]) }],
-    absolute: 1e-15, ulps64: 2,
+    samples: [
+      ...reductionSamples(sum, total),
+      { name: '[0,3] over all', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x), want: () => values([], [0]) },
+      { name: '[0,3] over 0', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x, 0), want: () => values([3], [0, 0, 0]) },
+    ],
+    absolute: 1e-15,
+    ulps64: 2,
     exact: [
-      exact('int32', () => sum(int([[1, 2], [3, 4]]), 0), 'int32', [2], [4, 6]),
+      exact(
+        'int32',
+        () =>
+          sum(
+            int([
+              [1, 2],
+              [3, 4],
+            ]),
+            0,
+          ),
+        'int32',
+        [2],
+        [4, 6],
+      ),
       exact('bool counts', () => sum(tensor([true, false, true])), 'int32', [], [2]),
       exact('float32 is summed in float64', () => sum(tensor([1e8, 1, -1e8, 1])), 'float32', [], [2]),
       exact('one infinity', () => sum(row(Infinity, 1, 2, 3, 4)()), 'float32', [], [Infinity]),
@@ -59,9 +98,23 @@ export const reductionInfo = {
     errors: WRONG_AXES('sum', sum),
   },
   mean: {
-    samples: reductionSamples(mean, average), ulps: 1.5, absolute: 1e-15,
+    samples: reductionSamples(mean, average),
+    ulps: 1.5,
+    absolute: 1e-15,
     exact: [
-      exact('int32 gives float32', () => mean(int([[1, 2], [4, 4]])), 'float32', [], [2.75]),
+      exact(
+        'int32 gives float32',
+        () =>
+          mean(
+            int([
+              [1, 2],
+              [4, 4],
+            ]),
+          ),
+        'float32',
+        [],
+        [2.75],
+      ),
       exact('bool', () => mean(tensor([true, false, true, true])), 'float32', [], [0.75]),
       exact('of nothing', () => mean(zeros([0])), 'float32', [], [NaN]),
       exact('float16 does not overflow on the way', () => mean(tensor([60000, 60000], { dtype: 'float16' })), 'float16', [], [60000]),
@@ -70,117 +123,164 @@ export const reductionInfo = {
   },
   variance: {
     samples: [
-      ...reductionSamples((x, axes, keepDims) => variance(x, axes, { keepDims }), spreadOf(0)),
-      { name: 'correction 1', inputs: [spread([4, 3], -3, 3)], run: (x) => variance(x, 0, { correction: 1 }), want: (x) => reduced(x, [0], false, spreadOf(1)) },
-      { name: 'far from 0', inputs: [spread([2, 16], 1000, 1003)], run: (x) => variance(x, 1), want: (x) => reduced(x, [1], false, spreadOf(0)), forwardOnly: true },
+      ...reductionSamples((x, axes, keepDims) => variance(x, axes, { keepDims }), varianceOf),
+      {
+        name: 'correction 1',
+        inputs: [spread([4, 3], -3, 3)],
+        run: (x) => variance(x, 0, { correction: 1 }),
+        want: (x) => reduced(x, [0], false, (elements) => varianceOf(elements, 1)),
+      },
+      { name: 'far from 0', inputs: [spread([2, 16], 1000, 1003)], run: (x) => variance(x, 1), want: (x) => reduced(x, [1], false, varianceOf), forwardOnly: true },
     ],
-    ulps: 8, absolute: 3e-5,
-    exact: [exact('int32', () => variance(int([[1, 3]])), 'float32', [], [1]), exact('of one, correction 1', () => variance(tensor([5]), 0, { correction: 1 }), 'float32', [], [NaN])],
+    ulps: 8,
+    absolute: 3e-5,
+    exact: [
+      exact('int32', () => variance(int([[1, 3]])), 'float32', [], [1]),
+      exact('of one, correction 1', () => variance(tensor([5]), 0, { correction: 1 }), 'float32', [], [NaN]),
+    ],
     errors: WRONG_AXES('variance', (x, axes) => variance(x, axes)),
   },
   max: {
     samples: reductionSamples(max, (elements) => Math.max(...elements)),
     exact: [
-      exact('int32', () => max(int([[1, 2], [3, 4]]), 0), 'int32', [2], [3, 4]), exact('bool', () => max(tensor([true, false])), 'int32', [], [1]),
-      exact('NaN wins', () => max(row(1, NaN, Infinity, 4, 5, 6, 7, 8)(), 1), 'float32', [1], [NaN]), exact('NaN first', () => max(row(NaN, 1, 2, 3, 4)(), 1), 'float32', [1], [NaN]),
+      exact(
+        'int32',
+        () =>
+          max(
+            int([
+              [1, 2],
+              [3, 4],
+            ]),
+            0,
+          ),
+        'int32',
+        [2],
+        [3, 4],
+      ),
+      exact('bool', () => max(tensor([true, false])), 'int32', [], [1]),
+      exact('NaN wins', () => max(row(1, NaN, Infinity, 4, 5, 6, 7, 8)(), 1), 'float32', [1], [NaN]),
+      exact('NaN first', () => max(row(NaN, 1, 2, 3, 4)(), 1), 'float32', [1], [NaN]),
       exact('all -Infinity', () => max(row(-Infinity, -Infinity)()), 'float32', [], [-Infinity]),
       exact('nothing along another axis', () => max(zeros([0, 3]), 1), 'float32', [0], []),
     ],
-    errors: [...WRONG_AXES('max', max), { run: () => max(zeros([0, 3]), 0), error: ShapeError, message: '[max] no elements along the axes [0] of [0, 3], and so no result' }, { run: () => max(zeros([0, 3])), error: ShapeError, message: '[max] no elements along the axes [0, 1] of [0, 3], and so no result' }],
+    errors: [
+      ...WRONG_AXES('max', max),
+      { run: () => max(zeros([0, 3]), 0), error: ShapeError, message: '[max] no elements along the axes [0] of [0, 3], and so no result' },
+      { run: () => max(zeros([0, 3])), error: ShapeError, message: '[max] no elements along the axes [0, 1] of [0, 3], and so no result' },
+    ],
   },
   min: {
     samples: reductionSamples(min, (elements) => Math.min(...elements)),
     exact: [
-      exact('int32', () => min(int([[1, 2], [3, 4]]), 0), 'int32', [2], [1, 2]),
-      exact('NaN wins', () => min(row(1, NaN, -Infinity, 4, 5, 6, 7, 8)(), 1), 'float32', [1], [NaN]), exact('all Infinity', () => min(row(Infinity, Infinity)()), 'float32', [], [Infinity]),
+      exact(
+        'int32',
+        () =>
+          min(
+            int([
+              [1, 2],
+              [3, 4],
+            ]),
+            0,
+          ),
+        'int32',
+        [2],
+        [1, 2],
+      ),
+      exact('NaN wins', () => min(row(1, NaN, -Infinity, 4, 5, 6, 7, 8)(), 1), 'float32', [1], [NaN]),
+      exact('all Infinity', () => min(row(Infinity, Infinity)()), 'float32', [], [Infinity]),
     ],
     errors: [...WRONG_AXES('min', min), { run: () => min(zeros([0, 3]), 0), error: ShapeError, message: '[min] no elements along the axes [0] of [0, 3], and so no result' }],
   },
   prod: {
-    samples: [...reductionSamples(prod, (elements) => elements.reduce((a, b) => a * b, 1), [0.5, 1.5]), { name: 'with a zero', inputs: [values([4], [1.5, 0, 2, -1])], run: (x) => prod(x), want: () => values([], [0]) }, { name: 'of nothing', inputs: [spread([0, 2], 0, 1)], run: (x) => prod(x, 0), want: () => values([2], [1, 1]) }],
-    ulps: 40, ulps64: 60,
-    exact: [exact('int32', () => prod(int([[1, 2], [3, 4]])), 'int32', [], [24]), exact('bool', () => prod(tensor([true, false])), 'int32', [], [0])],
+    samples: [
+      ...reductionSamples(prod, (elements) => elements.reduce((a, b) => a * b, 1), [0.5, 1.5]),
+      { name: 'with a zero', inputs: [values([4], [1.5, 0, 2, -1])], run: (x) => prod(x), want: () => values([], [0]) },
+      { name: 'of nothing', inputs: [spread([0, 2], 0, 1)], run: (x) => prod(x, 0), want: () => values([2], [1, 1]) },
+    ],
+    ulps: 40,
+    ulps64: 60,
+    exact: [
+      exact(
+        'int32',
+        () =>
+          prod(
+            int([
+              [1, 2],
+              [3, 4],
+            ]),
+          ),
+        'int32',
+        [],
+        [24],
+      ),
+      exact('bool', () => prod(tensor([true, false])), 'int32', [], [0]),
+    ],
     errors: WRONG_AXES('prod', prod),
   },
   logSumExp: {
-    samples: reductionSamples(logSumExp, lse), ulps: 3, absolute: 3e-7,
+    samples: reductionSamples(logSumExp, logSumExpOf),
+    ulps: 3,
+    absolute: 3e-7,
     exact: [
-      exact('all -Infinity', () => logSumExp(row(-Infinity, -Infinity)(), 1), 'float32', [1], [-Infinity]), exact('one -Infinity', () => logSumExp(row(-Infinity, 2)(), 1), 'float32', [1], [2]),
-      exact('Infinity', () => logSumExp(row(Infinity, 2)()), 'float32', [], [Infinity]), exact('NaN', () => logSumExp(row(NaN, 2)()), 'float32', [], [NaN]),
-      exact('huge', () => logSumExp(row(1e30, 1e30)()), 'float32', [], [Math.fround(1e30)]), exact('of nothing', () => logSumExp(zeros([0])), 'float32', [], [-Infinity]),
+      exact('all -Infinity', () => logSumExp(row(-Infinity, -Infinity)(), 1), 'float32', [1], [-Infinity]),
+      exact('one -Infinity', () => logSumExp(row(-Infinity, 2)(), 1), 'float32', [1], [2]),
+      exact('Infinity', () => logSumExp(row(Infinity, 2)()), 'float32', [], [Infinity]),
+      exact('NaN', () => logSumExp(row(NaN, 2)()), 'float32', [], [NaN]),
+      exact('huge', () => logSumExp(row(1e30, 1e30)()), 'float32', [], [Math.fround(1e30)]),
+      exact('of nothing', () => logSumExp(zeros([0])), 'float32', [], [-Infinity]),
       exact('int32', () => logSumExp(int([[5]])), 'float32', [], [5]),
     ],
     errors: WRONG_AXES('logSumExp', logSumExp),
   },
   argmax: position(argmax, 1, 'argmax', 'NaN is largest'),
   argmin: position(argmin, -1, 'argmin', 'NaN is smallest'),
-  cumsum: {
-    samples: [
-      ...([[[5], 0], [[2, 3], 1], [[2, 3, 2], 1], [[1], 0], [[0, 2], 0]] as const).flatMap(([shape, axis]): Sample[] => [false, true].map((reverse) => ({
-        name: `[${shape.join(',')}] along ${axis}${reverse ? ', reversed' : ''}`, inputs: [spread(shape, -3, 3)], run: (x) => cumsum(x, axis, { reverse }), want: (x) => running(x, axis, reverse),
-      }))),
-      { name: '[33,7] along 0', inputs: [spread([33, 7], -3, 3)], run: (x) => cumsum(x), want: (x) => running(x, 0, false), forwardOnly: true },
-      { name: '[3,1027] along -1', inputs: [spread([3, 1027], -3, 3)], run: (x) => cumsum(x, -1), want: (x) => running(x, 1, false), forwardOnly: true },
-    ],
-    absolute64: 1e-12, // where the sum comes near 0
-    exact: [exact('int32', () => cumsum(int([[1, 2], [3, 4]]), 1), 'int32', [2, 2], [1, 3, 3, 7]), exact('bool', () => cumsum(tensor([true, false, true])), 'int32', [3], [1, 1, 2]), exact('NaN stays from there on', () => cumsum(tensor([1, NaN, 2])), 'float32', [3], [1, NaN, NaN])],
-    errors: [{ run: () => cumsum(zeros([2]), 1), error: ShapeError, message: '[cumsum] axis 1 is outside [-1, 1)' }],
-  },
-  softmax: {
-    samples: rows(softmax, softmaxOf), ulps: 4, absolute: 1e-7,
-    exact: [exact('far apart', () => softmax(row(1000, -1000)()), 'float32', [1, 2], [1, 0]), exact('-Infinity', () => softmax(row(-Infinity, 3)()), 'float32', [1, 2], [0, 1]), exact('all -Infinity', () => softmax(row(-Infinity, -Infinity)()), 'float32', [1, 2], [NaN, NaN]), exact('NaN', () => softmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]), exact('int32', () => softmax(int([[7, 7]])), 'float32', [1, 2], [0.5, 0.5])],
-    errors: [{ run: () => softmax(zeros([2]), 1), error: ShapeError, message: '[softmax] axis 1 is outside [-1, 1)' }, { run: () => softmax(zeros([])), error: ShapeError, message: '[softmax] axis -1 of a scalar: it has no axes' }],
-  },
-  logSoftmax: {
-    samples: rows(logSoftmax, (elements) => elements.map((x) => x - lse(elements))), ulps: 4, absolute: 5e-7,
-    exact: [exact('far apart', () => logSoftmax(row(1000, -1000)()), 'float32', [1, 2], [0, -2000]), exact('-Infinity', () => logSoftmax(row(-Infinity, 3)()), 'float32', [1, 2], [-Infinity, 0]), exact('NaN', () => logSoftmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN])],
-    errors: [{ run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' }],
-  },
-  layerNorm: {
-    samples: [
-      { name: '[3,5]', inputs: [spread([3, 5], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5) },
-      { name: '[2,2,4] scaled and shifted', inputs: [spread([2, 2, 4], -3, 3), spread([4], 0.5, 1.5, 1), spread([4], -1, 1, 2)], run: (x, weight, bias) => layerNorm(x, { weight, bias, eps: 0.1 }), want: (x, weight, bias) => { const normal = normalised(x, 0.1); return build(x.shape, (p) => at(normal, p) * at(weight, p) + at(bias, p)); } },
-      { name: '[1,1]', inputs: [spread([1, 1], 1, 3)], run: (x) => layerNorm(x), want: () => values([1, 1], [0]) },
-      { name: '[0,4]', inputs: [spread([0, 4], 1, 3)], run: (x) => layerNorm(x), want: () => values([0, 4], []) },
-      { name: '[9,131]', inputs: [spread([9, 131], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5), forwardOnly: true },
-    ],
-    ulps: 8, absolute: 2e-6, gradientError: 1e-5, storage: 1,
-    exact: [exact('a constant row', () => layerNorm(tensor([[3, 3, 3, 3]])), 'float32', [1, 4], [0, 0, 0, 0])],
-    errors: [
-      { run: () => layerNorm(zeros([])), error: ShapeError, message: '[layerNorm] a scalar has no axis to normalise' },
-      { run: () => layerNorm(zeros([2, 3]), { weight: zeros([2]) }), error: ShapeError, message: '[layerNorm] weight is [2]; x of [2, 3] wants [3]' },
-      { run: () => layerNorm(zeros([2, 3]), { bias: zeros([1, 3]) }), error: ShapeError, message: '[layerNorm] bias is [1, 3]; x of [2, 3] wants [3]' },
-    ],
-  },
 } satisfies Record<string, OpInfo>;
 
 function position(run: typeof argmax, sign: number, name: string, nan: string): OpInfo {
   const find = isMore(sign);
-  const cases = [[[5], 0], [[2, 3], 0], [[2, 3], -1], [[2, 3, 4], 1], [[1027], 0], [[1025, 3], 0], [[3, 1025], 1], [[], undefined], [[4, 5], undefined], [[0, 3], 1]] as const;
+  const cases = [
+    [[5], 0],
+    [[2, 3], 0],
+    [[2, 3], -1],
+    [[2, 3, 4], 1],
+    [[1027], 0],
+    [[1025, 3], 0],
+    [[3, 1025], 1],
+    [[], undefined],
+    [[4, 5], undefined],
+    [[0, 3], 1],
+  ] as const;
   return {
-    samples: cases.map(([shape, axis]) => ({ name: `[${shape.join(',')}] along ${axis ?? 'all'}`, inputs: [spread(shape, -3, 3)], run: (x) => run(x, axis), want: (x) => reduced(x, list(axis), false, find) })),
-    result: 'int32', differentiable: false,
+    samples: cases.map(([shape, axis]) => ({
+      name: `[${shape.join(',')}] along ${axis ?? 'all'}`,
+      inputs: [spread(shape, -3, 3)],
+      run: (x) => run(x, axis),
+      want: (x) => reduced(x, list(axis), false, find),
+    })),
+    result: 'int32',
+    differentiable: false,
     exact: [
       exact('the first of equals', () => run(row(2, 7, 7, 2, 2, 7)(), 1), 'int32', [1], [sign > 0 ? 1 : 0]),
       exact(nan, () => run(row(1, 9, NaN, -9, NaN, 3, 4, 5, 6)(), 1, true), 'int32', [1, 1], [2]),
-      exact('int32', () => run(int([[3, 9], [4, 1]]), 0), 'int32', [2], sign > 0 ? [1, 0] : [0, 1]),
+      exact(
+        'int32',
+        () =>
+          run(
+            int([
+              [3, 9],
+              [4, 1],
+            ]),
+            0,
+          ),
+        'int32',
+        [2],
+        sign > 0 ? [1, 0] : [0, 1],
+      ),
       exact('infinities', () => run(row(-Infinity, Infinity, 0, Infinity, -Infinity)()), 'int32', [], [sign > 0 ? 1 : 0]),
     ],
-    errors: [{ run: () => run(zeros([2, 0]), 1), error: ShapeError, message: `[${name}] no elements along the axes [1] of [2, 0], and so no result` }, { run: () => run(zeros([2]), 1), error: ShapeError, message: `[${name}] axis 1 is outside [-1, 1)` }],
+    errors: [
+      { run: () => run(zeros([2, 0]), 1), error: ShapeError, message: `[${name}] no elements along the axes [1] of [2, 0], and so no result` },
+      { run: () => run(zeros([2]), 1), error: ShapeError, message: `[${name}] axis 1 is outside [-1, 1)` },
+    ],
   };
-}
-
-function running(x: Values, axis: number, reverse: boolean): Values {
-  return alongAxis(x, axis, (elements) => elements.map((_, i) => total(reverse ? elements.slice(i) : elements.slice(0, i + 1))));
-}
-
-function rows(run: (x: Tensor, axis?: number) => Tensor, f: (elements: number[]) => number[]): Sample[] {
-  const cases = [[[5], -1], [[2, 3], -1], [[2, 3], 0], [[2, 3, 2], 1], [[1], 0], [[2, 1], 1], [[0, 3], 1], [[3, 0], 1]] as const;
-  const long = [[[5, 131], 1], [[131, 5], 0], [[3, 17, 4], 1], [[1, 1027], -1]] as const;
-  const sample = (shape: readonly number[], axis: number, forwardOnly: boolean): Sample => ({ name: `[${shape.join(',')}] along ${axis}`, inputs: [spread(shape, -3, 3)], run: (x) => run(x, axis), want: (x) => alongAxis(x, axis, f), forwardOnly });
-  return [...cases.map(([shape, axis]) => sample(shape, axis, false)), ...long.map(([shape, axis]) => sample(shape, axis, true))];
-}
-
-function normalised(x: Values, eps: number): Values {
-  return alongAxis(x, -1, (elements) => elements.map((value) => (value - average(elements)) / Math.sqrt(spreadOf(0)(elements) + eps)));
 }

@@ -3,16 +3,42 @@ import { arange, DTypeError, eye, full, ones, onesLike, ShapeError, tensor, type
 import { integersOf } from '../../src/tensor/create.js';
 
 const facts = (t: Tensor): unknown => ({ dtype: t.dtype, shape: t.shape, values: Array.from(t.dataSync()) });
-const refused = (data: unknown, options?: Parameters<typeof tensor>[1]): (() => unknown) => () => tensor(data as TensorData, options);
+const refused =
+  (data: unknown, options?: Parameters<typeof tensor>[1]): (() => unknown) =>
+  () =>
+    tensor(data as TensorData, options);
 
 describe('tensor() of plain data', () => {
   test.each([
-    [3, 'float32', [], [3]], [true, 'bool', [], [1]], [[], 'float32', [0], []], [[[], []], 'float32', [2, 0], []], [[[[]]], 'float32', [1, 1, 0], []],
-    [[[1, 2], [3, 4]], 'float32', [2, 2], [1, 2, 3, 4]], [[true, false], 'bool', [2], [1, 0]], [[true, 2], 'float32', [2], [1, 2]], [[[[5]]], 'float32', [1, 1, 1], [5]], [[0.1], 'float32', [1], [Math.fround(0.1)]],
-  ] as const)('%j', (data, dtype, shape, values) => { expect(facts(tensor(data))).toEqual({ dtype, shape, values }); });
+    [3, 'float32', [], [3]],
+    [true, 'bool', [], [1]],
+    [[], 'float32', [0], []],
+    [[[], []], 'float32', [2, 0], []],
+    [[[[]]], 'float32', [1, 1, 0], []],
+    [
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      'float32',
+      [2, 2],
+      [1, 2, 3, 4],
+    ],
+    [[true, false], 'bool', [2], [1, 0]],
+    [[true, 2], 'float32', [2], [1, 2]],
+    [[[[5]]], 'float32', [1, 1, 1], [5]],
+    [[0.1], 'float32', [1], [Math.fround(0.1)]],
+  ] as const)('%j', (data, dtype, shape, values) => {
+    expect(facts(tensor(data))).toEqual({ dtype, shape, values });
+  });
 
   test.each([
-    [[[1, 2], [3]], 'ragged data: an array of length 1 at depth 1'], [[[1], 2], 'ragged data: a value at depth 1'], [[1, [2]], 'ragged data: an array'], [[[[1]], [2]], 'ragged data'], [[[], [1]], 'ragged data: an array of length 1 at depth 1'], [[[1], []], 'ragged data'],
+    [[[1, 2], [3]], 'ragged data: an array of length 1 at depth 1'],
+    [[[1], 2], 'ragged data: a value at depth 1'],
+    [[1, [2]], 'ragged data: an array'],
+    [[[[1]], [2]], 'ragged data'],
+    [[[], [1]], 'ragged data: an array of length 1 at depth 1'],
+    [[[1], []], 'ragged data'],
   ])('%j is ragged', (data, message) => {
     expect(refused(data)).toThrow(ShapeError);
     expect(refused(data)).toThrow(message);
@@ -30,10 +56,21 @@ describe('tensor() of plain data', () => {
 
   test('shape and dtype', () => {
     expect(facts(tensor([1, 2, 3, 4], { shape: [2, 2], dtype: 'int32' }))).toEqual({ dtype: 'int32', shape: [2, 2], values: [1, 2, 3, 4] });
-    expect(facts(tensor([[1, 0], [NaN, -0]], { dtype: 'bool' }))).toEqual({ dtype: 'bool', shape: [2, 2], values: [1, 0, 1, 0] });
+    expect(
+      facts(
+        tensor(
+          [
+            [1, 0],
+            [NaN, -0],
+          ],
+          { dtype: 'bool' },
+        ),
+      ),
+    ).toEqual({ dtype: 'bool', shape: [2, 2], values: [1, 0, 1, 0] });
     expect(refused([1, 2, 3], { shape: [2, 2] })).toThrow('[tensor] shape [2, 2] holds 4 elements, the data has 3');
     for (const shape of [[-1], [1.5], [NaN], [Infinity]]) expect(refused([1], { shape })).toThrow(ShapeError);
-    for (const value of [0.5, NaN, Infinity, 2 ** 31, -(2 ** 31) - 1]) expect(refused([1, value], { dtype: 'int32' })).toThrow(`[tensor] element 1 is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
+    for (const value of [0.5, NaN, Infinity, 2 ** 31, -(2 ** 31) - 1])
+      expect(refused([1, value], { dtype: 'int32' })).toThrow(`[tensor] element 1 is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
     expect(facts(tensor([-(2 ** 31), 2 ** 31 - 1, -0], { dtype: 'int32' }))).toMatchObject({ values: [-(2 ** 31), 2 ** 31 - 1, 0] });
   });
 
@@ -47,9 +84,18 @@ describe('tensor() of plain data', () => {
 
 describe('tensor() of typed arrays', () => {
   test.each([
-    [Float32Array.of(0.5), 'float32'], [Float64Array.of(0.1), 'float64'], [Int8Array.of(-1, 127), 'int32'], [Uint8Array.of(255), 'int32'], [Uint8ClampedArray.of(255), 'int32'], [Int16Array.of(-32768), 'int32'], [Uint16Array.of(65535), 'int32'],
-    [Int32Array.of(-(2 ** 31)), 'int32'], [Uint32Array.of(2 ** 31 - 1), 'int32'],
-  ] as const)('%p', (data, dtype) => { expect(facts(tensor(data))).toEqual({ dtype, shape: [data.length], values: Array.from(data) }); });
+    [Float32Array.of(0.5), 'float32'],
+    [Float64Array.of(0.1), 'float64'],
+    [Int8Array.of(-1, 127), 'int32'],
+    [Uint8Array.of(255), 'int32'],
+    [Uint8ClampedArray.of(255), 'int32'],
+    [Int16Array.of(-32768), 'int32'],
+    [Uint16Array.of(65535), 'int32'],
+    [Int32Array.of(-(2 ** 31)), 'int32'],
+    [Uint32Array.of(2 ** 31 - 1), 'int32'],
+  ] as const)('%p', (data, dtype) => {
+    expect(facts(tensor(data))).toEqual({ dtype, shape: [data.length], values: Array.from(data) });
+  });
 
   test('big integers and Uint32 beyond int32 are errors, not wrapped', () => {
     expect(facts(tensor(BigInt64Array.of(5n, -7n)))).toEqual({ dtype: 'int32', shape: [2], values: [5, -7] });
@@ -58,7 +104,8 @@ describe('tensor() of typed arrays', () => {
     expect(refused(BigUint64Array.of(2n ** 63n))).toThrow(ValueError);
     expect(refused(Uint32Array.of(2 ** 31))).toThrow('element 0 is 2147483648; int32 holds');
     expect(facts(tensor(Uint32Array.of(2 ** 32 - 1), { dtype: 'float64' }))).toMatchObject({ values: [2 ** 32 - 1] });
-    for (const dtype of ['float32', 'float64', 'int32', 'bool', 'float16'] as const) expect(facts(tensor(new BigInt64Array(0), { dtype }))).toEqual({ dtype, shape: [0], values: [] });
+    for (const dtype of ['float32', 'float64', 'int32', 'bool', 'float16'] as const)
+      expect(facts(tensor(new BigInt64Array(0), { dtype }))).toEqual({ dtype, shape: [0], values: [] });
   });
 
   test('the data is copied, from a part of a buffer as well', () => {
@@ -79,8 +126,16 @@ describe('tensor() of ndarrays', () => {
   const base = Float64Array.from({ length: 24 }, (_, i) => i);
 
   test.each([
-    ['as it lies', ndarray(base, [2, 3, 4])], ['transposed', ndarray(base, [2, 3, 4]).transpose(2, 0, 1)], ['an offset', ndarray(base, [2, 3, 4]).lo(1, 1, 2)], ['steps', ndarray(base, [4, 6]).step(2, 3)],
-    ['negative steps', ndarray(base, [4, 6]).step(-1, -2)], ['one picked', ndarray(base, [2, 3, 4]).pick(null, 1, null)], ['stretched by stride 0', ndarray(base, [3, 4], [0, 1], 5)], ['empty', ndarray(base, [0, 3])], ['a scalar', ndarray(base, [], [], 7)], ['many axes', ndarray(base, [2, 1, 3, 1, 2, 2])],
+    ['as it lies', ndarray(base, [2, 3, 4])],
+    ['transposed', ndarray(base, [2, 3, 4]).transpose(2, 0, 1)],
+    ['an offset', ndarray(base, [2, 3, 4]).lo(1, 1, 2)],
+    ['steps', ndarray(base, [4, 6]).step(2, 3)],
+    ['negative steps', ndarray(base, [4, 6]).step(-1, -2)],
+    ['one picked', ndarray(base, [2, 3, 4]).pick(null, 1, null)],
+    ['stretched by stride 0', ndarray(base, [3, 4], [0, 1], 5)],
+    ['empty', ndarray(base, [0, 3])],
+    ['a scalar', ndarray(base, [], [], 7)],
+    ['many axes', ndarray(base, [2, 1, 3, 1, 2, 2])],
   ])('%s', (_name, source) => {
     const want: number[] = [];
     const visit = (position: number[]): void => {
@@ -124,13 +179,19 @@ describe('others', () => {
     expect(facts(arange(0))).toEqual({ dtype: 'int32', shape: [0], values: [] });
     expect(facts(arange(0, -5))).toMatchObject({ shape: [0] });
     expect(facts(arange(0, 1, 0.5, 'float64'))).toMatchObject({ dtype: 'float64' });
-    for (const [start, stop, step] of [[0, 1, 0], [0, Infinity, 1], [NaN, 1, 1]] as const) expect(() => arange(start, stop, step)).toThrow(ValueError);
+    for (const [start, stop, step] of [
+      [0, 1, 0],
+      [0, Infinity, 1],
+      [NaN, 1, 1],
+    ] as const)
+      expect(() => arange(start, stop, step)).toThrow(ValueError);
   });
 
   test('integers for labels and lengths', () => {
     expect(integersOf('op', 'labels', [1, 2])).toEqual(Int32Array.of(1, 2));
     expect(integersOf('op', 'labels', Uint8Array.of(3))).toEqual(Int32Array.of(3));
     expect(integersOf('op', 'labels', tensor([4], { dtype: 'int32' }))).toEqual(Int32Array.of(4));
-    for (const data of [[0.5], Float32Array.of(1), tensor([1]), tensor([true])]) expect(() => integersOf('op', 'labels', data)).toThrow(/\[op\] labels is|int32 holds whole numbers/);
+    for (const data of [[0.5], Float32Array.of(1), tensor([1]), tensor([true])])
+      expect(() => integersOf('op', 'labels', data)).toThrow(/\[op\] labels is|int32 holds whole numbers/);
   });
 });

@@ -8,12 +8,23 @@ const of = (dtype: DType): Tensor => tensor([1, 0], { dtype });
 /** The rows of the n-th table of docs/dtypes.md whose first column is bold. */
 function tables(): Record<string, string[]>[] {
   const text = readFileSync(join(__dirname, '..', '..', 'docs', 'dtypes.md'), 'utf8');
-  return text.split(/\n\n/).filter((part) => part.startsWith('| |')).map((part) => Object.fromEntries(
-    part.split('\n').filter((line) => line.startsWith('| **')).map((line) => {
-      const [name, ...cells] = line.split('|').map((cell) => cell.trim()).filter(Boolean);
-      return [name!.replaceAll('*', ''), cells];
-    }),
-  ));
+  return text
+    .split(/\n\n/)
+    .filter((part) => part.startsWith('| |'))
+    .map((part) =>
+      Object.fromEntries(
+        part
+          .split('\n')
+          .filter((line) => line.startsWith('| **'))
+          .map((line) => {
+            const [name, ...cells] = line
+              .split('|')
+              .map((cell) => cell.trim())
+              .filter(Boolean);
+            return [name!.replaceAll('*', ''), cells];
+          }),
+      ),
+    );
 }
 
 test('two tensors promote as the table of docs/dtypes.md says, in either order', () => {

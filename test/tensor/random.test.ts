@@ -63,7 +63,8 @@ test('a state goes on where the source stopped, and is not changed by it', () =>
 
 test('bad seeds and states are refused', () => {
   for (const seed of [0.5, NaN, 2 ** 32, -(2 ** 32)]) expect(() => random(seed)).toThrow(`[random] seed ${seed}; it must be a whole number below 2^32`);
-  for (const state of [[], [1, 2, 3], [1, 2, 3, 0.5], [0, 0, 0, 0], [1, 2, 3, 2 ** 40]]) expect(() => Random.fromState(state)).toThrow('[random] a state is four 32-bit integers, not all of them 0');
+  for (const state of [[], [1, 2, 3], [1, 2, 3, 0.5], [0, 0, 0, 0], [1, 2, 3, 2 ** 40]])
+    expect(() => Random.fromState(state)).toThrow('[random] a state is four 32-bit integers, not all of them 0');
 });
 
 test('uniform numbers fill their range evenly and never reach its upper end', () => {
@@ -85,7 +86,12 @@ test('normal numbers have the moments and tails of the normal distribution', () 
   expect(Math.abs(moment(2) - 1)).toBeLessThan(0.02);
   expect(Math.abs(moment(3))).toBeLessThan(0.04);
   expect(Math.abs(moment(4) - 3)).toBeLessThan(0.12);
-  for (const [limit, share] of [[1, 0.3173], [2, 0.0455], [3, 0.0027]] as const) expect(Math.abs(data.filter((x) => Math.abs(x) > limit).length / data.length - share)).toBeLessThan(0.006);
+  for (const [limit, share] of [
+    [1, 0.3173],
+    [2, 0.0455],
+    [3, 0.0027],
+  ] as const)
+    expect(Math.abs(data.filter((x) => Math.abs(x) > limit).length / data.length - share)).toBeLessThan(0.006);
   const scaled = of(2).normal([1000], { mean: 10, std: 0.1 }).dataSync();
   expect(Math.abs(Array.from(scaled).reduce((a, b) => a + b, 0) / 1000 - 10)).toBeLessThan(0.02);
 });
@@ -96,10 +102,17 @@ test('integers: every one of the range, equally often; ends and large spans', ()
   expect([...counts.keys()].sort((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2, 3]);
   for (const count of counts.values()) expect(Math.abs(count - 5000)).toBeLessThan(250);
   expect(of(3).integers([3], 7, 8).arraySync()).toEqual([7, 7, 7]);
-  const whole = of(3).integers([1000], -(2 ** 31), 2 ** 31).dataSync();
+  const whole = of(3)
+    .integers([1000], -(2 ** 31), 2 ** 31)
+    .dataSync();
   expect(Math.min(...whole)).toBeLessThan(-2e9);
   expect(Math.max(...whole)).toBeGreaterThan(2e9);
-  for (const [low, high] of [[1, 1], [2, 1], [0.5, 2], [0, NaN]] as const) {
+  for (const [low, high] of [
+    [1, 1],
+    [2, 1],
+    [0.5, 2],
+    [0, NaN],
+  ] as const) {
     expect(() => of(0).integer(low, high)).toThrow(ValueError);
     expect(() => of(0).integers([1], low, high)).toThrow(ValueError);
   }
@@ -122,7 +135,8 @@ test('permutations hold every number once, every order equally often', () => {
 
 test('bad shapes, types and ranges are refused', () => {
   const source = of(0);
-  for (const make of [() => source.normal([-1]), () => source.uniform([0.5]), () => source.integers([-1], 0, 2), () => source.permutation(-1), () => source.permutation(1.5)]) expect(make).toThrow(ShapeError);
+  for (const make of [() => source.normal([-1]), () => source.uniform([0.5]), () => source.integers([-1], 0, 2), () => source.permutation(-1), () => source.permutation(1.5)])
+    expect(make).toThrow(ShapeError);
   expect(() => source.normal([1], { dtype: 'int32' })).toThrow(DTypeError);
   expect(() => source.uniform([1], { dtype: 'float16' })).toThrow('[uniform] these numbers come as float32 or float64, not float16; cast them');
   expect(() => source.uniform([1], { low: 1, high: 0 })).toThrow('[uniform] numbers in [1, 0): the bounds must be finite, the upper one not smaller');

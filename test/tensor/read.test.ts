@@ -2,7 +2,14 @@ import { grad, scope, ShapeError, tensor, type Tensor, zeros } from 'tapegrad';
 import { remoteDevice } from '../devices.js';
 
 test('item, array and data, now and later, agree on every dtype', async () => {
-  for (const [dtype, want] of [['float32', [1.5, -2]], ['float64', [1.5, -2]], ['float16', [1.5, -2]], ['bfloat16', [1.5, -2]], ['int32', [1, -2]], ['bool', [true, true]]] as const) {
+  for (const [dtype, want] of [
+    ['float32', [1.5, -2]],
+    ['float64', [1.5, -2]],
+    ['float16', [1.5, -2]],
+    ['bfloat16', [1.5, -2]],
+    ['int32', [1, -2]],
+    ['bool', [true, true]],
+  ] as const) {
     const t = tensor(dtype === 'int32' ? [1, -2] : [1.5, -2], { dtype });
     expect([dtype, t.arraySync(), await t.array()]).toEqual([dtype, want, want]);
     const numbers = want.map(Number);
@@ -13,7 +20,15 @@ test('item, array and data, now and later, agree on every dtype', async () => {
 
 test('nested arrays of any rank, empty axes included', () => {
   expect(tensor(5).arraySync()).toBe(5);
-  expect(tensor([[[1], [2]], [[3], [4]]]).arraySync()).toEqual([[[1], [2]], [[3], [4]]]);
+  expect(
+    tensor([
+      [[1], [2]],
+      [[3], [4]],
+    ]).arraySync(),
+  ).toEqual([
+    [[1], [2]],
+    [[3], [4]],
+  ]);
   expect(zeros([2, 0, 3]).arraySync()).toEqual([[], []]);
   expect(zeros([0]).arraySync()).toEqual([]);
   expect(tensor([[true]]).arraySync()).toEqual([[true]]);
@@ -41,11 +56,18 @@ test('what is read is a copy: changing it does not change the tensor', async () 
 });
 
 test('ndarray() shares the memory of an ordinary tensor and has its shape', () => {
-  const t = tensor([[1, 2, 3], [4, 5, 6]]);
+  const t = tensor([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
   const nd = t.ndarray();
   expect([nd.shape, nd.get(1, 2), nd.transpose(1, 0).get(2, 1)]).toEqual([[2, 3], 6, 6]);
   expect(t.ndarray().data).toBe(nd.data);
-  expect(tensor(nd.transpose(1, 0)).arraySync()).toEqual([[1, 4], [2, 5], [3, 6]]);
+  expect(tensor(nd.transpose(1, 0)).arraySync()).toEqual([
+    [1, 4],
+    [2, 5],
+    [3, 6],
+  ]);
   expect(tensor(7).ndarray().get()).toBe(7);
   expect(tensor([1.5], { dtype: 'float16' }).ndarray().get(0)).toBe(0x3e00);
 });

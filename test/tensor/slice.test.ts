@@ -18,12 +18,15 @@ test('every start, stop and step on axes of length 0 to 5 gives what Python give
   let compared = 0;
   for (let length = 0; length <= 5; length++) {
     const x = arange(length);
-    for (const start of ends) for (const stop of ends) for (const step of steps) {
-      const got = x.slice([start, stop, step]).arraySync();
-      const want = python(length, start, stop, step);
-      if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`length ${length}, [${start}, ${stop}, ${step}]: ${JSON.stringify(got)}, Python gives ${JSON.stringify(want)}`);
-      compared++;
-    }
+    for (const start of ends)
+      for (const stop of ends)
+        for (const step of steps) {
+          const got = x.slice([start, stop, step]).arraySync();
+          const want = python(length, start, stop, step);
+          if (JSON.stringify(got) !== JSON.stringify(want))
+            throw new Error(`length ${length}, [${start}, ${stop}, ${step}]: ${JSON.stringify(got)}, Python gives ${JSON.stringify(want)}`);
+          compared++;
+        }
   }
   expect(compared).toBe(6 * 16 * 16 * 8);
 });
@@ -39,7 +42,39 @@ test('the oracle itself, on examples that Python printed', () => {
 test('two axes, picks drop theirs, left-out ones stay whole', () => {
   const x = arange(12).reshape([3, 4]);
   const ranges: [SliceRange[], unknown][] = [
-    [[], [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]], [[1], [4, 5, 6, 7]], [[-1, -1], 11], [[[0, 2], [null, null, -2]], [[3, 1], [7, 5]]], [[null, 2], [2, 6, 10]], [[[], []], x.arraySync()], [[[null, null, 2]], [[0, 1, 2, 3], [8, 9, 10, 11]]], [[[5, 9]], []],
+    [
+      [],
+      [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+      ],
+    ],
+    [[1], [4, 5, 6, 7]],
+    [[-1, -1], 11],
+    [
+      [
+        [0, 2],
+        [null, null, -2],
+      ],
+      [
+        [3, 1],
+        [7, 5],
+      ],
+    ],
+    [
+      [null, 2],
+      [2, 6, 10],
+    ],
+    [[[], []], x.arraySync()],
+    [
+      [[null, null, 2]],
+      [
+        [0, 1, 2, 3],
+        [8, 9, 10, 11],
+      ],
+    ],
+    [[[5, 9]], []],
   ];
   for (const [range, want] of ranges) expect(x.slice(...range).arraySync()).toEqual(want);
 });

@@ -21,7 +21,10 @@ check<Same<ReturnType<typeof random>, Random>>();
 // What tensor() takes
 tensor(1);
 tensor(true);
-tensor([[1, 2], [3, 4]] as const);
+tensor([
+  [1, 2],
+  [3, 4],
+] as const);
 tensor([true, [false]]);
 tensor(new BigInt64Array(2), { dtype: 'int32', shape: [2, 1] });
 tensor(ndarray(new Float32Array(4), [2, 2]));

@@ -74,7 +74,10 @@ const scoped = scope(() => ({ a: x, n: 3 }));
 check<Same<typeof scoped, { a: Tensor; n: number }>>();
 const mapped = mapTensors(parameters, (t) => t.mul(2));
 check<Same<typeof mapped, Parameters>>();
-const custom = customVjp((a: Tensor, b: Tensor) => a.mul(b), (g, [a, b], y) => [g.mul(b), g.mul(a).add(y)]);
+const custom = customVjp(
+  (a: Tensor, b: Tensor) => a.mul(b),
+  (g, [a, b], y) => [g.mul(b), g.mul(a).add(y)],
+);
 check<Same<typeof custom, (a: Tensor, b: Tensor) => Tensor>>();
 
 // What must not compile.
@@ -91,8 +94,21 @@ vjp((p: Tensor) => [p, p] as [Tensor, Tensor], x, x);
 // @ts-expect-error a direction has the structure of the input
 hvp((p: { a: Tensor }) => p.a.sum(), { a: x }, { b: x });
 // @ts-expect-error the vjp of two inputs gets two
-customVjp((a: Tensor, b: Tensor) => a.mul(b), (g, [a, b, c]) => [g.mul(b), g.mul(a), c]);
+customVjp(
+  (a: Tensor, b: Tensor) => a.mul(b),
+  (g, [a, b, c]) => [g.mul(b), g.mul(a), c],
+);
 // @ts-expect-error an async function gives a promise, not a value
 valueAndGrad(async (p: Tensor) => Promise.resolve(p.sum()))(x)[0].itemSync();
 // @ts-expect-error text is no tensor data
 tensor('text');
+
+// Parameters without a type are tensors.
+const bare = valueAndGrad((a, b) => a.mul(b).sum(), { argnums: [0, 1] })(x, x);
+check<Same<typeof bare, [Tensor, [Tensor, Tensor]]>>();
+const bareAux = valueAndGrad((a) => [a.sum(), a.shape], { hasAux: true })(x);
+check<Same<typeof bareAux, [[Tensor, readonly number[]], Tensor]>>();
+const bareGrad = grad((a) => grad((b) => b.pow(3).sum())(a).sum())(x);
+check<Same<typeof bareGrad, Tensor>>();
+// @ts-expect-error one argument of two
+grad((a: Tensor, b: Tensor) => a.mul(b).sum())(x);

@@ -3,6 +3,7 @@ import { CpuBuffer, CpuScope } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
+import { residentBytes } from './resident.js';
 
 /** The default device: WebAssembly SIMD for float32, ndarray and plain loops for everything else. */
 class CpuBackend implements Backend {
@@ -54,7 +55,7 @@ class CpuBackend implements Backend {
   }
 
   memory(): MemoryInfo {
-    return { reservedBytes: heap().reserved, usedBytes: heap().used - scratchBytes(), scopes: this.scopes };
+    return { reservedBytes: heap().reserved, usedBytes: heap().used - scratchBytes() - residentBytes(), scopes: this.scopes };
   }
 }
 

@@ -1,5 +1,6 @@
 import { arrayClass, BYTES, type Backend, type Buffer, type DType, type Scope, type TypedArray } from '../backend.js';
 import { Arena, heap } from './heap.js';
+import { considerKeeping, residentAddress } from './resident.js';
 
 /**
  * CPU memory. float32 results of a scope lie in its arena, where kernels read and write them in place; everything else is an ordinary
@@ -68,6 +69,8 @@ export class CpuScope implements Scope {
   /** The address of a buffer's elements, copied into this arena if they lie in an ordinary array. */
   addressOf(buffer: CpuBuffer): number {
     if (!buffer.array || buffer.mirror === this) return buffer.address;
+    const resident = residentAddress(buffer);
+    if (resident !== undefined) return resident;
     const address = this.arena.allocate(buffer.length * BYTES[buffer.dtype]);
     write(address, buffer.array);
     if (buffer.mirror === null) {
@@ -90,6 +93,7 @@ export class CpuScope implements Scope {
   close(): void {
     for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = null;
     this.arena.close();
+    considerKeeping(this.mirrored);
     this.forget();
   }
 

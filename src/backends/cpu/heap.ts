@@ -13,7 +13,8 @@ export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
  */
 export const canShare = typeof SharedArrayBuffer !== 'undefined' && (typeof crossOriginIsolated === 'undefined' || crossOriginIsolated);
 
-interface Region {
+/** A piece of the heap. */
+export interface HeapRegion {
   start: number;
   size: number;
 }
@@ -29,7 +30,7 @@ class Heap {
   f32!: Float32Array;
   i32!: Int32Array;
   u8!: Uint8Array;
-  private readonly free: Region[] = []; // by address, never adjacent
+  private readonly free: HeapRegion[] = []; // by address, never adjacent
   private end: number;
   used = 0;
 
@@ -43,6 +44,7 @@ class Heap {
     const base = align(this.kernels.heapBase!());
     this.end = this.memory.buffer.byteLength;
     this.free.push({ start: base, size: this.end - base });
+    keepFreedMemory();
   }
 
   /** Bytes reserved from the system. */
@@ -51,7 +53,7 @@ class Heap {
   }
 
   /** A region of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
-  take(bytes: number): Region {
+  take(bytes: number): HeapRegion {
     const size = align(bytes);
     let at = this.free.findIndex((region) => region.size >= size);
     if (at < 0) {
@@ -68,7 +70,7 @@ class Heap {
   }
 
   /** Gives a region back. */
-  give({ start, size }: Region): void {
+  give({ start, size }: HeapRegion): void {
     this.used -= size;
     let at = this.free.findIndex((region) => region.start > start);
     if (at < 0) at = this.free.length;
@@ -119,6 +121,14 @@ const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
+/**
+ * glibc returns large freed blocks to the system, and a result of a few megabytes then costs a page fault for every 4 KiB: as much as computing
+ * it. It keeps blocks up to the size of the largest that it has seen freed, at most 32 MiB; so it is shown one (which is never touched).
+ */
+function keepFreedMemory(): void {
+  if (typeof process !== 'undefined' && process.platform === 'linux') void new ArrayBuffer(31 * 2 ** 20);
+}
+
 function abort(): never {
   throw new Error('a kernel aborted');
 }
@@ -137,7 +147,7 @@ export const heap = (): Heap => (instance ??= new Heap());
 
 /** Grows by regions of the heap; allocation is moving a pointer. */
 export class Arena {
-  private readonly regions: Region[] = [];
+  private readonly regions: HeapRegion[] = [];
   private at = 0;
   private end = 0;
   private total = 0;

@@ -1,4 +1,5 @@
 import { arrayClass, type Backend, type Buffer, BYTES, type Dispatch, type DType, type Kernel, type MemoryInfo, type Params, type Scope, type TypedArray } from '../backend.js';
+import { DTypeError } from '../../errors.js';
 import { type Argument, MAX_INLINE_BYTES, MetalDevice, type Pipeline, type Submission } from './device.js';
 import { MetalError } from './errors.js';
 import { type Block, type Clock, MetalBuffer, MetalScope, Pool, type PoolOptions } from './memory.js';
@@ -107,6 +108,7 @@ export class MetalBackend implements Backend, Clock {
   }
 
   allocate(dtype: DType, length: number, scope: Scope | null): MetalBuffer {
+    this.refuse(dtype);
     const buffer = new MetalBuffer(this, dtype, length, this.pool.acquire(length * BYTES[dtype], false));
     if (scope) (scope as MetalScope).add(buffer);
     else this.collect(buffer);
@@ -114,6 +116,7 @@ export class MetalBackend implements Backend, Clock {
   }
 
   upload(dtype: DType, data: TypedArray): MetalBuffer {
+    this.refuse(dtype);
     const block = this.pool.acquire(data.byteLength, true);
     new (arrayClass(dtype))(block.memory.view, 0, data.length).set(data);
     const buffer = new MetalBuffer(this, dtype, data.length, block, dtype === 'int32' ? data : undefined);
@@ -185,6 +188,10 @@ export class MetalBackend implements Backend, Clock {
     this.programs.release();
     this.pool.close();
     this.device.close();
+  }
+
+  private refuse(dtype: DType): void {
+    if (!this.supports(dtype)) throw new DTypeError('metal', `GPUs have no ${dtype}; use float32, or the CPU`);
   }
 
   private collect(buffer: MetalBuffer): void { this.collected.register(buffer, buffer.block!); }

@@ -98,7 +98,7 @@ class GpuCtc {
     const memory = call.scratch('int32', batch * 2 * 3 * (width + 1) * 4);
     call.launch({ kernel: dualKernel, inputs: [emissions, ...lattice, direction], outputs: [states, rates, memory], params, grid: batch * 2, groupSize: this.walkers });
     const inputs = [scores, ...lattice, states, losses, totals, rates, rows, direction];
-    call.launch({ kernel: curvatureKernel, inputs, outputs: [output], params, grid: Math.ceil((frames * batch * classes) / GROUP), groupSize: GROUP });
+    call.launch({ kernel: curvatureKernel, inputs, outputs: [output], params, grid: this.rowGroups, groupSize: GROUP });
   }
 }
 

@@ -1,0 +1,144 @@
+import { cumsum, layerNorm, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
+import { alongAxis, at, average, build, logSumExpOf, spread, total, type Values, values, varianceOf } from '../reference.js';
+import { exact, int, type OpInfo, type Sample } from './info.js';
+
+const softmaxOf = (elements: number[]): number[] => elements.map((x) => Math.exp(x - logSumExpOf(elements)));
+
+const row =
+  (...data: number[]): (() => Tensor) =>
+  () =>
+    tensor([data]);
+
+export const rowInfo = {
+  cumsum: {
+    samples: [
+      ...(
+        [
+          [[5], 0],
+          [[2, 3], 1],
+          [[2, 3, 2], 1],
+          [[1], 0],
+          [[0, 2], 0],
+        ] as const
+      ).flatMap(([shape, axis]): Sample[] =>
+        [false, true].map((reverse) => ({
+          name: `[${shape.join(',')}] along ${axis}${reverse ? ', reversed' : ''}`,
+          inputs: [spread(shape, -3, 3)],
+          run: (x) => cumsum(x, axis, { reverse }),
+          want: (x) => running(x, axis, reverse),
+        })),
+      ),
+      { name: '[33,7] along 0', inputs: [spread([33, 7], -3, 3)], run: (x) => cumsum(x), want: (x) => running(x, 0, false), forwardOnly: true },
+      { name: '[3,1027] along -1', inputs: [spread([3, 1027], -3, 3)], run: (x) => cumsum(x, -1), want: (x) => running(x, 1, false), forwardOnly: true },
+    ],
+    absolute64: 1e-12, // where the sum comes near 0
+    exact: [
+      exact(
+        'int32',
+        () =>
+          cumsum(
+            int([
+              [1, 2],
+              [3, 4],
+            ]),
+            1,
+          ),
+        'int32',
+        [2, 2],
+        [1, 3, 3, 7],
+      ),
+      exact('bool', () => cumsum(tensor([true, false, true])), 'int32', [3], [1, 1, 2]),
+      exact('NaN stays from there on', () => cumsum(tensor([1, NaN, 2])), 'float32', [3], [1, NaN, NaN]),
+    ],
+    errors: [{ run: () => cumsum(zeros([2]), 1), error: ShapeError, message: '[cumsum] axis 1 is outside [-1, 1)' }],
+  },
+  softmax: {
+    samples: rows(softmax, softmaxOf),
+    ulps: 4,
+    absolute: 1e-7,
+    exact: [
+      exact('far apart', () => softmax(row(1000, -1000)()), 'float32', [1, 2], [1, 0]),
+      exact('-Infinity', () => softmax(row(-Infinity, 3)()), 'float32', [1, 2], [0, 1]),
+      exact('all -Infinity', () => softmax(row(-Infinity, -Infinity)()), 'float32', [1, 2], [NaN, NaN]),
+      exact('NaN', () => softmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]),
+      exact('int32', () => softmax(int([[7, 7]])), 'float32', [1, 2], [0.5, 0.5]),
+    ],
+    errors: [
+      { run: () => softmax(zeros([2]), 1), error: ShapeError, message: '[softmax] axis 1 is outside [-1, 1)' },
+      { run: () => softmax(zeros([])), error: ShapeError, message: '[softmax] axis -1 of a scalar: it has no axes' },
+    ],
+  },
+  logSoftmax: {
+    samples: rows(logSoftmax, (elements) => elements.map((x) => x - logSumExpOf(elements))),
+    ulps: 4,
+    absolute: 5e-7,
+    exact: [
+      exact('far apart', () => logSoftmax(row(1000, -1000)()), 'float32', [1, 2], [0, -2000]),
+      exact('-Infinity', () => logSoftmax(row(-Infinity, 3)()), 'float32', [1, 2], [-Infinity, 0]),
+      exact('NaN', () => logSoftmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]),
+    ],
+    errors: [{ run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' }],
+  },
+  layerNorm: {
+    samples: [
+      { name: '[3,5]', inputs: [spread([3, 5], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5) },
+      {
+        name: '[2,2,4] scaled and shifted',
+        inputs: [spread([2, 2, 4], -3, 3), spread([4], 0.5, 1.5, 1), spread([4], -1, 1, 2)],
+        run: (x, weight, bias) => layerNorm(x, { weight, bias, eps: 0.1 }),
+        want: (x, weight, bias) => {
+          const normal = normalised(x, 0.1);
+          return build(x.shape, (p) => at(normal, p) * at(weight, p) + at(bias, p));
+        },
+      },
+      { name: '[1,1]', inputs: [spread([1, 1], 1, 3)], run: (x) => layerNorm(x), want: () => values([1, 1], [0]) },
+      { name: '[0,4]', inputs: [spread([0, 4], 1, 3)], run: (x) => layerNorm(x), want: () => values([0, 4], []) },
+      { name: '[9,131]', inputs: [spread([9, 131], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5), forwardOnly: true },
+    ],
+    ulps: 8,
+    absolute: 2e-6,
+    gradientError: 1e-5,
+    storage: 1,
+    exact: [exact('a constant row', () => layerNorm(tensor([[3, 3, 3, 3]])), 'float32', [1, 4], [0, 0, 0, 0])],
+    errors: [
+      { run: () => layerNorm(zeros([])), error: ShapeError, message: '[layerNorm] a scalar has no axis to normalise' },
+      { run: () => layerNorm(zeros([2, 3]), { weight: zeros([2]) }), error: ShapeError, message: '[layerNorm] weight is [2]; x of [2, 3] wants [3]' },
+      { run: () => layerNorm(zeros([2, 3]), { bias: zeros([1, 3]) }), error: ShapeError, message: '[layerNorm] bias is [1, 3]; x of [2, 3] wants [3]' },
+    ],
+  },
+} satisfies Record<string, OpInfo>;
+
+function running(x: Values, axis: number, reverse: boolean): Values {
+  return alongAxis(x, axis, (elements) => elements.map((_, i) => total(reverse ? elements.slice(i) : elements.slice(0, i + 1))));
+}
+
+function rows(run: (x: Tensor, axis?: number) => Tensor, f: (elements: number[]) => number[]): Sample[] {
+  const cases = [
+    [[5], -1],
+    [[2, 3], -1],
+    [[2, 3], 0],
+    [[2, 3, 2], 1],
+    [[1], 0],
+    [[2, 1], 1],
+    [[0, 3], 1],
+    [[3, 0], 1],
+  ] as const;
+  const long = [
+    [[5, 131], 1],
+    [[131, 5], 0],
+    [[3, 17, 4], 1],
+    [[1, 1027], -1],
+  ] as const;
+  const sample = (shape: readonly number[], axis: number, forwardOnly: boolean): Sample => ({
+    name: `[${shape.join(',')}] along ${axis}`,
+    inputs: [spread(shape, -3, 3)],
+    run: (x) => run(x, axis),
+    want: (x) => alongAxis(x, axis, f),
+    forwardOnly,
+  });
+  return [...cases.map(([shape, axis]) => sample(shape, axis, false)), ...long.map(([shape, axis]) => sample(shape, axis, true))];
+}
+
+function normalised(x: Values, eps: number): Values {
+  return alongAxis(x, -1, (elements) => elements.map((value) => (value - average(elements)) / Math.sqrt(varianceOf(elements) + eps)));
+}
