@@ -32,11 +32,12 @@ function softmaxRow(x: usize, out: usize, n: i32): void {
 @inline function restOfRow(x: usize, n: i32, shift: f32): f32 {
   const shifts = f32x4.splat(shift), end = x + (<usize>(n & ~3) << 2);
   let rest = f32x4.splat(0), greatest = i32x4.splat(0);
-  for (; x < end; x += 16) {
+  if (x < end) do { // not while: the constants of e^x stay out of the loop only where it is sure to run
     const lanes = v128.load(x), same = f32x4.eq(lanes, shifts);
     rest = f32x4.add(rest, v128.andnot(expNegative(f32x4.sub(lanes, shifts)), same));
     greatest = i32x4.sub(greatest, same);
-  }
+    x += 16;
+  } while (x < end);
   const left = n & 3;
   if (left > 0) {
     const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)), lanes = loadPart(x, left), same = v128.and(f32x4.eq(lanes, shifts), inside);

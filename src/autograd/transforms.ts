@@ -26,22 +26,16 @@ type WithAux = readonly [value: Tensor, aux: unknown];
  * gradients are trees (tensors, or arrays, tuples and objects of them), and a gradient has the type of its argument.
  *
  * Everything computed inside is recycled on return, except the value, the aux and the gradients, also when fn throws or is async.
- * Transforms nest: `grad((x) => grad(f)(x))` is the second derivative.
+ * Transforms nest: `grad((x: Tensor) => grad(f)(x))` is the second derivative.
  *
  * ```ts
- * const [loss, gradient] = valueAndGrad((w) => x.matmul(w).sub(y).square().mean())(w);
+ * const [loss, gradient] = valueAndGrad((w: Tensor) => x.matmul(w).sub(y).square().mean())(w);
  * ```
  * @param options.argnums which arguments; the first by default.
  * @param options.hasAux fn returns `[value, aux]`; aux (any tree) is passed through: `[[value, aux], gradient]`.
- * Parameters without a type are tensors; for trees write the type: `(p: typeof params) => ...`.
+ * In TypeScript, parameters want their types written: `(w: Tensor) => ...`, `(p: typeof params) => ...`.
  * @throws {GradientError} for bad argnums, an argument without tensors or with integer ones, a value that is no scalar.
  */
-export function valueAndGrad<Args extends Tensor[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
-): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
-export function valueAndGrad<Args extends Tensor[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
-): (...args: Args) => Lift<Result, [Tensor, GradientsOf<Args, A>]>;
 export function valueAndGrad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
@@ -53,12 +47,6 @@ export function valueAndGrad(fn: (...args: unknown[]) => unknown, options: { arg
 }
 
 /** Like `valueAndGrad`, without the value; with `hasAux`, `[gradient, aux]`. */
-export function grad<Args extends Tensor[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
-): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;
-export function grad<Args extends Tensor[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
-): (...args: Args) => Lift<Result, GradientsOf<Args, A>>;
 export function grad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
   fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;

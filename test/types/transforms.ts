@@ -93,11 +93,9 @@ grad((p: Tensor) => [p.sum(), p])(x);
 vjp((p: Tensor) => [p, p] as [Tensor, Tensor], x, x);
 // @ts-expect-error a direction has the structure of the input
 hvp((p: { a: Tensor }) => p.a.sum(), { a: x }, { b: x });
+const threeOfTwo = (g: Tensor, [a, b, c]: [Tensor, Tensor, Tensor]): Tensor[] => [g.mul(b), g.mul(a), c];
 // @ts-expect-error the vjp of two inputs gets two
-customVjp(
-  (a: Tensor, b: Tensor) => a.mul(b),
-  (g, [a, b, c]) => [g.mul(b), g.mul(a), c],
-);
+customVjp((a: Tensor, b: Tensor) => a.mul(b), threeOfTwo);
 // @ts-expect-error an async function gives a promise, not a value
 valueAndGrad(async (p: Tensor) => Promise.resolve(p.sum()))(x)[0].itemSync();
 // @ts-expect-error text is no tensor data

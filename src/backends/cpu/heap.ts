@@ -37,7 +37,7 @@ class Heap {
   constructor() {
     this.memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
     const bytes = decodeBase64(code);
-    if (canShare) bytes[memoryFlags.at] = memoryFlags.shared;
+    bytes[memoryFlags.at] = canShare ? memoryFlags.shared : memoryFlags.plain;
     this.module = new WebAssembly.Module(bytes);
     this.kernels = new WebAssembly.Instance(this.module, { env: { memory: this.memory, abort } }).exports as unknown as Kernels;
     this.refresh();
