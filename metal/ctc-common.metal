@@ -7,6 +7,7 @@ struct CtcParams {
   uint frames, batch, classes, width;       // scores are [frames, batch, classes]; targets are [batch, width]
   uint blank;
   uint logits;                              // 1: scores are normalised here; 0: they are log-probabilities, normalised or not
+  uint first, count;                        // the sequences at work; what passes between the kernels is kept for these only
   uint slots;                               // emissions of a frame: `classes` where byClass, else 1 + `width` (the blank, then the labels)
   uint byClass;
   uint lanes;                               // threads that share a row of scores

@@ -19,8 +19,8 @@ inline Dual dualPlus(Dual a, Dual b, Dual c) {
   return dual(normalised(u + v + w, top), rate / (u + v + w));
 }
 
-// states [2, batch, frames, width, 4]: as in ctcRecursion, with their rates; rates [batch]: of the target's probability.
-// memory [batch, 2, 3, width + 1, 4]: the state between frames, [blank | label | label] by position, the labels in turn.
+// states [2, count, frames, width, 4]: as in ctcRecursion, with their rates; rates [count]: of the target's probability.
+// memory [count, 2, 3, width + 1, 4]: the state between frames, [blank | label | label] by position, the labels in turn.
 kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
                     device const int *inputLengths [[buffer(2)]],
@@ -33,7 +33,7 @@ kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint index [[thread_index_in_threadgroup]],
                     uint width [[threads_per_threadgroup]]) {
-  const uint item = group / 2;
+  const uint local = group / 2, item = p.first + local;
   Walk w;
   w.backwards = group % 2 == 1;
   w.times = uint(inputLengths[item]);
@@ -43,9 +43,9 @@ kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
   w.blank = p.blank;
   w.byClass = p.byClass != 0;
   w.keep = false;
-  w.emissions = emissions + ulong(item) * p.frames * p.slots;
+  w.emissions = emissions + ulong(local) * p.frames * p.slots;
   w.target = targets + item * p.width;
-  device int4 *kept = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.frames * p.width;
+  device int4 *kept = states + ((w.backwards ? p.count : 0) + ulong(local)) * p.frames * p.width;
   const uint positions = p.width + 1;
   device int4 *own = memory + ulong(group) * 3 * positions;
   const Dual nothing = dual(scaled(1.0f, ZERO), 0.0f);
@@ -77,7 +77,7 @@ kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
   threadgroup_barrier(mem_flags::mem_device);
   if (w.backwards || index != 0) return;
   device const int4 *labels = own + (1 + (w.times & 1)) * positions;
-  rates[item] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
+  rates[local] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
 }
 
 // The derivative of a label's posterior.
@@ -120,14 +120,14 @@ kernel void ctcCurvature(device const float *scores [[buffer(0)]],
                          uint width [[threads_per_threadgroup]]) {
   threadgroup float values[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes, lane = index % lanes;
-  const uint rowCount = p.frames * p.batch;
+  const uint rowCount = p.frames * p.count;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
     const bool inRow = index < together * lanes, inRange = inRow && row < rowCount;
-    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
+    const uint t = inRange ? row / p.count : 0, local = inRange ? row % p.count : 0, item = p.first + local;
     const float loss = losses[item];
     const bool inside = inRange && t < uint(inputLengths[item]), active = inside && loss < INFINITY;
-    const ulong at = ulong(inRange ? row : 0) * p.classes;
+    const ulong at = (ulong(t) * p.batch + item) * p.classes;
     const float2 norm = active && p.logits != 0 ? rows[row] : float2(0.0f, 0.0f);
 
     // The softmax's part: softmax * (direction - mean), the mean taken over the softmax.
@@ -143,17 +143,17 @@ kernel void ctcCurvature(device const float *scores [[buffer(0)]],
     // The posteriors' part. The first label of each class adds up all of that class; the blank's change is minus that of all labels.
     const uint length = active ? uint(targetLengths[item]) : 0;
     device const int *target = targets + item * p.width;
-    device const int4 *alphas = states + (ulong(item) * p.frames + t) * p.width;
-    device const int4 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
-    const Scaled total = unpack(totals[item]);
+    device const int4 *alphas = states + (ulong(local) * p.frames + t) * p.width;
+    device const int4 *betas = states + (ulong(p.count + local) * p.frames + t) * p.width;
+    const Scaled total = unpack(totals[local]);
     float labels = 0.0f;
     for (uint k = lane; k < length; k += lanes) {
-      labels += changeOf(unpackDual(alphas[k]), unpackDual(betas[k]), total, rates[item]);
+      labels += changeOf(unpackDual(alphas[k]), unpackDual(betas[k]), total, rates[local]);
       bool isFirst = true;
       for (uint j = 0; j < k && isFirst; j++) isFirst = target[j] != target[k];
       if (!isFirst) continue;
       float change = 0.0f;
-      for (uint j = k; j < length; j++) if (target[j] == target[k]) change += changeOf(unpackDual(alphas[j]), unpackDual(betas[j]), total, rates[item]);
+      for (uint j = k; j < length; j++) if (target[j] == target[k]) change += changeOf(unpackDual(alphas[j]), unpackDual(betas[j]), total, rates[local]);
       product[at + uint(target[k])] -= change;
     }
     labels = rowSum(labels, lane, lanes, inRow, index, values);

@@ -39,9 +39,9 @@ inline uint slotClass(uint slot, uint item, device const int *targets, constant 
   return slot == 0 ? p.blank : uint(targets[item * p.width + slot - 1]);
 }
 
-// emissions [batch, frames, slots, 2]: exp(score), normalised and divided by 2^exponents.
-// exponents [batch, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
-// rows [frames, batch, 2]: maximum and 1 / sum of exp(score - maximum), for the softmax in the gradient.
+// emissions [count, frames, slots, 2]: exp(score), normalised and divided by 2^exponents.
+// exponents [count, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
+// rows [frames, count, 2]: maximum and 1 / sum of exp(score - maximum), for the softmax in the gradient.
 kernel void ctcEmit(device const float *scores [[buffer(0)]],
                     device const int *targets [[buffer(1)]],
                     device const int *inputLengths [[buffer(2)]],
@@ -58,12 +58,12 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, base = index - lane;
   const bool inRow = index < together * lanes;   // the threads left over when the width is no multiple of the lanes have no row
-  const uint rowCount = p.frames * p.batch;
+  const uint rowCount = p.frames * p.count;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
-    const uint t = row / p.batch, item = row % p.batch;
+    const uint t = row / p.count, local = row % p.count, item = p.first + local;
     const bool active = inRow && row < rowCount && t < uint(inputLengths[item]);
-    device const float *values = scores + ulong(row) * p.classes;
+    device const float *values = scores + (ulong(t) * p.batch + item) * p.classes;
     const uint labels = active ? uint(targetLengths[item]) : 0;
 
     // The largest of all classes and of those that the target can use; a NaN is told by a sum that is NaN.
@@ -114,7 +114,7 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
     const bool isNaN = isnan(odd) || isnan(shared_.logSum);
     const Scaled top = emission(best, shared_);
     const int frame = top.exponent == ZERO ? 0 : top.exponent;
-    const ulong at = ulong(item) * p.frames + t;
+    const ulong at = ulong(local) * p.frames + t;
     for (uint slot = lane; slot < (p.byClass != 0 ? p.classes : 1 + labels); slot += lanes) {
       const uint c = slotClass(slot, item, targets, p);
       Scaled e = isNaN ? scaled(1.0f, ZERO) : emission(values[c], shared_);
@@ -195,9 +195,9 @@ inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint i
   }
 }
 
-// states [2, batch, frames, width, 2]: of each label, alpha after the emission and beta before it.
-// losses [batch]; totals [batch, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
-// memory [batch, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
+// states [2, count, frames, width, 2]: of each label, alpha after the emission and beta before it.
+// losses [batch]; totals [count, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
+// memory [count, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
 kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
                          device const float *exponents [[buffer(1)]],
                          device const int *targets [[buffer(2)]],
@@ -213,7 +213,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
                          uint width [[threads_per_threadgroup]]) {
   threadgroup int2 passed[2 * WIDTH], ends[2];
   threadgroup float sums[WIDTH], lost[WIDTH];
-  const uint item = group / p.directions;
+  const uint local = group / p.directions, item = p.first + local;
   Walk w;
   w.backwards = group % p.directions == 1;
   w.times = uint(inputLengths[item]);
@@ -223,9 +223,9 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   w.blank = p.blank;
   w.byClass = p.byClass != 0;
   w.keep = p.directions == 2;
-  w.emissions = emissions + ulong(item) * p.frames * p.slots;
+  w.emissions = emissions + ulong(local) * p.frames * p.slots;
   w.target = targets + item * p.width;
-  w.states = states + ((w.backwards ? p.batch : 0) + ulong(item)) * p.frames * p.width;
+  w.states = states + ((w.backwards ? p.count : 0) + ulong(local)) * p.frames * p.width;
   if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
   threadgroup_barrier(mem_flags::mem_threadgroup);
   if (w.length < width) walkShort(w, passed, ends, index);
@@ -234,7 +234,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   // The frames' exponents, summed with the rounding errors kept: there may be many, of one sign.
   float sum = 0.0f, low = 0.0f;
   for (uint t = index; t < w.times; t += width) {
-    const float term = exponents[item * p.frames + t], next = sum + term, back = next - sum;
+    const float term = exponents[ulong(local) * p.frames + t], next = sum + term, back = next - sum;
     low += (sum - (next - back)) + (term - back);
     sum = next;
   }
@@ -250,7 +250,7 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
     sum = next;
   }
   Scaled total = plus(unpack(ends[0]), unpack(ends[1]));
-  totals[item] = pack(total);
+  totals[local] = pack(total);
   if (total.exponent < IMPOSSIBLE) {
     losses[item] = isnan(sum) ? NAN : INFINITY;
     return;
@@ -288,19 +288,20 @@ kernel void ctcGrad(device const float *scores [[buffer(0)]],
   threadgroup atomic_uint labelled[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes;
   const uint lane = index % lanes, place = index / lanes, tile = TILE / together;
-  const uint rowCount = p.frames * p.batch;
+  const uint rowCount = p.frames * p.count;
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + place;
     const bool inRange = place < together && row < rowCount;
-    const uint t = inRange ? row / p.batch : 0, item = inRange ? row % p.batch : 0;
+    const uint t = inRange ? row / p.count : 0, local = inRange ? row % p.count : 0, item = p.first + local;
+    const ulong at = (ulong(t) * p.batch + item) * p.classes;
     const float loss = losses[item];
     const bool inside = inRange && t < uint(inputLengths[item]);
     const bool active = inside && loss < INFINITY;   // NaN is not below infinity either
     const uint length = active ? uint(targetLengths[item]) : 0;
-    const Scaled total = unpack(totals[item]);
+    const Scaled total = unpack(totals[local]);
     device const int *target = targets + item * p.width;
-    device const int2 *alphas = states + (ulong(item) * p.frames + t) * p.width;
-    device const int2 *betas = states + (ulong(p.batch + item) * p.frames + t) * p.width;
+    device const int2 *alphas = states + (ulong(local) * p.frames + t) * p.width;
+    device const int2 *betas = states + (ulong(p.count + local) * p.frames + t) * p.width;
     if (lane == 0 && place < together) atomic_store_explicit(&labelled[place], 0u, memory_order_relaxed);
     for (uint start = 0; start < p.classes; start += tile) {
       const uint end = min(start + tile, p.classes);
@@ -325,12 +326,12 @@ kernel void ctcGrad(device const float *scores [[buffer(0)]],
           float g = 0.0f;
           if (active) {
             const uint held = c == p.blank ? uint(max(int(UNIT) - int(others), 0)) : atomic_load_explicit(&sums[place * tile + c - start], memory_order_relaxed);
-            const float softmax = p.logits != 0 ? exp(scores[ulong(row) * p.classes + c] - norm.x) * norm.y : 0.0f;
+            const float softmax = p.logits != 0 ? exp(scores[at + c] - norm.x) * norm.y : 0.0f;
             g = p.posterior != 0 ? float(held) / UNIT : softmax - float(held) / UNIT;
           } else if (inside && isnan(loss)) {
             g = NAN;
           }
-          gradient[ulong(row) * p.classes + c] = g;
+          gradient[at + c] = g;
         }
       }
       threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -92,10 +92,12 @@ export function opSuite(name: string, getDevice: () => Promise<Backend>, slack: 
         test('special values', async () => {
           for (const dtype of ['float32', 'float64'] as const) {
             if (!backend.supports(dtype)) continue;
-            const edges = info.edges!.map(([operands, want]): [number[], number] => {
-              const own = operands.map(ROUND[dtype]);
-              return [own, typeof want === 'number' ? want : want(...own)];
-            }).filter(([own, want]) => !slack.flushesDenormals || [...own, want].every((value) => value === 0 || !(Math.abs(value) < 2 ** -126)));
+            const edges = info
+              .edges!.map(([operands, want]): [number[], number] => {
+                const own = operands.map(ROUND[dtype]);
+                return [own, typeof want === 'number' ? want : want(...own)];
+              })
+              .filter(([own, want]) => !slack.flushesDenormals || [...own, want].every((value) => value === 0 || !(Math.abs(value) < 2 ** -126)));
             for (const lane of [0, 1, 2, 3]) {
               const list = [...edges.slice(0, lane), ...edges]; // every value in every lane of a vector, and in the tail
               const operands = list[0]![0].map((_, i) =>
@@ -203,12 +205,21 @@ function gradientTests(info: OpInfo, backend: () => Backend, cpu: () => Backend,
     }
   });
 
-  test('float32 gradients against float64', async () => {
-    const limit = (info.gradientError ?? 2e-6) * (slack.ulps ? 4 : 1);
-    for (const sample of info.samples) {
+  const first = (sample: Sample, inputs: Tensor[], cotangent: Tensor): Tensor[] => vjp((xs: Tensor[]) => sample.run(...xs), inputs, cotangent)[1];
+  const second = (sample: Sample, inputs: Tensor[], cotangent: Tensor): Tensor[] => {
+    const direction = sample.inputs.map(({ shape }, i) => made(rounded(spread(shape, -1, 1, i + 1), 'float32'), inputs[0]!.dtype));
+    return vjp((xs: Tensor[]) => vjp((ys: Tensor[]) => sample.run(...ys).square(), xs, cotangent)[1], inputs, direction)[1];
+  };
+
+  test.each([
+    ['gradients', first, 1],
+    ['second derivatives', second, 10],
+  ] as const)('float32 %s against float64', async (_name, differentiate, magnified) => {
+    const limit = (info.gradientError ?? 2e-6) * (slack.ulps ? 4 : 1) * magnified;
+    for (const sample of magnified > 1 ? info.samples.filter(({ forwardOnly }) => !forwardOnly) : info.samples) {
       const gradients = async (dtype: 'float32' | 'float64'): Promise<number[][]> => {
         const inputs = sample.inputs.map((input) => made(rounded(input, 'float32'), dtype));
-        const [, found] = vjp((xs: Tensor[]) => sample.run(...xs), inputs, cotangentOf(sample, dtype));
+        const found = differentiate(sample, inputs, cotangentOf(sample, dtype));
         found.forEach((gradient, i) => {
           expect([gradient.dtype, gradient.shape]).toEqual([dtype, inputs[i]!.shape]);
         });

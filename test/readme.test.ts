@@ -51,6 +51,23 @@ describe('documentation', () => {
     expect(snippets[0]!.code).toContain('ctcLoss(logSoftmax(logits, -1), targets, inputLengths, targetLengths).div(targetLengths).mean();');
   });
 
+  test('TypeScript takes every block; only the first leaves the types of its parameters out', () => {
+    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as { config: { compilerOptions: object } };
+    const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noEmit: true, noUnusedLocals: false, noUncheckedIndexedAccess: false }, root);
+    const files = new Map(snippets.map(({ code }, i) => [join(root, `snippet${i}.ts`), `export {};\n${code}`]));
+    const disk = ts.createCompilerHost(options);
+    const host: ts.CompilerHost = {
+      ...disk,
+      fileExists: (path) => files.has(path) || disk.fileExists(path),
+      getSourceFile: (path, ...rest) => (files.has(path) ? ts.createSourceFile(path, files.get(path)!, ts.ScriptTarget.ES2022) : disk.getSourceFile(path, ...rest)),
+    };
+    const program = ts.createProgram([...files.keys()], options, host);
+    const problems = [...files.keys()].flatMap((path, i) => ts.getPreEmitDiagnostics(program, program.getSourceFile(path))
+      .filter(({ code }) => i > 0 || code !== 7006)
+      .map(({ messageText }) => `${snippets[i]!.name}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`));
+    expect(problems).toEqual([]);
+  });
+
   test.each(snippets.map((snippet) => [snippet.name, snippet] as const))('%s', async (_name, { code, output }) => {
     const printed = await run(code);
     if (output !== undefined) expect(printed.trim()).toBe(output.trim());

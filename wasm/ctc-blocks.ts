@@ -196,6 +196,11 @@ export function writeRows(
   }
 }
 
+/** A gradient times a cotangent. What is 0 stays +0, also beside an infinite or negative cotangent: no path depends on it. */
+@inline export function scaled(gradient: v128, cotangent: v128): v128 {
+  return v128.andnot(f32x4.mul(gradient, cotangent), f32x4.eq(gradient, f32x4.splat(0)));
+}
+
 @inline function gradientOf(value: v128, floor: v128, scale: v128, cotangent: v128): v128 {
-  return f32x4.mul(f32x4.mul(f32x4.sub(value, floor), scale), cotangent);
+  return scaled(f32x4.mul(f32x4.sub(value, floor), scale), cotangent);
 }

@@ -158,7 +158,9 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
     for (let c = 0; c < classes; c++) {
       const posterior = get(sums, c) * share;
       const value = sequence.logits ? NativeMath.exp(emission(x, c, top, sum, double)) - posterior : 0.0 - posterior;
-      if (double) write(g, c, value * cotangent, true); else store<f32>(g + (<usize>c << 2), <f32>value * <f32>cotangent);
+      // What is 0 stays +0, also beside an infinite or negative cotangent.
+      if (double) write(g, c, value == 0 ? 0 : value * cotangent, true);
+      else { const small = <f32>value; store<f32>(g + (<usize>c << 2), small == 0 ? 0 : small * <f32>cotangent); }
       set(sums, c, 0);
     }
   }

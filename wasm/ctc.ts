@@ -5,7 +5,7 @@
  * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
  * batch may be split over threads without changing a bit.
  */
-import { blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
+import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
 import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
@@ -204,8 +204,8 @@ export function ctcScale(x: usize, factors: usize, out: usize, frames: i32, batc
     for (let n = 0; n < batch; n++, at += rowBytes) {
       const factor = load<f32>(factors + (<usize>n << 2)), all = f32x4.splat(factor);
       let i: usize = 0;
-      for (; i < whole; i += 16) v128.store(out + at + i, f32x4.mul(v128.load(x + at + i), all));
-      for (; i < rowBytes; i += 4) store<f32>(out + at + i, load<f32>(x + at + i) * factor);
+      for (; i < whole; i += 16) v128.store(out + at + i, scaled(v128.load(x + at + i), all));
+      for (; i < rowBytes; i += 4) store<f32>(out + at + i, f32x4.extract_lane(scaled(f32x4.splat(load<f32>(x + at + i)), all), 0));
     }
   }
 }

@@ -105,7 +105,14 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   const specs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
   const scope = (regionOf(inputs) ?? currentRegion())?.on(device) ?? null;
   const outputs = spec.alias ? [inputs[0]!.buffer] : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
-  if (!spec.alias && outputs.some((buffer) => buffer.length > 0)) spec.run?.(new Call(spec.name, inputs, outputs, scope), inputs, attrs);
+  if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
+    const call = new Call(spec.name, inputs, outputs, scope);
+    try {
+      spec.run(call, inputs, attrs);
+    } finally {
+      call.finish();
+    }
+  }
   const results = specs.map((output, i) => new Tensor(outputs[i]!, output.shape, null, spec.name));
   if (spec.vjp) {
     const tapes = recordingTapes(inputs);
@@ -133,6 +140,7 @@ function storageDType(inputs: readonly Tensor[]): DType | null {
 class Call implements Launcher {
   readonly device: Tensor['device']['name'];
   readonly inputs: readonly Buffer[];
+  private readonly scratches: Buffer[] = [];
   constructor(
     private readonly op: string,
     inputs: readonly Tensor[],
@@ -153,7 +161,14 @@ class Call implements Launcher {
   }
 
   scratch(dtype: DType, length: number): Buffer {
-    return this.outputs[0]!.backend.allocate(dtype, length, this.scope);
+    const buffer = this.outputs[0]!.backend.allocate(dtype, length, this.scope);
+    this.scratches.push(buffer);
+    return buffer;
+  }
+
+  /** Nothing refers to the scratch memory any more. */
+  finish(): void {
+    for (const buffer of this.scratches) buffer.backend.discard?.(buffer);
   }
 }
 

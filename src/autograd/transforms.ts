@@ -27,13 +27,13 @@ type WithAux = readonly [value: Tensor, aux: unknown];
  *
  * Everything computed inside is recycled on return, except the value, the aux and the gradients, also when fn throws or is async.
  * Transforms nest: `grad((x: Tensor) => grad(f)(x))` is the second derivative.
+ * In TypeScript the parameters' types are to be written: `(w: Tensor) => ...`, `(p: typeof params) => ...`.
  *
  * ```ts
  * const [loss, gradient] = valueAndGrad((w: Tensor) => x.matmul(w).sub(y).square().mean())(w);
  * ```
  * @param options.argnums which arguments; the first by default.
  * @param options.hasAux fn returns `[value, aux]`; aux (any tree) is passed through: `[[value, aux], gradient]`.
- * In TypeScript, parameters want their types written: `(w: Tensor) => ...`, `(p: typeof params) => ...`.
  * @throws {GradientError} for bad argnums, an argument without tensors or with integer ones, a value that is no scalar.
  */
 export function valueAndGrad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(

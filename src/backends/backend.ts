@@ -73,6 +73,8 @@ export interface Dispatch {
   readonly grid: number;
   /** Threads that work on one unit together through threadgroup memory; 1 when left out. */
   readonly groupSize?: number;
+  /** Whether the result may wait until something reads it: for results that often nothing reads. A backend need not wait. */
+  readonly lazy?: boolean;
 }
 
 /** What a device holds at the moment. */
@@ -93,6 +95,8 @@ export interface Backend {
   openScope(): Scope;
   /** Uninitialised memory, in the scope or, without one, on its own. */
   allocate(dtype: DType, length: number, scope: Scope | null): Buffer;
+  /** Takes back a buffer that nothing refers to any more, at once instead of when its scope closes or it is collected. */
+  discard?(buffer: Buffer): void;
   /** A buffer with the given contents. The array may be kept: the caller gives it away. */
   upload(dtype: DType, data: TypedArray): Buffer;
   /** A copy of the contents on the host. */

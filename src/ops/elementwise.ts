@@ -1,4 +1,5 @@
 import { primitives } from '../autograd/primitives.js';
+import { ValueError } from '../errors.js';
 import type { TensorLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -21,15 +22,23 @@ export const sub = binary('sub', { code: 'x - y', vjp: [(g) => g, (g) => neg(g)]
 export const mul = binary('mul', { code: 'x * y', vjp: [(g, _a, b) => mul(g, b), (g, a) => mul(g, a)] });
 /** a / b. Integers divide as float32. */
 export const div = binary('div', { code: 'x / y', result: 'float', domain: [0.5, 3], vjp: [(g, _a, b) => div(g, b), (g, _a, b, y) => neg(div(mul(g, y), b))] });
-/** a to the power of b. The derivatives at a = 0 are the limits from the right; pow(x, 0) is 1 everywhere. */
-export const pow = binary('pow', {
+const powOp = binary('pow', {
   code: 'pow(x, y)',
   domain: [0.3, 2],
   vjp: [
-    (g, a, b) => mul(g, mul(b, pow(a, where(equal(b, 0), 1, sub(b, 1))))),
+    (g, a, b) => mul(g, mul(b, powOp(a, where(equal(b, 0), 1, sub(b, 1))))),
     (g, a, _b, y) => mul(g, mul(y, log(where(equal(a, 0), 1, a)))),
   ],
 });
+/**
+ * a to the power of b. The derivatives at a = 0 are the limits from the right; pow(x, 0) is 1 everywhere.
+ * @throws {ValueError} for integers to a negative whole power, as in NumPy: the results would be fractions.
+ */
+export function pow(a: TensorLike, b: TensorLike): Tensor {
+  const wouldCut = a instanceof Tensor && !isFloat(a.dtype) && typeof b === 'number' && Number.isInteger(b) && b < 0;
+  if (wouldCut) throw new ValueError('pow', `${a.dtype} to the power of ${b}: the results would be fractions; cast to float32 first`);
+  return powOp(a, b);
+}
 /** The larger of a and b; NaN where either is. Equal operands share the derivative. */
 export const maximum = binary('maximum', { code: 'max(x, y)', vjp: [(g, a, b) => mul(g, preference(a, b)), (g, a, b) => mul(g, preference(b, a))] });
 /** The smaller of a and b; NaN where either is. Equal operands share the derivative. */

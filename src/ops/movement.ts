@@ -133,7 +133,7 @@ const permuteOp = defineOp<{ order: readonly number[] }>({
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. @throws {ShapeError} */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
-  if (!Array.isArray(order)) throw new ShapeError('permute', `the order is ${String(order)}; it must be an array, such as [1, 0]`);
+  checkList('permute', order, 'order');
   const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) throw new ShapeError('permute', `order ${formatShape(order)} does not name each of the ${x.rank} axes once`);
   return axes.every((axis, i) => axis === i) ? x : permuteOp([x], { order: axes });

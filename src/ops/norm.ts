@@ -1,6 +1,6 @@
 import { defineMultiOp, defineOp, type OpFunction, savedOr } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
-import { ShapeError } from '../errors.js';
+import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -51,11 +51,12 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
  * Each row along the last axis brought to mean 0 and variance 1: (x - mean) / sqrt(variance + eps), then scaled and shifted. Ba, Kiros
  * and Hinton, arXiv:1607.06450.
  * @param options.weight and bias: of shape [width], where width is x's last axis.
- * @throws {ShapeError} for a scalar, or a weight or bias of another shape.
+ * @throws {ShapeError} for a scalar, or a weight or bias of another shape. @throws {ValueError} for a negative eps.
  */
 export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; eps?: number } = {}): Tensor {
   const { weight, bias, eps = 1e-5 } = options;
   if (x.rank === 0) throw new ShapeError('layerNorm', 'a scalar has no axis to normalise');
+  if (!(eps >= 0 && Number.isFinite(eps))) throw new ValueError('layerNorm', `eps is ${eps}; it must be finite and not negative`);
   const width = x.shape[x.rank - 1]!;
   for (const [name, t] of [['weight', weight], ['bias', bias]] as const) {
     if (t && !sameShape(t.shape, [width])) throw new ShapeError('layerNorm', `${name} is ${formatShape(t.shape)}; x of ${formatShape(x.shape)} wants [${width}]`);

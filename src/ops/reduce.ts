@@ -1,6 +1,6 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType, Kernel } from '../backends/backend.js';
-import { ShapeError } from '../errors.js';
+import { ShapeError, ValueError } from '../errors.js';
 import { moveTo, ones } from '../tensor/create.js';
 import { isStorage, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
@@ -102,10 +102,13 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 /**
  * The variance over axes: the mean of squared distances from the mean.
  * @param options.correction subtracted from the count of elements in the divisor: 0 as in NumPy (the default), 1 as in torch.
+ * Where that leaves 0, the result is NaN or Infinity, as in NumPy.
+ * @throws {ValueError} for a negative correction, or one above the count, which would make a negative variance.
  */
 export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
   const { keepDims = false, correction = 0 } = options;
   const count = sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
+  if (!(correction >= 0 && correction <= count)) throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
   return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
 }
 

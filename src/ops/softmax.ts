@@ -15,7 +15,8 @@ function softmaxLike(name: string, vjp: (g: Tensor, y: Tensor, axis: number) => 
     infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
     run: (call, [x], { axis }) => {
       const view = axisView(x!.shape, axis);
-      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+      // ctcLoss of log-probabilities computes from the logits behind them; then nothing reads these.
+      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner, lazy: name === 'logSoftmax' });
     },
     vjp: (g, { output, attrs: { axis } }) => [vjp(g, output, axis)],
   });

@@ -57,9 +57,10 @@ export class Random {
     return Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next());
   }
 
-  /** Normally distributed numbers. */
+  /** Normally distributed numbers. @throws {ValueError} for a negative or infinite deviation */
   normal(shape: Shape, options: { mean?: number; std?: number; dtype?: DType } = {}): Tensor {
     const { mean = 0, std = 1, dtype = 'float32' } = options;
+    if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0) throw new ValueError('normal', `mean ${mean} and deviation ${std}: both must be finite, the deviation not negative`);
     return this.fill('normal', shape, dtype, () => mean + std * this.gaussian());
   }
 

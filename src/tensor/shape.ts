@@ -14,8 +14,8 @@ export const sameShape = (a: Shape, b: Shape): boolean => a === b || (a.length =
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
 /** Callers without types like to pass dimensions one by one, or a number for a vector's length. */
-export function checkList(op: string, shape: unknown): void {
-  if (!Array.isArray(shape)) throw new ShapeError(op, `the shape is ${String(shape)}; it must be an array, such as [2, 3]`);
+export function checkList(op: string, list: unknown, what = 'shape'): void {
+  if (!Array.isArray(list)) throw new ShapeError(op, `the ${what} is ${String(list)}; it must be an array of numbers`);
 }
 
 /** Checks that every dimension is a non-negative integer. */

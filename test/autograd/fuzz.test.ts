@@ -1,5 +1,4 @@
-import { add, concat, grad, gradCheck, layerNorm, memory, mul, random, type Tensor } from 'tapegrad';
-import type { Random } from '../../src/tensor/random.js';
+import { add, concat, grad, gradCheck, layerNorm, memory, mul, type Random, random, type Tensor } from 'tapegrad';
 
 const SHAPES = [[3, 4], [4], [3, 1], [], [1, 4]] as const;
 

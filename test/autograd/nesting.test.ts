@@ -1,4 +1,5 @@
 import {
+  concat,
   customVjp,
   grad,
   gradCheck,
@@ -108,6 +109,27 @@ describe('higher orders', () => {
         ]),
       ).shape,
     ).toEqual([2, 2, 2, 2]);
+  });
+
+  test('hvp of trees', () => {
+    const f = (p: { a: Tensor; b: [Tensor] }): Tensor => p.a.square().mul(p.b[0]).sum();
+    const found = hvp(f, { a: f64([1, 2]), b: [f64([3, 4])] as [Tensor] }, { a: f64([1, 0]), b: [f64([0, 1])] });
+    // H = [[2 b, 2 a], [2 a, 0]] element by element
+    expect([found.a.arraySync(), found.b[0].arraySync()]).toEqual([
+      [6, 4],
+      [2, 0],
+    ]);
+  });
+
+  test('tens of thousands of steps, and thousands of inputs to one op', () => {
+    const long = grad((x: Tensor) => {
+      let y = x;
+      for (let i = 0; i < 20_000; i++) y = y.add(x);
+      return y.sum();
+    })(tensor([1, 2]));
+    expect(long.arraySync()).toEqual([20_001, 20_001]);
+    const parts = Array.from({ length: 2000 }, (_, i) => tensor([i]));
+    expect(grad((all: Tensor[]) => concat(all).square().sum())(parts).map((t) => t.itemSync())).toEqual(parts.map((_, i) => 2 * i));
   });
 
   test('a jacobian inside a gradient', () => {

@@ -1,5 +1,5 @@
 import { defineOp, type Kernel, memory, mul, random, scope, setThreads, sum, tensor, valueAndGrad } from 'tapegrad';
-import { code } from '../../src/backends/cpu/generated/kernels.js';
+import { code, memoryFlags } from '../../src/backends/cpu/generated/kernels.js';
 import { decodeBase64, type Kernels } from '../../src/backends/cpu/heap.js';
 
 const kernel = (name: string, code: string): Kernel => ({
@@ -42,7 +42,9 @@ describe('elementwise kernels', () => {
 
   test('the same kernels run in memory that is not shared, as in a page without cross-origin isolation', () => {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(decodeBase64(code)), { env: { memory, abort: () => undefined } });
+    const bytes = decodeBase64(code);
+    bytes[memoryFlags.at] = memoryFlags.plain;
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, abort: () => undefined } });
     const floats = new Float32Array(memory.buffer);
     const kernels = exports as unknown as Kernels;
     const at = Math.ceil(kernels.heapBase!() / 64) * 64;

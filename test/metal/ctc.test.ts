@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cast, ctcLoss, ctcPosterior, grad, logSoftmax, random, sum, tensor, type Tensor, valueAndGrad } from 'tapegrad';
-import { gpuKernels } from '../../src/ops/ctc/gpu.js';
+import { gpuKernels, gpuLimits } from '../../src/ops/ctc/gpu.js';
 import { metalTests } from './harness.js';
 import { inEveryMode } from './modes.js';
 import { declared, signatureOf, watchLaunches } from './signatures.js';
@@ -108,6 +108,21 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
     const want = grad(along(cast(v, 'float64')))(cast(x, 'float64'));
     const got = grad(along(v.to(metal())))(x.to(metal()));
     expectClose(await got.data(), Array.from(want.dataSync()), 2e-5, 3e-6);
+  });
+
+  test('a batch that passes through in parts gives the same bits', async () => {
+    const [x, v] = [random(16).normal([20, 4, 6]).to(metal()), random(17).normal([20, 4, 6]).to(metal())];
+    const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from: 'logits', reduction: 'mean', zeroInfinity: true });
+    const all = async (): Promise<number[][]> => {
+      const found = [f(x), grad(f)(x), ctcPosterior(logSoftmax(x), TARGETS, FRAMES, LABELS), grad((t: Tensor) => sum(grad(f)(t).mul(v)))(x)];
+      return Promise.all(found.map(async (t) => Array.from(await t.data())));
+    };
+    const whole = await all();
+    const { bytes } = gpuLimits;
+    for (const limit of [1, 20_000]) {
+      gpuLimits.bytes = limit;
+      try { expect(await all()).toEqual(whole); } finally { gpuLimits.bytes = bytes; }
+    }
   });
 
   test('second derivatives of a target longer than a group of threads', async () => {

@@ -25,6 +25,8 @@ const where = findMetal();
 /** The software device's path; undefined on a Mac. */
 export const softLibrary: string | undefined = where.library;
 
+let hasSaid = false;
+
 /** A suite that needs Metal. */
 export function metalTests(name: string, body: () => void): void {
   if (where.missing === undefined) { describe(name, body); return; }
@@ -32,7 +34,8 @@ export function metalTests(name: string, body: () => void): void {
     describe(name, () => { test('Metal is required here', () => { throw new Error(where.missing); }); });
     return;
   }
-  console.info(`skipped: ${name}: ${where.missing}`);
+  if (!hasSaid) console.info(`Metal tests are skipped: ${where.missing}`);
+  hasSaid = true;
   describe.skip(name, body);
 }
 
@@ -68,5 +71,7 @@ export async function withSettings<T>(settings: Partial<Record<Setting, number>>
 /** Objective-C objects alive in the software device. */
 export async function liveObjects(): Promise<number> {
   const runtime = await Runtime.load(softLibrary);
+  // The queue's thread lets go of a command buffer just after it has said that it is done.
+  await new Promise((resolve) => { setTimeout(resolve, 50); });
   return runtime.cFunction<() => number>('long soft_live_objects()')();
 }

@@ -43,6 +43,7 @@ import {
   sub,
   tanh,
   tensor,
+  ValueError,
   where,
 } from 'tapegrad';
 import { erf as erfOracle, erfc, mapped, spread, values } from '../reference.js';
@@ -161,7 +162,11 @@ export const arithmeticInfo = {
       [[2, -149], 2 ** -149],
       [[10, 40], (a, b) => Math.pow(a, b)],
     ],
-    exact: [exact('int32', () => pow(int([2, -3]), 3), 'int32', [8, -27])],
+    exact: [exact('int32', () => pow(int([2, -3]), 3), 'int32', [8, -27]), exact('int32 to a fraction', () => pow(int([4]), -0.5), 'float32', [0.5])],
+    errors: [
+      { run: () => pow(int([2]), -1), error: ValueError, message: '[pow] int32 to the power of -1: the results would be fractions; cast to float32 first' },
+      { run: () => pow(tensor([true]), -2), error: ValueError, message: '[pow] bool to the power of -2' },
+    ],
   }),
   maximum: binaryInfo(maximum, Math.max, {
     edges: [...NAN_PAIRS, [[Infinity, -Infinity], Infinity], [[-Infinity, -3e38], (_, b) => b]],
@@ -183,7 +188,9 @@ export const arithmeticInfo = {
     ],
     exact: [exact('int32', () => floor(int([3, -5])), 'int32', [3, -5])],
   }),
-  square: unaryInfo(square, (x) => x * x, { exact: [exact('int32', () => square(int([3, -5])), 'int32', [9, 25])] }),
+  square: unaryInfo(square, (x) => x * x, {
+    exact: [exact('int32', () => square(int([3, -5])), 'int32', [9, 25]), exact('int32 wraps around exactly', () => square(int([2147483647])), 'int32', [1])],
+  }),
   sqrt: unaryInfo(sqrt, Math.sqrt, { domain: [0.1, 4], exact: [exact('int32 becomes float32', () => sqrt(int([4, 9])), 'float32', [2, 3])] }),
   rsqrt: unaryInfo(rsqrt, (x) => 1 / Math.sqrt(x), { domain: [0.1, 4], ulps: 1.5 }),
   reciprocal: unaryInfo(reciprocal, (x) => 1 / x, { domain: [0.3, 3], exact: [exact('int32', () => reciprocal(int([4])), 'float32', [0.25])] }),

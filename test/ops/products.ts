@@ -115,6 +115,7 @@ export const productInfo = {
     gradientError: 1e-5,
     exact: [
       exact('int32', () => matmul(int([1, 2, 3, 4], [2, 2]), int([1, 0, 0, 1], [2, 2])), 'int32', [2, 2], [1, 2, 3, 4]),
+      exact('int32 wraps around exactly', () => matmul(int([2147483647, 2]), int([2147483647, 3])), 'int32', [], [7]),
       exact('int32 and float32', () => matmul(int([1, 2]), tensor([0.5, 0.25])), 'float32', [], [1]),
       exact(
         'NaN and infinity',

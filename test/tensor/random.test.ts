@@ -1,5 +1,4 @@
-import { DTypeError, random, ShapeError, ValueError } from 'tapegrad';
-import { Random } from '../../src/tensor/random.js';
+import { DTypeError, Random, random, ShapeError, ValueError } from 'tapegrad';
 
 const of = (seed: number): Random => random(seed);
 

@@ -100,13 +100,3 @@ customVjp((a: Tensor, b: Tensor) => a.mul(b), threeOfTwo);
 valueAndGrad(async (p: Tensor) => Promise.resolve(p.sum()))(x)[0].itemSync();
 // @ts-expect-error text is no tensor data
 tensor('text');
-
-// Parameters without a type are tensors.
-const bare = valueAndGrad((a, b) => a.mul(b).sum(), { argnums: [0, 1] })(x, x);
-check<Same<typeof bare, [Tensor, [Tensor, Tensor]]>>();
-const bareAux = valueAndGrad((a) => [a.sum(), a.shape], { hasAux: true })(x);
-check<Same<typeof bareAux, [[Tensor, readonly number[]], Tensor]>>();
-const bareGrad = grad((a) => grad((b) => b.pow(3).sum())(a).sum())(x);
-check<Same<typeof bareGrad, Tensor>>();
-// @ts-expect-error one argument of two
-grad((a: Tensor, b: Tensor) => a.mul(b).sum())(x);

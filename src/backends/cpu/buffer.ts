@@ -13,6 +13,8 @@ export class CpuBuffer implements Buffer {
   address = 0;
   scope: CpuScope | null = null;
   mirror: CpuScope | null = null;
+  /** What computes the contents, as long as nothing has read them. */
+  pending: (() => void) | null = null;
 
   constructor(
     readonly backend: Backend,
@@ -32,15 +34,24 @@ export class CpuBuffer implements Buffer {
     return this.dtype === 'int32' && this.array ? this.array : undefined;
   }
 
+  /** Computes the contents if that has been put off. */
+  settle(): void {
+    const { pending } = this;
+    this.pending = null;
+    pending?.();
+  }
+
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
   view(): TypedArray {
     if (this.array) return this.array;
+    this.settle();
     return new (arrayClass(this.dtype))(heap().memory.buffer, this.address, this.length);
   }
 
   /** A copy in ordinary memory. */
   copy(): TypedArray {
     if (this.array) return this.array.slice();
+    this.settle();
     const start = this.address / 4;
     return heap().f32.slice(start, start + this.length); // only float32 lies in arenas
   }
@@ -91,7 +102,7 @@ export class CpuScope implements Scope {
   }
 
   close(): void {
-    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = null;
+    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = buffer.pending = null;
     this.arena.close();
     considerKeeping(this.mirrored);
     this.forget();

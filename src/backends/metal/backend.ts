@@ -115,6 +115,15 @@ export class MetalBackend implements Backend, Clock {
     return buffer;
   }
 
+  /** Launches that use the buffer may still be on their way: the GPU works in order, so its memory can be handed on at once. */
+  discard(buffer: Buffer): void {
+    const own = buffer as MetalBuffer;
+    if (!own.block) return;
+    this.collected.unregister(own);
+    this.pool.give(own.block);
+    own.block = null;
+  }
+
   upload(dtype: DType, data: TypedArray): MetalBuffer {
     this.refuse(dtype);
     const block = this.pool.acquire(data.byteLength, true);
@@ -128,11 +137,17 @@ export class MetalBackend implements Backend, Clock {
     const block = blockOf(buffer);
     const until = block.lastUse;
     if (until === this.recording) this.flush();
-    while (this.completed < until) {
-      const next = this.inFlight[0]!;
-      try { await next.submission.done(); } finally { this.retire(next); }
+    block.readers++;
+    try {
+      while (this.completed < until) {
+        const next = this.inFlight[0]!;
+        try { await next.submission.done(); } finally { this.retire(next); }
+      }
+      return copyOf(buffer, block);
+    } finally {
+      block.readers--;
+      if (block.readers === 0 && block.givenBack && !this.closed) this.pool.give(block);
     }
-    return copyOf(buffer, block);
   }
 
   readSync(buffer: Buffer): TypedArray {
@@ -194,7 +209,7 @@ export class MetalBackend implements Backend, Clock {
     if (!this.supports(dtype)) throw new DTypeError('metal', `GPUs have no ${dtype}; use float32, or the CPU`);
   }
 
-  private collect(buffer: MetalBuffer): void { this.collected.register(buffer, buffer.block!); }
+  private collect(buffer: MetalBuffer): void { this.collected.register(buffer, buffer.block!, buffer); }
 
   private waitFor(number: number): void {
     if (number >= this.recording) this.flush();

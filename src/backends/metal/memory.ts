@@ -8,6 +8,9 @@ import { outOfMemory } from './errors.js';
 export interface Block {
   readonly memory: MetalMemory;
   lastUse: number;
+  /** Asynchronous reads under way; until they are done a block that was given back stays as it is. */
+  readers: number;
+  givenBack: boolean;
 }
 
 /** How far the GPU has come: command buffers are numbered in the order of submission. */
@@ -77,13 +80,15 @@ export class Pool {
       this.freeBytes -= size;
       return idle;
     }
-    const block: Block = { memory: this.reserve(size), lastUse: 0 };
+    const block: Block = { memory: this.reserve(size), lastUse: 0, readers: 0, givenBack: false };
     this.blocks.add(block);
     this.reservedBytes += size;
     return block;
   }
 
   give(block: Block): void {
+    block.givenBack = block.readers > 0;
+    if (block.givenBack) return;
     const size = block.memory.bytes;
     if (this.options.strict) {
       this.clock.finish();

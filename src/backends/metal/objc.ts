@@ -86,7 +86,7 @@ export class Runtime {
    */
   static async load(library?: string): Promise<Runtime> {
     if (library === undefined && process.platform !== 'darwin') {
-      throw unavailable(`Metal needs macOS, this is ${process.platform}; use the 'cpu' or 'webgpu' device`);
+      throw unavailable(`Metal needs macOS, this is ${process.platform}; use the 'cpu' device`);
     }
     const koffi = await importKoffi();
     try {

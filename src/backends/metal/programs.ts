@@ -48,68 +48,64 @@ export interface Program {
   readonly layout: Layout;
 }
 
+/** What is known of a kernel for one combination of element types; compiled when it is first launched. */
+interface Variant {
+  /** The source and the entry point in it; null where the kernel does not exist for these types. */
+  readonly code: { readonly source: () => string; readonly entry: string; readonly layout: Layout } | null;
+  program: Program | null;
+}
+
+const CODES: Readonly<Record<DType, number>> = { float32: 0, int32: 1, bool: 2, float16: 3, bfloat16: 4, float64: 5 };
+
 export class Programs {
-  private readonly programs = new Map<string, Program>();
-  private readonly generated = new Map<string, string | null>();
+  private readonly variants = new Map<Kernel, Map<number, Variant>>();
 
   constructor(private readonly device: MetalDevice) {}
 
-  has(launch: Dispatch): boolean {
-    const { kernel } = launch;
-    const types = typesOf(launch);
-    if (kernel.elementwise) return this.elementwise(kernel, types) !== null;
-    const family = FAMILIES[kernel.family];
-    if (!family || !hasEntry(kernel) || !types.every((type) => family.types.includes(type))) return false;
-    if (FLOAT_ONLY.has(kernel.name) && types[0] !== 'float32') return false;
-    return !SAME_TYPE.has(kernel.name) || types[0] === types[types.length - 1];
-  }
+  has(launch: Dispatch): boolean { return this.variant(launch).code !== null; }
 
   get(launch: Dispatch): Program {
-    const { kernel } = launch;
-    const types = typesOf(launch);
-    const key = kernel.elementwise ? elementwiseKey(kernel, types) : `${kernel.family}/${kernel.name}/${types.join(' ')}`;
-    const known = this.programs.get(key);
-    if (known) return known;
-    const program = kernel.elementwise ? this.compileElementwise(kernel, types) : this.compileFile(launch, types);
-    this.programs.set(key, program);
-    return program;
+    const variant = this.variant(launch);
+    if (variant.program) return variant.program;
+    const { code } = variant;
+    if (!code) throw new MetalError(`${launch.kernel.name} has no kernel for ${typesOf(launch).join(', ')}`);
+    const library = this.device.library(code.source());
+    try {
+      return (variant.program = { pipeline: library.pipeline(code.entry), layout: code.layout });
+    } finally { library.release(); }
   }
 
   release(): void {
-    for (const { pipeline } of this.programs.values()) pipeline.release();
-    this.programs.clear();
+    for (const variants of this.variants.values()) for (const { program } of variants.values()) program?.pipeline.release();
+    this.variants.clear();
   }
 
-  /** The generated source; null where the op is not meant for these element types. */
-  private elementwise(kernel: Kernel, types: readonly DType[]): string | null {
-    const key = elementwiseKey(kernel, types);
-    let source = this.generated.get(key);
-    if (source === undefined) {
-      source = elementwiseSource(kernel, types);
-      this.generated.set(key, source);
-    }
-    return source;
-  }
-
-  private compileElementwise(kernel: Kernel, types: readonly DType[]): Program {
-    const source = this.elementwise(kernel, types);
-    if (source === null) throw new MetalError(`${kernel.name} has no kernel for ${types.join(', ')}`);
-    return { pipeline: this.compile(sourceOf('math') + ELEMENTWISE_PARAMS + source, elementwiseEntry(kernel, types)), layout: 'threads' };
-  }
-
-  private compileFile({ kernel, inputs, outputs }: Dispatch, types: readonly DType[]): Program {
-    const element = MSL_TYPE[inputs[0]?.dtype ?? outputs[0]!.dtype];
-    const result = MSL_TYPE[outputs[0]?.dtype ?? types[0]!];
-    const source = `#define IN ${element}\n#define OUT ${result}\n#line 1 "metal/${kernel.family}.metal"\n${sourceOf(kernel.family)}`;
-    return { pipeline: this.compile(source, kernel.name), layout: kernel.name === 'cumsum' ? 'threads' : FAMILIES[kernel.family]!.layout };
-  }
-
-  private compile(source: string, entry: string): Pipeline {
-    const library = this.device.library(source);
-    try { return library.pipeline(entry); } finally { library.release(); }
+  private variant(launch: Dispatch): Variant {
+    const { kernel, inputs, outputs } = launch;
+    let variants = this.variants.get(kernel);
+    if (!variants) this.variants.set(kernel, (variants = new Map<number, Variant>()));
+    let key = 0;
+    for (const { dtype } of inputs) key = key * 8 + CODES[dtype];
+    for (const { dtype } of outputs) key = key * 8 + CODES[dtype];
+    let variant = variants.get(key);
+    if (!variant) variants.set(key, (variant = { code: kernel.elementwise ? elementwiseCode(kernel, typesOf(launch)) : fileCode(kernel, typesOf(launch), inputs.length), program: null }));
+    return variant;
   }
 }
 
-const elementwiseKey = (kernel: Kernel, types: readonly DType[]): string => `${kernel.elementwise!.code} -> ${elementwiseEntry(kernel, types)}`;
+function elementwiseCode(kernel: Kernel, types: readonly DType[]): Variant['code'] {
+  const source = elementwiseSource(kernel, types);
+  return source === null ? null : { source: () => sourceOf('math') + ELEMENTWISE_PARAMS + source, entry: elementwiseEntry(kernel, types), layout: 'threads' };
+}
+
+function fileCode(kernel: Kernel, types: readonly DType[], inputs: number): Variant['code'] {
+  const { name, family: file } = kernel;
+  const family = FAMILIES[file];
+  const [first, output] = [types[0]!, types[inputs]!];
+  if (!family || !hasEntry(kernel) || !types.every((type) => family.types.includes(type))) return null;
+  if ((FLOAT_ONLY.has(name) && first !== 'float32') || (SAME_TYPE.has(name) && first !== output)) return null;
+  const source = (): string => `#define IN ${MSL_TYPE[first]}\n#define OUT ${MSL_TYPE[output]}\n#line 1 "metal/${file}.metal"\n${sourceOf(file)}`;
+  return { source, entry: name, layout: name === 'cumsum' ? 'threads' : family.layout };
+}
 
 const hasEntry = (kernel: Kernel): boolean => sources[kernel.family]?.includes(`kernel void ${kernel.name}(`) ?? false;

@@ -1,4 +1,4 @@
-import { ShapeError, ValueError } from '../../errors.js';
+import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { integersOf, tensor, type TensorLike } from '../../tensor/create.js';
 import { formatShape } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -35,15 +35,18 @@ const isFloatArray = (data: unknown): boolean => data instanceof Float32Array ||
 
 function fromLists(op: string, lists: readonly ArrayLike<number>[], lengths: Int32Array | null, batch: number): PaddedTargets {
   if (lists.length !== batch) throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences`);
-  const targetLengths = lengths ?? Int32Array.from(lists, (list) => list.length);
+  lists.forEach((list: unknown, n) => {
+    if (!Array.isArray(list) && !ArrayBuffer.isView(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${list instanceof Tensor ? 'a tensor' : `a ${typeof list}`}, not a list of labels`);
+  });
+  const targetLengths = lengths ?? Int32Array.from(lists, ({ length }) => length);
   const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
   const targets = new Int32Array(batch * width);
   lists.forEach((list, n) => {
     const length = targetLengths[n]!;
     if (length > list.length) throw new ShapeError(op, `sequence ${n}: target length is ${length}; its list has ${list.length} labels`);
     for (let i = 0; i < length; i++) {
-      const label = Number(list[i]);
-      if (label !== (label | 0)) throw new ValueError(op, `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number`);
+      const label = typeof list[i] === 'bigint' ? Number(list[i]) : list[i]!;
+      if (typeof label !== 'number' || label !== (label | 0)) throw new ValueError(op, `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number`);
       targets[n * width + i] = label;
     }
   });
@@ -72,11 +75,4 @@ function fromConcatenated(op: string, values: Int32Array, lengths: Int32Array | 
     at += length;
   });
   return { targets, width, targetLengths };
-}
-
-/** Frames that a target needs at least: its labels, and a blank between equal neighbours. */
-export function framesNeeded(labels: ArrayLike<number>, from = 0, length = labels.length - from): number {
-  let needed = length;
-  for (let i = from + 1; i < from + length; i++) if (labels[i] === labels[i - 1]) needed++;
-  return needed;
 }

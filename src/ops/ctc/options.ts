@@ -2,7 +2,7 @@ import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { integersOf, type TensorLike } from '../../tensor/create.js';
 import { isFloat } from '../../tensor/dtype.js';
 import { formatShape } from '../../tensor/shape.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import { Tensor } from '../../tensor/tensor.js';
 import { type CtcTargets, padTargets } from './lattice.js';
 
 export interface CtcOptions {
@@ -33,12 +33,16 @@ export interface CtcProblem {
   readonly targetLengths: Int32Array;
 }
 
+const OPTIONS = new Set(['blank', 'reduction', 'zeroInfinity', 'from']);
+
 /**
  * Checks a CTC call before anything is computed.
  * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
  */
 export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, inputLengths: TensorLike | undefined, targetLengths: TensorLike | undefined, options: CtcOptions): CtcProblem {
   const { blank = 0, from = 'logProbs', reduction = 'none' } = options;
+  if (!(scores as unknown instanceof Tensor)) throw new DTypeError(op, 'the scores are no tensor; make one with tensor()');
+  for (const name of Object.keys(options)) if (!OPTIONS.has(name)) throw new ValueError(op, `there is no option '${name}'; there are ${[...OPTIONS].join(', ')}`);
   const { shape } = scores;
   if (!isFloat(scores.dtype)) throw new DTypeError(op, `the scores are ${scores.dtype}; they must be a float dtype`);
   if (shape.length !== 2 && shape.length !== 3) throw new ShapeError(op, `the scores are ${formatShape(shape)}; they must be [T, N, C] or [T, C]`);

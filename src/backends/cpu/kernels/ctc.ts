@@ -1,3 +1,4 @@
+import { OutOfMemoryError } from '../../../errors.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { parallel, partsFor } from '../pool.js';
@@ -23,7 +24,21 @@ export function resetCtcStatistics(): void {
   for (const tier of TIERS) statistics[tier] = 0;
 }
 
-const address = (value: number): number => value >>> 0;
+/**
+ * Bytes of scratch memory as a kernel gives them, which counts modulo 2^32.
+ * @param perCell bytes of the state matrix for a frame's label; with it, what does not fit is refused.
+ */
+function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
+  const [frames, , classes] = sizes(call);
+  const labels = (call.inputs[3]!.view() as Int32Array).reduce((a, b) => Math.max(a, b), 0);
+  const states = (frames + 3) * (labels + 4) * perCell;
+  if (states + frames * classes * 4 > MOST_SCRATCH) {
+    throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${labels} labels need ${states} bytes of states; WebAssembly's address space ends at ${2 ** 32}`);
+  }
+  return heap().kernels[name]!(frames, classes, labels, ...rest) >>> 0;
+}
+
+const MOST_SCRATCH = 2 ** 32 - 2 ** 27;
 
 /**
  * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
@@ -50,12 +65,11 @@ function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end:
 /** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the addresses of the losses (float64) and tiers. */
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
-  const { kernels } = heap();
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
-  const bytes = address(kernels[`${name}Workspace`]!(frames, classes, width, gradient ? 1 : 0));
+  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const scale = name === 'ctcLoss' ? 3 : 60;
   parallel(name, tasksOf(call, scale, (begin, end) => [
     ...inputs, cotangents, losses, gradient, tiers, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
@@ -101,7 +115,7 @@ const ctcCurvature: CpuKernel = (call) => {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [number, number, number, number, number];
   const out = call.out(0);
-  const bytes = address(heap().kernels.ctcCurvatureWorkspace!(frames, classes, width));
+  const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
   parallel(call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature', tasksOf(call, 150, (begin, end) => [
     scores, direction, targets, inputLengths, targetLengths, out, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
   ]));
@@ -116,7 +130,7 @@ const ctcScale: CpuKernel = (call) => {
   const [x, scale, out] = [call.inputs[0]!.view(), call.inputs[1]!.view(), call.outputs[0]!.view()];
   for (let row = 0; row < frames * batch; row++) {
     const factor = scale[row % batch]!;
-    for (let i = row * classes; i < (row + 1) * classes; i++) out[i] = x[i]! * factor;
+    for (let i = row * classes; i < (row + 1) * classes; i++) out[i] = x[i] === 0 ? 0 : x[i]! * factor;
   }
 };
 

@@ -171,7 +171,7 @@ const loopOf = (f: Scalar): Loop => (out, at, n, xs, xAt, xStep, ys, yAt, yStep,
 };
 
 /** float64 would round products beyond 2^53; int32 wraps around as in NumPy. */
-const multiplyIntegers = loopOf(Math.imul);
+const INTEGER_LOOPS: Readonly<Record<string, Loop>> = { mul: loopOf(Math.imul), square: loopOf((x) => Math.imul(x, x)) };
 
 /** Any element types, through float64. */
 function runLoop(call: CpuCall, loop: Loop): void {
@@ -179,7 +179,7 @@ function runLoop(call: CpuCall, loop: Loop): void {
   const strides = STRIDES.slice(0, call.inputs.length).map((name) => call.numbers(name));
   const views = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
-  const body = call.launch.kernel.name === 'mul' && out instanceof Int32Array ? multiplyIntegers : loop;
+  const body = (out instanceof Int32Array ? INTEGER_LOOPS[call.launch.kernel.name] : undefined) ?? loop;
   const [x, y = x, z = x] = views as [TypedArray, TypedArray?, TypedArray?];
   const last = shape.length - 1;
   const n = shape[last]!;

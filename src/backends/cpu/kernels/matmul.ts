@@ -28,17 +28,22 @@ function float32(call: CpuCall): void {
   parallel('matmulRows', cut(m, parts, 4).map(([begin, end]) => [a, packed, out, call.scratch(kernels.stripBytes!()), m, n, k, transA, transB, 0, begin, end]));
 }
 
+const addFloats = (total: number, x: number, y: number): number => total + x * y;
+/** int32 wraps around; float64 would round products beyond 2^53. */
+const addIntegers = (total: number, x: number, y: number): number => (total + Math.imul(x, y)) | 0;
+
 function generic(call: CpuCall): void {
   const [batch, m, n, k, strideA, strideB] = sizes(call);
   const [rowA, columnA] = call.number('transA') ? [1, m] : [k, 1];
   const [rowB, columnB] = call.number('transB') ? [1, k] : [n, 1];
   const [a, b] = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
+  const addProduct = out instanceof Int32Array ? addIntegers : addFloats;
   for (let s = 0; s < batch; s++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
         let total = 0;
-        for (let p = 0; p < k; p++) total += a![s * strideA + i * rowA + p * columnA]! * b![s * strideB + p * rowB + j * columnB]!;
+        for (let p = 0; p < k; p++) total = addProduct(total, a![s * strideA + i * rowA + p * columnA]!, b![s * strideB + p * rowB + j * columnB]!);
         out[(s * m + i) * n + j] = total;
       }
     }
