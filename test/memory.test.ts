@@ -174,3 +174,11 @@ describe('the arena', () => {
     expect(grad((t: Tensor) => t.square().sum())(tensor([1, 2])).arraySync()).toEqual([2, 4]);
   });
 });
+
+test('a tensor whose ndarray was handed out is read anew by every transform', () => {
+  const x = random(1).normal([200, 200]); // large enough to be kept in the heap
+  const total = valueAndGrad((t: Tensor) => t.mul(1).sum());
+  for (let i = 0; i < 4; i++) total(x);
+  x.ndarray().data.fill(2);
+  for (let i = 0; i < 4; i++) expect(total(x)[0].itemSync()).toBe(80_000);
+});

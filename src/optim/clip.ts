@@ -1,6 +1,8 @@
 import { ValueError } from '../errors.js';
 import { add, div, minimum, mul, sqrt, square } from '../ops/elementwise.js';
 import { sum } from '../ops/broadcast.js';
+import { cast } from '../ops/cast.js';
+import { isStorage } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { mapTensors, tensorsOf } from '../tensor/tree.js';
 
@@ -16,9 +18,9 @@ const EPSILON = 1e-6;
  */
 export function clipByGlobalNorm<T>(gradients: T, maxNorm: number): { gradients: T; norm: Tensor } {
   if (!(maxNorm > 0)) throw new ValueError('clipByGlobalNorm', `maxNorm is ${maxNorm}; it must be positive`);
-  const squares = tensorsOf(gradients).map((g) => sum(square(g)));
+  const squares = tensorsOf(gradients).map((g) => sum(square(isStorage(g.dtype) ? cast(g, 'float32') : g)));
   if (squares.length === 0) throw new ValueError('clipByGlobalNorm', 'there is no gradient in the tree');
   const norm = sqrt(squares.reduce((a, b) => add(a, b)));
   const factor = minimum(div(maxNorm, add(norm, EPSILON)), 1);
-  return { gradients: mapTensors(gradients, (g) => mul(g, factor)), norm };
+  return { gradients: mapTensors(gradients, (g) => cast(mul(cast(g, factor.dtype), factor), g.dtype)), norm };
 }

@@ -1,4 +1,5 @@
-import { DTypeError, ShapeError, ValueError } from '../errors.js';
+import { recordingTapes } from '../autograd/tape.js';
+import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
 import { adamStep, sgdStep } from '../ops/optimizer.js';
 import { integersOf, tensor, zerosLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
@@ -114,26 +115,37 @@ function adamLike(op: string, options: AdamOptions & { weightDecay: number }, de
 
 /** Applies an update to each parameter and its tensors in the other trees; results are trees again: the parameters, then the state. */
 function updateTrees<Params>(op: string, params: Params, others: readonly unknown[], apply: (inputs: Tensor[]) => Tensor[]): Params[] {
-  const rest = others.map((tree) => {
-    const found = new Map<string, Tensor>();
-    mapTensors(tree, (leaf, path) => {
-      found.set(path, leaf);
-      return leaf;
-    });
+  const leaves = leavesOf(params);
+  const rest = others.map((tree, i) => {
+    const found = leavesOf(tree);
+    const differs = leaves.findIndex(([path], at) => found[at]?.[0] !== path);
+    const [path] = differs < 0 ? found[leaves.length] ?? [null] : leaves[differs]!;
+    const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
+    if (path !== null) throw new ValueError(op, `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`);
     return found;
   });
-  const results = new Map<string, Tensor[]>();
-  mapTensors(params, (param, path) => {
-    const inputs = rest.map((tree, i) => {
-      const other = tree.get(path);
-      if (!other) throw new ValueError(op, `${i === 0 ? 'the gradients have' : "the optimizer's state has"} no tensor at '${path}'; they must have the structure of the parameters`);
-      return other;
-    });
+  if (recordingTapes([leaves, ...rest].flatMap((list) => list.map(([, leaf]) => leaf))).length > 0) {
+    throw new GradientError(op, 'an update inside a transform has no derivative; update with plain parameters, or stopGradient() them');
+  }
+  const results = leaves.map(([path, param], at) => {
+    const inputs = rest.map((list) => list[at]![1]);
     checkAlike(op, param, inputs, path);
-    results.set(path, apply([param, ...inputs]));
-    return param;
+    return apply([param, ...inputs]);
   });
-  return others.map((_, i) => mapTensors(params, (_param, path) => results.get(path)![i]!));
+  return others.map((_, i) => {
+    let at = 0;
+    return mapTensors(params, () => results[at++]![i]!);
+  });
+}
+
+/** The tensors of a tree with their paths, in order. */
+function leavesOf(tree: unknown): [path: string, leaf: Tensor][] {
+  const found: [string, Tensor][] = [];
+  mapTensors(tree, (leaf, path) => {
+    found.push([path, leaf]);
+    return leaf;
+  });
+  return found;
 }
 
 function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: string): void {

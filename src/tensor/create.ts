@@ -137,13 +137,18 @@ function flattenNested(data: readonly NestedNumbers[]): Flat {
       for (const inner of value as readonly NestedNumbers[]) visit(inner, axis + 1);
     } else {
       if (axis !== shape.length) throw new ShapeError('tensor', `ragged data: a value at depth ${axis}, where its neighbours give shape ${formatShape(shape)}`);
-      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds a ${value === null ? 'null' : typeof value}; it takes numbers and booleans`);
+      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds ${nameOf(value)}; it takes numbers and booleans nested in arrays`);
       if (typeof value === 'boolean') booleans++;
       values.push(Number(value));
     }
   };
   visit(data, 0);
   return { values, shape, dtype: booleans > 0 && booleans === values.length ? 'bool' : 'float32' };
+}
+
+function nameOf(value: unknown): string {
+  if (value instanceof Tensor) return 'a tensor (put tensors together with stack())';
+  return ArrayBuffer.isView(value) ? 'a typed array (one of them makes a tensor, with { shape })' : `a ${value === null ? 'null' : typeof value}`;
 }
 
 const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };
@@ -174,9 +179,19 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
   return out;
 }
 
+/** Integer data as a tensor; what cannot be one is an error of the op that wants it. */
+function integerTensor(op: string, what: string, data: TensorData): Tensor {
+  try {
+    return tensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
+  } catch (error) {
+    if (error instanceof ValueError) throw new ValueError(op, `${what}: ${error.message.replace('[tensor] ', '')}`);
+    throw error;
+  }
+}
+
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
-  const t = data instanceof Tensor ? data : tensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
+  const t = data instanceof Tensor ? data : integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync() : null);
   if (!values) throw new ValueError(op, `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`);

@@ -282,7 +282,6 @@ metalTests('memory on metal', () => {
     const perStep = 4 * 4 * (64 * 128 + 128 + 128 * 16 + 16); // gradients, parameters and two moments
     expect(1000 * perStep).toBeGreaterThan(150e6);
     expect(Math.max(...reserved)).toBeLessThan(100e6);
-    expect(Math.max(...reserved.slice(500))).toBeLessThanOrEqual(1.5 * Math.max(...reserved.slice(0, 500)));
   }, 120_000);
 });
 

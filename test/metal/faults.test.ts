@@ -129,7 +129,8 @@ const MISUSES: Readonly<Record<string, readonly [body: string, caught: RegExp]>>
   'a parameter struct over 4096 bytes': ['send.setBytes(encoder, new Uint8Array(4097), 4097, 0);', /must be 1\.\.4096/],
   'a wait before the commit': ['send.waitUntilCompleted(send.commandBuffer(queue));', /waitUntilCompleted before commit/],
   'a selector that the object does not have': ['send.contents(device.handle);', /\[SoftMTLDevice contents\]: unrecognized selector/],
-  'one release too many': ['runtime.retain(queue); runtime.release(queue); runtime.release(queue); runtime.release(queue);', /over-released|double free|free\(\)|exit/],
+  'one release too many': ['runtime.release(queue); runtime.release(queue);', /release sent to an object that is gone/],
+  'a message to an object that is gone': ['runtime.release(queue); send.commandBuffer(queue);', /commandBuffer sent to an object that is gone/],
   'an object on loan outside a pool': ['runtime.popAll(); send.commandBuffer(queue);', /no pool in place/],
 };
 

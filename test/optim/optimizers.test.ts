@@ -1,4 +1,4 @@
-import { concat, optim, tensor, type Tensor } from 'tapegrad';
+import { concat, grad, optim, tensor, type Tensor } from 'tapegrad';
 import { expectClose, wave } from '../nn/wave.js';
 
 /* The constants are the parameters after four steps of torch 1.13's optimizers in float64, on the same waves. */
@@ -136,5 +136,35 @@ describe('schedules', () => {
     expect(() => optim.warmup(1.5, () => 1)).toThrow('[warmup] steps is 1.5');
     expect(() => optim.cosine(-1, 5)).toThrow('[cosine] peak is -1');
     expect(() => optim.cosine(1, -5)).toThrow('[cosine] steps is -5');
+  });
+});
+
+describe('trees and transforms', () => {
+  test('parameters are told apart by where they are, not by how their paths read', () => {
+    const one = (value: number): Tensor => tensor([value]);
+    const params = { 'a.b': one(0), a: { b: one(0) } };
+    const optimizer = optim.sgd({ learningRate: 1 });
+    const { params: next } = optimizer.update(params, { 'a.b': one(9), a: { b: one(18) } }, optimizer.init(params));
+    expect([next['a.b'].itemSync(), next.a.b.itemSync()]).toEqual([-9, -18]);
+  });
+
+  test('gradients of another structure are refused, extra ones as well', () => {
+    const params = { w: tensor([1]) };
+    const optimizer = optim.adam({ learningRate: 1 });
+    expect(() => optimizer.update(params, { v: tensor([1]) } as never, optimizer.init(params))).toThrow("[adam] the gradients have no tensor at '.w'");
+    expect(() => optimizer.update(params, { w: tensor([1]), x: tensor([1]) } as never, optimizer.init(params))).toThrow("[adam] the gradients have an extra tensor at '.x'");
+  });
+
+  test('an update inside a transform is refused: it would have gradient 0', () => {
+    const optimizer = optim.sgd({ learningRate: 1 });
+    const lossOf = (w: Tensor): Tensor => optimizer.update([w], [w], optimizer.init([w])).params[0]!.sum();
+    expect(() => grad(lossOf)(tensor([1, 2]))).toThrow('[sgd] an update inside a transform has no derivative');
+  });
+
+  test('clipping keeps dtypes, and float16 gradients do not overflow on the way', () => {
+    const { gradients, norm } = optim.clipByGlobalNorm({ a: tensor([300, 400], { dtype: 'float16' }), b: tensor([0], { dtype: 'float64' }) }, 5);
+    expect(norm.itemSync()).toBeCloseTo(500, 3);
+    expect([gradients.a.dtype, gradients.b.dtype]).toEqual(['float16', 'float64']);
+    expect(Array.from(gradients.a.dataSync(), Math.round)).toEqual([3, 4]);
   });
 });

@@ -3,7 +3,7 @@ import { CpuBuffer, CpuScope } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
-import { residentBytes } from './resident.js';
+import { forbidKeeping, residentBytes } from './resident.js';
 
 /** The default device: WebAssembly SIMD for float32, ndarray and plain loops for everything else. */
 class CpuBackend implements Backend {
@@ -35,7 +35,9 @@ class CpuBackend implements Backend {
 
   readSync(buffer: Buffer): TypedArray {
     const own = buffer as CpuBuffer;
-    return own.array ?? own.copy();
+    if (!own.array) return own.copy();
+    forbidKeeping(own);
+    return own.array;
   }
 
   has({ kernel }: Dispatch): boolean {

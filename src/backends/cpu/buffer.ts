@@ -53,7 +53,9 @@ export class CpuBuffer implements Buffer {
     if (this.array) return this.array.slice();
     this.settle();
     const start = this.address / 4;
-    return heap().f32.slice(start, start + this.length); // only float32 lies in arenas
+    const out = uninitialised(this.length);
+    out.set(heap().f32.subarray(start, start + this.length)); // only float32 lies in arenas
+    return out;
   }
 }
 
@@ -123,6 +125,10 @@ export class CpuScope implements Scope {
     this.onClose();
   }
 }
+
+/** An array to be overwritten. In Node a large one comes without the zeroes. */
+const uninitialised = (length: number): Float32Array =>
+  new Float32Array(length >= 16384 && typeof Buffer !== 'undefined' ? Buffer.allocUnsafeSlow(length * 4).buffer : length);
 
 /** Copies an ordinary array to an address of the heap. */
 export function write(address: number, data: TypedArray): void {

@@ -12,6 +12,7 @@ const MOST_BYTES = 2 ** 26;
 
 const kept = new Map<CpuBuffer, HeapRegion>(); // in the order of their last use
 const wantedBefore = new WeakSet<CpuBuffer>();
+const handedOut = new WeakSet<CpuBuffer>();
 let bytes = 0;
 
 /** Bytes of the heap that resident copies take. */
@@ -26,20 +27,31 @@ export function residentAddress(buffer: CpuBuffer): number | undefined {
   return region.start;
 }
 
+/** Called when the array itself is given to the user: tensors are read-only, but a copy that could go stale unseen is not worth its speed. */
+export function forbidKeeping(buffer: CpuBuffer): void {
+  handedOut.add(buffer);
+  const region = kept.get(buffer);
+  if (region) release(buffer, region);
+}
+
+function release(buffer: CpuBuffer, region: HeapRegion): void {
+  kept.delete(buffer);
+  bytes -= region.size;
+  heap().give(region);
+}
+
 /** Called when a scope closes, with what it had to copy: what was copied before as well becomes resident. */
 export function considerKeeping(copied: readonly CpuBuffer[]): void {
   for (const buffer of copied) {
     const size = buffer.length * 4;
-    if (buffer.dtype !== 'float32' || size < LEAST_BYTES || size > MOST_BYTES) continue;
+    if (buffer.dtype !== 'float32' || handedOut.has(buffer) || size < LEAST_BYTES || size > MOST_BYTES) continue;
     if (!wantedBefore.has(buffer)) {
       wantedBefore.add(buffer);
       continue;
     }
     for (const [oldest, region] of kept) {
       if (bytes + size <= MOST_BYTES) break;
-      kept.delete(oldest);
-      bytes -= region.size;
-      heap().give(region);
+      release(oldest, region);
     }
     const region = takeIfRoom(size);
     if (!region) return;

@@ -5,14 +5,37 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <unordered_set>
 #include <vector>
 
 namespace soft {
 
 static std::atomic<long> liveObjects;
 
-Object::Object(const char *className) : isa(classNamed(className)) { liveObjects++; }
-Object::~Object() { if (isa) liveObjects--; }
+/** Where objects have died and none lives now: touching one is a fault in the caller, not to be read as memory. */
+static std::mutex graveLock;
+static std::unordered_set<const void *> &graves() {
+  static auto &set = *new std::unordered_set<const void *>;
+  return set;
+}
+
+Object::Object(const char *className) : isa(classNamed(className)) {
+  liveObjects++;
+  std::lock_guard guard(graveLock);
+  graves().erase(this);
+}
+
+Object::~Object() {
+  if (!isa) return;
+  liveObjects--;
+  std::lock_guard guard(graveLock);
+  graves().insert(this);
+}
+
+static void checkAlive(const void *object, const char *what) {
+  std::lock_guard guard(graveLock);
+  if (graves().count(object)) fatal("%s sent to an object that is gone (over-released?)", what);
+}
 
 static std::map<std::string, Class *> &classTable() {
   static auto &table = *new std::map<std::string, Class *>;
@@ -77,15 +100,15 @@ SOFT_EXPORT Method *class_getClassMethod(Class *c, Selector selector) { return f
 SOFT_EXPORT const char *method_getTypeEncoding(Method *method) { return method ? method->encoding.c_str() : nullptr; }
 
 SOFT_EXPORT id objc_retain(id object) {
+  if (object) checkAlive(object, "retain");
   if (object && object->isa) object->references++;
   return object;
 }
 
 SOFT_EXPORT void objc_release(id object) {
-  if (!object || !object->isa) return;
-  long left = --object->references;
-  if (left < 0) fatal("over-released %s", object->isa->name.c_str());
-  if (left == 0) delete object;
+  if (!object) return;
+  checkAlive(object, "release");
+  if (object->isa && --object->references == 0) delete object;
 }
 
 SOFT_EXPORT void *objc_autoreleasePoolPush() {
@@ -112,6 +135,7 @@ SOFT_EXPORT long soft_live_objects() { return liveObjects; }
 
 /** What objc_msgSend jumps to (switch.S). */
 SOFT_HIDDEN void *soft_lookup(id self, Selector selector) {
+  checkAlive(self, selector->c_str());
   bool isClass = !self->isa;
   Class *c = isClass ? static_cast<Class *>(self) : self->isa;
   Method *method = find(isClass ? c->classMethods : c->instanceMethods, selector);
