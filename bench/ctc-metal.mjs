@@ -12,7 +12,8 @@ const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, qu
 const metal = await device('metal');
 
 const passed = ['--json', ...(options.quick ? ['--quick'] : []), ...(options.rows ? ['--rows', options.rows] : [])];
-const child = spawnSync(process.execPath, [join(dirname(fileURLToPath(import.meta.url)), 'ctc.mjs'), ...passed], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 });
+const onCpu = join(dirname(fileURLToPath(import.meta.url)), 'ctc.mjs');
+const child = spawnSync(process.execPath, [onCpu, ...passed], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 });
 if (child.status !== 0) process.exit(child.status ?? 1);
 const cpu = JSON.parse(child.stdout);
 

@@ -20,7 +20,13 @@ function callsInC(messages: readonly Message[]): string {
     // The further parameter keeps the compiler from turning the call into a jump, and the test of a bool shows which bits it reads.
     return `${C_TYPES[message.result]} call_${index}(${declared}, int further) { ${message.result === 'void' ? '' : 'return '}${call}${message.result === 'bool' ? ' ? 1 : 0' : ''}; }`;
   });
-  return ['#include <stdbool.h>', 'typedef void *id; typedef const char *SEL;', 'typedef struct { unsigned long width, height, depth; } MTLSize;', 'extern void objc_msgSend(void);', ...functions, ''].join('\n');
+  return `#include <stdbool.h>
+typedef void *id;
+typedef const char *SEL;
+typedef struct { unsigned long width, height, depth; } MTLSize;
+extern void objc_msgSend(void);
+${functions.join('\n')}
+`;
 }
 
 /** The instructions of each function, without labels, directives, comments and Apple's leading underscore. */
@@ -57,7 +63,11 @@ softTests('calling conventions', () => {
   });
 
   test('the comparison sees a difference: variadic calls on Apple\'s arm64 pass arguments on the stack', () => {
-    const variadic = 'typedef void *id; typedef const char *SEL;\nextern id objc_msgSend(id, SEL, ...);\nid call_0(id a, SEL b, unsigned long c, int further) { return objc_msgSend(a, b, c); }\n';
+    const variadic = `typedef void *id;
+typedef const char *SEL;
+extern id objc_msgSend(id, SEL, ...);
+id call_0(id a, SEL b, unsigned long c, int further) { return objc_msgSend(a, b, c); }
+`;
     expect(instructionsFor('arm64-apple-macos14', variadic).get('call_0')).not.toEqual(instructionsFor('aarch64-linux-gnu', variadic).get('call_0'));
   });
 });

@@ -51,7 +51,8 @@ inEveryMode('element types on metal', ({ metal }) => {
       .filter((v) => process.platform !== 'darwin' || v === 0 || Math.abs(v) >= 2 ** -14); // GPUs may take numbers below the normal ones for 0
     const dtypes = ['float32', 'int32', 'bool', 'float16', 'bfloat16'] as const;
     for (const from of dtypes) {
-      const start = from === 'int32' ? tensor(values.map((v) => (Number.isFinite(v) ? Math.trunc(Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, v))) : 7)), { dtype: 'int32' }) : cast(tensor(values), from);
+      const whole = values.map((v) => (Number.isFinite(v) ? Math.trunc(Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, v))) : 7));
+      const start = from === 'int32' ? tensor(whole, { dtype: 'int32' }) : cast(tensor(values), from);
       for (const to of dtypes) {
         const want = cast(start, to).rawDataSync();
         const got = await cast(start.to(metal()), to).rawData();
@@ -140,7 +141,10 @@ metalTests('reads and errors on metal', () => {
   test('an op without a Metal kernel is refused by name, and nothing falls back', () => {
     const nowhere = tapegrad.defineOp<null>({
       name: 'nowhere', infer: ([x]) => x!,
-      run: (call) => { call.launch({ kernel: { name: 'nowhere', family: 'nowhere', inputs: ['x'], outputs: ['out'], params: {} }, inputs: call.inputs, outputs: call.outputs, params: {}, grid: 1 }); },
+      run: (call) => {
+        const kernel: tapegrad.Kernel = { name: 'nowhere', family: 'nowhere', inputs: ['x'], outputs: ['out'], params: {} };
+        call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: {}, grid: 1 });
+      },
     });
     expect(() => nowhere([tensor([1]).to(metal)], null)).toThrow("[nowhere] has no float32 kernel on device 'metal'");
   });
@@ -148,12 +152,16 @@ metalTests('reads and errors on metal', () => {
   test('an elementwise op of one\'s own runs from its code', async () => {
     const code = 'x > 0 ? expm1(x) : -abs(x)';
     const kernel: tapegrad.Kernel = {
-      name: 'ownElementwise', family: 'elementwise', inputs: ['x'], outputs: ['out'], params: { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' },
+      name: 'ownElementwise', family: 'elementwise', inputs: ['x'], outputs: ['out'],
+      params: { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' },
       elementwise: { code, arity: 1, result: 'number', operands: ['number'] },
     };
     const own = tapegrad.defineOp<null>({
       name: 'ownElementwise', infer: ([x]) => x!,
-      run: (call, [x]) => { call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { size: x!.size, rank: 1, shape: [x!.size], xStrides: [1], yStrides: [1], zStrides: [0] }, grid: x!.size }); },
+      run: (call, [x]) => {
+        const params = { size: x!.size, rank: 1, shape: [x!.size], xStrides: [1], yStrides: [1], zStrides: [0] };
+        call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: x!.size });
+      },
     });
     const y = await own([tensor([1, -2, 0.5]).to(metal)], null).data();
     [Math.expm1(1), -2, Math.expm1(0.5)].forEach((value, i) => { expect(y[i]).toBeCloseTo(value, 6); });
@@ -165,7 +173,8 @@ inEveryMode('training on metal', ({ metal }) => {
   const model = nn.sequential(nn.linear(6, 8), tapegrad.tanh, nn.layerNorm(8), nn.linear(8, classes));
   const optimizer = optim.adamW({ learningRate: 0.05 });
   const inputs = random(1).normal([12, 3, 6]);
-  const loss = (params: ReturnType<typeof model.init>, x: Tensor) => ctcLoss(model.apply(params, x), [[1, 2], [3], [4, 4, 1]], [12, 10, 12], [2, 1, 3], { from: 'logits', reduction: 'mean' });
+  const loss = (params: ReturnType<typeof model.init>, x: Tensor) =>
+    ctcLoss(model.apply(params, x), [[1, 2], [3], [4, 4, 1]], [12, 10, 12], [2, 1, 3], { from: 'logits', reduction: 'mean' });
 
   test('steps of the optimizer follow the CPU\'s', async () => {
     const losses = async (on: tapegrad.Backend, steps: number): Promise<number[]> => {
@@ -187,7 +196,8 @@ inEveryMode('training on metal', ({ metal }) => {
 });
 
 inEveryMode('layers on metal', ({ metal }) => {
-  const layers: Readonly<Record<string, readonly [layer: { init(r: tapegrad.Random): unknown; apply(params: never, x: Tensor, options?: object): Tensor }, shape: readonly number[], options?: object]>> = {
+  interface AnyLayer { init(source: tapegrad.Random): unknown; apply(params: never, x: Tensor, options?: object): Tensor }
+  const layers: Readonly<Record<string, readonly [layer: AnyLayer, shape: readonly number[], options?: object]>> = {
     linear: [nn.linear(4, 3), [5, 4]],
     conv1d: [nn.conv1d(3, 4, 3, { padding: 1 }), [2, 7, 3]],
     conv2d: [nn.conv2d(2, 3, 3, { stride: 2, padding: 1 }), [2, 6, 5, 2]],
@@ -201,7 +211,8 @@ inEveryMode('layers on metal', ({ metal }) => {
   test.each(Object.entries(layers))('%s: value and gradients are the CPU\'s', async (_, [layer, shape, options]) => {
     const params = layer.init(random(1));
     const x = random(2).normal(shape);
-    const step = valueAndGrad((p: unknown, input: Tensor) => layer.apply(p as never, input, options && { ...options, ...('random' in options ? { random: random(4) } : {}) }).square().mean());
+    const own = (): object | undefined => options && { ...options, ...('random' in options ? { random: random(4) } : {}) };
+    const step = valueAndGrad((p: unknown, input: Tensor) => layer.apply(p as never, input, own()).square().mean());
     const [want, wantGradients] = step(params, x);
     const [got, gradients] = step(tapegrad.mapTensors(params, (t) => t.to(metal())), x.to(metal()));
     expect(await got.item()).toBeCloseTo(want.itemSync(), 5);

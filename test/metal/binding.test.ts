@@ -210,7 +210,10 @@ metalTests('koffi', () => {
   test('is loaded when a device is opened, and not before', () => {
     const bundle = join(__dirname, '..', '..', 'out', 'soft-metal', 'tapegrad.mjs');
     mkdirSync(dirname(bundle), { recursive: true });
-    buildSync({ entryPoints: [join(__dirname, '..', '..', 'src', 'index.ts')], bundle: true, platform: 'node', format: 'esm', external: ['koffi'], outfile: bundle, logLevel: 'silent', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
+    buildSync({
+      entryPoints: [join(__dirname, '..', '..', 'src', 'index.ts')], bundle: true, platform: 'node', format: 'esm', external: ['koffi'], outfile: bundle, logLevel: 'silent',
+      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" }, // for the CommonJS packages in it
+    });
     const program = `
       const { device, tensor } = await import(${JSON.stringify(pathToFileURL(bundle).href)});
       const loaded = () => process.report.getReport().sharedObjects.some((path) => /koffi/.test(path));
@@ -218,7 +221,8 @@ metalTests('koffi', () => {
       const before = loaded();
       const metal = await device('metal');
       console.log(JSON.stringify([sum, before, loaded(), tensor([1, 2]).to(metal).sum().itemSync(), (await device('metal')) === metal]));`;
-    const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', env: { ...process.env, ...(softLibrary === undefined ? {} : { TAPEGRAD_METAL_LIBRARY: softLibrary }) } });
+    const env = { ...process.env, ...(softLibrary === undefined ? {} : { TAPEGRAD_METAL_LIBRARY: softLibrary }) };
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', env });
     expect(child.stderr).toBe('');
     expect(JSON.parse(child.stdout)).toEqual([3, false, true, 3, true]);
   });

@@ -59,6 +59,9 @@ metalTests('type encodings', () => {
 });
 
 test('docs/metal.md prints the table as it is', () => {
-  const rows = Object.values(MESSAGES).map((message: Message) => `| \`${message.selector}\` | ${message.to} | ${message.result} | ${message.parameters.join(', ') || '-'} | \`${encodingOf(message)}\` |`);
+  const rows = Object.values(MESSAGES).map((message: Message) => {
+    const { selector, to, result, parameters } = message;
+    return `| \`${selector}\` | ${to} | ${result} | ${parameters.join(', ') || '-'} | \`${encodingOf(message)}\` |`;
+  });
   expect(readFileSync(join(__dirname, '..', '..', 'docs', 'metal.md'), 'utf8')).toContain(`${rows.join('\n')}\n`);
 });

@@ -126,9 +126,11 @@ export class CpuScope implements Scope {
   }
 }
 
-/** An array to be overwritten. In Node a large one comes without the zeroes. */
-const uninitialised = (length: number): Float32Array =>
-  new Float32Array(length >= 16384 && typeof Buffer !== 'undefined' ? Buffer.allocUnsafeSlow(length * 4).buffer : length);
+/** An array to be overwritten. Node gives large ones without the zeroes. */
+function uninitialised(length: number): Float32Array {
+  const node = (globalThis as { Buffer?: { allocUnsafeSlow(bytes: number): Uint8Array<ArrayBuffer> } }).Buffer;
+  return length >= 16384 && node ? new Float32Array(node.allocUnsafeSlow(length * 4).buffer) : new Float32Array(length);
+}
 
 /** Copies an ordinary array to an address of the heap. */
 export function write(address: number, data: TypedArray): void {

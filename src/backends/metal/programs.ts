@@ -88,7 +88,11 @@ export class Programs {
     for (const { dtype } of inputs) key = key * 8 + CODES[dtype];
     for (const { dtype } of outputs) key = key * 8 + CODES[dtype];
     let variant = variants.get(key);
-    if (!variant) variants.set(key, (variant = { code: kernel.elementwise ? elementwiseCode(kernel, typesOf(launch)) : fileCode(kernel, typesOf(launch), inputs.length), program: null }));
+    if (!variant) {
+      const types = typesOf(launch);
+      variant = { code: kernel.elementwise ? elementwiseCode(kernel, types) : fileCode(kernel, types, inputs.length), program: null };
+      variants.set(key, variant);
+    }
     return variant;
   }
 }

@@ -16,7 +16,9 @@ const PARAMS = {
 const LATTICE = ['targets', 'inputLengths', 'targetLengths'] as const;
 
 const emitKernel: Kernel = { name: 'ctcEmit', family: 'ctc', inputs: ['scores', ...LATTICE], outputs: ['emissions', 'exponents', 'rows'], params: PARAMS };
-const recursionKernel: Kernel = { name: 'ctcRecursion', family: 'ctc', inputs: ['emissions', 'exponents', ...LATTICE], outputs: ['states', 'losses', 'totals', 'memory'], params: PARAMS };
+const recursionKernel: Kernel = {
+  name: 'ctcRecursion', family: 'ctc', inputs: ['emissions', 'exponents', ...LATTICE], outputs: ['states', 'losses', 'totals', 'memory'], params: PARAMS,
+};
 const gradKernel: Kernel = { name: 'ctcGrad', family: 'ctc', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rows'], outputs: ['gradient'], params: PARAMS };
 const dualKernel: Kernel = { name: 'ctcDual', family: 'ctc-curvature', inputs: ['emissions', ...LATTICE, 'direction'], outputs: ['states', 'rates', 'memory'], params: PARAMS };
 const curvatureKernel: Kernel = {
@@ -68,7 +70,8 @@ class GpuCtc {
     const slots = byClass ? classes : 1 + width;
     const directions = goal === 'loss' || goal === 'curvature' ? 1 : 2;
     this.params = {
-      frames, batch, classes, width, blank, logits: Number(logits), slots, byClass: Number(byClass), lanes: powerOfTwo(classes / 4, 8, GROUP), directions, posterior: Number(goal === 'posterior'),
+      frames, batch, classes, width, blank, logits: Number(logits), slots, byClass: Number(byClass),
+      lanes: powerOfTwo(classes / 4, 8, GROUP), directions, posterior: Number(goal === 'posterior'),
     };
     const stateWords = goal === 'curvature' ? 2 * frames * width * 4 : directions === 2 ? 2 * frames * width * 2 : 0;
     const memoryWords = goal === 'curvature' ? 2 * 3 * (width + 1) * 4 : directions * 3 * (width + 1) * 2;

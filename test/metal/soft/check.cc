@@ -39,7 +39,8 @@ void Checker::outOfBounds(const char *at, unsigned bytes, AccessKind kind) {
   }
   const char *memory = worker.threadgroupMemory.data();
   if (at >= memory && at < memory + worker.threadgroupMemory.size()) where = format(", past the %lu bytes of threadgroup memory", worker.threadgroupUsed);
-  worker.fault(format("%s: thread %d of group %u: %s of %u bytes out of bounds%s", worker.kernelName().c_str(), worker.current->thread, worker.group, nameOf(kind), bytes, where.c_str()));
+  worker.fault(format("%s: thread %d of group %u: %s of %u bytes out of bounds%s",
+                      worker.kernelName().c_str(), worker.current->thread, worker.group, nameOf(kind), bytes, where.c_str()));
 }
 
 bool Checker::race(unsigned otherThread, unsigned otherGroup, const Range *range, const char *at, AccessKind kind) {

@@ -105,7 +105,8 @@ Library *compileLibrary(const std::string &source, bool fastMath, std::string &e
   Translation translation = translate(source);
   error = translation.error;
   if (!error.empty()) return nullptr;
-  std::string key = translation.text + flagsFor(fastMath) + (settings.checked ? "checked" : "plain") + readFile(std::string(SOFT_HEADERS) + "/msl.h") + readFile(std::string(SOFT_HEADERS) + "/msl_checked.h");
+  const std::string folder = SOFT_HEADERS;
+  std::string key = translation.text + flagsFor(fastMath) + (settings.checked ? "checked" : "plain") + readFile(folder + "/msl.h") + readFile(folder + "/msl_checked.h");
   std::string image = cacheFolder() + "/" + hashOf(key) + ".so";
   if (access(image.c_str(), R_OK) != 0) error = build(translation.text, fastMath, image);
   if (!error.empty()) return nullptr;
