@@ -101,8 +101,11 @@ export interface Backend {
   upload(dtype: DType, data: TypedArray): Buffer;
   /** A copy of the contents on the host. */
   read(buffer: Buffer): Promise<TypedArray>;
-  /** The same at once, where the device can; absent where it cannot. May return the memory itself when that is host memory. */
-  readSync?(buffer: Buffer): TypedArray;
+  /**
+   * The same at once, where the device can; absent where it cannot. May return the memory itself when that is host memory.
+   * @param forKeeps whether the caller passes that memory on, so that somebody could write to it later.
+   */
+  readSync?(buffer: Buffer, forKeeps?: boolean): TypedArray;
   /** Whether the launch's kernel exists here for the element types of its buffers. */
   has(launch: Dispatch): boolean;
   dispatch(launch: Dispatch, scope: Scope | null): void;

@@ -99,7 +99,7 @@ export class Tensor {
    * give their bits.
    */
   ndarray(): ndarray.NdArray<TypedArray> {
-    return ndarrayOf(this.rawDataSync(), this.shape);
+    return ndarrayOf(this.rawDataSync(true), this.shape);
   }
 
   /** @internal The bytes as stored, copied on devices, shared with host memory where that is possible. */
@@ -108,13 +108,13 @@ export class Tensor {
     return this.device.read(this.buffer);
   }
 
-  /** @internal */
-  rawDataSync(): TypedArray {
+  /** @internal The same at once; `forKeeps` when the array leaves the library. */
+  rawDataSync(forKeeps = false): TypedArray {
     this.checkAlive('dataSync');
     if (!this.device.readSync) {
       throw new DeviceError('dataSync', `device '${this.device.name}' cannot be read synchronously; write 'await t.data()'`);
     }
-    return this.device.readSync(this.buffer);
+    return this.device.readSync(this.buffer, forKeeps);
   }
 
   /** @internal Refuses a tensor whose memory has been recycled. */

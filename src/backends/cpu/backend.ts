@@ -33,10 +33,10 @@ class CpuBackend implements Backend {
     return Promise.resolve((buffer as CpuBuffer).copy());
   }
 
-  readSync(buffer: Buffer): TypedArray {
+  readSync(buffer: Buffer, forKeeps = false): TypedArray {
     const own = buffer as CpuBuffer;
     if (!own.array) return own.copy();
-    forbidKeeping(own);
+    if (forKeeps) forbidKeeping(own);
     return own.array;
   }
 
