@@ -47,7 +47,7 @@ export function rateOf(steps, step) {
 }
 
 function optimizerOf(steps) {
-  return optim.adamW({ learningRate: (step) => rateOf(steps, step), weightDecay: WEIGHT_DECAY });
+  return optim.adamw({ learningRate: (step) => rateOf(steps, step), weightDecay: WEIGHT_DECAY });
 }
 
 /**

@@ -43,7 +43,7 @@ export interface AdamOptions {
   readonly betas?: readonly [number, number];
   /** Added to the deviation; 1e-8 by default. */
   readonly eps?: number;
-  /** `adam` adds it, times the parameter, to the gradient (0 by default); `adamW` shrinks the parameter by it (0.01 by default). */
+  /** `adam` adds it, times the parameter, to the gradient (0 by default); `adamw` shrinks the parameter by it (0.01 by default). */
   readonly weightDecay?: number;
 }
 
@@ -90,7 +90,7 @@ export function sgd(options: SgdOptions): Sgd {
 export const adam = (options: AdamOptions): Adam => adamLike('adam', { weightDecay: 0, ...options }, false);
 
 /** Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101): parameters shrink by rate * weightDecay in every step. */
-export const adamW = (options: AdamOptions): Adam => adamLike('adamW', { weightDecay: 0.01, ...options }, true);
+export const adamw = (options: AdamOptions): Adam => adamLike('adamw', { weightDecay: 0.01, ...options }, true);
 
 function adamLike(op: string, options: AdamOptions & { weightDecay: number }, decoupled: boolean): Adam {
   const { learningRate, betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay } = options;

@@ -81,7 +81,7 @@ describe('restoreTree', () => {
 
 test('a resumed training equals an uninterrupted one, bit for bit', async () => {
   const model = nn.sequential(nn.linear(6, 16), nn.layerNorm(16), relu, nn.dropout(0.3), nn.linear(16, 3));
-  const optimizer = optim.adamW({ learningRate: optim.warmup(3, optim.cosine(0.05, 12, 1e-4)), weightDecay: 0.01 });
+  const optimizer = optim.adamw({ learningRate: optim.warmup(3, optim.cosine(0.05, 12, 1e-4)), weightDecay: 0.01 });
   type Params = ReturnType<typeof model.init>;
   interface Run { params: Params; state: optim.AdamState<Params>; source: Random; losses: number[] }
 

@@ -171,7 +171,7 @@ metalTests('reads and errors on metal', () => {
 inEveryMode('training on metal', ({ metal }) => {
   const classes = 5;
   const model = nn.sequential(nn.linear(6, 8), tapegrad.tanh, nn.layerNorm(8), nn.linear(8, classes));
-  const optimizer = optim.adamW({ learningRate: 0.05 });
+  const optimizer = optim.adamw({ learningRate: 0.05 });
   const inputs = random(1).normal([12, 3, 6]);
   const loss = (params: ReturnType<typeof model.init>, x: Tensor) =>
     ctcLoss(model.apply(params, x), [[1, 2], [3], [4, 4, 1]], [12, 10, 12], [2, 1, 3], { from: 'logits', reduction: 'mean' });

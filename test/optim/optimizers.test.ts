@@ -18,7 +18,7 @@ const optimizers: [string, optim.Sgd | optim.Adam, number[]][] = [
   ['sgd, Nesterov, weight decay', optim.sgd({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.05 }), [-0.730324243, 0.494223916, 1.48633084, 0.458519867, 0.63571894]],
   ['adam', optim.adam({ learningRate: 0.1 }), [-0.00592896236, 0.649474453, 0.974521179, 0.464114702, 0.64601425]],
   ['adam with everything', optim.adam({ learningRate: 0.1, betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.05 }), [0.00944801217, 0.6671856, 0.98682864, 0.468837175, 0.636275428]],
-  ['adamW', optim.adamW({ learningRate: 0.1, weightDecay: 0.05 }), [-0.00890951006, 0.635264565, 0.956314224, 0.451489305, 0.629015016]],
+  ['adamw', optim.adamw({ learningRate: 0.1, weightDecay: 0.05 }), [-0.00890951006, 0.635264565, 0.956314224, 0.451489305, 0.629015016]],
 ];
 
 /** Sgd and Adam differ only in the type of their state. */
@@ -46,7 +46,7 @@ describe('optimizers', () => {
   });
 
   test('many elements at once: every lane and the rest of the vector', () => {
-    const optimizer = optim.adamW({ learningRate: 0.1, weightDecay: 0.05 });
+    const optimizer = optim.adamw({ learningRate: 0.1, weightDecay: 0.05 });
     const size = 1003;
     const [one, many] = [size, 1].map((count) => {
       let params = { w: tensor(new Float32Array(count).fill(0.5)) };
@@ -59,7 +59,7 @@ describe('optimizers', () => {
 
   test('nothing is changed in place', () => {
     const params = start();
-    const optimizer = optim.adamW({ learningRate: 0.1 });
+    const optimizer = optim.adamw({ learningRate: 0.1 });
     const state = optimizer.init(params);
     const first = optimizer.update(params, gradientsAt(0), state);
     const second = optimizer.update(params, gradientsAt(0), state);
@@ -83,8 +83,8 @@ describe('optimizers', () => {
     expect(() => optimizer.update(start(), { ...start(), a: tensor([1, 2, 3]) }, state)).toThrow("[adam] the parameter '.a' is float64, its gradient or state float32");
     expect(() => optim.sgd({ learningRate: -1 })).toThrow('[sgd] the learning rate of step 0 is -1');
     expect(() => optim.sgd({ learningRate: 1, nesterov: true })).toThrow('[sgd] nesterov');
-    expect(() => optim.adamW({ learningRate: 1, betas: [1, 0.9] })).toThrow('[adamW] betas[0] is 1; it must be in [0, 1)');
-    expect(() => optim.adamW({ learningRate: 1, weightDecay: NaN })).toThrow('[adamW] weightDecay is NaN');
+    expect(() => optim.adamw({ learningRate: 1, betas: [1, 0.9] })).toThrow('[adamw] betas[0] is 1; it must be in [0, 1)');
+    expect(() => optim.adamw({ learningRate: 1, weightDecay: NaN })).toThrow('[adamw] weightDecay is NaN');
     const falling = optim.sgd({ learningRate: (step) => 1 - step });
     const later = { ...falling.init(start()), step: tensor(2, { dtype: 'int32' }) };
     expect(() => falling.update(start(), gradientsAt(0), later)).toThrow('[sgd] the learning rate of step 2 is -1');
