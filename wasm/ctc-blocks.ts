@@ -15,8 +15,8 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 @inline const REACH: f32 = 80.0;
 @inline const LN2: f32 = 0.6931471805599453;
 @inline const LOG2_E: f32 = 1.44269504088896341;
-/** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. */
-@inline const ROUNDER: f32 = 12582912.0;
+/** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. And the bias of float32's exponent. */
+@inline const ROUNDER: f32 = 12582912.0 + 127.0;
 @inline const LN2_HIGH: f32 = 0.693359375;
 @inline const LN2_LOW: f32 = -2.12194440e-4;
 /** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
@@ -41,20 +41,19 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 /**
  * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for any x,
  * because the shift happens in the exponent and never rounds x. The polynomial is the minimax one of degree 6 on half a binade with the
- * constant term held at 1, so that e^0 is exactly 1.
+ * constant term held at 1, so that e^0 is exactly 1. NaN gives NaN.
  */
 @inline function exp4(x: v128, rounder: v128): v128 {
   const rounded = f32x4.add(f32x4.mul(x, splat(LOG2_E)), rounder);
   const n = f32x4.sub(rounded, rounder);
   const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HIGH))), f32x4.mul(n, splat(LN2_LOW)));
-  let p = splat(0.0013843607157468796);
-  p = f32x4.add(f32x4.mul(p, r), splat(0.008374195545911789));
-  p = f32x4.add(f32x4.mul(p, r), splat(0.04166800528764725));
-  p = f32x4.add(f32x4.mul(p, r), splat(0.16666430234909058));
-  p = f32x4.add(f32x4.mul(p, r), splat(0.4999999403953552));
-  p = f32x4.add(f32x4.mul(p, r), splat(1.0));
-  p = f32x4.add(f32x4.mul(p, r), splat(1.0));
-  return i32x4.add(p, i32x4.shl(rounded, 23));
+  const rr = f32x4.mul(r, r);
+  const high = f32x4.add(f32x4.mul(r, splat(0.008374195545911789)), splat(0.04166800528764725));
+  const low = f32x4.add(f32x4.mul(r, splat(0.16666430234909058)), splat(0.4999999403953552));
+  let p = f32x4.add(f32x4.mul(rr, splat(0.0013843607157468796)), high);
+  p = f32x4.add(f32x4.mul(p, rr), low);
+  p = f32x4.add(f32x4.add(f32x4.mul(p, rr), r), splat(1.0));
+  return f32x4.mul(p, i32x4.shl(rounded, 23));
 }
 
 /** The emission that stands for "impossible" in a block. Stored emissions are never below it. */
@@ -81,38 +80,35 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize): bool {
   const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4), shift = load<f32>(shiftAt);
   const rounder = splat(ROUNDER - shift), lowest = splat(shift * LN2 - REACH), highest = splat(shift * LN2 + REACH);
-  let sum0 = splat(0), sum1 = splat(0), greatest = splat(-Infinity), most = splat(0), e = block, at: usize = 0;
+  let sum0 = splat(0), sum1 = splat(0), greatest = lowest, e = block, at: usize = 0;
   if (e < quads) do {
     const a = v128.load(x0 + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
-    const t0 = lowHalves(ab, cd), t1 = highHalves(ab, cd), t2 = lowHalves(AB, CD), t3 = highHalves(AB, CD);
-    if (!logits) greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
-    const e0 = exp4(f32x4.pmin(f32x4.pmax(t0, lowest), highest), rounder), e1 = exp4(f32x4.pmin(f32x4.pmax(t1, lowest), highest), rounder);
-    v128.store(e, e0); v128.store(e, e1, 16);
-    sum0 = f32x4.add(sum0, e0); sum1 = f32x4.add(sum1, e1);
-    const e2 = exp4(f32x4.pmin(f32x4.pmax(t2, lowest), highest), rounder), e3 = exp4(f32x4.pmin(f32x4.pmax(t3, lowest), highest), rounder);
-    v128.store(e, e2, 32); v128.store(e, e3, 48);
-    sum0 = f32x4.add(sum0, e2); sum1 = f32x4.add(sum1, e3);
-    if (logits) most = f32x4.pmax(most, f32x4.pmax(f32x4.pmax(e0, e1), f32x4.pmax(e2, e3)));
+    const t0 = f32x4.pmax(lowHalves(ab, cd), lowest), t1 = f32x4.pmax(highHalves(ab, cd), lowest);
+    const t2 = f32x4.pmax(lowHalves(AB, CD), lowest), t3 = f32x4.pmax(highHalves(AB, CD), lowest);
+    greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
+    const e0 = exp4(t0, rounder), e1 = exp4(t1, rounder), e2 = exp4(t2, rounder), e3 = exp4(t3, rounder);
+    v128.store(e, e0); v128.store(e, e1, 16); v128.store(e, e2, 32); v128.store(e, e3, 48);
+    sum0 = f32x4.add(f32x4.add(sum0, e0), e2); sum1 = f32x4.add(f32x4.add(sum1, e1), e3);
     e += 64; at += 16;
   } while (e < quads);
   for (; e < end; e += 16, at += 4) {
-    const x = column(x0, x1, x2, x3, at), e0 = exp4(f32x4.pmin(f32x4.pmax(x, lowest), highest), rounder);
+    const x = f32x4.pmax(column(x0, x1, x2, x3, at), lowest), e0 = exp4(x, rounder);
     greatest = f32x4.pmax(greatest, x);
     v128.store(e, e0);
     sum0 = f32x4.add(sum0, e0);
-    most = f32x4.pmax(most, e0);
   }
-  const sum = f32x4.add(sum0, sum1);
+  const sum = f32x4.add(sum0, sum1), most = exp4(greatest, rounder);
   v128.store(end, exp4(lowest, rounder));
-  if (!i32x4.all_true(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH)))))
-    return fillShifted(block, x0, x1, x2, x3, classes, logits, shiftAt);
+  // What is above the highest has wrapped around; NaN is in no range.
+  const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH))), f32x4.le(greatest, highest));
+  if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, logits, shiftAt);
   if (logits) {
     v128.store(end, sum, 16);
     v128.store(end, splat(0), 32);
     if (v128.any_true(f32x4.lt(sum, f32x4.add(most, most)))) refineNormaliser(block, end);
   } else {
-    v128.store(end, exp4(greatest, rounder), 16);
+    v128.store(end, most, 16);
     v128.store(end, greatest, 32);
   }
   return true;

@@ -76,6 +76,18 @@ describe('semantics', () => {
     }
   });
 
+  test.each(['7fc00000', 'ffc00000', '7f800001', '7fc00001', '7fc000ff', 'ff8001ff', '7fffffff'])('a NaN is a NaN whatever its bits say (0x%s)', (bits) => {
+    for (const from of ['logits', 'logProbs'] as const) {
+      for (const at of [0, 3, 5, 8]) { // among the classes that are taken four at a time, and among those left over
+        const scores = new Float32Array(6 * 9).fill(-2);
+        new Uint32Array(scores.buffer)[3 * 9 + at] = parseInt(bits, 16);
+        const [loss, gradient] = valueAndGrad((x: Tensor) => ctcLoss(x, [1, 2], [6], [2], { from }))(tensor(scores, { shape: [6, 9] }));
+        expect(loss.itemSync()).toBeNaN();
+        expect(gradient.dataSync().every(Number.isNaN)).toBe(true);
+      }
+    }
+  });
+
   test('frames past the end are never read and have gradient 0; a NaN stays in its sequence', () => {
     const clean = logitsOf(4);
     const values = clean.dataSync();
