@@ -1,12 +1,14 @@
 // npm run bench -- ctc [--json] [--quick] [--rows 64x128x32x16,...]
 // Logits -> log-softmax -> CTC loss -> divided by the target lengths -> mean -> gradient by the logits, through the public API, on the shapes
-// T x B x C x S of the mlx-ctc README: input lengths random in [T/2, T), target lengths in [S/2, S). Beside it the bare kernel, the same
-// through ctcLoss(logSoftmax(x)), and torch on one thread where a python3 can import it. MB/s are of logits, float32.
+// T x B x C x S of the mlx-ctc README: input lengths random in [T/2, T), target lengths in [S/2, S). Beside it the same within scope(), where
+// the gradient stays in the heap as an optimizer wants it, the bare kernel, which leaves it there as well, the same through
+// ctcLoss(logSoftmax(x)), and torch on one thread where a python3 can import it. MB/s are of logits, float32.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ctcLoss, logSoftmax, random, setThreads, tensor, valueAndGrad } from '../dist/index.js';
+import { ctcLoss, logSoftmax, random, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
 import { heap } from '../dist/backends/cpu/heap.js';
 import { warmThreads } from '../dist/backends/cpu/pool.js';
 import { machine } from './harness.mjs';
@@ -63,6 +65,23 @@ function makeProblem([frames, batch, classes, labels]) {
   };
 }
 
+/** The alternatives that go through the public API, as functions of the logits. */
+function publicApi({ shape: [, batch], inputLengths, targetLengths, targets: labels, width }) {
+  const targets = tensor(labels, { shape: [batch, width] });
+  const fused = valueAndGrad((x) => ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(targetLengths).mean());
+  const composed = valueAndGrad((x) => ctcLoss(logSoftmax(x), targets, inputLengths, targetLengths).div(targetLengths).mean());
+  return { ours: fused, inScope: (logits) => scope(() => fused(logits)[0]), composed };
+}
+
+/** JavaScript is compiled for speed only after thousands of calls, which a training run makes and a benchmark of few calls does not. */
+function compileJavaScript(milliseconds) {
+  const problem = makeProblem([4, 16, 8, 4]);
+  for (const run of Object.values(publicApi(problem))) {
+    const start = performance.now();
+    while (performance.now() - start < milliseconds) run(problem.logits);
+  }
+}
+
 /** The kernel alone, on memory that is in place. */
 function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, targetLengths, targets, width }) {
   const { kernels } = heap();
@@ -77,7 +96,7 @@ function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, tar
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const summary = (list) => (list.length === 0 ? null : { median: median(list), best: Math.min(...list), worst: Math.max(...list) });
+const summary = (list) => ({ median: median(list), best: Math.min(...list), worst: Math.max(...list) });
 
 async function timed(run, count) {
   const start = performance.now();
@@ -85,64 +104,85 @@ async function timed(run, count) {
   return (performance.now() - start) / count;
 }
 
-/** Rounds in which all alternatives take turns, each for about `roundMs`. */
+/** Times of the alternatives, which take turns in every round, each for about `roundMs`. */
 async function race(alternatives, rounds, roundMs) {
   const entries = Object.entries(alternatives);
   const counts = new Map();
   for (const [name, run] of entries) {
     await run(1);
     const first = await run(3);
-    await run(Math.ceil((3 * roundMs) / first)); // JavaScript is compiled for speed only after a while
+    await run(Math.ceil((2 * roundMs) / first));
     const once = await run(3);
     counts.set(name, Math.max(1, Math.round(roundMs / once)));
   }
   const times = Object.fromEntries(entries.map(([name]) => [name, []]));
   for (let round = 0; round < rounds; round++) for (const [name, run] of entries) times[name].push(await run(counts.get(name)));
-  return Object.fromEntries(Object.entries(times).map(([name, list]) => [name, summary(list)]));
+  return times;
 }
+
+/** How much longer a takes than b: the median of what the rounds say, because neighbours on the machine slow whole rounds down. */
+const ratio = (a, b) => median(a.map((time, round) => time / b[round]));
 
 const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } } });
 const rows = options.rows ? options.rows.split(',').map((row) => row.split('x').map(Number)) : ROWS;
-const [rounds, roundMs] = options.quick ? [3, 30] : [7, 100];
+const [rounds, roundMs] = options.quick ? [3, 30] : [21, 40];
 const two = Math.min(2, cpus().length);
 const torch = await startTorch();
 const results = [];
 if (!options.json) {
   console.log(`${machine()}; ${torch ? `torch ${torch.version}, 1 thread` : 'no python3 with torch'}`);
-  console.log('MB/s of logits; medians of rounds, in brackets how far the best and the worst round are from them');
-  console.log(['T x B x C x S'.padEnd(17), '1 thread'.padEnd(18), `${two} threads`.padEnd(18), 'torch'.padEnd(18), 'ratio'.padEnd(7), 'of logSoftmax', 'over the kernel'].join(' '));
+  console.log('MB/s of logits, medians of rounds, in brackets how far the best and the worst round are from them; ratios are medians of each round\'s own');
+  console.log([
+    'T x B x C x S'.padEnd(16), '1 thread'.padEnd(17), `${two} threads`.padEnd(17), 'speed-up', 'torch'.padEnd(16), 'ratio'.padEnd(6),
+    'logSoftmax', 'over the kernel: in scope() / with the gradient moved out',
+  ].join(' '));
 }
-for (const row of rows) {
-  const problem = makeProblem(row);
-  const { logits, inputLengths, targetLengths, width } = problem;
-  const targets = tensor(problem.targets, { shape: [row[1], width] });
-  const fused = valueAndGrad((x) => ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(targetLengths).mean());
-  const composed = valueAndGrad((x) => ctcLoss(logSoftmax(x), targets, inputLengths, targetLengths).div(targetLengths).mean());
-  const kernel = bareKernel(problem);
-  setThreads(1);
-  const job = { ...problem, logits: undefined, inputLengths: [...inputLengths], targetLengths: [...targetLengths], targets: targets.arraySync() };
-  await torch?.time({ ...job, count: 1 });
-  const one = await race({
-    ours: (count) => timed(() => fused(logits), count), kernel: (count) => timed(kernel.run, count), composed: (count) => timed(() => composed(logits), count),
-    ...(torch ? { torch: (count) => torch.time({ count }) } : {}),
-  }, rounds, roundMs);
-  kernel.free();
+setThreads(1);
+/** The same with two threads, which are there before the clock starts. */
+const onTwoThreads = (run) => async (count) => {
   setThreads(two);
   await warmThreads();
-  const { ours: threaded } = await race({ ours: (count) => timed(() => fused(logits), count) }, rounds, roundMs);
-  const result = { shape: row.join('x'), megabytes: (logits.size * 4) / 1e6, milliseconds: { ...one, threaded } };
+  await run(1);
+  const time = await run(count);
+  setThreads(1);
+  await sleep(20); // the thread's end is nobody else's cost
+  return time;
+};
+compileJavaScript(options.quick ? 300 : 1500);
+for (const row of rows) {
+  const problem = makeProblem(row);
+  const { logits, inputLengths, targetLengths } = problem;
+  const kernel = bareKernel(problem);
+  const labels = Array.from({ length: row[1] }, (_, n) => [...problem.targets.subarray(n * row[3], (n + 1) * row[3])]);
+  await torch?.time({ ...problem, logits: undefined, inputLengths: [...inputLengths], targetLengths: [...targetLengths], targets: labels, count: 1 });
+  const ours = Object.fromEntries(Object.entries(publicApi(problem)).map(([name, run]) => [name, (count) => timed(() => run(logits), count)]));
+  const times = await race({
+    inScope: ours.inScope, kernel: (count) => timed(kernel.run, count), ours: ours.ours, composed: ours.composed,
+    ...(torch && { torch: (count) => torch.time({ count }) }), threaded: onTwoThreads(ours.ours), threadedInScope: onTwoThreads(ours.inScope),
+  }, rounds, roundMs);
+  kernel.free();
+  const result = {
+    shape: row.join('x'), megabytes: (logits.size * 4) / 1e6,
+    milliseconds: Object.fromEntries(Object.entries(times).map(([name, list]) => [name, summary(list)])),
+    ratios: {
+      torch: times.torch ? ratio(times.torch, times.ours) : null, threads: ratio(times.ours, times.threaded), threadsInScope: ratio(times.inScope, times.threadedInScope),
+      composed: ratio(times.composed, times.ours), overKernelInScope: ratio(times.inScope, times.kernel), overKernel: ratio(times.ours, times.kernel),
+    },
+  };
   results.push(result);
   if (!options.json) {
-    const speed = (times) => (times ? `${(result.megabytes / times.median * 1000).toFixed(0)} (+${percent(times.median, times.best)} -${percent(times.worst, times.median)})` : '-').padEnd(18);
+    const { milliseconds, ratios } = result;
+    const speed = (time) => (time ? `${(result.megabytes / time.median * 1000).toFixed(0)} (+${percent(time.median / time.best)} -${percent(time.worst / time.median)})` : '-');
     console.log([
-      result.shape.padEnd(17), speed(one.ours), speed(threaded), speed(one.torch), (one.torch ? `${(one.torch.median / one.ours.median).toFixed(1)}x` : '-').padEnd(7),
-      `${(one.composed.median / one.ours.median).toFixed(2)}x`.padEnd(13), `${((one.ours.median / one.kernel.median - 1) * 100).toFixed(0)} %`,
+      result.shape.padEnd(16), speed(milliseconds.ours).padEnd(17), speed(milliseconds.threaded).padEnd(17), `${ratios.threads.toFixed(2)}x`.padEnd(8),
+      speed(milliseconds.torch).padEnd(16), (torch ? `${ratios.torch.toFixed(1)}x` : '-').padEnd(6),
+      `${ratios.composed.toFixed(2)}x`.padEnd(10), `${percent(ratios.overKernelInScope)} / ${percent(ratios.overKernel)}`,
     ].join(' '));
   }
 }
 
-function percent(slow, fast) {
-  return `${Math.round((slow / fast - 1) * 100)}%`;
+function percent(factor) {
+  return `${Math.round((factor - 1) * 100)}%`;
 }
 
 torch?.stop();
