@@ -41,8 +41,8 @@ export interface OpSpec<Attrs> {
   readonly name: string;
   /** Shapes and dtypes of the outputs, or a typed error. The first output is the result; the others are saved for the vjp. */
   infer(inputs: readonly Tensor[], attrs: Attrs): Spec | readonly Spec[];
-  /** Launches the kernels. Called only when there is something to compute. */
-  run?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs): void;
+  /** Launches the kernels. Called only when there is something to compute; `outputs` is what `infer` gave. */
+  run?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs, outputs: readonly Spec[]): void;
   /**
    * Cotangents of the inputs for the cotangent of the result, written in ops, so that it can be differentiated again; null where an
    * input has none. Without it the op is not differentiable, and its result is a constant to every transform.
@@ -108,7 +108,7 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
     const call = new Call(spec.name, inputs, outputs, scope);
     try {
-      spec.run(call, inputs, attrs);
+      spec.run(call, inputs, attrs, specs);
     } finally {
       call.finish();
     }

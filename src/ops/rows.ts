@@ -3,7 +3,7 @@ import type { DType, ElementwiseCode, Kernel } from '../backends/backend.js';
 import { DTypeError } from '../errors.js';
 import { tensor, moveTo, type TensorLike } from '../tensor/create.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
-import { broadcastShapes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
+import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { broadcastStrides, sumTo } from './broadcast.js';
 import { cast } from './cast.js';
@@ -40,9 +40,8 @@ function define(name: string, arity: 1 | 2 | 3, row: Row, partials?: readonly (P
   const op = defineOp<null>({
     name,
     infer: (inputs) => ({ shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)), dtype: dtypeOf(inputs) }),
-    run: (call, inputs) => {
-      const shape = inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape));
-      const params = launchParams(name, shape, inputs);
+    run: (call, inputs, _attrs, [result]) => {
+      const params = launchParams(name, result!.shape, inputs);
       call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: params.size });
     },
     ...(partials && {
@@ -57,7 +56,10 @@ function define(name: string, arity: 1 | 2 | 3, row: Row, partials?: readonly (P
 
 function launchParams(op: string, shape: Shape, inputs: readonly Tensor[]): { size: number; rank: number; shape: readonly number[]; xStrides: readonly number[]; yStrides: readonly number[]; zStrides: readonly number[] } {
   const size = sizeOf(shape);
-  if (inputs.every((t) => sameShape(t.shape, shape))) return { size, rank: 1, shape: [size], xStrides: ONE, yStrides: ONE, zStrides: ONE };
+  if (inputs.every((t) => t.size === size || t.size === 1)) {
+    const [x, y, z] = inputs.map((t) => (t.size === size ? ONE : ZERO));
+    return { size, rank: 1, shape: [size], xStrides: x!, yStrides: y ?? ZERO, zStrides: z ?? ZERO };
+  }
   const merged = mergeAxes(op, shape, inputs.map((t) => broadcastStrides(t.shape, shape)));
   return { size, rank: merged.shape.length, shape: merged.shape, xStrides: merged.strides[0]!, yStrides: merged.strides[1] ?? ZERO, zStrides: merged.strides[2] ?? ZERO };
 }
@@ -103,8 +105,9 @@ function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonl
 }
 
 function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
-  // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensor beside them where it can hold them.
-  const weak = Array.isArray(data) && beside && isFloat(beside.dtype) ? beside.dtype : undefined;
+  // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensor beside them where it can hold them. So do
+  // integers, which never widen a float.
+  const weak = (Array.isArray(data) || data instanceof Int32Array) && beside && isFloat(beside.dtype) ? beside.dtype : undefined;
   const type = dtype ?? weak;
   const made = tensor(data, type ? { dtype: type } : {});
   return beside && made.device !== beside.device ? moveTo(made, beside) : made;

@@ -154,13 +154,14 @@ function nameOf(value: unknown): string {
 const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };
 
 function dtypeOf(data: ArrayBufferView): DType {
-  const name = Object.prototype.toString.call(data).slice(8, -1);
+  const name = (data as ArrayBufferView & { [Symbol.toStringTag]: string })[Symbol.toStringTag]; // of another realm's arrays as well
   if (name === 'DataView') throw new DTypeError('tensor', 'cannot make a tensor of a DataView, which has no element type; wrap its buffer in a typed array');
   return FLOATS[name] ?? 'int32';
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
 function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
+  if (dtype === 'int32' && values instanceof Int32Array) return values.slice();
   checkDType('tensor', dtype);
   const out = new (arrayClass(dtype))(values.length);
   if (dtype === 'int32') {

@@ -56,9 +56,9 @@ function fromLists(op: string, lists: readonly ArrayLike<number>[], lengths: Int
 function fromPadded(op: string, values: Int32Array, rows: number, width: number, lengths: Int32Array | null, batch: number): PaddedTargets {
   if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences`);
   const targetLengths = lengths ?? new Int32Array(batch).fill(width);
-  targetLengths.forEach((length, n) => {
-    if (length > width) throw new ShapeError(op, `sequence ${n}: target length is ${length}; the targets are ${width} wide`);
-  });
+  for (let n = 0; n < batch; n++) {
+    if (targetLengths[n]! > width) throw new ShapeError(op, `sequence ${n}: target length is ${targetLengths[n]}; the targets are ${width} wide`);
+  }
   return { targets: values, width, targetLengths };
 }
 

@@ -55,9 +55,9 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
   if (!Number.isInteger(blank) || blank < 0 || blank >= classes) throw new ValueError(op, `blank is ${blank}; it must be a class in [0, ${classes})`);
 
   const inputs = inputLengths === undefined ? new Int32Array(batch).fill(frames) : checkLengths(op, 'input', inputLengths, batch);
-  inputs.forEach((length, n) => {
-    if (length > frames) throw new ValueError(op, `sequence ${n}: input length is ${length}; the scores have ${frames} frames`);
-  });
+  for (let n = 0; n < batch; n++) {
+    if (inputs[n]! > frames) throw new ValueError(op, `sequence ${n}: input length is ${inputs[n]}; the scores have ${frames} frames`);
+  }
   const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, batch);
   const padded = padTargets(op, targets, given, batch);
   checkLabels(op, padded, classes, blank);
@@ -67,9 +67,9 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
 function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, batch: number): Int32Array {
   const lengths = integersOf(op, `${what}Lengths`, data);
   if (lengths.length !== batch) throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences`);
-  lengths.forEach((length, n) => {
-    if (length < 0) throw new ValueError(op, `sequence ${n}: ${what} length is ${length}; it must not be negative`);
-  });
+  for (let n = 0; n < batch; n++) {
+    if (lengths[n]! < 0) throw new ValueError(op, `sequence ${n}: ${what} length is ${lengths[n]}; it must not be negative`);
+  }
   return lengths;
 }
 
@@ -78,8 +78,10 @@ function checkLabels(op: string, { targets, width, targetLengths }: Pick<CtcProb
     const end = n * width + targetLengths[n]!;
     for (let at = n * width; at < end; at++) {
       const label = targets[at]!;
-      if (label < 0 || label >= classes) throw new ValueError(op, `sequence ${n}: label ${at - n * width} is ${label}; it must be a class in [0, ${classes})`);
-      if (label === blank) throw new ValueError(op, `sequence ${n}: label ${at - n * width} is ${label}, which is the blank`);
+      if (label < 0 || label >= classes || label === blank) throw badLabel(op, n, at - n * width, label, classes, blank);
     }
   }
 }
+
+const badLabel = (op: string, n: number, i: number, label: number, classes: number, blank: number): ValueError =>
+  new ValueError(op, `sequence ${n}: label ${i} is ${label}${label === blank ? ', which is the blank' : `; it must be a class in [0, ${classes})`}`);

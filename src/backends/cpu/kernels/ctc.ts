@@ -1,4 +1,5 @@
 import { OutOfMemoryError } from '../../../errors.js';
+import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { parallel, partsFor } from '../pool.js';
@@ -30,12 +31,18 @@ export function resetCtcStatistics(): void {
  */
 function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
   const [frames, , classes] = sizes(call);
-  const labels = (call.inputs[3]!.view() as Int32Array).reduce((a, b) => Math.max(a, b), 0);
+  const labels = greatest(call.inputs[3]!.view());
   const states = (frames + 3) * (labels + 4) * perCell;
   if (states + frames * classes * 4 > MOST_SCRATCH) {
     throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${labels} labels need ${states} bytes of states; WebAssembly's address space ends at ${2 ** 32}`);
   }
   return heap().kernels[name]!(frames, classes, labels, ...rest) >>> 0;
+}
+
+function greatest(lengths: TypedArray): number {
+  let found = 0;
+  for (const length of lengths) if (length > found) found = length;
+  return found;
 }
 
 const MOST_SCRATCH = 2 ** 32 - 2 ** 27;
@@ -48,14 +55,15 @@ function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end:
   const batch = call.number('batch');
   const classes = call.number('classes');
   const [frames, labels] = [call.inputs[2]!.view(), call.inputs[3]!.view()];
-  const until = new Float64Array(batch + 1);
-  for (let n = 0; n < batch; n++) until[n + 1] = until[n]! + frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
-  const total = until[batch]!;
+  const workOf = (n: number): number => frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
+  let total = 0;
+  for (let n = 0; n < batch; n++) total += workOf(n);
   const parts = partsFor(total, true);
+  if (parts === 1) return [argumentsOf(0, batch)];
   const tasks: number[][] = [];
-  for (let begin = 0, part = 1; part <= parts; part++) {
+  for (let begin = 0, part = 1, done = 0; part <= parts; part++) {
     let end = begin;
-    while (end < batch && (part === parts || until[end + 1]! <= (total * part) / parts)) end++;
+    for (; end < batch && (part === parts || done + workOf(end) <= (total * part) / parts); end++) done += workOf(end);
     if (end > begin) tasks.push(argumentsOf(begin, end));
     begin = end;
   }
@@ -93,7 +101,10 @@ function cotangentsOf(call: CpuCall, value?: number): number {
 }
 
 function count(tiers: number, batch: number): void {
-  for (let n = 0; n < batch; n++) statistics[TIERS[heap().i32[tiers / 4 + n]!]!]++;
+  const counts = [0, 0, 0];
+  const { i32 } = heap();
+  for (let at = tiers / 4; at < tiers / 4 + batch; at++) counts[i32[at]!]!++;
+  TIERS.forEach((tier, i) => (statistics[tier] += counts[i]!));
 }
 
 const ctcLoss: CpuKernel = (call) => {
