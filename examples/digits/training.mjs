@@ -1,4 +1,4 @@
-import { ctcLoss, FormatError, greedyDecodeSync, loadSafetensors, optim, padSequences, Random, random, restoreTree, saveSafetensors, tensor, valueAndGrad } from 'tapegrad';
+import { ctcLoss, FormatError, greedyDecodeSync, loadSafetensors, optim, padSequences, Random, random, restoreTree, saveSafetensors, scope, tensor, valueAndGrad } from 'tapegrad';
 import { BACKGROUND, columnsOf, drawLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
 
@@ -64,14 +64,20 @@ export function trainStep(run, digits) {
     const logits = model.apply(params, images, { random: run.random });
     return [ctcLoss(logits, targets, frames, targetLengths, { blank: BLANK, from: 'logits', reduction: 'mean' }), logits];
   };
-  const [[loss, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
-  const clipped = optim.clipByGlobalNorm(gradients, GRADIENT_NORM);
-  const { params, state } = optimizerOf(run.steps).update(run.params, clipped.gradients, run.state);
+  // Within a scope gradients stay where the kernels work; only what is returned moves out.
+  const { params, state, loss, read } = scope(() => {
+    const [[value, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
+    const clipped = optim.clipByGlobalNorm(gradients, GRADIENT_NORM);
+    return {
+      ...optimizerOf(run.steps).update(run.params, clipped.gradients, run.state),
+      loss: value.itemSync(),
+      read: greedyDecodeSync(logits, frames, { blank: BLANK }).reduce((sum, { labels }) => sum + labels.length, 0),
+    };
+  });
   run.params = params;
   run.state = state;
   run.step++;
-  run.losses.push(loss.itemSync());
-  const read = greedyDecodeSync(logits, frames, { blank: BLANK }).reduce((sum, { labels }) => sum + labels.length, 0);
+  run.losses.push(loss);
   watchPlateau(run, read / targetLengths.reduce((a, b) => a + b));
 }
 

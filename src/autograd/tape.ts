@@ -99,8 +99,8 @@ export class Tape implements TraceOwner {
   /** A result of the transform as the caller gets it: without this tape, and in memory that outlives it. */
   detach(t: Tensor): Tensor {
     const trace = without(t.trace, this);
-    const buffer = this.ownsRegion ? this.region.release(t.buffer) : t.buffer;
-    return trace === t.trace && buffer === t.buffer ? t : new Tensor(buffer, t.shape, trace, t.origin);
+    if (this.ownsRegion) this.region.release(t.buffer, currentRegion());
+    return trace === t.trace ? t : new Tensor(t.buffer, t.shape, trace, t.origin);
   }
 
   /** Forgets the nodes and recycles the region, if it is this tape's own. */

@@ -28,8 +28,8 @@ export interface Buffer {
  */
 export interface Scope {
   readonly backend: Backend;
-  /** Moves a buffer's contents out of the scope, into memory that outlives it. Returns the buffer itself where it needs no move. */
-  release(buffer: Buffer): Buffer;
+  /** Gives a buffer of the scope over to another one of the same device, or, for null, to memory of its own that outlives all scopes. */
+  release(buffer: Buffer, to: Scope | null): void;
   /** Recycles the memory. Buffers still pointing into it are dead from here on. */
   close(): void;
   /** Closes the scope, but hands its memory and buffers over to another one of the same device. */

@@ -9,16 +9,20 @@ let regions = 0;
 export class Region {
   /** Regions are numbered by age: what two of them share must live as long as the older. */
   private readonly age = regions++;
-  private readonly scopes = new Map<Backend, Scope>();
+  private readonly scopes: Scope[] = []; // seldom more than one
   private owner: Region | null = null;
   private isOpen = true;
 
   /** The scope on a device; after closing, that of the region that took the memory over, or none. */
   on(backend: Backend): Scope | null {
     if (!this.isOpen) return this.heir?.on(backend) ?? null;
-    let found = this.scopes.get(backend);
-    if (!found) this.scopes.set(backend, (found = backend.openScope()));
+    let found = this.scopeOf(backend);
+    if (!found) this.scopes.push((found = backend.openScope()));
     return found;
+  }
+
+  private scopeOf(backend: Backend): Scope | undefined {
+    return this.scopes.find((scope) => scope.backend === backend);
   }
 
   /** Of two regions that share values, the one that keeps them. */
@@ -32,10 +36,12 @@ export class Region {
     return this.age > other.age;
   }
 
-  /** Moves a buffer out, into memory that outlives the region; a buffer that is not the region's own is left as it is. */
-  release(buffer: Buffer): Buffer {
-    if (this.heir) return buffer;
-    return this.scopes.get(buffer.backend)?.release(buffer) ?? buffer;
+  /**
+   * Moves a buffer into the region around this one, or, without one, into memory of its own; a buffer that is not the region's own is left as
+   * it is.
+   */
+  release(buffer: Buffer, around: Region | null): void {
+    if (!this.heir) this.scopeOf(buffer.backend)?.release(buffer, around?.on(buffer.backend) ?? null);
   }
 
   /** Recycles the memory, or hands it over. */
@@ -43,11 +49,11 @@ export class Region {
     if (!this.isOpen) return;
     this.isOpen = false;
     const { heir } = this;
-    for (const [backend, scope] of this.scopes) {
-      if (heir) scope.mergeInto(heir.on(backend)!);
+    for (const scope of this.scopes) {
+      if (heir) scope.mergeInto(heir.on(scope.backend)!);
       else scope.close();
     }
-    this.scopes.clear();
+    this.scopes.length = 0;
   }
 
   /** The nearest region around this one that is still open. */

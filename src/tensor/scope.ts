@@ -1,13 +1,16 @@
 import { ValueError } from '../errors.js';
-import { withinRegion } from './device.js';
+import { currentRegion, withinRegion } from './device.js';
 import { Region } from './region.js';
-import { Tensor } from './tensor.js';
 import { mapTensors } from './tree.js';
 
 /**
- * Runs a synchronous function and recycles all that it computed, except the tensors it returns (in any tree). On the CPU this is a matter
- * of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after each op. On a
- * GPU it frees intermediate results at once.
+ * Runs a synchronous function and recycles all that it computed, gradients included, except the tensors it returns (in any tree). On the CPU
+ * this is a matter of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after
+ * each op. On a GPU it frees intermediate results at once.
+ *
+ * \`\`\`ts
+ * ({ params, state } = scope(() => optimizer.update(params, grad(lossOf)(params), state)));
+ * \`\`\`
  * @throws {ValueError} for an asynchronous function: its memory would be recycled while it still runs.
  */
 export function scope<T>(fn: () => T): T {
@@ -19,8 +22,8 @@ export function scope<T>(fn: () => T): T {
       throw new ValueError('scope', 'the function is asynchronous, and what it computed would be recycled while it still runs; await first, and compute inside');
     }
     return mapTensors(result, (t) => {
-      const buffer = region.release(t.buffer);
-      return buffer === t.buffer ? t : new Tensor(buffer, t.shape, t.trace, t.origin);
+      region.release(t.buffer, currentRegion());
+      return t;
     });
   } finally {
     region.close();

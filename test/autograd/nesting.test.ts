@@ -181,15 +181,30 @@ describe('what outer and inner transforms share', () => {
     expect(gradient.arraySync()).toEqual(w.exp().arraySync());
   });
 
-  test('transforms inside scope(fn) do not pile up in it', () => {
+  test.each([100, 10_000, 20_000])('what transforms inside scope(fn) give (%d elements) lives in it and ends with it; the rest of them does not pile up', (size) => {
+    const before = memory();
+    const x = tensor(new Float32Array(size).fill(1));
+    const step = (t: Tensor): Tensor => t.exp().sin().exp().sin().sum();
+    let last!: Tensor;
     let used = 0;
-    scope(() => {
+    const kept = scope(() => {
       for (let i = 0; i < 50; i++) {
-        grad((x: Tensor) => x.exp().sum())(tensor(new Float32Array(10000)));
-        used = Math.max(used, memory().usedBytes);
+        last = grad(step)(x);
+        used = Math.max(used, memory().usedBytes - before.usedBytes);
       }
+      expect(last.add(0).arraySync()).toEqual(grad(step)(x).arraySync());
+      return scope(() => grad(step)(x)).add(0);
     });
-    expect(used).toBeLessThan(50 * 40000);
+    expect(used).toBeLessThan(50 * size * 4 + 20 * size * 4 + 2 ** 20); // 50 gradients and one transform at work; in all it would be 500
+    expect(() => last.add(1)).toThrow(RecycledError);
+    expect(kept.arraySync()).toEqual(grad(step)(x).arraySync());
+    expect(memory().usedBytes).toBe(before.usedBytes);
+  });
+
+  test('a gradient taken in scope(fn) inside a traced function is kept for the backward pass', () => {
+    const f = (w: Tensor): Tensor => w.square().mul(w).sum();
+    const outer = grad((x: Tensor) => x.mul(scope(() => grad(f)(tensor([2, 3])))).sum());
+    expect(outer(tensor([1, 1])).arraySync()).toEqual([12, 27]);
   });
 
   test('an independent inner gradient is a constant to the outer one', () => {

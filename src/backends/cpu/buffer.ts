@@ -52,10 +52,7 @@ export class CpuBuffer implements Buffer {
   copy(): TypedArray {
     if (this.array) return this.array.slice();
     this.settle();
-    const start = this.address / 4;
-    const out = uninitialised(this.length);
-    out.set(heap().f32.subarray(start, start + this.length)); // only float32 lies in arenas
-    return out;
+    return copyOf(this.address, this.length); // only float32 lies in arenas
   }
 }
 
@@ -94,13 +91,25 @@ export class CpuScope implements Scope {
     return address;
   }
 
-  release(buffer: Buffer): Buffer {
+  release(buffer: Buffer, to: Scope | null): void {
     const own = buffer as CpuBuffer;
-    if (own.scope === this) {
-      own.array = own.copy();
-      own.scope = null;
+    if (own.scope !== this) return;
+    if (to) return this.handOver(own, to as CpuScope);
+    own.array = own.copy();
+    own.scope = null;
+  }
+
+  /** Large pieces change hands where they lie, small ones are copied. */
+  private handOver(buffer: CpuBuffer, heir: CpuScope): void {
+    buffer.settle();
+    const bytes = buffer.length * 4;
+    if (!this.arena.handOver(buffer.address, heir.arena)) {
+      const address = heir.arena.allocate(bytes);
+      heap().u8.copyWithin(address, buffer.address, buffer.address + bytes);
+      buffer.address = address;
     }
-    return own;
+    buffer.scope = heir;
+    heir.buffers.push(buffer);
   }
 
   close(): void {
@@ -126,10 +135,20 @@ export class CpuScope implements Scope {
   }
 }
 
-/** An array to be overwritten. Node gives large ones without the zeroes. */
-function uninitialised(length: number): Float32Array {
-  const node = (globalThis as { Buffer?: { allocUnsafeSlow(bytes: number): Uint8Array<ArrayBuffer> } }).Buffer;
-  return length >= 16384 && node ? new Float32Array(node.allocUnsafeSlow(length * 4).buffer) : new Float32Array(length);
+interface NodeBuffers {
+  allocUnsafeSlow(bytes: number): { buffer: ArrayBuffer; fill(pattern: Uint8Array): void };
+}
+
+/**
+ * An array of its own with the elements at an address of the heap. Node gives large ones without zeroes, and fills them with a pattern, here
+ * all of the data, by memcpy; \`set\` copies out of shared memory word by word.
+ */
+function copyOf(address: number, length: number): Float32Array {
+  const node = (globalThis as { Buffer?: NodeBuffers }).Buffer;
+  if (length < 4096 || !node) return heap().f32.slice(address / 4, address / 4 + length);
+  const out = node.allocUnsafeSlow(length * 4);
+  out.fill(heap().u8.subarray(address, address + length * 4));
+  return new Float32Array(out.buffer);
 }
 
 /** Copies an ordinary array to an address of the heap. */

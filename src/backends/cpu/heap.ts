@@ -145,34 +145,49 @@ let instance: Heap | undefined;
 /** The heap, made on first use: importing tapegrad compiles nothing. */
 export const heap = (): Heap => (instance ??= new Heap());
 
-/** Grows by regions of the heap; allocation is moving a pointer. */
+/** Grows by regions of the heap. Large pieces have a region each; for small ones allocation is moving a pointer. */
 export class Arena {
   private readonly regions: HeapRegion[] = [];
+  private readonly large: HeapRegion[] = [];
   private at = 0;
   private end = 0;
   private total = 0;
 
   /** The address of `bytes` fresh bytes, aligned to 64. */
   allocate(bytes: number): number {
+    if (bytes >= LARGE) return this.takeLarge(bytes);
     const start = this.at;
     const next = start + align(bytes);
     if (next <= this.end) {
       this.at = next;
       return start;
     }
-    const step = Math.max(FIRST_REGION, Math.min(this.total, LARGEST_STEP));
-    const region = heap().take(Math.max(bytes, step));
+    const region = heap().take(Math.max(FIRST_REGION, Math.min(this.total, LARGEST_STEP)));
     this.regions.push(region);
     this.total += region.size;
-    if (bytes > step) return region.start; // a large piece has a region to itself, small ones go on where they were
     this.at = region.start + align(bytes);
     this.end = region.start + region.size;
     return region.start;
   }
 
+  private takeLarge(bytes: number): number {
+    const region = heap().take(bytes);
+    this.large.push(region);
+    return region.start;
+  }
+
+  /** Gives a large piece to another arena, in place. False if it is a small one. */
+  handOver(address: number, heir: Arena): boolean {
+    const at = this.large.findIndex((region) => region.start === address);
+    if (at < 0) return false;
+    heir.large.push(...this.large.splice(at, 1));
+    return true;
+  }
+
   /** Takes over another arena's memory. */
   absorb(other: Arena): void {
     this.regions.push(...other.regions.splice(0));
+    this.large.push(...other.large.splice(0));
     this.total += other.total;
     other.reset();
   }
@@ -180,19 +195,26 @@ export class Arena {
   /** Gives everything back. */
   close(): void {
     for (const region of this.regions.splice(0)) heap().give(region);
+    this.giveLarge();
     this.reset();
   }
 
-  /** Bytes of the heap that it holds. */
+  private giveLarge(): void {
+    for (const region of this.large) heap().give(region);
+    this.large.length = 0;
+  }
+
+  /** Bytes of the heap that it holds for small pieces. */
   get size(): number {
     return this.total;
   }
 
-  /** Starts over: keeps one region of moderate size for the next allocations and gives the others back. */
+  /** Starts over: keeps a single region for the next allocations, and gives back all else. */
   rewind(): void {
+    this.giveLarge();
     const [first] = this.regions;
     if (!first) return;
-    if (this.regions.length > 1 || first.size > LARGEST_STEP) return this.close();
+    if (this.regions.length > 1) return this.close();
     this.at = first.start;
     this.end = first.start + first.size;
   }
@@ -202,5 +224,7 @@ export class Arena {
   }
 }
 
+/** Pieces from this size on are large: a search for room costs less than copying them would. */
+const LARGE = 2 ** 16;
 const FIRST_REGION = 2 ** 18;
 const LARGEST_STEP = 2 ** 26;

@@ -160,13 +160,12 @@ export class MetalScope implements Scope {
   }
 
   /** The memory is the buffer's own, so nothing moves. */
-  release(buffer: Buffer): Buffer {
+  release(buffer: Buffer, to: Scope | null): void {
     const own = buffer as MetalBuffer;
-    if (own.scope === this) {
-      own.scope = null;
-      this.onRelease(own);
-    }
-    return own;
+    if (own.scope !== this) return;
+    if (to) return (to as MetalScope).add(own);
+    own.scope = null;
+    this.onRelease(own);
   }
 
   close(): void {
