@@ -104,8 +104,8 @@ async function timed(run, count) {
   return (performance.now() - start) / count;
 }
 
-/** Times of the alternatives, which take turns in every round, each for about `roundMs`. */
-async function race(alternatives, rounds, roundMs) {
+/** Warms the alternatives up and lets them take turns, each for about `roundMs` in every round; adds to `times`. */
+async function race(alternatives, rounds, roundMs, times) {
   const entries = Object.entries(alternatives);
   const counts = new Map();
   for (const [name, run] of entries) {
@@ -115,9 +115,7 @@ async function race(alternatives, rounds, roundMs) {
     const once = await run(3);
     counts.set(name, Math.max(1, Math.round(roundMs / once)));
   }
-  const times = Object.fromEntries(entries.map(([name]) => [name, []]));
-  for (let round = 0; round < rounds; round++) for (const [name, run] of entries) times[name].push(await run(counts.get(name)));
-  return times;
+  for (let round = 0; round < rounds; round++) for (const [name, run] of entries) (times[name] ??= []).push(await run(counts.get(name)));
 }
 
 /** How much longer a takes than b: the median of what the rounds say, because neighbours on the machine slow whole rounds down. */
@@ -125,7 +123,7 @@ const ratio = (a, b) => median(a.map((time, round) => time / b[round]));
 
 const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } } });
 const rows = options.rows ? options.rows.split(',').map((row) => row.split('x').map(Number)) : ROWS;
-const [rounds, roundMs] = options.quick ? [3, 30] : [21, 40];
+const [blocks, rounds, roundMs] = options.quick ? [1, 3, 30] : [3, 7, 40];
 const two = Math.min(2, cpus().length);
 const torch = await startTorch();
 const results = [];
@@ -138,16 +136,6 @@ if (!options.json) {
   ].join(' '));
 }
 setThreads(1);
-/** The same with two threads, which are there before the clock starts. */
-const onTwoThreads = (run) => async (count) => {
-  setThreads(two);
-  await warmThreads();
-  await run(1);
-  const time = await run(count);
-  setThreads(1);
-  await sleep(20); // the thread's end is nobody else's cost
-  return time;
-};
 compileJavaScript(options.quick ? 300 : 1500);
 for (const row of rows) {
   const problem = makeProblem(row);
@@ -156,10 +144,18 @@ for (const row of rows) {
   const labels = Array.from({ length: row[1] }, (_, n) => [...problem.targets.subarray(n * row[3], (n + 1) * row[3])]);
   await torch?.time({ ...problem, logits: undefined, inputLengths: [...inputLengths], targetLengths: [...targetLengths], targets: labels, count: 1 });
   const ours = Object.fromEntries(Object.entries(publicApi(problem)).map(([name, run]) => [name, (count) => timed(() => run(logits), count)]));
-  const times = await race({
-    inScope: ours.inScope, kernel: (count) => timed(kernel.run, count), ours: ours.ours, composed: ours.composed,
-    ...(torch && { torch: (count) => torch.time({ count }) }), threaded: onTwoThreads(ours.ours), threadedInScope: onTwoThreads(ours.inScope),
-  }, rounds, roundMs);
+  const times = {};
+  for (let block = 0; block < blocks; block++) {
+    await race({
+      inScope: ours.inScope, kernel: (count) => timed(kernel.run, count), ours: ours.ours, composed: ours.composed,
+      ...(torch && { torch: (count) => torch.time({ count }) }),
+    }, rounds, roundMs, times);
+    setThreads(two);
+    await warmThreads();
+    await race({ threaded: ours.ours, threadedInScope: ours.inScope }, rounds, roundMs, times);
+    setThreads(1);
+    await sleep(50); // the thread's end is nobody else's cost
+  }
   kernel.free();
   const result = {
     shape: row.join('x'), megabytes: (logits.size * 4) / 1e6,
