@@ -9,8 +9,8 @@
 import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 
 /**
- * How far below its shift an input counts as impossible in the forward pass and as exactly this in the backward pass, and, above it, is held
- * lest its exponent wraps around.
+ * How far below its shift an input counts as impossible in the forward pass and as exactly this in the backward pass. What lies farther above
+ * it would wrap its exponent around: such a frame is evaluated again.
  */
 @inline const REACH: f32 = 80.0;
 @inline const LN2: f32 = 0.6931471805599453;
@@ -22,8 +22,11 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 /** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
 @inline const NORMALISER_LOW: f32 = 9.5367431640625e-7;
 @inline const NORMALISER_HIGH: f32 = 16384.0;
-/** Beyond this the nearest integer to x / ln 2 no longer fits the rounding trick. */
-@inline const GREATEST_SHIFTABLE: f32 = 1048576.0;
+/**
+ * Beyond this the distance of two inputs, as far as it matters, is exact in float32. Multiples of LN2_HIGH are up to 32767 of them, 22713 in
+ * all, so that inputs are never shifted by more than their reduction bears.
+ */
+@inline const EXACT_DISTANCES: f32 = 16384.0;
 
 /** Vectors of a block beside its classes. */
 @inline export const BLOCK_EXTRA: i32 = 3;
@@ -39,7 +42,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 }
 
 /**
- * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for any x,
+ * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for |x| < 22713,
  * because the shift happens in the exponent and never rounds x. The polynomial is the minimax one of degree 6 on half a binade with the
  * constant term held at 1, so that e^0 is exactly 1. NaN gives NaN.
  */
@@ -130,7 +133,10 @@ function refineNormaliser(block: usize, end: usize): void {
   v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
 }
 
-/** The block again, each frame relative to the power of two next to its greatest value. Rare: large, tiny, infinite or NaN inputs. */
+/**
+ * The block again, each frame relative to the power of two next to its greatest value, or, where that is far from 0, to the value itself. Rare:
+ * large, tiny, infinite or NaN inputs.
+ */
 function fillShifted(
   block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize,
 ): bool {
@@ -146,22 +152,24 @@ function fillShifted(
     if (logits) return false;
     greatest = v128.andnot(greatest, impossible);
   }
-  if (!i32x4.all_true(f32x4.lt(f32x4.abs(greatest), splat(GREATEST_SHIFTABLE)))) return false;
-  const shifts = f32x4.nearest(f32x4.mul(greatest, splat(LOG2_E))), rounder = f32x4.sub(splat(ROUNDER), shifts);
-  const floor = exp4(splat(-REACH), splat(ROUNDER)), lowest = f32x4.sub(greatest, splat(REACH));
+  const size = f32x4.abs(greatest);
+  if (!i32x4.all_true(f32x4.lt(size, splat(Infinity)))) return false;
+  const base = v128.and(greatest, f32x4.gt(size, splat(EXACT_DISTANCES))), top = f32x4.sub(greatest, base);
+  const shifts = f32x4.nearest(f32x4.mul(top, splat(LOG2_E))), rounder = f32x4.sub(splat(ROUNDER), shifts);
+  const floor = exp4(splat(-REACH), splat(ROUNDER)), lowest = f32x4.sub(top, splat(REACH));
   store<f32>(shiftAt, maxLane(shifts));
   let e = block;
   for (let c = 0; c < classes; c++, e += 16) {
-    const x = column(x0, x1, x2, x3, <usize>c << 2);
+    const x = f32x4.sub(column(x0, x1, x2, x3, <usize>c << 2), base);
     const possible = f32x4.gt(x, lowest);
-    const value = v128.bitselect(exp4(v128.bitselect(x, greatest, possible), rounder), floor, possible);
+    const value = v128.bitselect(exp4(v128.bitselect(x, top, possible), rounder), floor, possible);
     v128.store(e, f32x4.pmax(value, floor));
   }
   v128.store(e, floor);
   if (logits) {
     refineNormaliser(block, e);
   } else {
-    v128.store(e, exp4(greatest, rounder), 16);
+    v128.store(e, exp4(top, rounder), 16);
     v128.store(e, greatest, 32);
   }
   return true;

@@ -72,4 +72,21 @@ describe.each(SHAPES)('%d frames, %d classes, %d labels', (frames, classes, most
   });
 });
 
+test.each([8192, 16_384, 20_000, 32_768, 1e5, 1e6, 1e8, -16_400, -1e5, -1e7])('scores around %d are as good as scores around 0', (offset) => {
+  const rng = random(7);
+  const shape = [24, 3, 9];
+  const scores = Float32Array.from({ length: 24 * 3 * 9 }, () => offset + 3 * rng.gaussian());
+  for (const from of ['logits', 'logProbs'] as const) {
+    const f = (t: Tensor): Tensor => ctcLoss(t, [[1, 2, 2], [3], [4, 5, 6, 7]], [24, 20, 21], undefined, { from });
+    resetCtcStatistics();
+    const [losses, gradient] = vjp(f, tensor(scores, { shape }), tensor([1, 1, 1]));
+    expect(ctcStatistics()).toEqual({ lengths: 0, linear: 3, log: 0 });
+    const [exact, exactGradient] = vjp(f, tensor(Float64Array.from(scores), { shape }), tensor(new Float64Array(3).fill(1)));
+    losses.dataSync().forEach((loss, n) => { expect(Math.abs(loss / exact.dataSync()[n]! - 1)).toBeLessThanOrEqual(1e-7); });
+    const want = exactGradient.dataSync();
+    const error = Math.max(...Array.from(gradient.dataSync(), (value, k) => Math.abs(value - want[k]!)));
+    expect(error).toBeLessThanOrEqual(5e-7);
+  }
+});
+
 const needs = (labels: readonly number[]): number => labels.length + labels.filter((c, i) => c === labels[i - 1]).length;

@@ -164,7 +164,7 @@ function score(rng: Random, kind: Kind, isPeak: boolean, isBlank: boolean, t: nu
     case 'oneHot': return isPeak ? height : 0;
     case 'blankCollapsed': return 0.3 * noise + (isBlank ? height / 3 : 0);
     case 'wide': return noise * height;
-    case 'shifted': return noise + (t % 2 ? 1000 : -300);
+    case 'shifted': return noise + (t % 2 ? 8 : -2.4) * height ** 2.5; // from a hundred to ten million away from 0
     case 'impossible': return rng.next() < 0.15 && !isPeak ? -Infinity : noise;
     case 'small': return noise * 1e-3;
   }
