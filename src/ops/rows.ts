@@ -1,7 +1,8 @@
 import { defineOp } from '../autograd/op.js';
 import type { DType, ElementwiseCode, Kernel } from '../backends/backend.js';
 import { DTypeError } from '../errors.js';
-import { tensor, moveTo, type TensorLike } from '../tensor/create.js';
+import { fromTypedArray, tensor, moveTo, type TensorLike } from '../tensor/create.js';
+import { hostBackend } from '../tensor/device.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
 import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -87,14 +88,25 @@ export function ternary(name: string, row: Row & { vjp?: readonly (((g: Tensor, 
 
 /** Operands as tensors of the dtype that the op computes in. */
 function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonly Tensor[] {
-  if (!row.operands && operands.every((operand) => operand instanceof Tensor && operand.dtype === 'float32')) return operands as readonly Tensor[];
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
-  const given = operands.map((operand) => (operand instanceof Tensor || typeof operand === 'number' ? operand : toTensor(operand, beside)));
+  if (beside && !row.operands && operands.every(joinsFloat32)) return operands.map((operand) => (operand instanceof Tensor ? operand : toTensor(operand, beside, 'float32')));
   const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
-  const numbers = given.filter((_, i) => isNumber(i));
-  let dtype = numbers.reduce<DType | null>((found, t) => (t instanceof Tensor ? (found ? promote(found, t.dtype) : t.dtype) : found), null);
-  for (const value of numbers) if (typeof value === 'number') dtype = dtype ? promote(dtype, scalarDType(value, dtype)) : 'float32';
-  const computed = dtype && (row.result === 'float' ? toFloat(dtype) : dtype === 'bool' && row.result !== 'bool' && numbers.length === operands.length && !row.operands ? 'int32' : dtype);
+  let dtype: DType | null = null;
+  const meet = (t: Tensor): void => { dtype = dtype ? promote(dtype, t.dtype) : t.dtype; };
+  operands.forEach((operand, i) => { if (operand instanceof Tensor && isNumber(i)) meet(operand); });
+  // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensors beside them where it can hold them.
+  const isWeak = (operand: TensorLike): boolean => typeof operand === 'number' || (Array.isArray(operand) && dtype !== null && isFloat(dtype));
+  const given = operands.map((operand, i) => {
+    if (operand instanceof Tensor || (isNumber(i) && isWeak(operand)) || typeof operand === 'number') return operand;
+    const made = toTensor(operand, beside);
+    if (isNumber(i)) meet(made);
+    return made;
+  });
+  const settled = given.reduce<DType | null>((found, operand, i) => {
+    if (typeof operand !== 'number' || !isNumber(i)) return found;
+    return found ? promote(found, scalarDType(operand, found)) : 'float32';
+  }, dtype);
+  const computed = settled && (row.result === 'float' ? toFloat(settled) : settled === 'bool' && row.result !== 'bool' && !row.operands ? 'int32' : settled);
   return given.map((operand, i) => {
     const want = isNumber(i) ? computed! : 'bool';
     const t = operand instanceof Tensor ? operand : toTensor(operand, beside, want);
@@ -104,11 +116,12 @@ function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonl
   });
 }
 
+/** Whether an operand leaves an op among float32 tensors in float32: such a tensor, a number, or integers, which never widen a float. */
+const joinsFloat32 = (operand: TensorLike): boolean =>
+  (operand instanceof Tensor ? operand.dtype === 'float32' : typeof operand === 'number' || operand instanceof Int32Array);
+
 function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
-  // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensor beside them where it can hold them. So do
-  // integers, which never widen a float.
-  const weak = (Array.isArray(data) || data instanceof Int32Array) && beside && isFloat(beside.dtype) ? beside.dtype : undefined;
-  const type = dtype ?? weak;
-  const made = tensor(data, type ? { dtype: type } : {});
+  if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend()) return fromTypedArray(new Float32Array([data]), [], dtype);
+  const made = tensor(data, dtype ? { dtype } : {});
   return beside && made.device !== beside.device ? moveTo(made, beside) : made;
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { add, type DType, equal, exp, greater, matmul, maximum, mul, pow, sub, tensor, type Tensor, where } from 'tapegrad';
+import { add, clip, type DType, equal, exp, greater, logicalAnd, matmul, maximum, mul, pow, sub, tensor, type Tensor, where } from 'tapegrad';
 
 const DTYPES: readonly DType[] = ['bool', 'int32', 'float16', 'bfloat16', 'float32', 'float64'];
 const of = (dtype: DType): Tensor => tensor([1, 0], { dtype });
@@ -41,6 +41,20 @@ test('two tensors promote as the table of docs/dtypes.md says, in either order',
       if (promoted !== 'bool') expect([a, b, matmul(of(a), of(b)).dtype]).toEqual([a, b, promoted]);
     });
   }
+});
+
+test('integers and lists beside several tensors keep their values: the widest tensor decides', () => {
+  const half = of('float16');
+  const wide = tensor([1e6, 1e6], { dtype: 'float64' });
+  expect(clip(half, Int32Array.of(70001, 2049), wide).arraySync()).toEqual([70001, 2049]);
+  expect(clip(half, [70001, 2049], wide).arraySync()).toEqual([70001, 2049]);
+  expect(clip(of('bfloat16'), Int32Array.of(257, 2049), tensor([1e6, 1e6])).arraySync()).toEqual([257, 2049]);
+  const chosen = where(of('float32'), Int32Array.of(16777217, 2), Int32Array.of(3, 4));
+  expect([chosen.dtype, chosen.arraySync()]).toEqual(['int32', [16777217, 4]]);
+  for (const data of [Int32Array.of(70001, 2), [70001, 2]]) expect(where(half, data, tensor([3, 4])).arraySync()).toEqual([70001, 4]);
+  expect(of('float32').add(Int32Array.of(1, 16777217)).arraySync()).toEqual([2, 16777216]);
+  expect(of('float16').mul(Int32Array.of(1, 2)).dtype).toBe('float16');
+  expect(() => logicalAnd(Int32Array.of(1, 0), of('float32'))).toThrow('[logicalAnd] operand 1 is float32');
 });
 
 test('plain numbers are as weak as the table says, on either side', () => {
