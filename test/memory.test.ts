@@ -1,4 +1,5 @@
-import { grad, memory, random, scope, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
+import { ctcLoss, grad, logSoftmax, memory, OutOfMemoryError, random, scope, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
+import { heap } from '../src/backends/cpu/heap.js';
 
 const source = random(0);
 const x = source.normal([32, 20]);
@@ -172,6 +173,50 @@ describe('the arena', () => {
     expect(() => grad(f)(zeros([2 ** 13]))).toThrow(/no room for \d+ bytes/);
     expect(memory().scopes).toBe(0);
     expect(grad((t: Tensor) => t.square().sum())(tensor([1, 2])).arraySync()).toEqual([2, 4]);
+  });
+});
+
+describe('when memory runs out in the middle', () => {
+  const failing = (call: number): void => {
+    const take = heap().take.bind(heap());
+    let calls = 0;
+    jest.spyOn(heap(), 'take').mockImplementation((bytes) => {
+      if (++calls === call) throw new OutOfMemoryError('cpu', 'no room');
+      return take(bytes);
+    });
+  };
+  afterEach(() => { jest.restoreAllMocks(); });
+
+  const x = random(3).normal([40, 32, 600]);
+  const labels = Array.from({ length: 32 }, (_, n) => [1 + n, 2 + n]);
+  const step = (): unknown => scope(() => valueAndGrad((t: Tensor) => ctcLoss(logSoftmax(t).mul(1), labels).mean())(x)[1]);
+
+  test('nothing is held afterwards, wherever it happens', () => {
+    step();
+    const before = memory();
+    let failures = 0;
+    for (let call = 1; call <= 20; call++) {
+      failing(call);
+      try {
+        step();
+      } catch (error) {
+        expect(error).toBeInstanceOf(OutOfMemoryError);
+        failures++;
+      }
+      jest.restoreAllMocks();
+      expect(memory()).toMatchObject({ usedBytes: before.usedBytes, scopes: 0 });
+    }
+    expect(failures).toBeGreaterThan(3);
+  });
+
+  test('what was put off is computed when it is read again', () => {
+    scope(() => {
+      const y = logSoftmax(random(4).normal([40, 32, 600]));
+      failing(1); // the argument has to come to the heap
+      expect(() => y.dataSync()).toThrow(OutOfMemoryError);
+      jest.restoreAllMocks();
+      expect((y.dataSync() as Float32Array).subarray(0, 600).reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 4);
+    });
   });
 });
 

@@ -54,11 +54,12 @@ class CpuBackend implements Backend {
   private run(launch: Dispatch, scope: CpuScope | null): void {
     const kernel = launch.kernel.elementwise ? kernels.elementwise! : kernels[launch.kernel.name]!;
     const region = scope ?? new CpuScope(this, () => undefined);
+    const call = new CpuCall(launch, region);
     try {
-      const call = new CpuCall(launch, region);
       kernel(call);
       call.finish();
     } finally {
+      call.close();
       if (!scope) region.close();
     }
   }

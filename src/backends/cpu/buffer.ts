@@ -37,8 +37,14 @@ export class CpuBuffer implements Buffer {
   /** Computes the contents if that has been put off. */
   settle(): void {
     const { pending } = this;
+    if (!pending) return;
     this.pending = null;
-    pending?.();
+    try {
+      pending();
+    } catch (error) {
+      this.pending = pending; // memory may have run out, and be there the next time
+      throw error;
+    }
   }
 
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
@@ -135,16 +141,18 @@ export class CpuScope implements Scope {
   }
 }
 
+const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
+
 interface NodeBuffers {
   allocUnsafeSlow(bytes: number): { buffer: ArrayBuffer; fill(pattern: Uint8Array): void };
 }
 
 /**
  * An array of its own with the elements at an address of the heap. Node gives large ones without zeroes, and fills them with a pattern, here
- * all of the data, by memcpy; \`set\` copies out of shared memory word by word.
+ * all of the data, by memcpy; `set` copies out of shared memory word by word.
  */
 function copyOf(address: number, length: number): Float32Array {
-  const node = (globalThis as { Buffer?: NodeBuffers }).Buffer;
+  const node = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined; // a page's own idea of Buffer would be slower
   if (length < 4096 || !node) return heap().f32.slice(address / 4, address / 4 + length);
   const out = node.allocUnsafeSlow(length * 4);
   out.fill(heap().u8.subarray(address, address + length * 4));
@@ -153,6 +161,11 @@ function copyOf(address: number, length: number): Float32Array {
 
 /** Copies an ordinary array to an address of the heap. */
 export function write(address: number, data: TypedArray): void {
+  if (data.length === 1 && data instanceof Float32Array) heap().f32[address / 4] = data[0]!; // scalars come often, and calling set() takes longer
+  else writeAll(address, data);
+}
+
+function writeAll(address: number, data: TypedArray): void {
   if (data instanceof Float32Array) heap().f32.set(data, address / 4);
   else if (data instanceof Int32Array) heap().i32.set(data, address / 4);
   else heap().u8.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address);

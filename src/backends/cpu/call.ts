@@ -80,6 +80,10 @@ export class CpuCall {
       const bytes = buffer.array!;
       new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).set(heap().u8.subarray(address, address + bytes.byteLength));
     }
+  }
+
+  /** @internal Gives the scratch memory back, also after a kernel has failed. */
+  close(): void {
     scratchArena.rewind();
   }
 }

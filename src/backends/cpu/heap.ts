@@ -157,7 +157,7 @@ export class Arena {
   allocate(bytes: number): number {
     if (bytes >= LARGE) return this.takeLarge(bytes);
     const start = this.at;
-    const next = start + align(bytes);
+    const next = start + align(Math.max(bytes, 1)); // no two pieces share an address
     if (next <= this.end) {
       this.at = next;
       return start;
@@ -165,7 +165,7 @@ export class Arena {
     const region = heap().take(Math.max(FIRST_REGION, Math.min(this.total, LARGEST_STEP)));
     this.regions.push(region);
     this.total += region.size;
-    this.at = region.start + align(bytes);
+    this.at = region.start + align(Math.max(bytes, 1));
     this.end = region.start + region.size;
     return region.start;
   }
