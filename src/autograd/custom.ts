@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { currentRegion, withinRegion } from '../tensor/device.js';
+import { withinRegion } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { type OpSpec, record } from './op.js';
 import { recordingTapes, regionOf } from './tape.js';
@@ -30,7 +30,9 @@ export function customVjp<Inputs extends Tensor[]>(
     },
   };
   return (...inputs) => {
-    const result = withinRegion(regionOf(inputs) ?? currentRegion(), () => fn(...stopGradient(inputs)));
+    const region = regionOf(inputs);
+    const call = (): Tensor => fn(...stopGradient(inputs));
+    const result = region ? withinRegion(region, call) : call();
     if (!(result instanceof Tensor)) throw new GradientError(name, `the function returned ${Array.isArray(result) ? 'an array' : typeof result}; it must return one tensor`);
     if (inputs.every((input) => input.trace === null)) return result;
     if (recordingTapes([result]).length > 0) throw new GradientError(name, 'the function closes over a tensor that is being differentiated, and the vjp gives it no cotangent: pass that tensor as an input');

@@ -1,6 +1,6 @@
 import { GradientError } from '../errors.js';
 import { zerosLike } from '../tensor/create.js';
-import { currentRegion, withinRegion } from '../tensor/device.js';
+import { currentRegion, enteredRegions, withinRegion } from '../tensor/device.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Region } from '../tensor/region.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
@@ -127,9 +127,9 @@ export function regionOf(inputs: readonly Tensor[]): Region | null {
       if (region !== oldest) oldest = oldest ? Region.oldest(oldest, region) : region;
     }
   }
-  // Untraced results of a younger region (a backward pass, scope(fn)) that meet these inputs are wanted by the older tape as well.
-  const current = currentRegion();
-  return oldest && current?.isYoungerThan(oldest) ? Region.oldest(oldest, current) : oldest;
+  // Untraced results of younger regions (backward passes, scope(fn)) that meet these inputs are wanted by the older tape as well.
+  if (oldest) for (const region of enteredRegions()) if (region.isYoungerThan(oldest)) Region.oldest(oldest, region);
+  return oldest;
 }
 
 /** The tapes that record an op on these inputs. */

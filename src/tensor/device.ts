@@ -50,16 +50,18 @@ export const memory = (backend: Backend = hostBackend()): MemoryInfo => backend.
  * The region that results of untraced ops go to while a synchronous function runs in it (a transform's backward pass, `scope(fn)`). Traced
  * tensors do not need it: they carry their tape, and the tape its region.
  */
-let current: Region | null = null;
-export const currentRegion = (): Region | null => current;
+const entered: Region[] = [];
+export const currentRegion = (): Region | null => entered[entered.length - 1] ?? null;
+
+/** All regions that the running function is in, the outermost first. */
+export const enteredRegions = (): readonly Region[] => entered;
 
 /** Runs a synchronous function in a region. */
-export function withinRegion<T>(region: Region | null, run: () => T): T {
-  const before = current;
-  current = region;
+export function withinRegion<T>(region: Region, run: () => T): T {
+  entered.push(region);
   try {
     return run();
   } finally {
-    current = before;
+    entered.pop();
   }
 }

@@ -8,9 +8,9 @@ import { mapTensors } from './tree.js';
  * this is a matter of speed, not of need: inside, results stay where the kernels work instead of moving to garbage-collected memory after
  * each op. On a GPU it frees intermediate results at once.
  *
- * \`\`\`ts
+ * ```ts
  * ({ params, state } = scope(() => optimizer.update(params, grad(lossOf)(params), state)));
- * \`\`\`
+ * ```
  * @throws {ValueError} for an asynchronous function: its memory would be recycled while it still runs.
  */
 export function scope<T>(fn: () => T): T {

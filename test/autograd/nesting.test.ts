@@ -201,10 +201,28 @@ describe('what outer and inner transforms share', () => {
     expect(memory().usedBytes).toBe(before.usedBytes);
   });
 
+  const cube = (w: Tensor): Tensor => w.square().mul(w).sum();
+
   test('a gradient taken in scope(fn) inside a traced function is kept for the backward pass', () => {
-    const f = (w: Tensor): Tensor => w.square().mul(w).sum();
-    const outer = grad((x: Tensor) => x.mul(scope(() => grad(f)(tensor([2, 3])))).sum());
+    const outer = grad((x: Tensor) => x.mul(scope(() => grad(cube)(tensor([2, 3])))).sum());
     expect(outer(tensor([1, 1])).arraySync()).toEqual([12, 27]);
+  });
+
+  test.each<[string, (x: Tensor, inner: (f: (w: Tensor) => Tensor) => Tensor) => Tensor]>([
+    ['a scope further in', (x, made) => { const g = made(cube); return scope(() => x.mul(g)); }],
+    ['two scopes further in', (x, made) => { const g = made(cube); return scope(() => scope(() => x.mul(g))); }],
+    ['an inner backward pass', (x, made) => { const g = made(cube); return vjp((y: Tensor) => y.mul(g), tensor([1, 1]), x)[1]; }],
+    ["a customVjp's backward pass", (x, made) => {
+      const g = made(cube);
+      const op = customVjp((y: Tensor) => y.mul(1), (c) => [c.mul(g.mul(x))]);
+      return grad((y: Tensor) => op(y).sum())(tensor([1, 1]));
+    }],
+  ])('what a scope computed is kept for the outer backward pass when %s uses it', (_, use) => {
+    const before = memory();
+    for (const made of [(f: typeof cube): Tensor => grad(f)(tensor([2, 3])), (): Tensor => tensor([12, 27]).mul(1)]) {
+      expect(grad((x: Tensor) => scope(() => use(x, made)).sum())(tensor([1, 1])).arraySync()).toEqual([12, 27]);
+    }
+    expect(memory()).toMatchObject({ usedBytes: before.usedBytes, scopes: 0 });
   });
 
   test('an independent inner gradient is a constant to the outer one', () => {
