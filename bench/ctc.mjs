@@ -56,7 +56,7 @@ async function startTorch() {
 
 function makeProblem([frames, batch, classes, labels]) {
   const rng = random(1);
-  const lengths = (most) => Int32Array.from({ length: batch }, () => rng.integer(most / 2, most));
+  const lengths = (most) => Int32Array.from({ length: batch }, () => rng.integer(Math.ceil(most / 2), most));
   return {
     shape: [frames, batch, classes],
     logits: rng.normal([frames, batch, classes]),

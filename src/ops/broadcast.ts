@@ -13,7 +13,8 @@ const broadcastOp = defineOp<{ shape: Shape }>({
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape }) => {
-    launchCopy(call, 'broadcastTo', shape, call.inputs[0]!, { offset: 0, strides: broadcastStrides(x!.shape, shape) }, call.outputs[0]!, { offset: 0, strides: contiguousStrides(shape) });
+    const [to, from] = x!.size === 1 ? [[sizeOf(shape)], [0]] : [shape, broadcastStrides(x!.shape, shape)];
+    launchCopy(call, 'broadcastTo', to, call.inputs[0]!, { offset: 0, strides: from }, call.outputs[0]!, { offset: 0, strides: contiguousStrides(to) });
   },
   vjp: (g, { inputs: [x] }) => [sumTo(g, x!.shape)],
 });
@@ -73,6 +74,7 @@ const keptShape = (shape: Shape, from: number, to: number): number[] => shape.ma
  * @param reduce takes x and the run [from, to) and drops those axes.
  */
 export function overAxes(op: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean, reduce: (x: Tensor, from: number, to: number) => Tensor): Tensor {
+  if (axes === undefined && x.rank > 0 && !keepDims) return reduce(x, 0, x.rank);
   const list = normalizeAxes(op, axes, x.rank);
   if (list.length === 0) return reduce(reshape(x, [1, ...x.shape]), 0, 1);
   const [from] = list as [number];

@@ -93,9 +93,13 @@ export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
 /** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
 const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor => (isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x));
 
+/** How many elements of x go into one of a reduction's results. */
+const countOf = (op: string, x: Tensor, axes: Axes | undefined): number =>
+  axes === undefined ? x.size : sizeOf(normalizeAxes(op, axes, x.rank).map((axis) => x.shape[axis]!));
+
 /** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const count = sizeOf(normalizeAxes('mean', axes, x.rank).map((axis) => x.shape[axis]!));
+  const count = countOf('mean', x, axes);
   return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(t, axes, keepDims), count));
 }
 
@@ -107,7 +111,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
  */
 export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
   const { keepDims = false, correction = 0 } = options;
-  const count = sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
+  const count = countOf('variance', x, axes);
   if (!(correction >= 0 && correction <= count)) throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
   return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
 }

@@ -22,16 +22,12 @@ function float32(call: CpuCall): void {
   const whole = shape.reduce((product, dim) => product * dim, 1) === call.outputs[0]!.length;
   const out = (whole ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
   const copyStrided = heap().kernels.copyStrided!;
-  const pick = (values: readonly number[], fallback: number): [number, number, number] => {
-    const last = values.length - 1;
-    return [values[last - 2] ?? fallback, values[last - 1] ?? fallback, values[last]!];
-  };
-  const [n0, n1, n2] = pick(shape, 1);
-  const [s0, s1, s2] = pick(s, 0);
-  const [d0, d1, d2] = pick(d, 0);
+  const inner = shape.length - 3;
+  const at = (values: readonly number[], axis: number, fallback: number): number => (axis < 0 ? fallback : values[axis]!);
   const visit = (axis: number, from: number, to: number): void => {
-    if (axis >= shape.length - 3) {
-      copyStrided(from, to, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+    if (axis >= inner) {
+      copyStrided(from, to, at(shape, inner, 1), at(shape, inner + 1, 1), shape[inner + 2]!,
+        at(s, inner, 0), at(s, inner + 1, 0), s[inner + 2]!, at(d, inner, 0), at(d, inner + 1, 0), d[inner + 2]!);
       return;
     }
     for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * 4, to + i * d[axis]! * 4);
