@@ -87,6 +87,12 @@ export interface MemoryInfo {
   scopes: number;
 }
 
+/**
+ * What contents are read for: 'view', to be looked at before anything else runs; 'copy', as the caller's own; 'share', as an array of its own
+ * that stays the tensor's memory where that is host memory.
+ */
+export type ReadUse = 'view' | 'copy' | 'share';
+
 export interface Backend {
   readonly name: DeviceName;
   /** The device's own description, for messages. */
@@ -101,11 +107,8 @@ export interface Backend {
   upload(dtype: DType, data: TypedArray): Buffer;
   /** A copy of the contents on the host. */
   read(buffer: Buffer): Promise<TypedArray>;
-  /**
-   * The same at once, where the device can; absent where it cannot. May return the memory itself when that is host memory.
-   * @param forKeeps whether the caller passes that memory on, so that somebody could write to it later.
-   */
-  readSync?(buffer: Buffer, forKeeps?: boolean): TypedArray;
+  /** The same at once, where the device can; absent where it cannot. */
+  readSync?(buffer: Buffer, use: ReadUse): TypedArray;
   /** Whether the launch's kernel exists here for the element types of its buffers. */
   has(launch: Dispatch): boolean;
   dispatch(launch: Dispatch, scope: Scope | null): void;

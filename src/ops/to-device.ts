@@ -13,7 +13,7 @@ export function toDevice(x: Tensor, device: Backend): Tensor {
   x.checkAlive('to');
   if (!device.supports(x.dtype)) throw new DTypeError('to', `device '${device.name}' has no ${x.dtype}; cast it first`);
   if (!x.device.readSync) throw new DeviceError('to', `device '${x.device.name}' cannot be read synchronously; write tensor(await x.data())`);
-  const moved = new Tensor(device.upload(x.dtype, x.device.readSync(x.buffer).slice()), x.shape, null, 'to');
+  const moved = new Tensor(device.upload(x.dtype, x.device.readSync(x.buffer, 'copy')), x.shape, null, 'to');
   if (!x.trace) return moved;
   return record({ name: 'to', infer: () => x, vjp: (g: Tensor) => [toDevice(g, x.device)] }, [x], null, [moved]);
 }

@@ -1,6 +1,7 @@
 import type ndarray from 'ndarray';
 import ops from 'ndarray-ops';
-import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
+import type { DType, TypedArray } from '../backends/backend.js';
+import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
@@ -59,7 +60,7 @@ export const ones = (shape: Shape, dtype: DType = 'float32'): Tensor => full(sha
 export function full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
   checkShape('full', shape);
   checkDType('full', dtype);
-  const data = new (arrayClass(dtype))(sizeOf(shape));
+  const data = hostArray(dtype, sizeOf(shape));
   if (!Object.is(value, 0)) data.fill(convert([value], dtype)[0]!);
   return fromTypedArray(data, shape, dtype, 'full');
 }
@@ -78,7 +79,7 @@ function fullLike(t: Tensor, value: number): Tensor {
 /** @internal A host tensor on the device of another one, untraced. */
 export function moveTo(made: Tensor, beside: Tensor): Tensor {
   if (made.device === beside.device) return made;
-  return new Tensor(beside.device.upload(made.dtype, made.rawDataSync()), made.shape, null, made.origin);
+  return new Tensor(beside.device.upload(made.dtype, made.rawDataSync('view')), made.shape, null, made.origin);
 }
 
 /**
@@ -97,7 +98,7 @@ export function arange(start: number, stop?: number, step = 1, dtype?: DType): T
 export function eye(rows: number, columns = rows, dtype: DType = 'float32'): Tensor {
   checkShape('eye', [rows, columns]);
   checkDType('eye', dtype);
-  const data = new (arrayClass(dtype))(rows * columns);
+  const data = hostArray(dtype, rows * columns);
   const one = convert([1], dtype)[0]!;
   for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = one;
   return fromTypedArray(data, [rows, columns], dtype, 'eye');
@@ -161,10 +162,11 @@ function dtypeOf(data: ArrayBufferView): DType {
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
 function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
-  if (dtype === 'int32' && values instanceof Int32Array) return values.slice();
   checkDType('tensor', dtype);
-  const out = new (arrayClass(dtype))(values.length);
-  if (dtype === 'int32') {
+  const out = hostArray(dtype, values.length);
+  if (dtype === 'int32' && values instanceof Int32Array) {
+    out.set(values);
+  } else if (dtype === 'int32') {
     for (let i = 0; i < values.length; i++) {
       const value = Number(values[i]);
       if (value !== (value | 0)) throw new ValueError('tensor', `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
@@ -194,7 +196,7 @@ function integerTensor(op: string, what: string, data: TensorData): Tensor {
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
   const t = data instanceof Tensor ? data : integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
-  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync() : null);
+  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
   if (!values) throw new ValueError(op, `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`);
   return values as Int32Array;
 }

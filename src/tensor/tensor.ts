@@ -1,5 +1,5 @@
 import type ndarray from 'ndarray';
-import type { Backend, Buffer, DType, TypedArray } from '../backends/backend.js';
+import type { Backend, Buffer, DType, ReadUse, TypedArray } from '../backends/backend.js';
 import { DeviceError, RecycledError, ShapeError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../half.js';
 import { ndarrayOf, type NestedArray, nested } from './interchange.js';
@@ -67,8 +67,8 @@ export class Tensor {
 
   /** Like `data()`, at once. @throws {DeviceError} on a device that cannot; write `await t.data()` there. */
   dataSync(): TypedArray {
-    const raw = this.rawDataSync();
-    return widen(raw, this.dtype) ?? raw.slice();
+    const raw = this.rawDataSync('copy');
+    return widen(raw, this.dtype) ?? raw;
   }
 
   /** The only element. @throws {ShapeError} if there is not exactly one. */
@@ -80,7 +80,7 @@ export class Tensor {
   /** Like `item()`, at once. */
   itemSync(): number {
     this.checkSingle();
-    const raw = this.rawDataSync();
+    const raw = this.rawDataSync('view');
     return (widen(raw, this.dtype) ?? raw)[0]!;
   }
 
@@ -99,22 +99,22 @@ export class Tensor {
    * give their bits.
    */
   ndarray(): ndarray.NdArray<TypedArray> {
-    return ndarrayOf(this.rawDataSync(true), this.shape);
+    return ndarrayOf(this.rawDataSync('share'), this.shape);
   }
 
-  /** @internal The bytes as stored, copied on devices, shared with host memory where that is possible. */
+  /** @internal A copy of the bytes as stored. */
   async rawData(): Promise<TypedArray> {
     this.checkAlive('data');
     return this.device.read(this.buffer);
   }
 
-  /** @internal The same at once; `forKeeps` when the array leaves the library. */
-  rawDataSync(forKeeps = false): TypedArray {
+  /** @internal The same at once, copied only if `use` wants it. */
+  rawDataSync(use: ReadUse): TypedArray {
     this.checkAlive('dataSync');
     if (!this.device.readSync) {
       throw new DeviceError('dataSync', `device '${this.device.name}' cannot be read synchronously; write 'await t.data()'`);
     }
-    return this.device.readSync(this.buffer, forKeeps);
+    return this.device.readSync(this.buffer, use);
   }
 
   /** @internal Refuses a tensor whose memory has been recycled. */

@@ -55,6 +55,22 @@ test('what is read is a copy: changing it does not change the tensor', async () 
   expect((inside.arraySync() as number[])[0]).toBeCloseTo(Math.E, 5);
 });
 
+test('an array that leaves the library has its ArrayBuffer to itself, and no two tensors share elements', async () => {
+  for (const dtype of ['float32', 'float64', 'int32', 'bool', 'float16', 'bfloat16'] as const) {
+    for (const length of [0, 1, 3, 17, 100, 2000]) {
+      const many = Array.from({ length: 70 }, (_, i) => tensor(new Int32Array(length).fill(i % 2), { dtype }));
+      const kept = scope(() => tensor(new Float32Array(length).fill(1)).mul(1));
+      for (const t of [...many.slice(0, 3), kept]) {
+        const nd = t.ndarray().data;
+        expect(t.ndarray().data).toBe(nd);
+        for (const array of [t.dataSync(), await t.data(), nd]) expect([array.byteOffset, array.buffer.byteLength]).toEqual([0, array.byteLength]);
+      }
+      many.forEach((t, i) => { expect(Array.from(t.dataSync())).toEqual(new Array<number>(length).fill(i % 2)); });
+      expect(Array.from(kept.dataSync())).toEqual(new Array<number>(length).fill(1));
+    }
+  }
+});
+
 test('ndarray() shares the memory of an ordinary tensor and has its shape', () => {
   const t = tensor([
     [1, 2, 3],

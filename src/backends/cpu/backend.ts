@@ -1,4 +1,5 @@
-import { arrayClass, type Backend, type Buffer, type Dispatch, type DType, type MemoryInfo, type Scope, type TypedArray } from '../backend.js';
+import type { Backend, Buffer, Dispatch, DType, MemoryInfo, ReadUse, Scope, TypedArray } from '../backend.js';
+import { hostArray, ownArray } from '../host-array.js';
 import { CpuBuffer, CpuScope } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
@@ -22,7 +23,7 @@ class CpuBackend implements Backend {
 
   allocate(dtype: DType, length: number, scope: Scope | null): CpuBuffer {
     if (scope && dtype === 'float32') return (scope as CpuScope).allocate(length);
-    return new CpuBuffer(this, dtype, length, new (arrayClass(dtype))(length));
+    return new CpuBuffer(this, dtype, length, hostArray(dtype, length));
   }
 
   upload(dtype: DType, data: TypedArray): CpuBuffer {
@@ -33,11 +34,12 @@ class CpuBackend implements Backend {
     return Promise.resolve((buffer as CpuBuffer).copy());
   }
 
-  readSync(buffer: Buffer, forKeeps = false): TypedArray {
+  readSync(buffer: Buffer, use: ReadUse): TypedArray {
     const own = buffer as CpuBuffer;
-    if (!own.array) return own.copy();
-    if (forKeeps) forbidKeeping(own);
-    return own.array;
+    if (use === 'view') return own.view();
+    if (use === 'copy' || !own.array) return own.copy();
+    forbidKeeping(own);
+    return (own.array = ownArray(own.array));
   }
 
   has({ kernel }: Dispatch): boolean {

@@ -1,6 +1,7 @@
 import { arrayClass, BYTES, type Backend, type Buffer, type DType, type Scope, type TypedArray } from '../backend.js';
+import { hostArray } from '../host-array.js';
 import { Arena, heap } from './heap.js';
-import { considerKeeping, residentAddress } from './resident.js';
+import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
 
 /**
  * CPU memory. float32 results of a scope lie in its arena, where kernels read and write them in place; everything else is an ordinary
@@ -13,6 +14,8 @@ export class CpuBuffer implements Buffer {
   address = 0;
   scope: CpuScope | null = null;
   mirror: CpuScope | null = null;
+  /** A copy in the heap that outlives scopes. */
+  resident: ResidentCopy | null = null;
   /** What computes the contents, as long as nothing has read them. */
   pending: (() => void) | null = null;
 
@@ -54,11 +57,21 @@ export class CpuBuffer implements Buffer {
     return new (arrayClass(this.dtype))(heap().memory.buffer, this.address, this.length);
   }
 
-  /** A copy in ordinary memory. */
+  /** A copy in ordinary memory, the caller's own. */
   copy(): TypedArray {
     if (this.array) return this.array.slice();
     this.settle();
     return copyOf(this.address, this.length); // only float32 lies in arenas
+  }
+
+  /** Moves the elements into ordinary memory. */
+  moveOut(): void {
+    this.settle();
+    const small = this.length < LARGE;
+    const array = small ? hostArray('float32', this.length) : copyOf(this.address, this.length);
+    if (small) array.set(heap().f32.subarray(this.address / 4, this.address / 4 + this.length));
+    this.array = array;
+    this.scope = null;
   }
 }
 
@@ -101,8 +114,7 @@ export class CpuScope implements Scope {
     const own = buffer as CpuBuffer;
     if (own.scope !== this) return;
     if (to) return this.handOver(own, to as CpuScope);
-    own.array = own.copy();
-    own.scope = null;
+    own.moveOut();
   }
 
   /** Large pieces change hands where they lie, small ones are copied. */
@@ -141,6 +153,9 @@ export class CpuScope implements Scope {
   }
 }
 
+/** Elements from which on copying takes longer than preparing it. */
+const LARGE = 4096;
+
 const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
 
 interface NodeBuffers {
@@ -153,7 +168,7 @@ interface NodeBuffers {
  */
 function copyOf(address: number, length: number): Float32Array {
   const node = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined; // a page's own idea of Buffer would be slower
-  if (length < 4096 || !node) return heap().f32.slice(address / 4, address / 4 + length);
+  if (length < LARGE || !node) return heap().f32.slice(address / 4, address / 4 + length);
   const out = node.allocUnsafeSlow(length * 4);
   out.fill(heap().u8.subarray(address, address + length * 4));
   return new Float32Array(out.buffer);

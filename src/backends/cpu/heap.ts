@@ -30,6 +30,7 @@ class Heap {
   f32!: Float32Array;
   i32!: Int32Array;
   u8!: Uint8Array;
+  f64!: Float64Array;
   private readonly free: HeapRegion[] = []; // by address, never adjacent
   private end: number;
   used = 0;
@@ -113,6 +114,7 @@ class Heap {
     this.f32 = new Float32Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.u8 = new Uint8Array(buffer);
+    this.f64 = new Float64Array(buffer);
   }
 }
 
@@ -194,14 +196,13 @@ export class Arena {
 
   /** Gives everything back. */
   close(): void {
-    for (const region of this.regions.splice(0)) heap().give(region);
+    while (this.regions.length > 0) heap().give(this.regions.pop()!);
     this.giveLarge();
     this.reset();
   }
 
   private giveLarge(): void {
-    for (const region of this.large) heap().give(region);
-    this.large.length = 0;
+    while (this.large.length > 0) heap().give(this.large.pop()!);
   }
 
   /** Bytes of the heap that it holds for small pieces. */

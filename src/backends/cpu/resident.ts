@@ -10,35 +10,42 @@ import { heap, type HeapRegion } from './heap.js';
 const LEAST_BYTES = 2 ** 16;
 const MOST_BYTES = 2 ** 26;
 
-const kept = new Map<CpuBuffer, HeapRegion>(); // in the order of their last use
+export interface ResidentCopy extends HeapRegion {
+  lastUse: number;
+}
+
+const kept = new Set<CpuBuffer>();
 const wantedBefore = new WeakSet<CpuBuffer>();
 const handedOut = new WeakSet<CpuBuffer>();
 let bytes = 0;
+let uses = 0;
 
 /** Bytes of the heap that resident copies take. */
 export const residentBytes = (): number => bytes;
 
 /** The address of a resident copy, if there is one. It holds until a scope closes. */
 export function residentAddress(buffer: CpuBuffer): number | undefined {
-  const region = kept.get(buffer);
-  if (!region) return undefined;
-  kept.delete(buffer);
-  kept.set(buffer, region);
-  return region.start;
+  const copy = buffer.resident;
+  if (!copy) return undefined;
+  copy.lastUse = uses++;
+  return copy.start;
 }
 
 /** Called when the array itself is given to the user: tensors are read-only, but a copy that could go stale unseen is not worth its speed. */
 export function forbidKeeping(buffer: CpuBuffer): void {
   handedOut.add(buffer);
-  const region = kept.get(buffer);
-  if (region) release(buffer, region);
+  if (buffer.resident) release(buffer);
 }
 
-function release(buffer: CpuBuffer, region: HeapRegion): void {
+function release(buffer: CpuBuffer): void {
+  const copy = buffer.resident!;
+  buffer.resident = null;
   kept.delete(buffer);
-  bytes -= region.size;
-  heap().give(region);
+  bytes -= copy.size;
+  heap().give(copy);
 }
+
+const leastRecentlyUsed = (): CpuBuffer => [...kept].reduce((a, b) => (a.resident!.lastUse < b.resident!.lastUse ? a : b));
 
 /** Called when a scope closes, with what it had to copy: what was copied before as well becomes resident. */
 export function considerKeeping(copied: readonly CpuBuffer[]): void {
@@ -49,15 +56,13 @@ export function considerKeeping(copied: readonly CpuBuffer[]): void {
       wantedBefore.add(buffer);
       continue;
     }
-    for (const [oldest, region] of kept) {
-      if (bytes + size <= MOST_BYTES) break;
-      release(oldest, region);
-    }
+    while (bytes + size > MOST_BYTES) release(leastRecentlyUsed());
     const region = takeIfRoom(size);
     if (!region) return;
     heap().f32.set(buffer.array as Float32Array, region.start / 4);
     bytes += region.size;
-    kept.set(buffer, region);
+    buffer.resident = { ...region, lastUse: uses++ };
+    kept.add(buffer);
   }
 }
 

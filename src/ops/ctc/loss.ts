@@ -60,7 +60,7 @@ const lossOp = defineOp<LossAttrs>({
   run: (call, [scores], { problem, expected }) => { launchLoss(call, lossKernel, scores!, problem, expected, call.outputs); },
   vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
     if (recordingTapes([...inputs, g]).length > 0) return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
-    const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync() as Float32Array) : null;
+    const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync('view') as Float32Array) : null;
     if (values && (expected ? sameNumbers(values, expected) : values.every((value) => value === 1))) return [gradient!];
     if (values) habit = habitOf(values, problem);
     return [expected ? gradientOp(inputs, { problem, cotangents: values }) : scaleOp([gradient!, g], null)];

@@ -78,7 +78,7 @@ function checkLabels(op: string, { targets, width, targetLengths }: Pick<CtcProb
     const end = n * width + targetLengths[n]!;
     for (let at = n * width; at < end; at++) {
       const label = targets[at]!;
-      if (label < 0 || label >= classes || label === blank) throw badLabel(op, n, at - n * width, label, classes, blank);
+      if (label >>> 0 >= classes || label === blank) throw badLabel(op, n, at - n * width, label, classes, blank);
     }
   }
 }

@@ -94,17 +94,15 @@ function cotangentsOf(call: CpuCall, value?: number): number {
   if (!given && value === undefined) return 0;
   const batch = call.number('batch');
   const at = call.scratch(batch * 8);
-  const cotangents = new Float64Array(heap().memory.buffer, at, batch);
-  if (given) cotangents.set(given.view());
-  else cotangents.fill(value!);
+  const { f64 } = heap();
+  if (given) f64.set(given.view(), at / 8);
+  else f64.fill(value!, at / 8, at / 8 + batch);
   return at;
 }
 
 function count(tiers: number, batch: number): void {
-  const counts = [0, 0, 0];
   const { i32 } = heap();
-  for (let at = tiers / 4; at < tiers / 4 + batch; at++) counts[i32[at]!]!++;
-  TIERS.forEach((tier, i) => (statistics[tier] += counts[i]!));
+  for (let at = tiers / 4; at < tiers / 4 + batch; at++) statistics[TIERS[i32[at]!]!]++;
 }
 
 const ctcLoss: CpuKernel = (call) => {
@@ -112,7 +110,7 @@ const ctcLoss: CpuKernel = (call) => {
   const gradient = call.outputs.length > 1 && call.outputs[1]!.length > 0 ? call.out(1) : 0;
   const { losses, tiers } = solve(call, gradient, gradient ? cotangentsOf(call) : 0);
   count(tiers, batch);
-  call.outputs[0]!.view().set(new Float64Array(heap().memory.buffer, losses, batch));
+  call.outputs[0]!.view().set(heap().f64.subarray(losses / 8, losses / 8 + batch));
 };
 
 const ctcGradient: CpuKernel = (call) => { solve(call, call.out(0), cotangentsOf(call)); };
