@@ -24,7 +24,7 @@ export function logAdd(a: f64, b: f64): f64 {
 /** Bytes of workspace that the log-domain functions need. */
 export function logWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = <usize>cellsOf(labels) << 4;
-  return (withGradient ? <usize>(frames + 2) : 3) * row + 3 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + 2 * row + 256;
+  return (withGradient ? <usize>(frames + 2) : 3) * row + 2 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + 2 * row + 256;
 }
 
 /** Fills `count` float64 with minus infinity. */
@@ -33,8 +33,8 @@ export function clearStates(at: usize, count: i32): void {
 }
 
 /**
- * Every frame's normaliser, as its greatest input and the logarithm of the sum relative to it (both 0 for log-probabilities).
- * Returns false where a frame holds NaN, or has no distribution: +Infinity, or logits that are all -Infinity.
+ * What every frame's emissions are relative to: its greatest input (0 if that is -Infinity), and for logits the logarithm of the sum relative
+ * to it, so that both make up the normaliser; 0 for log-probabilities. Returns false where a frame holds NaN, or has no distribution: +Infinity, or logits that are all -Infinity.
  */
 export function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: bool): bool {
   let x = sequence.inputs;
@@ -46,7 +46,7 @@ export function normalise(sequence: Sequence, greatest: usize, logSum: usize, do
       if (value > top) { top = value; at = c; }
     }
     if (top == Infinity || (sequence.logits && top == -Infinity)) return false;
-    if (!sequence.logits) { set(greatest, t, 0); set(logSum, t, 0); continue; }
+    if (!sequence.logits) { set(greatest, t, top == -Infinity ? 0 : top); set(logSum, t, 0); continue; }
     let rest: f64 = 0;
     for (let c = 0; c < sequence.classes; c++) if (c != at) rest += NativeMath.exp(read(x, c, double) - top);
     set(greatest, t, top);
@@ -64,9 +64,9 @@ export function normalise(sequence: Sequence, greatest: usize, logSum: usize, do
 
 /**
  * All frames forward. Row t + 1 of `history` (`step` bytes apart; where it is 0, two rows take turns) receives frame t's states relative to
- * their greatest. Returns the logarithm of the probability, and in `offsets` what every frame's states are relative to.
+ * their greatest. Returns the logarithm of the probability.
  */
-function forward(sequence: Sequence, history: usize, keep: bool, offsets: usize, greatest: usize, logSum: usize, double: bool): f64 {
+function forward(sequence: Sequence, history: usize, keep: bool, greatest: usize, logSum: usize, double: bool): f64 {
   const labels = sequence.labels, frames = sequence.frames, targets = sequence.targets, cells = cellsOf(labels);
   const step = <usize>cells << 4;
   clearStates(history, 2 * cells);
@@ -94,8 +94,7 @@ function forward(sequence: Sequence, history: usize, keep: bool, offsets: usize,
     }
     if (most == -Infinity) return -Infinity;
     for (let i = lo; i < hi; i++) { set(now, i, get(now, i) - most); set(nowLabels, i, get(nowLabels, i) - most); }
-    offset += most;
-    if (keep) set(offsets, t, offset);
+    offset += sequence.logits ? most : most + top;
     before = now;
   }
   const ending = logAdd(get(before, labels), labels > 0 ? get(labelsOf(before, cells), labels - 1) : -Infinity);
@@ -172,14 +171,14 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
  */
 function solve(sequence: Sequence, wantGradient: bool, double: bool): void {
   const frames = sequence.frames, cells = cellsOf(sequence.labels), column = align(<usize>(frames + 1) << 3);
-  const greatest = sequence.workspace, logSum = greatest + column, offsets = logSum + column, sums = offsets + column;
+  const greatest = sequence.workspace, logSum = greatest + column, sums = logSum + column;
   const rows = sums + align(<usize>sequence.classes << 3), history = rows + (<usize>cells << 5);
   if (!normalise(sequence, greatest, logSum, double)) {
     sequence.loss = NaN;
     if (wantGradient) fillRows(sequence, NaN, double);
     return;
   }
-  const logProbability = forward(sequence, history, wantGradient, offsets, greatest, logSum, double);
+  const logProbability = forward(sequence, history, wantGradient, greatest, logSum, double);
   if (logProbability == -Infinity) {
     sequence.loss = Infinity;
     if (wantGradient) fillRows(sequence, 0, double);

@@ -1,4 +1,4 @@
-import { ctcLoss, ctcStatistics, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
+import { ctcLoss, ctcStatistics, hvp, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
 
 /** The shapes of the benchmark, with four sequences each: the float32 tiers against float64's log domain. */
 const SHAPES = [
@@ -86,6 +86,28 @@ test.each([8192, 16_384, 20_000, 32_768, 1e5, 1e6, 1e8, -16_400, -1e5, -1e7])('s
     const want = exactGradient.dataSync();
     const error = Math.max(...Array.from(gradient.dataSync(), (value, k) => Math.abs(value - want[k]!)));
     expect(error).toBeLessThanOrEqual(5e-7);
+  }
+});
+
+test.each([2 ** 20, 2 ** 48, -(2 ** 48)])('float64 scores around %d have the derivatives of scores around 0, to the bit', (offset) => {
+  const rng = random(7);
+  const shape = [24, 3, 9];
+  const near = Float64Array.from({ length: 24 * 3 * 9 }, () => Math.round(24 * rng.gaussian()) / 8); // exact also around 2 ** 48
+  const far = near.map((score, i) => score + (Math.floor(i / 27) % 2 === 0 ? offset : 0)); // every other frame
+  const direction = rng.normal(shape, { dtype: 'float64' });
+  for (const from of ['logits', 'logProbs'] as const) {
+    const f = (t: Tensor): Tensor => ctcLoss(t, [[1, 2, 2], [3], [4, 5, 6, 7]], [24, 20, 21], undefined, { from });
+    const [[losses, gradient, product], [farLosses, farGradient, farProduct]] = [near, far].map((scores) => {
+      const x = tensor(scores, { shape });
+      return [...vjp(f, x, tensor(new Float64Array(3).fill(1))), hvp((t: Tensor) => f(t).sum(), x, direction)];
+    }) as [Tensor[], Tensor[]];
+    expect(farGradient!.dataSync()).toEqual(gradient!.dataSync());
+    expect(farProduct!.dataSync()).toEqual(product!.dataSync());
+    const taken = from === 'logits' ? [0, 0, 0] : [12, 10, 11];
+    losses!.dataSync().forEach((loss, n) => {
+      const want = loss - taken[n]! * offset;
+      expect(Math.abs(farLosses!.dataSync()[n]! / want - 1)).toBeLessThanOrEqual(1e-14);
+    });
   }
 });
 
