@@ -63,7 +63,7 @@ const sumOp = defineOp<SumAttrs>({
     const view = axisView(x!.shape, from, to);
     call.launch({ kernel: sumKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
   },
-  vjp: (g, { inputs: [x], attrs: { from, to } }) => [broadcastTo(reshape(g, keptShape(x!.shape, from, to)), x!.shape)],
+  vjp: (g, { inputs: [x], attrs: { from, to } }) => [broadcastTo(g.rank === 0 ? g : reshape(g, keptShape(x!.shape, from, to)), x!.shape)],
 });
 
 /** The shape with the axes [from, to) of length 1. */

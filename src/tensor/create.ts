@@ -194,6 +194,7 @@ function integerTensor(op: string, what: string, data: TensorData): Tensor {
 
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
+  if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
   const t = data instanceof Tensor ? data : integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
