@@ -1,7 +1,7 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { arange, integersOf, moveTo, tensor, type TensorLike } from '../tensor/create.js';
+import { arange, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -74,7 +74,7 @@ const scatterOp: OpFunction<Along> = defineOp({
 
 /** Positions as an int32 tensor beside x, checked against an axis of the given length, negative ones resolved. */
 function positions(op: string, x: Tensor, indices: TensorLike, length: number): Tensor {
-  const given = indices instanceof Tensor ? indices : tensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given = indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given);
   let negative = false;
@@ -82,7 +82,7 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
     if (value < -length || value >= length) throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
     negative ||= value < 0;
   });
-  const resolved = negative ? tensor(values.map((value) => (value < 0 ? value + length : value)), { shape: given.shape }) : given;
+  const resolved = negative ? briefTensor(values.map((value) => (value < 0 ? value + length : value)), { shape: given.shape }) : given;
   return resolved.device === x.device ? resolved : moveTo(resolved, x);
 }
 
@@ -134,7 +134,7 @@ export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis
 
 /** 1 at each index, else 0, along a new last axis of the given length. An index outside [0, depth) gives zeros. */
 export function oneHot(indices: TensorLike, depth: number, dtype: DType = 'float32'): Tensor {
-  const given = indices instanceof Tensor ? indices : tensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given = indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
   if (given.dtype !== 'int32') throw new DTypeError('oneHot', `indices are ${given.dtype}; they must be int32`);
   if (!Number.isInteger(depth) || depth < 0) throw new ValueError('oneHot', `depth ${depth}; it must be a non-negative integer`);
   const classes = arange(depth);

@@ -1,7 +1,7 @@
 import type ndarray from 'ndarray';
 import ops from 'ndarray-ops';
 import type { DType, TypedArray } from '../backends/backend.js';
-import { hostArray } from '../backends/host-array.js';
+import { briefArray, hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
@@ -34,7 +34,14 @@ export interface TensorOptions {
  * @throws {ShapeError} for ragged nesting or a shape of another size.
  * @throws {ValueError} for a value that the dtype cannot hold (a fraction or a too large integer in int32).
  */
-export function tensor(data: TensorData, options: TensorOptions = {}): Tensor {
+export const tensor = (data: TensorData, options: TensorOptions = {}): Tensor => make(data, options, hostArray);
+
+/** @internal Data in a tensor's place: a tensor for the time of an op or of its transform. */
+export const briefTensor = (data: TensorData, options: TensorOptions = {}): Tensor => make(data, options, briefArray);
+
+type Allocate = (dtype: DType, length: number) => TypedArray;
+
+function make(data: TensorData, options: TensorOptions, allocate: Allocate): Tensor {
   const source = flatten(data);
   const shape = options.shape ?? source.shape;
   checkShape('tensor', shape);
@@ -42,7 +49,7 @@ export function tensor(data: TensorData, options: TensorOptions = {}): Tensor {
     throw new ShapeError('tensor', `shape ${formatShape(shape)} holds ${sizeOf(shape)} elements, the data has ${source.values.length}`);
   }
   const dtype = options.dtype ?? source.dtype;
-  return fromTypedArray(convert(source.values, dtype), shape, dtype);
+  return fromTypedArray(convert(source.values, dtype, allocate), shape, dtype);
 }
 
 /** @internal A tensor that takes over a typed array already in its dtype. */
@@ -161,9 +168,9 @@ function dtypeOf(data: ArrayBufferView): DType {
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
-function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
+function convert(values: ArrayLike<number | bigint>, dtype: DType, allocate: Allocate = hostArray): TypedArray {
   checkDType('tensor', dtype);
-  const out = hostArray(dtype, values.length);
+  const out = allocate(dtype, values.length);
   if (dtype === 'int32' && values instanceof Int32Array) {
     out.set(values);
   } else if (dtype === 'int32') {
@@ -185,7 +192,7 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType): TypedArray {
 /** Integer data as a tensor; what cannot be one is an error of the op that wants it. */
 function integerTensor(op: string, what: string, data: TensorData): Tensor {
   try {
-    return tensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
+    return briefTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
   } catch (error) {
     if (error instanceof ValueError) throw new ValueError(op, `${what}: ${error.message.replace('[tensor] ', '')}`);
     throw error;
@@ -194,7 +201,7 @@ function integerTensor(op: string, what: string, data: TensorData): Tensor {
 
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
-  if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
+  if (data instanceof Int32Array) return convert(data, 'int32', briefArray) as Int32Array;
   const t = data instanceof Tensor ? data : integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);

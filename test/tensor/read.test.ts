@@ -1,4 +1,5 @@
-import { grad, scope, ShapeError, tensor, type Tensor, zeros } from 'tapegrad';
+import { ctcLoss, grad, random, scope, ShapeError, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
+import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
 import { remoteDevice } from '../devices.js';
 
 test('item, array and data, now and later, agree on every dtype', async () => {
@@ -68,6 +69,19 @@ test('an array that leaves the library has its ArrayBuffer to itself, and no two
       many.forEach((t, i) => { expect(Array.from(t.dataSync())).toEqual(new Array<number>(length).fill(i % 2)); });
       expect(Array.from(kept.dataSync())).toEqual(new Array<number>(length).fill(1));
     }
+  }
+});
+
+test('what is kept keeps nothing else alive: every result has an array of its own', () => {
+  const x = random(0).normal([20, 5]);
+  const [loss, gradient] = valueAndGrad((t: Tensor) => ctcLoss(t, [1, 2, 3], [20], [3]).div([2]).sum())(x);
+  const results = [
+    x, loss, gradient, tensor([1, 2, 3]), tensor(new Int32Array(30)), x.argmax(1), x.greater(0), x.cast('float16'), x.cast('float64').exp(), scope(() => x.sum(0)), x.add(new Int32Array(5)),
+    x.take([1, 2]),
+  ];
+  for (const t of results) {
+    const { array } = t.buffer as CpuBuffer;
+    expect([t.origin, array!.buffer.byteLength]).toEqual([t.origin, array!.byteLength]);
   }
 });
 

@@ -4,7 +4,7 @@ import { CpuBuffer, CpuScope } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
-import { forbidKeeping, residentBytes } from './resident.js';
+import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 
 /** The default device: WebAssembly SIMD for float32, ndarray and plain loops for everything else. */
 class CpuBackend implements Backend {
@@ -38,6 +38,7 @@ class CpuBackend implements Backend {
     const own = buffer as CpuBuffer;
     if (use === 'view') return own.view();
     if (use === 'copy' || !own.array) return own.copy();
+    own.mirror = null;
     forbidKeeping(own);
     return (own.array = ownArray(own.array));
   }
@@ -57,6 +58,7 @@ class CpuBackend implements Backend {
     const kernel = launch.kernel.elementwise ? kernels.elementwise! : kernels[launch.kernel.name]!;
     const region = scope ?? new CpuScope(this, () => undefined);
     const call = new CpuCall(launch, region);
+    beginCall();
     try {
       kernel(call);
       call.finish();

@@ -1,16 +1,15 @@
 import { arrayClass, BYTES, type Backend, type Buffer, type DType, type Scope, type TypedArray } from '../backend.js';
-import { hostArray } from '../host-array.js';
 import { Arena, heap } from './heap.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
 
 /**
  * CPU memory. float32 results of a scope lie in its arena, where kernels read and write them in place; everything else is an ordinary
- * typed array, copied into the arena of whoever uses it (once for each scope).
+ * typed array, copied into the arena of the scope that first uses it.
  */
 export class CpuBuffer implements Buffer {
   /** Set while the data is an ordinary array; null while it lies in an arena, or has been recycled. */
   array: TypedArray | null;
-  /** Its address: in its own scope's arena, or that of the copy in `mirror`'s. */
+  /** Its address: in its own scope's arena, or that of the copy in `mirror`'s, which is there until that scope closes. */
   address = 0;
   scope: CpuScope | null = null;
   mirror: CpuScope | null = null;
@@ -63,16 +62,6 @@ export class CpuBuffer implements Buffer {
     this.settle();
     return copyOf(this.address, this.length); // only float32 lies in arenas
   }
-
-  /** Moves the elements into ordinary memory. */
-  moveOut(): void {
-    this.settle();
-    const small = this.length < LARGE;
-    const array = small ? hostArray('float32', this.length) : copyOf(this.address, this.length);
-    if (small) array.set(heap().f32.subarray(this.address / 4, this.address / 4 + this.length));
-    this.array = array;
-    this.scope = null;
-  }
 }
 
 /** An arena with the buffers in it. */
@@ -95,18 +84,16 @@ export class CpuScope implements Scope {
     return buffer;
   }
 
-  /** The address of a buffer's elements, copied into this arena if they lie in an ordinary array. */
+  /** The address of a buffer's elements for the time of a call, copied into this arena if they lie in an ordinary array and no scope has them. */
   addressOf(buffer: CpuBuffer): number {
-    if (!buffer.array || buffer.mirror === this) return buffer.address;
+    if (!buffer.array || buffer.mirror) return buffer.address;
     const resident = residentAddress(buffer);
     if (resident !== undefined) return resident;
     const address = this.arena.allocate(buffer.length * BYTES[buffer.dtype]);
     write(address, buffer.array);
-    if (buffer.mirror === null) {
-      buffer.mirror = this;
-      buffer.address = address;
-      this.mirrored.push(buffer);
-    }
+    buffer.mirror = this;
+    buffer.address = address;
+    this.mirrored.push(buffer);
     return address;
   }
 
@@ -114,7 +101,8 @@ export class CpuScope implements Scope {
     const own = buffer as CpuBuffer;
     if (own.scope !== this) return;
     if (to) return this.handOver(own, to as CpuScope);
-    own.moveOut();
+    own.array = own.copy();
+    own.scope = null;
   }
 
   /** Large pieces change hands where they lie, small ones are copied. */
@@ -154,7 +142,7 @@ export class CpuScope implements Scope {
 }
 
 /** Elements from which on copying takes longer than preparing it. */
-const LARGE = 4096;
+const MANY = 4096;
 
 const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
 
@@ -168,7 +156,7 @@ interface NodeBuffers {
  */
 function copyOf(address: number, length: number): Float32Array {
   const node = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined; // a page's own idea of Buffer would be slower
-  if (length < LARGE || !node) return heap().f32.slice(address / 4, address / 4 + length);
+  if (length < MANY || !node) return heap().f32.slice(address / 4, address / 4 + length);
   const out = node.allocUnsafeSlow(length * 4);
   out.fill(heap().u8.subarray(address, address + length * 4));
   return new Float32Array(out.buffer);

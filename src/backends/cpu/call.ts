@@ -1,4 +1,4 @@
-import { BYTES, type Dispatch, type Params, type TypedArray } from '../backend.js';
+import { BYTES, type Dispatch, type Params } from '../backend.js';
 import { type CpuBuffer, type CpuScope, write } from './buffer.js';
 import { Arena, heap } from './heap.js';
 
@@ -69,16 +69,11 @@ export class CpuCall {
     return scratchArena.allocate(bytes);
   }
 
-  /** The elements of a buffer, for JavaScript kernels. Ask again after allocating. */
-  view(buffer: CpuBuffer): TypedArray {
-    return buffer.view();
-  }
-
   /** @internal */
   finish(): void {
     for (const { buffer, address } of this.pending ?? []) {
-      const bytes = buffer.array!;
-      new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).set(heap().u8.subarray(address, address + bytes.byteLength));
+      const { buffer: memory, byteOffset, byteLength } = buffer.array!;
+      new Uint8Array(memory, byteOffset, byteLength).set(heap().u8.subarray(address, address + byteLength));
     }
   }
 

@@ -3,7 +3,7 @@ import { code, memoryFlags } from './generated/kernels.js';
 
 const PAGE = 65536;
 const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
-export const ALIGN = 64;
+const ALIGN = 64;
 
 /** The kernels' exports: functions of addresses and numbers. */
 export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
@@ -12,6 +12,12 @@ export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
  * Whether threads can share memory: always in Node, in a page only with cross-origin isolation.
  */
 export const canShare = typeof SharedArrayBuffer !== 'undefined' && (typeof crossOriginIsolated === 'undefined' || crossOriginIsolated);
+
+/** What is used of WebAssembly.Memory; TypeScript without DOM's declarations does not know the name. */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
 
 /** A piece of the heap. */
 export interface HeapRegion {
@@ -24,8 +30,8 @@ export interface HeapRegion {
  * WebAssembly has it, never shrinks.
  */
 class Heap {
-  readonly memory: WebAssembly.Memory;
-  readonly module: WebAssembly.Module;
+  readonly memory: WasmMemory;
+  readonly module: object;
   readonly kernels: Kernels;
   f32!: Float32Array;
   i32!: Int32Array;
@@ -34,13 +40,17 @@ class Heap {
   private readonly free: HeapRegion[] = []; // by address, never adjacent
   private end: number;
   used = 0;
+  /** Called when memory has run out: gives back regions that can be done without. */
+  relieve: () => void = () => undefined;
 
   constructor() {
-    this.memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
     const bytes = decodeBase64(code);
     bytes[memoryFlags.at] = canShare ? memoryFlags.shared : memoryFlags.plain;
-    this.module = new WebAssembly.Module(bytes);
-    this.kernels = new WebAssembly.Instance(this.module, { env: { memory: this.memory, abort } }).exports as unknown as Kernels;
+    const module = new WebAssembly.Module(bytes);
+    this.memory = memory;
+    this.module = module;
+    this.kernels = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Kernels;
     this.refresh();
     const base = align(this.kernels.heapBase!());
     this.end = this.memory.buffer.byteLength;
@@ -56,11 +66,7 @@ class Heap {
   /** A region of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
   take(bytes: number): HeapRegion {
     const size = align(bytes);
-    let at = this.free.findIndex((region) => region.size >= size);
-    if (at < 0) {
-      this.grow(size);
-      at = this.free.findIndex((region) => region.size >= size);
-    }
+    const at = this.roomFor(size);
     const region = this.free[at]!;
     const taken = { start: region.start, size };
     region.start += size;
@@ -68,6 +74,23 @@ class Heap {
     if (region.size === 0) this.free.splice(at, 1);
     this.used += size;
     return taken;
+  }
+
+  /** The place in the list of a free region that is large enough. */
+  private roomFor(size: number): number {
+    const found = this.find(size);
+    if (found >= 0) return found;
+    try {
+      this.grow(size);
+    } catch {
+      this.relieve();
+      if (this.find(size) < 0) this.grow(size);
+    }
+    return this.find(size);
+  }
+
+  private find(size: number): number {
+    return this.free.findIndex((region) => region.size >= size);
   }
 
   /** Gives a region back. */

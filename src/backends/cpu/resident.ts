@@ -3,67 +3,94 @@ import type { CpuBuffer } from './buffer.js';
 import { heap, type HeapRegion } from './heap.js';
 
 /**
- * Copies of ordinary arrays that stay in the heap: of large ones that one scope after another has wanted (a data set, fixed weights), the
- * latest first and never more than a few. Tensors are immutable, so a copy stays true.
+ * Copies of ordinary arrays that stay in the heap: of large ones that one scope after another has wanted (a data set, fixed weights). Tensors
+ * are immutable, so a copy stays true. It goes when its tensor is collected, when one that is used more often wants its room, and when memory
+ * runs out.
  */
 
 const LEAST_BYTES = 2 ** 16;
 const MOST_BYTES = 2 ** 26;
 
 export interface ResidentCopy extends HeapRegion {
+  readonly owner: WeakRef<CpuBuffer>;
+  /** When it was used last, in uses of all copies. */
   lastUse: number;
 }
 
-const kept = new Set<CpuBuffer>();
-const wantedBefore = new WeakSet<CpuBuffer>();
+const kept = new Set<ResidentCopy>();
+const collected = new FinalizationRegistry<ResidentCopy>(release);
+const wantedAt = new WeakMap<CpuBuffer, number>();
 const handedOut = new WeakSet<CpuBuffer>();
 let bytes = 0;
-let uses = 0;
+let clock = 0;
+let callStart = 0;
 
 /** Bytes of the heap that resident copies take. */
 export const residentBytes = (): number => bytes;
 
-/** The address of a resident copy, if there is one. It holds until a scope closes. */
-export function residentAddress(buffer: CpuBuffer): number | undefined {
-  const copy = buffer.resident;
-  if (!copy) return undefined;
-  copy.lastUse = uses++;
-  return copy.start;
+/** Called when a kernel's call begins: addresses hold until the next one does. */
+export function beginCall(): void {
+  callStart = clock;
+}
+
+/** The address of a resident copy, if there is one. */
+export function residentAddress({ resident }: CpuBuffer): number | undefined {
+  if (!resident) return undefined;
+  resident.lastUse = clock++;
+  return resident.start;
 }
 
 /** Called when the array itself is given to the user: tensors are read-only, but a copy that could go stale unseen is not worth its speed. */
 export function forbidKeeping(buffer: CpuBuffer): void {
   handedOut.add(buffer);
-  if (buffer.resident) release(buffer);
+  if (buffer.resident) release(buffer.resident);
 }
 
-function release(buffer: CpuBuffer): void {
-  const copy = buffer.resident!;
-  buffer.resident = null;
-  kept.delete(buffer);
+function release(copy: ResidentCopy): void {
+  if (!kept.delete(copy)) return;
+  const buffer = copy.owner.deref();
+  if (buffer) buffer.resident = null;
+  collected.unregister(copy);
   bytes -= copy.size;
   heap().give(copy);
 }
 
-const leastRecentlyUsed = (): CpuBuffer => [...kept].reduce((a, b) => (a.resident!.lastUse < b.resident!.lastUse ? a : b));
+/** Gives up all copies but those that the running call may be reading. */
+function relieve(): void {
+  for (const copy of kept) if (copy.lastUse < callStart) release(copy);
+}
 
 /** Called when a scope closes, with what it had to copy: what was copied before as well becomes resident. */
 export function considerKeeping(copied: readonly CpuBuffer[]): void {
   for (const buffer of copied) {
     const size = buffer.length * 4;
     if (buffer.dtype !== 'float32' || handedOut.has(buffer) || size < LEAST_BYTES || size > MOST_BYTES) continue;
-    if (!wantedBefore.has(buffer)) {
-      wantedBefore.add(buffer);
-      continue;
-    }
-    while (bytes + size > MOST_BYTES) release(leastRecentlyUsed());
-    const region = takeIfRoom(size);
-    if (!region) return;
-    heap().f32.set(buffer.array as Float32Array, region.start / 4);
-    bytes += region.size;
-    buffer.resident = { ...region, lastUse: uses++ };
-    kept.add(buffer);
+    const before = wantedAt.get(buffer);
+    wantedAt.set(buffer, clock++);
+    if (before !== undefined && makeRoom(size, before)) keep(buffer, size);
   }
+}
+
+/** Whether there is room, if need be that of copies which have not been used since: else more data than fits, used in turn, would never be found. */
+function makeRoom(size: number, since: number): boolean {
+  while (bytes + size > MOST_BYTES) {
+    const oldest = [...kept].reduce((a, b) => (a.lastUse < b.lastUse ? a : b));
+    if (oldest.lastUse > since) return false;
+    release(oldest);
+  }
+  return true;
+}
+
+function keep(buffer: CpuBuffer, size: number): void {
+  heap().relieve = relieve;
+  const region = takeIfRoom(size);
+  if (!region) return;
+  heap().f32.set(buffer.array as Float32Array, region.start / 4);
+  const copy = { ...region, owner: new WeakRef(buffer), lastUse: clock++ };
+  buffer.resident = copy;
+  kept.add(copy);
+  collected.register(buffer, copy, copy);
+  bytes += copy.size;
 }
 
 /** Memory, unless there is none left: a copy to come is no reason to fail. */

@@ -1,12 +1,13 @@
 import type * as workerThreads from 'node:worker_threads';
+import type { WasmMemory } from './heap.js';
 
 /**
  * Threads: `worker_threads` in Node, `Worker` in browsers. Their program is text, so that no bundler has to know of another file.
  */
 
 export interface WorkerInit {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
+  readonly module: object;
+  readonly memory: WasmMemory;
   /** The control block of src/backends/cpu/pool.ts. */
   readonly control: SharedArrayBuffer;
 }

@@ -1,5 +1,5 @@
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf, tensor, type TensorLike } from '../../tensor/create.js';
+import { integersOf, briefTensor, type TensorLike } from '../../tensor/create.js';
 import { formatShape } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
 
@@ -22,7 +22,7 @@ export interface PaddedTargets {
  */
 export function padTargets(op: string, targets: CtcTargets, lengths: Int32Array | null, batch: number): PaddedTargets {
   if (isListOfLists(targets)) return fromLists(op, targets, lengths, batch);
-  const labels = targets instanceof Tensor ? targets : tensor(targets, isFloatArray(targets) ? {} : { dtype: 'int32' });
+  const labels = targets instanceof Tensor ? targets : briefTensor(targets, isFloatArray(targets) ? {} : { dtype: 'int32' });
   const values = integersOf(op, 'targets', labels);
   if (labels.rank === 2) return fromPadded(op, values, labels.shape[0]!, labels.shape[1]!, lengths, batch);
   if (labels.rank === 1) return fromConcatenated(op, values, lengths, batch);

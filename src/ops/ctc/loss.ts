@@ -63,7 +63,7 @@ const lossOp = defineOp<LossAttrs>({
     const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync('view') as Float32Array) : null;
     if (values && (expected ? sameNumbers(values, expected) : values.every((value) => value === 1))) return [gradient!];
     if (values) habit = habitOf(values, problem);
-    return [expected ? gradientOp(inputs, { problem, cotangents: values }) : scaleOp([gradient!, g], null)];
+    return [expected ? gradientOp(inputs, { problem, cotangents: values?.slice() ?? null }) : scaleOp([gradient!, g], null)];
   },
 });
 

@@ -53,7 +53,7 @@ const OPERATORS: Readonly<Record<string, (a: number, b: number) => number>> = {
   '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b), '&&': (a, b) => a && b, '||': (a, b) => a || b,
 };
 
-/** Expressions as closures: unlike `new Function`, allowed in pages with a content security policy. Truth values are 0 and 1. */
+/** Expressions as closures, without compiling code at run time. Truth values are 0 and 1. */
 const closures: Language<Scalar> = {
   number: (value) => () => value,
   operand: (name) => (name === 'x' ? (x) => x : name === 'y' ? (_x, y) => y : (_x, _y, z) => z),
