@@ -2,13 +2,13 @@
  * The second derivative of CTC: its Hessian times a direction, by the log-domain recursion on dual numbers (a value and its derivative along
  * the direction), in the time of the recursion itself. The Hessian is symmetric, so this is both the jvp and the vjp of the gradient.
  */
-import { clearStates, emission, fillRows, get, labelsOf, logAdd, normalise, read, set, write } from './ctc-log';
+import { clearStates, fillRows, get, labelsOf, logAdd, logShare, normalise, read, set, write } from './ctc-log';
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, lossByLengths, maySkip } from './ctc-sequence';
 
 /** Bytes of workspace that `ctcCurvature` and `ctcCurvature64` need. */
 export function ctcCurvatureWorkspace(frames: i32, classes: i32, labels: i32): usize {
   const row = <usize>cellsOf(labels) << 5;
-  return 512 + 3 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + <usize>(frames + 3) * row;
+  return 512 + 4 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + <usize>(frames + 3) * row;
 }
 
 /** Derivative of log(e^a + e^b) = `sum`, given those of a and b. */
@@ -33,7 +33,7 @@ function normaliserSlopes(sequence: Sequence, directions: usize, greatest: usize
     let slope: f64 = 0;
     if (sequence.logits) {
       for (let c = 0; c < sequence.classes; c++) {
-        const p = NativeMath.exp(emission(x, c, get(greatest, t), get(logSum, t), double));
+        const p = NativeMath.exp(logShare(x, c, get(greatest, t), get(logSum, t), double));
         if (p > 0) slope += p * read(v, c, double);
       }
     }
@@ -43,7 +43,7 @@ function normaliserSlopes(sequence: Sequence, directions: usize, greatest: usize
 
 /** All frames forward; row t + 1 of `history` receives frame t. Returns whether any path is possible. */
 function forward(
-  sequence: Sequence, directions: usize, history: usize, greatest: usize, logSum: usize, normaliserSlope: usize, double: bool,
+  sequence: Sequence, directions: usize, history: usize, level: usize, normaliserSlope: usize, double: bool,
 ): bool {
   const labels = sequence.labels, frames = sequence.frames, targets = sequence.targets, cells = cellsOf(labels), step = <usize>cells << 5;
   clearDuals(history, cells);
@@ -54,7 +54,7 @@ function forward(
     const slopes = slopesOf(before, cells), labelSlopes = labelsOf(slopes, cells);
     const nowSlopes = slopesOf(now, cells), nowLabelSlopes = labelsOf(nowSlopes, cells);
     clearDuals(now, cells);
-    const top = get(greatest, t), sum = get(logSum, t), blank = emission(x, sequence.blank, top, sum, double);
+    const base = get(level, t), blank = read(x, sequence.blank, double) - base;
     const drift = get(normaliserSlope, t), blankSlope = read(v, sequence.blank, double) - drift;
     const lo = firstCell(labels, frames, t), hi = min(endCell(labels, t), labels + 1);
     let most: f64 = -Infinity;
@@ -72,7 +72,7 @@ function forward(
         slope = logAddSlope(wider, l, slope, leftSlope);
         l = wider;
       }
-      l += emission(x, label, top, sum, double);
+      l += read(x, label, double) - base;
       set(nowLabels, i, l);
       if (l != -Infinity) set(nowLabelSlopes, i, slope + read(v, label, double) - drift);
       most = max<f64>(most, l);
@@ -86,7 +86,7 @@ function forward(
 
 /** All frames backward, writing the rows of the product. */
 function backward(
-  sequence: Sequence, directions: usize, history: usize, greatest: usize, logSum: usize, normaliserSlope: usize, sumSlopes: usize,
+  sequence: Sequence, directions: usize, history: usize, level: usize, greatest: usize, logSum: usize, normaliserSlope: usize, sumSlopes: usize,
   rows: usize, double: bool,
 ): void {
   const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, targets = sequence.targets;
@@ -102,7 +102,7 @@ function backward(
     const g = sequence.gradient + <usize>t * sequence.stride;
     const alphas = history + <usize>(t + 1) * step, alphaLabels = labelsOf(alphas, cells);
     const alphaSlopes = slopesOf(alphas, cells), alphaLabelSlopes = labelsOf(alphaSlopes, cells);
-    const top = get(greatest, t), sum = get(logSum, t), blank = emission(x, sequence.blank, top, sum, double);
+    const base = get(level, t), blank = read(x, sequence.blank, double) - base;
     const drift = get(normaliserSlope, t), blankSlope = read(v, sequence.blank, double) - drift;
     const lo = firstCell(labels, frames, t), hi = min(endCell(labels, t), labels + 1);
     let most: f64 = -Infinity, mostState: f64 = -Infinity;
@@ -127,7 +127,7 @@ function backward(
       set(productLabels, i, labelProduct);
       set(productLabelSlopes, i, labelProduct == -Infinity ? 0 : get(alphaLabelSlopes, i) + labelSlope);
       most = max<f64>(most, labelProduct);
-      l += emission(x, label, top, sum, double);
+      l += read(x, label, double) - base;
       set(betaLabels, i, l);
       set(labelSlopes, i, l == -Infinity ? 0 : labelSlope + read(v, label, double) - drift);
       mostState = max<f64>(mostState, l);
@@ -156,7 +156,7 @@ function backward(
     for (let c = 0; c < classes; c++) {
       let value = 0.0 - get(sumSlopes, c);
       if (sequence.logits) {
-        const p = NativeMath.exp(emission(x, c, top, sum, double));
+        const p = NativeMath.exp(logShare(x, c, get(greatest, t), get(logSum, t), double));
         if (p > 0) value += p * (read(v, c, double) - drift);
       }
       write(g, c, value, double);
@@ -172,7 +172,7 @@ function backward(
   frames: i32, batch: i32, classes: i32, labels: i32, blank: i32, logits: bool, begin: i32, end: i32, double: bool,
 ): void {
   const rowBytes = <usize>classes << (double ? 3 : 2), sequence = changetype<Sequence>(workspace), column = align(<usize>(frames + 1) << 3);
-  const greatest = workspace + 512, logSum = greatest + column, normaliserSlope = logSum + column;
+  const level = workspace + 512, greatest = level + column, logSum = greatest + column, normaliserSlope = logSum + column;
   const sumSlopes = normaliserSlope + column, rows = sumSlopes + align(<usize>classes << 3);
   sequence.stride = rowBytes * <usize>batch;
   sequence.classes = classes;
@@ -188,11 +188,11 @@ function backward(
     sequence.frames = lengthAt(inputLengths, n);
     const known = lossByLengths(sequence.frames, sequence.targets, sequence.labels), step = <usize>cellsOf(sequence.labels) << 5;
     if (known == known) continue;
-    if (!normalise(sequence, greatest, logSum, double)) { fillRows(sequence, NaN, double); continue; }
+    if (!normalise(sequence, level, greatest, logSum, double)) { fillRows(sequence, NaN, double); continue; }
     const direction = directions + <usize>n * rowBytes, history = rows + 2 * step;
     normaliserSlopes(sequence, direction, greatest, logSum, normaliserSlope, double);
-    if (forward(sequence, direction, history, greatest, logSum, normaliserSlope, double))
-      backward(sequence, direction, history, greatest, logSum, normaliserSlope, sumSlopes, rows, double);
+    if (forward(sequence, direction, history, level, normaliserSlope, double))
+      backward(sequence, direction, history, level, greatest, logSum, normaliserSlope, sumSlopes, rows, double);
   }
 }
 

@@ -24,7 +24,7 @@ export function logAdd(a: f64, b: f64): f64 {
 /** Bytes of workspace that the log-domain functions need. */
 export function logWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = <usize>cellsOf(labels) << 4;
-  return (withGradient ? <usize>(frames + 2) : 3) * row + 2 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + 2 * row + 256;
+  return (withGradient ? <usize>(frames + 2) : 3) * row + 3 * align(<usize>(frames + 1) << 3) + align(<usize>classes << 3) + 2 * row + 256;
 }
 
 /** Fills `count` float64 with minus infinity. */
@@ -33,10 +33,11 @@ export function clearStates(at: usize, count: i32): void {
 }
 
 /**
- * What every frame's emissions are relative to: its greatest input (0 if that is -Infinity), and for logits the logarithm of the sum relative
- * to it, so that both make up the normaliser; 0 for log-probabilities. Returns false where a frame holds NaN, or has no distribution: +Infinity, or logits that are all -Infinity.
+ * What every frame's emissions are relative to: the greatest input that the target uses (0 if that is -Infinity), so that their distances keep
+ * their digits whatever else the frame holds. For logits also the normaliser, as the greatest input and the logarithm of the sum relative to
+ * it. Returns false where a frame holds NaN, or has no distribution: +Infinity, or logits that are all -Infinity.
  */
-export function normalise(sequence: Sequence, greatest: usize, logSum: usize, double: bool): bool {
+export function normalise(sequence: Sequence, level: usize, greatest: usize, logSum: usize, double: bool): bool {
   let x = sequence.inputs;
   for (let t = 0; t < sequence.frames; t++, x += sequence.stride) {
     let top: f64 = -Infinity, at = 0;
@@ -46,7 +47,10 @@ export function normalise(sequence: Sequence, greatest: usize, logSum: usize, do
       if (value > top) { top = value; at = c; }
     }
     if (top == Infinity || (sequence.logits && top == -Infinity)) return false;
-    if (!sequence.logits) { set(greatest, t, top == -Infinity ? 0 : top); set(logSum, t, 0); continue; }
+    let used = read(x, sequence.blank, double);
+    for (let i = 0; i < sequence.labels; i++) used = max<f64>(used, read(x, labelAt(sequence.targets, i), double));
+    set(level, t, used == -Infinity ? 0 : used);
+    if (!sequence.logits) continue;
     let rest: f64 = 0;
     for (let c = 0; c < sequence.classes; c++) if (c != at) rest += NativeMath.exp(read(x, c, double) - top);
     set(greatest, t, top);
@@ -55,7 +59,8 @@ export function normalise(sequence: Sequence, greatest: usize, logSum: usize, do
   return true;
 }
 
-@inline export function emission(x: usize, c: i32, greatest: f64, logSum: f64, double: bool): f64 {
+/** The logarithm of a softmax. */
+@inline export function logShare(x: usize, c: i32, greatest: f64, logSum: f64, double: bool): f64 {
   return (read(x, c, double) - greatest) - logSum;
 }
 
@@ -66,7 +71,7 @@ export function normalise(sequence: Sequence, greatest: usize, logSum: usize, do
  * All frames forward. Row t + 1 of `history` (`step` bytes apart; where it is 0, two rows take turns) receives frame t's states relative to
  * their greatest. Returns the logarithm of the probability.
  */
-function forward(sequence: Sequence, history: usize, keep: bool, greatest: usize, logSum: usize, double: bool): f64 {
+function forward(sequence: Sequence, history: usize, keep: bool, level: usize, greatest: usize, logSum: usize, double: bool): f64 {
   const labels = sequence.labels, frames = sequence.frames, targets = sequence.targets, cells = cellsOf(labels);
   const step = <usize>cells << 4;
   clearStates(history, 2 * cells);
@@ -77,7 +82,7 @@ function forward(sequence: Sequence, history: usize, keep: bool, greatest: usize
     const now = keep ? history + <usize>(t + 1) * step : history + <usize>((t + 1) & 1) * step;
     clearStates(now, 2 * cells);
     const nowLabels = labelsOf(now, cells), beforeLabels = labelsOf(before, cells);
-    const top = get(greatest, t), sum = get(logSum, t), blank = emission(x, sequence.blank, top, sum, double);
+    const base = get(level, t), blank = read(x, sequence.blank, double) - base;
     const lo = firstCell(labels, frames, t), hi = min(endCell(labels, t), labels + 1);
     let most: f64 = -Infinity;
     for (let i = lo; i < hi; i++) {
@@ -88,13 +93,13 @@ function forward(sequence: Sequence, history: usize, keep: bool, greatest: usize
       if (i == labels) break;
       let l = logAdd(get(beforeLabels, i), stay);
       if (i > 0 && maySkip(targets, i)) l = logAdd(l, left);
-      l += emission(x, labelAt(targets, i), top, sum, double);
+      l += read(x, labelAt(targets, i), double) - base;
       set(nowLabels, i, l);
       most = max<f64>(most, l);
     }
     if (most == -Infinity) return -Infinity;
     for (let i = lo; i < hi; i++) { set(now, i, get(now, i) - most); set(nowLabels, i, get(nowLabels, i) - most); }
-    offset += sequence.logits ? most : most + top;
+    offset += most + (sequence.logits ? (base - get(greatest, t)) - get(logSum, t) : base);
     before = now;
   }
   const ending = logAdd(get(before, labels), labels > 0 ? get(labelsOf(before, cells), labels - 1) : -Infinity);
@@ -109,7 +114,7 @@ export function fillRows(sequence: Sequence, value: f64, double: bool): void {
 }
 
 /** All frames backward, writing the gradient rows. */
-function backward(sequence: Sequence, history: usize, greatest: usize, logSum: usize, sums: usize, rows: usize, double: bool): void {
+function backward(sequence: Sequence, history: usize, level: usize, greatest: usize, logSum: usize, sums: usize, rows: usize, double: bool): void {
   const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, targets = sequence.targets;
   const cells = cellsOf(labels), step = <usize>cells << 4, cotangent = sequence.cotangent;
   const betas = rows, betaLabels = labelsOf(betas, cells), products = rows + step, productLabels = labelsOf(products, cells);
@@ -119,7 +124,7 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
   for (let t = frames - 1; t >= 0; t--) {
     const x = sequence.inputs + <usize>t * sequence.stride, g = sequence.gradient + <usize>t * sequence.stride;
     const alphas = history + <usize>(t + 1) * step, alphaLabels = labelsOf(alphas, cells);
-    const top = get(greatest, t), sum = get(logSum, t), blank = emission(x, sequence.blank, top, sum, double);
+    const base = get(level, t), blank = read(x, sequence.blank, double) - base;
     const lo = firstCell(labels, frames, t), hi = min(endCell(labels, t), labels + 1);
     let most: f64 = -Infinity, mostState: f64 = -Infinity;
     // Cells past the reachable ones still hold what later frames left there.
@@ -135,7 +140,7 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
       const labelProduct = get(alphaLabels, i) + l;
       set(productLabels, i, labelProduct);
       most = max<f64>(most, labelProduct);
-      l += emission(x, labelAt(targets, i), top, sum, double);
+      l += read(x, labelAt(targets, i), double) - base;
       set(betaLabels, i, l);
       mostState = max<f64>(mostState, l);
     }
@@ -153,10 +158,10 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
     }
     // Later frames' states of unreachable cells are in another scale from here on; no path uses them again.
     for (let i = hi; i < cells; i++) { set(betas, i, -Infinity); set(betaLabels, i, -Infinity); }
-    const share = 1.0 / total;
+    const share = 1.0 / total, top = sequence.logits ? get(greatest, t) : 0, sum = sequence.logits ? get(logSum, t) : 0;
     for (let c = 0; c < classes; c++) {
       const posterior = get(sums, c) * share;
-      const value = sequence.logits ? NativeMath.exp(emission(x, c, top, sum, double)) - posterior : 0.0 - posterior;
+      const value = sequence.logits ? NativeMath.exp(logShare(x, c, top, sum, double)) - posterior : 0.0 - posterior;
       // What is 0 stays +0, also beside an infinite or negative cotangent.
       if (double) write(g, c, value == 0 ? 0 : value * cotangent, true);
       else { const small = <f32>value; store<f32>(g + (<usize>c << 2), small == 0 ? 0 : small * <f32>cotangent); }
@@ -171,21 +176,21 @@ function backward(sequence: Sequence, history: usize, greatest: usize, logSum: u
  */
 function solve(sequence: Sequence, wantGradient: bool, double: bool): void {
   const frames = sequence.frames, cells = cellsOf(sequence.labels), column = align(<usize>(frames + 1) << 3);
-  const greatest = sequence.workspace, logSum = greatest + column, sums = logSum + column;
+  const level = sequence.workspace, greatest = level + column, logSum = greatest + column, sums = logSum + column;
   const rows = sums + align(<usize>sequence.classes << 3), history = rows + (<usize>cells << 5);
-  if (!normalise(sequence, greatest, logSum, double)) {
+  if (!normalise(sequence, level, greatest, logSum, double)) {
     sequence.loss = NaN;
     if (wantGradient) fillRows(sequence, NaN, double);
     return;
   }
-  const logProbability = forward(sequence, history, wantGradient, greatest, logSum, double);
+  const logProbability = forward(sequence, history, wantGradient, level, greatest, logSum, double);
   if (logProbability == -Infinity) {
     sequence.loss = Infinity;
     if (wantGradient) fillRows(sequence, 0, double);
     return;
   }
   sequence.loss = sequence.logits ? max<f64>(0.0 - logProbability, 0) : 0.0 - logProbability;
-  if (wantGradient) backward(sequence, history, greatest, logSum, sums, rows, double);
+  if (wantGradient) backward(sequence, history, level, greatest, logSum, sums, rows, double);
 }
 
 /** `solve` for float32 inputs; with its gradient where the sequence has one. */

@@ -111,4 +111,19 @@ test.each([2 ** 20, 2 ** 48, -(2 ** 48)])('float64 scores around %d have the der
   }
 });
 
+test.each([1e4, 1e9, 1e16, 1e20])('a class that no target uses, with a score of %d, takes no digits from the others', (dwarfing) => {
+  const rows = (last: number): number[][] => [[-1, -2, -3, last], [-2, -1, -3, last], [-1.5, -2, -0.5, last]];
+  for (const dtype of ['float32', 'float64'] as const) {
+    for (const from of ['logProbs', 'logits'] as const) {
+      const f = (t: Tensor): Tensor => ctcLoss(t, [1], undefined, undefined, { from });
+      const [loss, gradient] = vjp(f, tensor(rows(dwarfing), { dtype }), tensor(1, { dtype }));
+      const [want, wantGradient] = vjp((t: Tensor) => ctcLoss(t, [1]), tensor(rows(-1), { dtype: 'float64' }), tensor(1, { dtype: 'float64' }));
+      const expected = (wantGradient.arraySync() as number[][]).map((row) => (from === 'logits' ? [...row.slice(0, 3), 1] : row));
+      expect(gradient.cast('float64').sub(tensor(expected, { dtype: 'float64' })).abs().max().itemSync()).toBeLessThan(dtype === 'float32' ? 1e-7 : 1e-15);
+      const total = want.itemSync() + (from === 'logits' ? 3 * dwarfing : 0);
+      expect(Math.abs(loss.itemSync() / total - 1)).toBeLessThan(dtype === 'float32' ? 1e-7 : 1e-15);
+    }
+  }
+});
+
 const needs = (labels: readonly number[]): number => labels.length + labels.filter((c, i) => c === labels[i - 1]).length;
