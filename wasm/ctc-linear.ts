@@ -30,17 +30,9 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 @inline const UNTILTED_BITS: f64 = 500;
 /** How far from 1 a frame's probabilities may add up to count as normalised. */
 @inline const NORMALISED: f32 = 4.0e-6;
-/** Below this a loss from logits is rounding noise of the products; the caller finds its digits in the log domain. */
-@inline const VANISHING: f64 = 1.0e-9;
-
-/** What became of a sequence. */
-export const enum Outcome {
-  /** The certificate failed: nothing that was written is valid. */
-  Rejected = 0,
-  Accepted = 1,
-  /** The gradient is valid, but the loss is too near to 0 for this tier. */
-  LossVanishes = 2,
-}
+/** Below this, and as much for every fifty frames, a loss from logits and its gradient have lost digits to numbers next to 1; the log domain keeps them. */
+@inline const VANISHING: f64 = 1.0e-6;
+@inline const VANISHING_PER_FRAME: f64 = 2.0e-8;
 
 @inline function exponentOf(x: f64): i32 { return <i32>(reinterpret<i64>(x) >>> 52 & 2047) - 1023; }
 /** 2^k for -1022 <= k <= 1023. */
@@ -116,17 +108,11 @@ function isNormalised(sequence: Sequence): bool {
   return true;
 }
 
-/** Stores the loss that belongs to a forward probability, with the digits that a confident network leaves it. */
-function finishLoss(sequence: Sequence, logProbability: f64): Outcome {
-  let loss = logNormaliser(sequence) - logProbability;
-  if (sequence.logits) {
-    sequence.loss = max<f64>(loss, 0);
-    return loss < VANISHING ? Outcome.LossVanishes : Outcome.Accepted;
-  }
+/** The loss that belongs to a forward probability. */
+function lossOf(sequence: Sequence, logProbability: f64): f64 {
+  const loss = logNormaliser(sequence) - logProbability;
   // The rounding of normalised log-probabilities must not show as a negative loss.
-  if (loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence)) loss = 0;
-  sequence.loss = loss;
-  return Outcome.Accepted;
+  return !sequence.logits && loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence) ? 0 : loss;
 }
 
 /**
@@ -271,8 +257,11 @@ function inScaleOf(x: f64, exponents: i32, reference: i32): f64 {
   return shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE ? -1 : x * powerOfTwo(shift);
 }
 
-/** Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks. */
-export function linearSequence(sequence: Sequence): Outcome {
+/**
+ * Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks. False where the certificate
+ * fails or digits are lost: then nothing that was written is valid.
+ */
+export function linearSequence(sequence: Sequence): bool {
   const labels = sequence.labels, count = (sequence.frames + 3) >> 2, bytes = align(<usize>cellsOf(labels) << 3);
   const slots = align(<usize>(min(labels, sequence.classes) + 2) << 5);
   sequence.blanks = sequence.workspace;
@@ -292,9 +281,10 @@ export function linearSequence(sequence: Sequence): Outcome {
   const tilted = sequence.tilt != 1;
 
   const exponents = tilted ? forwardPass(true, false, sequence) : forwardPass(false, false, sequence);
-  if (exponents == NO_PATH) return Outcome.Rejected;
+  if (exponents == NO_PATH) return false;
   const lower = sequence.ending;
-  const outcome = finishLoss(sequence, NativeMath.log(lower) + <f64>(exponents - TOP_EXPONENT) * LN2 - logTilt(sequence));
+  sequence.loss = lossOf(sequence, NativeMath.log(lower) + <f64>(exponents - TOP_EXPONENT) * LN2 - logTilt(sequence));
+  if (sequence.logits && sequence.loss < VANISHING + VANISHING_PER_FRAME * <f64>sequence.frames) return false;
   let upper: f64;
   if (sequence.gradient) {
     upper = tilted ? backwardPass(true, sequence, exponents) : backwardPass(false, sequence, exponents);
@@ -302,5 +292,5 @@ export function linearSequence(sequence: Sequence): Outcome {
     const upperExponents = tilted ? forwardPass(true, true, sequence) : forwardPass(false, true, sequence);
     upper = inScaleOf(sequence.ending, upperExponents, exponents);
   }
-  return abs(upper / lower - 1.0) <= AGREEMENT ? outcome : Outcome.Rejected;
+  return abs(upper / lower - 1.0) <= AGREEMENT;
 }

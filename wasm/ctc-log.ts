@@ -113,6 +113,13 @@ export function fillRows(sequence: Sequence, value: f64, double: bool): void {
     for (let c = 0; c < sequence.classes; c++) write(g, c, value, double);
 }
 
+/** A gradient times a cotangent. What is 0 stays +0, also beside an infinite or negative cotangent. */
+function writeScaled(row: usize, i: i32, value: f64, cotangent: f64, double: bool): void {
+  if (double) return write(row, i, value == 0 ? 0 : value * cotangent, true);
+  const small = <f32>value;
+  write(row, i, small == 0 ? 0 : small * <f32>cotangent, false);
+}
+
 /** All frames backward, writing the gradient rows. */
 function backward(sequence: Sequence, history: usize, level: usize, greatest: usize, logSum: usize, sums: usize, rows: usize, double: bool): void {
   const labels = sequence.labels, frames = sequence.frames, classes = sequence.classes, targets = sequence.targets;
@@ -158,15 +165,23 @@ function backward(sequence: Sequence, history: usize, level: usize, greatest: us
     }
     // Later frames' states of unreachable cells are in another scale from here on; no path uses them again.
     for (let i = hi; i < cells; i++) { set(betas, i, -Infinity); set(betaLabels, i, -Infinity); }
-    const share = 1.0 / total, top = sequence.logits ? get(greatest, t) : 0, sum = sequence.logits ? get(logSum, t) : 0;
-    for (let c = 0; c < classes; c++) {
-      const posterior = get(sums, c) * share;
-      const value = sequence.logits ? NativeMath.exp(logShare(x, c, top, sum, double)) - posterior : 0.0 - posterior;
-      // What is 0 stays +0, also beside an infinite or negative cotangent.
-      if (double) write(g, c, value == 0 ? 0 : value * cotangent, true);
-      else { const small = <f32>value; store<f32>(g + (<usize>c << 2), small == 0 ? 0 : small * <f32>cotangent); }
-      set(sums, c, 0);
+    const share = 1.0 / total;
+    if (sequence.logits) {
+      // A frame adds up to 0: the likeliest class has what the others leave, digits and all where it is next to 1.
+      const top = get(greatest, t), sum = get(logSum, t);
+      let likeliest = 0, rest: f64 = 0;
+      while (read(x, likeliest, double) != top) likeliest++;
+      for (let c = 0; c < classes; c++) {
+        if (c == likeliest) continue;
+        const value = NativeMath.exp(logShare(x, c, top, sum, double)) - get(sums, c) * share;
+        rest += value;
+        writeScaled(g, c, value, cotangent, double);
+      }
+      writeScaled(g, likeliest, 0.0 - rest, cotangent, double);
+    } else {
+      for (let c = 0; c < classes; c++) writeScaled(g, c, 0.0 - get(sums, c) * share, cotangent, double);
     }
+    for (let c = 0; c < classes; c++) set(sums, c, 0);
   }
 }
 

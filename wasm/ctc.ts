@@ -6,7 +6,7 @@
  * batch may be split over threads without changing a bit.
  */
 import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
-import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
+import { linearSequence, linearWorkspace } from './ctc-linear';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
 
@@ -29,9 +29,8 @@ const enum Tier {
 /** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
 export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const blocks = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes);
-  // A loss that vanishes is computed again in the log domain while the blocks hold the gradient.
-  const linear = max(linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, false));
-  return 512 + 3 * align(<usize>classes << 2) + max(blocks + linear, logWorkspace(frames, classes, labels, withGradient));
+  return 512 + 3 * align(<usize>classes << 2)
+    + max(blocks + linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, withGradient));
 }
 
 /** Bytes of workspace that `ctcLoss64` needs. */
@@ -101,10 +100,8 @@ export function ctcLoss(
       describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
       sequence.blocks = blocks + <usize>j * blocksBytes;
       sequence.workspace = blocks + <usize>group * blocksBytes;
-      const outcome = linearSequence(sequence);
-      if (outcome == Outcome.Rejected) store<i32>(tierAt, Tier.Log);
-      else if (outcome == Outcome.LossVanishes) logSequence32(sequence, false);
-      store<f64>(losses + (<usize>n << 3), sequence.loss);
+      if (linearSequence(sequence)) store<f64>(losses + (<usize>n << 3), sequence.loss);
+      else store<i32>(tierAt, Tier.Log);
     }
     if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, cotangents, first, count, frames, stride, classes, logits);
     for (let j = 0; j < count; j++) {

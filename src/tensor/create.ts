@@ -145,7 +145,7 @@ function flattenNested(data: readonly NestedNumbers[]): Flat {
       for (const inner of value as readonly NestedNumbers[]) visit(inner, axis + 1);
     } else {
       if (axis !== shape.length) throw new ShapeError('tensor', `ragged data: a value at depth ${axis}, where its neighbours give shape ${formatShape(shape)}`);
-      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds ${nameOf(value)}; it takes numbers and booleans nested in arrays`);
+      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds ${nameOf(value)}${adviceOn(value)}; it takes numbers and booleans nested in arrays`);
       if (typeof value === 'boolean') booleans++;
       values.push(Number(value));
     }
@@ -154,9 +154,16 @@ function flattenNested(data: readonly NestedNumbers[]): Flat {
   return { values, shape, dtype: booleans > 0 && booleans === values.length ? 'bool' : 'float32' };
 }
 
-function nameOf(value: unknown): string {
-  if (value instanceof Tensor) return 'a tensor (put tensors together with stack())';
-  return ArrayBuffer.isView(value) ? 'a typed array (one of them makes a tensor, with { shape })' : `a ${value === null ? 'null' : typeof value}`;
+function adviceOn(value: unknown): string {
+  if (value instanceof Tensor) return ' (put tensors together with stack())';
+  return ArrayBuffer.isView(value) ? ' (one of them makes a tensor, with { shape })' : '';
+}
+
+/** @internal What a value is, for messages. */
+export function nameOf(value: unknown): string {
+  if (value instanceof Tensor) return 'a tensor';
+  if (value instanceof DataView) return 'a DataView';
+  return ArrayBuffer.isView(value) ? 'a typed array' : value === null || value === undefined ? String(value) : `a ${typeof value}`;
 }
 
 const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };
@@ -189,12 +196,16 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType, allocate: All
   return out;
 }
 
-/** Integer data as a tensor; what cannot be one is an error of the op that wants it. */
-function integerTensor(op: string, what: string, data: TensorData): Tensor {
+/** @internal Integer data as a tensor; what cannot be one is an error of the op that wants it. */
+export function integerTensor(op: string, what: string, data: TensorLike): Tensor {
+  if (data instanceof Tensor) return data;
   try {
     return briefTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
   } catch (error) {
-    if (error instanceof ValueError) throw new ValueError(op, `${what}: ${error.message.replace('[tensor] ', '')}`);
+    const problem = (): string => `${what}: ${(error as Error).message.replace('[tensor] ', '')}`;
+    if (error instanceof ValueError) throw new ValueError(op, problem());
+    if (error instanceof DTypeError) throw new DTypeError(op, problem());
+    if (error instanceof ShapeError) throw new ShapeError(op, problem());
     throw error;
   }
 }
@@ -202,7 +213,7 @@ function integerTensor(op: string, what: string, data: TensorData): Tensor {
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
   if (data instanceof Int32Array) return convert(data, 'int32', briefArray) as Int32Array;
-  const t = data instanceof Tensor ? data : integerTensor(op, what, data);
+  const t = integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
   if (!values) throw new ValueError(op, `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`);

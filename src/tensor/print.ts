@@ -10,7 +10,7 @@ export function formatTensor(t: Tensor): string {
   const head = `Tensor(${t.dtype}${formatShape(t.shape)}${t.device.name === 'cpu' ? '' : ` on ${t.device.name}`}${t.trace ? ', traced' : ''})`;
   if (!t.buffer.alive) return `${head} recycled`;
   if (t.device.name !== 'cpu') return head;
-  return `${head} ${formatValues(t.dataSync(), t.shape, t.dtype === 'bool')}`;
+  return `${head} ${formatValues(t.glance(), t.shape, t.dtype === 'bool')}`;
 }
 
 function formatValues(data: TypedArray, shape: Shape, asBoolean: boolean): string {

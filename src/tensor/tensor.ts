@@ -80,8 +80,7 @@ export class Tensor {
   /** Like `item()`, at once. */
   itemSync(): number {
     this.checkSingle();
-    const raw = this.rawDataSync('view');
-    return (widen(raw, this.dtype) ?? raw)[0]!;
+    return this.glance()[0]!;
   }
 
   /** Nested arrays of numbers, or of booleans for bool; a bare value for a scalar. */
@@ -91,7 +90,7 @@ export class Tensor {
 
   /** Like `array()`, at once. */
   arraySync(): NestedArray {
-    return nested(this.dataSync(), this.shape, this.dtype === 'bool');
+    return nested(this.glance(), this.shape, this.dtype === 'bool');
   }
 
   /**
@@ -100,6 +99,12 @@ export class Tensor {
    */
   ndarray(): ndarray.NdArray<TypedArray> {
     return ndarrayOf(this.rawDataSync('share'), this.shape);
+  }
+
+  /** @internal The elements as `dataSync()` gives them, to be looked at before anything else runs: not copied where they lie in host memory. */
+  glance(): TypedArray {
+    const raw = this.rawDataSync('view');
+    return widen(raw, this.dtype) ?? raw;
   }
 
   /** @internal A copy of the bytes as stored. */

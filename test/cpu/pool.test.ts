@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { ctcLoss, memory, random, type Tensor, valueAndGrad } from 'tapegrad';
 import { heap } from '../../src/backends/cpu/heap.js';
 import { cut, parallel, partsFor, poolState, setThreads, threads, warmThreads } from '../../src/backends/cpu/pool.js';
 
@@ -86,6 +87,20 @@ describe('thread pool', () => {
     const outside = 2 ** 32 - 64;
     expect(() => { parallel('exp', [[outside, outside, 1 << 20], [outside, outside, 1 << 20]]); }).toThrow(/\[cpu\] a kernel failed in part 0 of 2/);
     expect(expInParts(4) === expInParts(1)).toBe(true);
+  });
+
+  test('scratch memory for threads is bounded: long sequences are shared among fewer', async () => {
+    setThreads(8);
+    await warmThreads();
+    const x = random(1).normal([4500, 16, 3]);
+    const labels = Array.from({ length: 16 }, () => Int32Array.from({ length: 2000 }, (_, i) => 1 + (i % 2)));
+    const f = valueAndGrad((t: Tensor) => ctcLoss(t, labels, undefined, undefined, { from: 'logits', reduction: 'sum' }));
+    const [value, gradient] = f(x);
+    expect(memory().reservedBytes).toBeLessThan(1.5 * 2 ** 30); // 144 MB a thread
+    setThreads(1);
+    const [alone, gradientAlone] = f(x);
+    expect(value.itemSync()).toBe(alone.itemSync());
+    expect(gradient.sub(gradientAlone).abs().max().itemSync()).toBe(0);
   });
 
   test('threads do not keep a process alive', () => {

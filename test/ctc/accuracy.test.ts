@@ -126,4 +126,29 @@ test.each([1e4, 1e9, 1e16, 1e20])('a class that no target uses, with a score of 
   }
 });
 
+test.each([10, 16, 20, 24, 28, 32, 40, 80, 100])('a network that is certain by %d keeps the digits of loss and gradient', (height) => {
+  // One frame, where both have a closed form.
+  for (const dtype of ['float32', 'float64'] as const) {
+    const [loss, gradient] = vjp((t: Tensor) => ctcLoss(t, [1], undefined, undefined, { from: 'logits' }), tensor([[0, height]], { dtype }), tensor(1, { dtype }));
+    const other = 1 / (1 + Math.exp(height));
+    const digits = dtype === 'float32' ? 2e-7 : 1e-14;
+    if (dtype === 'float32' && other < 1e-37) continue; // below its normal numbers
+    expect(Math.abs(loss.itemSync() / Math.log1p(Math.exp(-height)) - 1)).toBeLessThan(digits);
+    const [first, second] = gradient.dataSync();
+    expect([Math.abs(first! / other - 1) < digits, Math.abs(second! / other + 1) < digits]).toEqual([true, true]);
+  }
+  // Many frames, with noise, against float64.
+  const rng = random(height);
+  for (const frames of [20, 400]) {
+    const labels = Array.from({ length: frames / 4 }, () => rng.integer(1, 6));
+    const scores = Float32Array.from({ length: frames * 6 }, (_, k) => 0.5 * rng.gaussian() + (k % 6 === (Math.floor(k / 6) % 4 === 0 ? labels[Math.floor(k / 24)] : 0) ? height : 0));
+    const f = (t: Tensor): Tensor => ctcLoss(t, labels, undefined, undefined, { from: 'logits' });
+    const [loss, gradient] = vjp(f, tensor(scores, { shape: [frames, 6] }), tensor(1));
+    const [exact, exactGradient] = vjp(f, tensor(Float64Array.from(scores), { shape: [frames, 6] }), tensor(1, { dtype: 'float64' }));
+    if (exact.itemSync() > 1e-14) expect(Math.abs(loss.itemSync() / exact.itemSync() - 1)).toBeLessThan(1e-7);
+    const largest = exactGradient.abs().max().itemSync();
+    if (largest > 1e-37) expect(gradient.cast('float64').sub(exactGradient).abs().max().itemSync() / largest).toBeLessThan(1e-6);
+  }
+});
+
 const needs = (labels: readonly number[]): number => labels.length + labels.filter((c, i) => c === labels[i - 1]).length;

@@ -1,5 +1,5 @@
 import {
-  ctcLoss, ctcPosterior, ctcStatistics, grad, gradCheck, hessian, hvp, logSoftmax, random, resetCtcStatistics, setThreads, tensor, type Tensor, valueAndGrad, vjp,
+  ctcLoss, ctcPosterior, ctcStatistics, grad, gradCheck, hessian, hvp, logSoftmax, memory, OutOfMemoryError, random, resetCtcStatistics, setThreads, tensor, type Tensor, valueAndGrad, vjp, zeros,
 } from 'tapegrad';
 import ndarray from 'ndarray';
 import { warmThreads } from '../../src/backends/cpu/pool.js';
@@ -227,6 +227,7 @@ describe('layouts and dtypes', () => {
 
 describe('errors come before anything is computed', () => {
   const x = random(12).normal([6, 2, 4]);
+  const one = random(12).normal([6, 4]);
   test.each([
     [() => ctcLoss(x, [[1, 2], [4]]), '[ctcLoss] sequence 1: label 0 is 4; it must be a class in [0, 4)'],
     [() => ctcLoss(x, [[1, 0], [2]]), '[ctcLoss] sequence 0: label 1 is 0, which is the blank'],
@@ -245,17 +246,49 @@ describe('errors come before anything is computed', () => {
     [() => ctcLoss(x.cast('int32'), [[1], [2]]), '[ctcLoss] the scores are int32; they must be a float dtype'],
     [() => ctcLoss(x, [[1], [2]], undefined, undefined, { from: 'probs' as 'logits' }), "[ctcLoss] from is 'probs'; it must be 'logProbs' or 'logits'"],
     [() => ctcLoss(x, [[1], [2]], undefined, undefined, { reduction: 'max' as 'mean' }), "[ctcLoss] reduction is 'max'; it must be 'none', 'mean' or 'sum'"],
+    [() => ctcLoss(x, [new DataView(new ArrayBuffer(8)) as never, [1]]), '[ctcLoss] sequence 0: its targets are a DataView, not a list of labels'],
+    [() => ctcLoss(x, [[1], null as never]), '[ctcLoss] sequence 1: its targets are null, not a list of labels'],
+    [() => ctcLoss(one, [1.5, 2]), '[ctcLoss] targets: element 0 is 1.5; int32 holds whole numbers in [-2^31, 2^31)'],
+    [() => ctcLoss(one, BigInt64Array.of(2n ** 40n)), '[ctcLoss] targets: element 0 is 1099511627776; int32 holds whole numbers in [-2^31, 2^31)'],
+    [() => ctcLoss(one, null as never), '[ctcLoss] targets: cannot make a tensor of null; it takes numbers, booleans, nested arrays, typed arrays and ndarrays'],
+    [() => ctcLoss(x, [[1], [2]], '6' as never), '[ctcLoss] inputLengths: cannot make a tensor of string; it takes numbers, booleans, nested arrays, typed arrays and ndarrays'],
+    [() => ctcLoss(x, [[1], [2]], [[6], [6, 6]] as never), '[ctcLoss] inputLengths: ragged data: an array of length 2 at depth 1, where its neighbour gives shape [2, 1]'],
     [() => ctcPosterior(x, [[1], [9]]), '[ctcPosterior] sequence 1: label 0 is 9; it must be a class in [0, 4)'],
   ])('%#', (call, message) => {
     expect(call).toThrow(new Error(message));
   });
 });
 
+test('an empty batch has no losses, whatever the layout of its targets', () => {
+  for (const targets of [[], new Int32Array(0), zeros([0, 3], 'int32')]) {
+    const [value, gradient] = valueAndGrad((t: Tensor) => ctcLoss(t, targets, [], []).sum())(zeros([5, 0, 3]));
+    expect([value.itemSync(), gradient.shape]).toEqual([0, [5, 0, 3]]);
+  }
+  expect(ctcLoss(zeros([5, 0, 3]), []).shape).toEqual([0]);
+});
+
+test('a target that is much too long is impossible, and takes no memory', () => {
+  const x = random(3).normal([16_384, 2, 2]);
+  const f = (t: Tensor): Tensor => ctcLoss(t, [new Int32Array(20_000).fill(1), [1]], undefined, undefined, { from: 'logits' });
+  const [losses, gradient] = vjp(f, x, tensor([1, 1]));
+  expect([losses.dataSync()[0], Number.isFinite(losses.dataSync()[1])]).toEqual([Infinity, true]);
+  const [first, second] = [0, 1].map((n) => gradient.take([n], 1).abs().max().itemSync());
+  expect([first, second! > 0.1]).toEqual([0, true]);
+});
+
+test('scratch memory beyond 4 GiB is refused where the states alone would fit', () => {
+  const x = zeros([53_700_000, 1]);
+  const f = (t: Tensor): Tensor => ctcLoss(t, [], undefined, undefined, { from: 'logits' });
+  expect(() => grad(f)(x)).toThrow(/\[ctcLoss\] 53700000 frames of 1 classes and 0 labels need \d+ bytes/);
+  expect(() => f(zeros([268_500_000, 1]))).toThrow(OutOfMemoryError);
+  expect(memory().usedBytes).toBe(0);
+});
+
 test('states that no address space holds are refused, not computed wrong', () => {
   const frames = 2 ** 15;
   const target = new Int32Array(2 ** 14).fill(1);
   const x = tensor(new Float32Array(frames * 2), { shape: [frames, 1, 2] });
-  expect(() => grad((t: Tensor) => ctcLoss(t, [target], undefined, undefined, { from: 'logits' }).sum())(x)).toThrow(/\[ctcLoss\] 32768 frames of 16384 labels need \d+ bytes/);
+  expect(() => grad((t: Tensor) => ctcLoss(t, [target], undefined, undefined, { from: 'logits' }).sum())(x)).toThrow(/\[ctcLoss\] 32768 frames of 2 classes and 16384 labels need \d+ bytes/);
   expect(Number.isFinite(ctcLoss(tensor([[0, 1]]), [1]).itemSync())).toBe(true);
 });
 

@@ -47,8 +47,8 @@ describe('tensor() of plain data', () => {
   test('what is no number is refused', () => {
     for (const data of [null, undefined, 'text', {}, 5n, () => 1, new DataView(new ArrayBuffer(8)), new Map()]) expect(refused(data)).toThrow(DTypeError);
     expect(refused(['1'])).toThrow('[tensor] the data holds a string; it takes numbers and booleans');
-    expect(refused([1, null])).toThrow('the data holds a null');
-    expect(refused([1, undefined])).toThrow('the data holds a undefined');
+    expect(refused([1, null])).toThrow('the data holds null');
+    expect(refused([1, undefined])).toThrow('the data holds undefined');
     expect(refused([1n])).toThrow('the data holds a bigint');
     expect(refused(new Array(2))).toThrow(DTypeError); // holes
     expect(refused(tensor([1]))).toThrow(DTypeError);

@@ -22,8 +22,12 @@ const CONTROL_BYTES = ARGUMENTS_AT + MOST_TASKS * MOST_ARGUMENTS * 8;
 /** Work below this many multiplications or so (about 0.3 ms) is done faster than it is shared. */
 const WORTH_SHARING = 1 << 20;
 
-/** A thread that has claimed a task and does not finish in this time is given up: its task is computed again here. */
-const PATIENCE = { least: 2000, times: 20 };
+/**
+ * A thread that has claimed a task and does not finish it in this many milliseconds, or in this many times what the caller's own tasks took, is
+ * given up, and its task is computed again here. Nothing tells a thread that was lost in the middle of a task from one that works, so this is
+ * longer than any task should take.
+ */
+const PATIENCE = { least: 60_000, times: 100 };
 
 interface Pool {
   readonly control: SharedArrayBuffer;

@@ -37,7 +37,7 @@ export async function greedyDecode(logProbs: Tensor, inputLengths?: TensorLike, 
 export function greedyDecodeSync(logProbs: Tensor, inputLengths?: TensorLike, options: GreedyOptions = {}): GreedyPath[] {
   const layout = checkScores(logProbs, options);
   const lengths = checkLengths(inputLengths, layout);
-  return bestPaths(logProbs.dataSync(), lengths, layout);
+  return bestPaths(logProbs.glance(), lengths, layout);
 }
 
 interface Layout {

@@ -1,7 +1,7 @@
+import { hostArray } from '../../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf, briefTensor, type TensorLike } from '../../tensor/create.js';
+import { integersOf, integerTensor, nameOf, type TensorLike } from '../../tensor/create.js';
 import { formatShape } from '../../tensor/shape.js';
-import { Tensor } from '../../tensor/tensor.js';
 
 /**
  * The labels of a batch in one of three layouts: padded [N, S]; ragged, one list a sequence; concatenated [sum of the target lengths]. Of a
@@ -21,26 +21,27 @@ export interface PaddedTargets {
  * @param lengths null where they follow from the layout: the lists' own lengths, or the full width.
  */
 export function padTargets(op: string, targets: CtcTargets, lengths: Int32Array | null, batch: number): PaddedTargets {
-  if (isListOfLists(targets)) return fromLists(op, targets, lengths, batch);
-  const labels = targets instanceof Tensor ? targets : briefTensor(targets, isFloatArray(targets) ? {} : { dtype: 'int32' });
+  if (isListOfLists(targets, batch)) return fromLists(op, targets, lengths, batch);
+  const labels = integerTensor(op, 'targets', targets);
   const values = integersOf(op, 'targets', labels);
   if (labels.rank === 2) return fromPadded(op, values, labels.shape[0]!, labels.shape[1]!, lengths, batch);
   if (labels.rank === 1) return fromConcatenated(op, values, lengths, batch);
   throw new ShapeError(op, `the targets are ${formatShape(labels.shape)}; they must be [N, S] (padded), one list a sequence (ragged), or 1-D (concatenated)`);
 }
 
-const isListOfLists = (targets: CtcTargets): targets is readonly ArrayLike<number>[] => Array.isArray(targets) && targets.length > 0 && typeof targets[0] === 'object';
+const isListOfLists = (targets: CtcTargets, batch: number): targets is readonly ArrayLike<number>[] =>
+  Array.isArray(targets) && (targets.length > 0 ? typeof targets[0] === 'object' : batch === 0);
 
-const isFloatArray = (data: unknown): boolean => data instanceof Float32Array || data instanceof Float64Array;
+const isList = (list: unknown): boolean => Array.isArray(list) || (ArrayBuffer.isView(list) && !(list instanceof DataView));
 
 function fromLists(op: string, lists: readonly ArrayLike<number>[], lengths: Int32Array | null, batch: number): PaddedTargets {
   if (lists.length !== batch) throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences`);
   lists.forEach((list: unknown, n) => {
-    if (!Array.isArray(list) && !ArrayBuffer.isView(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${list instanceof Tensor ? 'a tensor' : `a ${typeof list}`}, not a list of labels`);
+    if (!isList(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${nameOf(list)}, not a list of labels`);
   });
   const targetLengths = lengths ?? Int32Array.from(lists, ({ length }) => length);
   const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
-  const targets = new Int32Array(batch * width);
+  const targets = hostArray('int32', batch * width) as Int32Array;
   lists.forEach((list, n) => {
     const length = targetLengths[n]!;
     if (length > list.length) throw new ShapeError(op, `sequence ${n}: target length is ${length}; its list has ${list.length} labels`);
@@ -68,7 +69,7 @@ function fromConcatenated(op: string, values: Int32Array, lengths: Int32Array | 
   const total = targetLengths.reduce((a, b) => a + b, 0);
   if (total !== values.length) throw new ShapeError(op, `the concatenated targets hold ${values.length} labels; the target lengths add up to ${total}`);
   const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
-  const targets = new Int32Array(batch * width);
+  const targets = hostArray('int32', batch * width) as Int32Array;
   let at = 0;
   targetLengths.forEach((length, n) => {
     targets.set(values.subarray(at, at + length), n * width);

@@ -10,7 +10,7 @@ export interface CtcStatistics {
   lengths: number;
   /** The linear float64 tier, its certificate accepted. */
   linear: number;
-  /** The log-domain float64 tier: the certificate refused, an input was NaN or infinite, or the dtype is float64. */
+  /** The log-domain float64 tier: the certificate refused, the loss is very near to 0, an input was NaN or infinite, or the dtype is float64. */
   log: number;
 }
 
@@ -26,45 +26,64 @@ export function resetCtcStatistics(): void {
 }
 
 /**
- * Bytes of scratch memory as a kernel gives them, which counts modulo 2^32.
- * @param perCell bytes of the state matrix for a frame's label; with it, what does not fit is refused.
+ * Bytes of scratch memory for the longest target that its frames can hold; kernels count them modulo 2^32, so what does not fit is refused before.
+ * @param perCell bytes of the state matrix for a frame's label.
  */
 function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
   const [frames, , classes] = sizes(call);
-  const labels = greatest(call.inputs[3]!.view());
-  const states = (frames + 3) * (labels + 4) * perCell;
-  if (states + frames * classes * 4 > MOST_SCRATCH) {
-    throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${labels} labels need ${states} bytes of states; WebAssembly's address space ends at ${2 ** 32}`);
+  const labels = longestTarget(lengthsOf(call));
+  // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables.
+  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 2 ** 20;
+  if (most > 2 ** 32) {
+    throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`);
   }
   return heap().kernels[name]!(frames, classes, labels, ...rest) >>> 0;
 }
 
-function greatest(lengths: TypedArray): number {
-  let found = 0;
-  for (const length of lengths) if (length > found) found = length;
-  return found;
+type Lengths = readonly [frames: TypedArray, labels: TypedArray];
+
+const lengthsOf = (call: CpuCall): Lengths => [call.inputs[2]!.view(), call.inputs[3]!.view()];
+
+/** Sequences with more labels than frames are decided by that. */
+function longestTarget([frames, labels]: Lengths): number {
+  let longest = 0;
+  for (let n = 0; n < labels.length; n++) if (labels[n]! > longest && labels[n]! <= frames[n]!) longest = labels[n]!;
+  return longest;
 }
 
-const MOST_SCRATCH = 2 ** 32 - 2 ** 27;
+/** Bytes of scratch memory that a call's tasks may have together, unless a single one needs more. */
+const MOST_SCRATCH = 2 ** 30;
+
+/** Scratch memory for up to `count` tasks: for fewer if they need much, or if there is no more, but for one at least. */
+function workspaces(call: CpuCall, count: number, bytes: number): number[] {
+  const found = [call.scratch(bytes)];
+  const most = Math.min(count, Math.floor(MOST_SCRATCH / bytes));
+  try {
+    while (found.length < most) found.push(call.scratch(bytes));
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+  }
+  return found;
+}
 
 /**
  * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
  * @param scale multiplications or so for a frame's label and for its class.
  */
-function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end: number) => number[]): number[][] {
+function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: (workspace: number, begin: number, end: number) => number[]): number[][] {
   const batch = call.number('batch');
   const classes = call.number('classes');
-  const [frames, labels] = [call.inputs[2]!.view(), call.inputs[3]!.view()];
-  const workOf = (n: number): number => frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
+  const [frames, labels] = lengthsOf(call);
+  const workOf = (n: number): number => (labels[n]! > frames[n]! ? 0 : frames[n]! * (4 * labels[n]! + 2 * classes) * scale);
   let total = 0;
   for (let n = 0; n < batch; n++) total += workOf(n);
-  const parts = partsFor(total, true);
-  if (parts === 1) return [argumentsOf(0, batch)];
+  const places = workspaces(call, partsFor(total, true), bytes);
+  const parts = places.length;
   const tasks: number[][] = [];
-  for (let begin = 0, part = 1, done = 0; part <= parts; part++) {
+  for (let begin = 0, part = 1, done = 0; part <= parts && begin < batch; part++) {
     let end = begin;
-    for (; end < batch && (part === parts || done + workOf(end) <= (total * part) / parts); end++) done += workOf(end);
-    if (end > begin) tasks.push(argumentsOf(begin, end));
+    while (end < batch && (end === begin || part === parts || done + workOf(end) <= (total * part) / parts)) done += workOf(end++);
+    tasks.push(argumentsOf(places[part - 1]!, begin, end));
     begin = end;
   }
   return tasks;
@@ -74,13 +93,13 @@ function tasksOf(call: CpuCall, scale: number, argumentsOf: (begin: number, end:
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
+  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
-  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const scale = name === 'ctcLoss' ? 3 : 60;
-  parallel(name, tasksOf(call, scale, (begin, end) => [
-    ...inputs, cotangents, losses, gradient, tiers, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
+  parallel(name, tasksOf(call, scale, bytes, (workspace, begin, end) => [
+    ...inputs, cotangents, losses, gradient, tiers, workspace, frames, batch, classes, width, blank, logits, begin, end,
   ]));
   return { losses, tiers };
 }
@@ -122,11 +141,11 @@ const ctcPosterior: CpuKernel = (call) => {
 
 const ctcCurvature: CpuKernel = (call) => {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
+  const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
   const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [number, number, number, number, number];
   const out = call.out(0);
-  const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
-  parallel(call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature', tasksOf(call, 150, (begin, end) => [
-    scores, direction, targets, inputLengths, targetLengths, out, call.scratch(bytes), frames, batch, classes, width, blank, logits, begin, end,
+  parallel(call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature', tasksOf(call, 150, bytes, (workspace, begin, end) => [
+    scores, direction, targets, inputLengths, targetLengths, out, workspace, frames, batch, classes, width, blank, logits, begin, end,
   ]));
 };
 
