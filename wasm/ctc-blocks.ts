@@ -1,9 +1,9 @@
 /**
- * Emissions of CTC: e^x in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the way
- * back from such a block to four rows of a gradient.
+ * Emissions of CTC: e^x of logits in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the
+ * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see ctc-log-probs.)
  *
- * A block is `classes + 3` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x for
- * logits, the greatest e^x for log-probabilities), and for logits what float32 leaves of that sum, for log-probabilities the greatest x.
+ * A block is `classes + 3` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), and what
+ * float32 leaves of that sum.
  */
 
 import { fromPairs, highPair, lowPair, maxLane } from './lanes';
@@ -12,11 +12,11 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
  * How far below its shift an input counts as impossible in the forward pass and as exactly this in the backward pass. What lies farther above
  * it would wrap its exponent around: such a frame is evaluated again.
  */
-@inline const REACH: f32 = 80.0;
+@inline export const REACH: f32 = 80.0;
 @inline const LN2: f32 = 0.6931471805599453;
 @inline const LOG2_E: f32 = 1.44269504088896341;
 /** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. And the bias of float32's exponent. */
-@inline const ROUNDER: f32 = 12582912.0 + 127.0;
+@inline export const ROUNDER: f32 = 12582912.0 + 127.0;
 @inline const LN2_HIGH: f32 = 0.693359375;
 @inline const LN2_LOW: f32 = -2.12194440e-4;
 /** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
@@ -46,7 +46,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
  * because the shift happens in the exponent and never rounds x. The polynomial is the minimax one of degree 6 on half a binade with the
  * constant term held at 1, so that e^0 is exactly 1. NaN gives NaN.
  */
-@inline function exp4(x: v128, rounder: v128): v128 {
+@inline export function exp4(x: v128, rounder: v128): v128 {
   const rounded = f32x4.add(f32x4.mul(x, splat(LOG2_E)), rounder);
   const n = f32x4.sub(rounded, rounder);
   const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(LN2_HIGH))), f32x4.mul(n, splat(LN2_LOW)));
@@ -62,13 +62,13 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 /** The emission that stands for "impossible" in a block. Stored emissions are never below it. */
 @inline export function floorOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>classes << 4)); }
 
-@inline function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }
-@inline function oddPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 6, 3, 7); }
-@inline function lowHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 1, 4, 5); }
-@inline function highHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 3, 6, 7); }
+@inline export function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }
+@inline export function oddPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 6, 3, 7); }
+@inline export function lowHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 1, 4, 5); }
+@inline export function highHalves(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 3, 6, 7); }
 
 /** One class of four rows as a vector, for the classes left over by the 4 x 4 transposes. */
-@inline function column(x0: usize, x1: usize, x2: usize, x3: usize, at: usize): v128 {
+@inline export function column(x0: usize, x1: usize, x2: usize, x3: usize, at: usize): v128 {
   let x = splat(load<f32>(x0 + at));
   x = f32x4.replace_lane(x, 1, load<f32>(x1 + at));
   x = f32x4.replace_lane(x, 2, load<f32>(x2 + at));
@@ -80,7 +80,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
  * long as that keeps the normalisers in range, and follows them when not.
  * Returns false where a value is NaN or infinite in a way that only the log-domain tier can name, or too large to shift.
  */
-export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize): bool {
+export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, shiftAt: usize): bool {
   const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4), shift = load<f32>(shiftAt);
   const rounder = splat(ROUNDER - shift), lowest = splat(shift * LN2 - REACH), highest = splat(shift * LN2 + REACH);
   let sum0 = splat(0), sum1 = splat(0), greatest = lowest, e = block, at: usize = 0;
@@ -105,15 +105,10 @@ export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usi
   v128.store(end, exp4(lowest, rounder));
   // What is above the highest has wrapped around; NaN is in no range.
   const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH))), f32x4.le(greatest, highest));
-  if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, logits, shiftAt);
-  if (logits) {
-    v128.store(end, sum, 16);
-    v128.store(end, splat(0), 32);
-    if (v128.any_true(f32x4.lt(sum, f32x4.add(most, most)))) refineNormaliser(block, end);
-  } else {
-    v128.store(end, most, 16);
-    v128.store(end, greatest, 32);
-  }
+  if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, shiftAt);
+  v128.store(end, sum, 16);
+  v128.store(end, splat(0), 32);
+  if (v128.any_true(f32x4.lt(sum, f32x4.add(most, most)))) refineNormaliser(block, end);
   return true;
 }
 
@@ -137,9 +132,7 @@ function refineNormaliser(block: usize, end: usize): void {
  * The block again, each frame relative to the power of two next to its greatest value, or, where that is far from 0, to the value itself. Rare:
  * large, tiny, infinite or NaN inputs.
  */
-function fillShifted(
-  block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, logits: bool, shiftAt: usize,
-): bool {
+function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, shiftAt: usize): bool {
   let greatest = splat(-Infinity), nan = splat(0);
   for (let c = 0; c < classes; c++) {
     const x = column(x0, x1, x2, x3, <usize>c << 2);
@@ -147,11 +140,6 @@ function fillShifted(
     nan = v128.or(nan, f32x4.ne(x, x));
   }
   if (v128.any_true(nan)) return false;
-  const impossible = f32x4.eq(greatest, splat(-Infinity));
-  if (v128.any_true(impossible)) {
-    if (logits) return false;
-    greatest = v128.andnot(greatest, impossible);
-  }
   const size = f32x4.abs(greatest);
   if (!i32x4.all_true(f32x4.lt(size, splat(Infinity)))) return false;
   const base = v128.and(greatest, f32x4.gt(size, splat(EXACT_DISTANCES))), top = f32x4.sub(greatest, base);
@@ -166,12 +154,7 @@ function fillShifted(
     v128.store(e, f32x4.pmax(value, floor));
   }
   v128.store(e, floor);
-  if (logits) {
-    refineNormaliser(block, e);
-  } else {
-    v128.store(e, exp4(top, rounder), 16);
-    v128.store(e, greatest, 32);
-  }
+  refineNormaliser(block, e);
   return true;
 }
 

@@ -9,6 +9,7 @@
  * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
  */
 import { blockBytes, floorOf, splat } from './ctc-blocks';
+import { GREATEST_CACHE, NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './ctc-log-probs';
 import { backwardBlock, forwardBlock, loadEmissions } from './ctc-recursion';
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
 import { fromPairs, highPair, lowPair, sumPair } from './lanes';
@@ -28,8 +29,6 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 /** Longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
 @inline const UNTILTED_FRAMES: i32 = 2048;
 @inline const UNTILTED_BITS: f64 = 500;
-/** How far from 1 a frame's probabilities may add up to count as normalised. */
-@inline const NORMALISED: f32 = 4.0e-6;
 /** Below this, and as much for every fifty frames, a loss from logits and its gradient have lost digits to numbers next to 1; the log domain keeps them. */
 @inline const VANISHING: f64 = 1.0e-6;
 @inline const VANISHING_PER_FRAME: f64 = 2.0e-8;
@@ -42,7 +41,13 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2, slots = align(<usize>(min(labels, classes) + 2) << 5);
   const tables: usize = 4 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots;
-  return tables + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
+  const kept = min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
+  return tables + kept + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
+}
+
+/** Roughly how likely the class at `at` in a block is, in each of its frames; `scale` is one over the normalisers of logits. */
+@inline function shareOf(sequence: Sequence, block: usize, at: usize, scale: v128): v128 {
+  return sequence.logits ? f32x4.mul(scale, v128.load(block + at)) : roughEmission(block, at, sequence.classes);
 }
 
 /**
@@ -59,9 +64,9 @@ function chooseTilt(sequence: Sequence): f64 {
   for (let k = 0; k < whole; k += blockStep, blockCount++) {
     const block = blocks + <usize>k * blockSize;
     const scale = f32x4.div(splat(1), v128.load(block + blockSize - 32));
-    blankSum = f32x4.add(blankSum, f32x4.mul(scale, v128.load(block + blankAt)));
+    blankSum = f32x4.add(blankSum, shareOf(sequence, block, blankAt, scale));
     for (let i = 0; i < labels; i += labelStep, labelCount++)
-      labelSum = f32x4.add(labelSum, f32x4.mul(scale, v128.load(block + (<usize>labelAt(targets, i) << 4))));
+      labelSum = f32x4.add(labelSum, shareOf(sequence, block, <usize>labelAt(targets, i) << 4, scale));
   }
   const blank = (sumPair(lowPair(blankSum)) + sumPair(highPair(blankSum))) / <f64>(4 * blockCount) + 1.0e-9;
   const label = (sumPair(lowPair(labelSum)) + sumPair(highPair(labelSum))) / <f64>(4 * labelCount) + 1.0e-9;
@@ -78,39 +83,24 @@ function chooseTilt(sequence: Sequence): f64 {
   return NativeMath.exp(0.5 * (low + high));
 }
 
-/** Logarithm of the product of all frames' normalisers, and for log-probabilities less what the normalisers are the exponentials of. */
+/** Logarithm of the product of all frames' normalisers, of logits. */
 function logNormaliser(sequence: Sequence): f64 {
-  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2, logits = sequence.logits;
-  let exponents = 0, product: f64 = 1, shares = f64x2.splat(0), end = sequence.blocks + (<usize>sequence.classes << 4);
+  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
+  let exponents = 0, product: f64 = 1, end = sequence.blocks + (<usize>sequence.classes << 4);
   for (let k = 0; k < count; k++, end += size) {
-    const z = v128.load(end, 16), rest = v128.load(end, 32), restLow = lowPair(rest), restHigh = highPair(rest);
-    let low = lowPair(z), high = highPair(z);
-    if (logits) { low = f64x2.add(low, restLow); high = f64x2.add(high, restHigh); }
-    else shares = f64x2.add(shares, f64x2.add(restLow, restHigh));
-    const pair = f64x2.mul(low, high);
+    const z = v128.load(end, 16), rest = v128.load(end, 32);
+    const pair = f64x2.mul(f64x2.add(lowPair(z), lowPair(rest)), f64x2.add(highPair(z), highPair(rest)));
     product *= f64x2.extract_lane(pair, 0) * f64x2.extract_lane(pair, 1);
     const exponent = exponentOf(product);
     product *= powerOfTwo(-exponent);
     exponents += exponent;
   }
-  return NativeMath.log(product) + <f64>exponents * LN2 - sumPair(shares);
-}
-
-/** Whether log-probabilities add up to 1 in all frames but for their own rounding. */
-function isNormalised(sequence: Sequence): bool {
-  const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;
-  for (let k = 0; k < count; k++) {
-    const block = sequence.blocks + <usize>k * size, end = block + (<usize>sequence.classes << 4);
-    let sum = splat(-1);
-    for (let e = block; e < end; e += 16) sum = f32x4.add(sum, v128.load(e));
-    if (!i32x4.all_true(f32x4.lt(f32x4.abs(sum), splat(NORMALISED)))) return false;
-  }
-  return true;
+  return NativeMath.log(product) + <f64>exponents * LN2;
 }
 
 /** The loss that belongs to a forward probability. */
 function lossOf(sequence: Sequence, logProbability: f64): f64 {
-  const loss = logNormaliser(sequence) - logProbability;
+  const loss = sequence.logits ? logNormaliser(sequence) - logProbability : -sumOfGreatest(sequence) - logProbability;
   // The rounding of normalised log-probabilities must not show as a negative loss.
   return !sequence.logits && loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence) ? 0 : loss;
 }
@@ -184,6 +174,14 @@ function indexTarget(sequence: Sequence): void {
 /** Logarithm of the tilt's weight of a whole path. */
 @inline function logTilt(sequence: Sequence): f64 { return sequence.tilt == 1 ? 0 : <f64>sequence.labels * NativeMath.log(sequence.tilt); }
 
+/** What a pass reads of block k. */
+@inline function emissionsOf(forward: bool, upwards: bool, sequence: Sequence, block: usize, k: i32, scale: f64): void {
+  const classes = sequence.classes, distinct = sequence.distinct, slots = sequence.slotCount, emissions = sequence.emissions;
+  if (sequence.logits) loadEmissions(forward, upwards, block, floorOf(block, classes), distinct, slots, emissions, scale);
+  else loadLogProbs(forward && !upwards, forward, upwards, block, classes, distinct, slots, emissions,
+    sequence.cache ? sequence.cache + cacheBytes(k, slots) : 0, scale);
+}
+
 /**
  * All frames forward: a lower bound of the probability, or, `upwards`, an upper one. Leaves the probability in `ending`, scaled by a power of
  * two, and returns that power's exponent, or NO_PATH where nothing survives.
@@ -205,7 +203,7 @@ function indexTarget(sequence: Sequence): void {
     exponents += rescale;
     store<i32>(sequence.rescales + (<usize>k << 2), rescale);
     greatestBefore = greatest;
-    loadEmissions(true, upwards, block, floorOf(block, sequence.classes), sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    emissionsOf(true, upwards, sequence, block, k, powerOfTwo(-rescale));
     greatest = forwardBlock(tilted, upwards, sequence.emissions, sequence.slotAt, sequence.skip, blanks, before, first, row, carry, tilt, lo, hi);
     if (!(greatest > 0)) return NO_PATH;
     before = first + 3 * row; first += 4 * row;
@@ -235,7 +233,7 @@ function indexTarget(sequence: Sequence): void {
     rescale = clampRescale(exponentOf(greatestBefore) - rescale - TOP_EXPONENT);
     greatestBefore = greatest;
     const inflow = load<f64>(cellAt(blanks, hi)) + (load<i64>(cellAt(sequence.skip, hi)) ? load<f64>(cellAt(betas, hi)) : 0);
-    loadEmissions(false, true, block, floorOf(block, sequence.classes), sequence.distinct, sequence.slotCount, sequence.emissions, powerOfTwo(-rescale));
+    emissionsOf(false, true, sequence, block, k, powerOfTwo(-rescale));
     greatest = backwardBlock(tilted, sequence.emissions, sequence.slotAt, sequence.skip, blanks, betas,
       sequence.history + <usize>(frame + 1) * row, row, sequence.sums, inflow, sequence.tilt, lo, hi);
     // Products of the last frame are in the scale before this block's rescaling, those of the others in the scale after it.
@@ -272,9 +270,11 @@ export function linearSequence(sequence: Sequence): bool {
   sequence.rescales = sequence.distinct + align(<usize>(labels + 1) << 2);
   sequence.emissions = sequence.rescales + align(<usize>count << 2);
   sequence.sums = sequence.emissions + slots;
-  sequence.history = sequence.sums + slots;
-  sequence.row = sequence.gradient ? bytes : 0;
   indexTarget(sequence);
+  const kept = sequence.sums + slots, keptBytes = cacheBytes(count, sequence.slotCount);
+  sequence.cache = sequence.logits || keptBytes > GREATEST_CACHE ? 0 : kept;
+  sequence.history = kept + (sequence.cache ? align(keptBytes) : 0);
+  sequence.row = sequence.gradient ? bytes : 0;
   const dummy = sequence.emissions + (<usize>sequence.slotCount << 5);
   v128.store(dummy, f64x2.splat(0)); v128.store(dummy, f64x2.splat(0), 16);
   sequence.tilt = chooseTilt(sequence);

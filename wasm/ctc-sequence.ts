@@ -43,6 +43,8 @@ export class Sequence {
   /** One block's emissions, and its posteriors, as float64 [slot][4]. */
   emissions: usize;
   sums: usize;
+  /** The exponentials of log-probabilities [block][slot][4], float64, that the first pass leaves for the second; 0 for none. */
+  cache: usize;
   /** States: the blanks' of one frame, the labels' of one frame backward, and of all frames forward. */
   blanks: usize;
   betas: usize;

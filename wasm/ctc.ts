@@ -7,6 +7,7 @@
  */
 import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
 import { linearSequence, linearWorkspace } from './ctc-linear';
+import { fillLogProbs } from './ctc-log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
 
@@ -88,7 +89,7 @@ export function ctcLoss(
         const left = lengthAt(candidates, j) - t;
         if (left <= 0) continue;
         const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
-        if (!fillBlock(block, x, x1, x2, x3, classes, logits, shifts + (<usize>j << 2))) {
+        if (!(logits ? fillBlock(block, x, x1, x2, x3, classes, shifts + (<usize>j << 2)) : fillLogProbs(block, x, x1, x2, x3, classes))) {
           store<i32>(candidates + (<usize>j << 2), 0);
           store<i32>(tiers + (<usize>(first + j) << 2), Tier.Log);
         }

@@ -1,10 +1,11 @@
-import { ctcLoss, ctcStatistics, hvp, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
+import { ctcLoss, ctcStatistics, hvp, logSoftmax, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
 
 /** The shapes of the benchmark, with four sequences each: the float32 tiers against float64's log domain. */
 const SHAPES = [
   [64, 32, 16], [128, 32, 32], [256, 32, 64], [512, 32, 128], [1024, 32, 256], [128, 8, 32], [128, 64, 32], [256, 32, 16],
 ] as const;
 const BATCH = 4;
+const FROM = ['logits', 'logProbs'] as const;
 
 type Kind = 'random' | 'trained' | 'uniform' | 'certain' | 'just fitting' | 'one label' | 'blank collapsed';
 const KINDS: readonly Kind[] = ['random', 'trained', 'uniform', 'certain', 'just fitting', 'one label', 'blank collapsed'];
@@ -47,10 +48,11 @@ function make(rng: Random, kind: Kind, frames: number, classes: number, most: nu
 }
 
 describe.each(SHAPES)('%d frames, %d classes, %d labels', (frames, classes, most) => {
-  test.each(KINDS)('%s', (kind) => {
+  test.each(KINDS.flatMap((kind) => FROM.map((from) => [kind, from] as const)))('%s %s', (kind, from) => {
     const { scores, targets, inputLengths } = make(random(frames + classes + most), kind, frames, classes, most);
     const shape = [frames, BATCH, classes];
-    const f = (t: Tensor): Tensor => ctcLoss(t, targets, inputLengths, undefined, { from: 'logits' });
+    if (from === 'logProbs') scores.set(logSoftmax(tensor(scores, { shape })).dataSync());
+    const f = (t: Tensor): Tensor => ctcLoss(t, targets, inputLengths, undefined, { from });
     resetCtcStatistics();
     const [losses, gradient] = vjp(f, tensor(scores, { shape }), tensor(new Float32Array(BATCH).fill(1)));
     const { linear } = ctcStatistics();
@@ -68,8 +70,25 @@ describe.each(SHAPES)('%d frames, %d classes, %d labels', (frames, classes, most
       largest = Math.max(largest, Math.abs(value));
       error = Math.max(error, Math.abs(g[k]! - value));
     });
-    expect(error).toBeLessThanOrEqual(1e-6 * Math.max(largest, 0.06));
+    // A posterior is rounded once; a gradient by logits is a difference.
+    expect(error).toBeLessThanOrEqual(from === 'logProbs' ? 6e-8 : 1e-6 * Math.max(largest, 0.06));
   });
+});
+
+test('log-probabilities of long sequences and short ones in a batch, whether their exponentials are kept or not', () => {
+  const rng = random(11);
+  const [frames, classes, labels] = [3000, 500, 400];
+  const inputLengths = [500, 3000, 40];
+  const targets = [labels / 4, labels, 3].map((count) => Array.from({ length: count }, () => rng.integer(1, classes)));
+  const logProbs = logSoftmax(rng.normal([frames, 3, classes]));
+  for (const withGradient of [true, false]) {
+    const [got, want] = [logProbs, logProbs.cast('float64')].map((x) => {
+      const f = (t: Tensor): Tensor => ctcLoss(t, targets, inputLengths);
+      return withGradient ? vjp(f, x, tensor([1, 1, 1], { dtype: x.dtype })) : [f(x)];
+    }) as [Tensor[], Tensor[]];
+    got[0]!.dataSync().forEach((loss, n) => { expect(Math.abs(loss / want[0]!.dataSync()[n]! - 1)).toBeLessThan(1e-7); });
+    if (withGradient) expect(got[1]!.cast('float64').sub(want[1]!).abs().max().itemSync()).toBeLessThan(6e-8);
+  }
 });
 
 test.each([8192, 16_384, 20_000, 32_768, 1e5, 1e6, 1e8, -16_400, -1e5, -1e7])('scores around %d are as good as scores around 0', (offset) => {

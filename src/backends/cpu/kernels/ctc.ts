@@ -32,8 +32,8 @@ export function resetCtcStatistics(): void {
 function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
   const [frames, , classes] = sizes(call);
   const labels = longestTarget(lengthsOf(call));
-  // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables.
-  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 2 ** 20;
+  // A little more than any of the kernels takes: states, blocks of emissions, kept exponentials, columns of a number a frame, tables.
+  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 5 * 2 ** 20;
   if (most > 2 ** 32) {
     throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`);
   }
