@@ -59,7 +59,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
   return f32x4.mul(p, i32x4.shl(rounded, 23));
 }
 
-/** The emission that stands for "impossible" in a block. Stored emissions are never below it. */
+/** What stands for "impossible" in a block: no emission of logits is below it, and no log-probability at or below it counts. */
 @inline export function floorOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>classes << 4)); }
 
 @inline export function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }

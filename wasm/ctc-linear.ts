@@ -38,10 +38,10 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 @inline function powerOfTwo(k: i32): f64 { return reinterpret<f64>(<i64>(k + 1023) << 52); }
 @inline function clampRescale(k: i32): i32 { return min(max(k, -GREATEST_RESCALE), GREATEST_RESCALE); }
 /** Bytes of workspace that `linearSequence` needs beside the blocks. */
-export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool, logits: bool): usize {
   const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2, slots = align(<usize>(min(labels, classes) + 2) << 5);
   const tables: usize = 4 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots;
-  const kept = min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
+  const kept = logits ? <usize>0 : min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
   return tables + kept + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
 }
 
@@ -98,9 +98,15 @@ function logNormaliser(sequence: Sequence): f64 {
   return NativeMath.log(product) + <f64>exponents * LN2;
 }
 
+/** log(x * 2^exponent), with all its digits also next to 0. */
+function logScaled(x: f64, exponent: i32): f64 {
+  const top = exponentOf(0.75 * x) + 1;
+  return NativeMath.log(x * powerOfTwo(-top)) + <f64>(top + exponent) * LN2;
+}
+
 /** The loss that belongs to a forward probability. */
 function lossOf(sequence: Sequence, logProbability: f64): f64 {
-  const loss = sequence.logits ? logNormaliser(sequence) - logProbability : -sumOfGreatest(sequence) - logProbability;
+  const loss = sequence.logits ? logNormaliser(sequence) - logProbability : 0.0 - (sumOfGreatest(sequence) + logProbability);
   // The rounding of normalised log-probabilities must not show as a negative loss.
   return !sequence.logits && loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence) ? 0 : loss;
 }
@@ -283,7 +289,7 @@ export function linearSequence(sequence: Sequence): bool {
   const exponents = tilted ? forwardPass(true, false, sequence) : forwardPass(false, false, sequence);
   if (exponents == NO_PATH) return false;
   const lower = sequence.ending;
-  sequence.loss = lossOf(sequence, NativeMath.log(lower) + <f64>(exponents - TOP_EXPONENT) * LN2 - logTilt(sequence));
+  sequence.loss = lossOf(sequence, logScaled(lower, exponents - TOP_EXPONENT) - logTilt(sequence));
   if (sequence.logits && sequence.loss < VANISHING + VANISHING_PER_FRAME * <f64>sequence.frames) return false;
   let upper: f64;
   if (sequence.gradient) {

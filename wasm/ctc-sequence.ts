@@ -17,7 +17,7 @@ export class Sequence {
   spare: usize;
   /** One int32 for every class, -1 between sequences. */
   slots: usize;
-  /** Emissions in blocks of four frames, for the linear tier. */
+  /** Emissions, or log-probabilities, in blocks of four frames, for the linear tier. */
   blocks: usize;
   workspace: usize;
   frames: i32;

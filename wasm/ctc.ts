@@ -1,7 +1,7 @@
 /**
  * CTC loss and its gradient for a range of sequences of a batch, laid out [frames][sequences][classes].
  *
- * A group of neighbouring sequences is exponentiated together, so that the inputs are read in long runs; then every sequence goes through
+ * A group of neighbouring sequences is brought into blocks together, so that the inputs are read in long runs; then every sequence goes through
  * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
  * batch may be split over threads without changing a bit.
  */
@@ -11,7 +11,7 @@ import { fillLogProbs } from './ctc-log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
 
-/** Sequences that are exponentiated together, and the bytes of blocks that should stay in the second-level cache. */
+/** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
 @inline const GREATEST_GROUP: i32 = 8;
 @inline const GROUP_BYTES: usize = 1 << 19;
 
@@ -27,11 +27,11 @@ const enum Tier {
   return max(1, min(GREATEST_GROUP, <i32>(GROUP_BYTES / max(sequenceBlockBytes(frames, classes), 1))));
 }
 
-/** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
-export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+/** Bytes of workspace that `ctcLoss` needs: `withGradient` and `logits` as it will be called. */
+export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool, logits: bool): usize {
   const blocks = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes);
   return 512 + 3 * align(<usize>classes << 2)
-    + max(blocks + linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, withGradient));
+    + max(blocks + linearWorkspace(frames, classes, labels, withGradient, logits), logWorkspace(frames, classes, labels, withGradient));
 }
 
 /** Bytes of workspace that `ctcLoss64` needs. */

@@ -91,6 +91,27 @@ test('log-probabilities of long sequences and short ones in a batch, whether the
   }
 });
 
+test('losses next to 0 from log-probabilities', () => {
+  const lossOf = (frames: readonly (readonly number[])[]): number => ctcLoss(tensor(frames, { dtype: 'float32' }), []).itemSync();
+  expect(lossOf([[0, 0]])).toBe(0);
+  expect(lossOf([[0, -Infinity], [0, -200], [0, -70], [0, 0]])).toBe(0);
+  for (const x of [1e-12, 1e-9, 1e-6, 1e-3]) {
+    const frames = Array.from({ length: 7 }, () => [Math.fround(-x), -30]);
+    expect(lossOf(frames) / (7 * Math.fround(x))).toBeCloseTo(1, 3);
+    expect(Math.abs(lossOf(frames) - 7 * Math.fround(x))).toBeLessThan(1e-11 + 6e-8 * 7 * x);
+  }
+});
+
+test('what all frames of a long sequence have in common does not add up', () => {
+  const frames = 20_000;
+  for (const [label, blank] of [[-0.1224055, -0.4665955], [-0.34, -0.35], [-0.03, -0.66], [-0.2, -0.5]] as const) {
+    const x = tensor(Array.from({ length: frames }, (_, t) => (t % 2 ? [blank, 0] : [0, label])), { dtype: 'float32' });
+    const got = vjp((t: Tensor) => ctcLoss(t, [1]), x, tensor(1))[1];
+    const want = vjp((t: Tensor) => ctcLoss(t, [1]), x.cast('float64'), tensor(1, { dtype: 'float64' }))[1];
+    expect(got.cast('float64').sub(want).abs().max().itemSync()).toBeLessThan(6e-8);
+  }
+});
+
 test.each([8192, 16_384, 20_000, 32_768, 1e5, 1e6, 1e8, -16_400, -1e5, -1e7])('scores around %d are as good as scores around 0', (offset) => {
   const rng = random(7);
   const shape = [24, 3, 9];

@@ -32,8 +32,8 @@ export function resetCtcStatistics(): void {
 function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
   const [frames, , classes] = sizes(call);
   const labels = longestTarget(lengthsOf(call));
-  // A little more than any of the kernels takes: states, blocks of emissions, kept exponentials, columns of a number a frame, tables.
-  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 5 * 2 ** 20;
+  // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables, kept exponentials.
+  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 65 * 2 ** 20;
   if (most > 2 ** 32) {
     throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`);
   }
@@ -93,7 +93,7 @@ function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: (work
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
-  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
+  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0, logits);
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
