@@ -86,7 +86,7 @@ function compileJavaScript(milliseconds) {
 /** The kernel alone, on memory that is in place. */
 function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, targetLengths, targets, width }) {
   const { kernels } = heap();
-  const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1) >>> 0;
+  const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1, 1) >>> 0;
   const sizes = [logits.size * 4, targets.byteLength, batch * 4, batch * 4, batch * 8, batch * 8, logits.size * 4, batch * 4, bytes];
   const regions = sizes.map((size) => heap().take(Math.max(size, 64)));
   const at = regions.map((region) => region.start);
@@ -144,7 +144,7 @@ if (!options.json) {
   console.log(`${machine()}; ${torch ? `torch ${torch.version}, 1 thread` : 'no python3 with torch'}`);
   console.log('MB/s of logits, medians of rounds, in brackets how far the best and the worst round are from them; ratios are medians of each round\'s own');
   console.log([
-    'T x B x C x S'.padEnd(16), '1 thread'.padEnd(17), `${two} threads`.padEnd(17), 'speed-up', 'torch'.padEnd(16), 'ratio'.padEnd(6),
+    'T x B x C x S'.padEnd(16), '1 thread'.padEnd(17), `${two} threads`.padEnd(17), 'speed-up, in scope()'.padEnd(20), 'torch'.padEnd(16), 'ratio'.padEnd(6),
     'logSoftmax', 'over the kernel: in scope() / moving the gradient out, as the kernel then does as well (for +)',
   ].join(' '));
 }
@@ -185,9 +185,9 @@ for (const row of rows) {
     const { milliseconds, ratios } = result;
     const speed = (time) => (time ? `${(result.megabytes / time.median * 1000).toFixed(0)} (+${percent(time.median / time.best)} -${percent(time.worst / time.median)})` : '-');
     console.log([
-      result.shape.padEnd(16), speed(milliseconds.ours).padEnd(17), speed(milliseconds.threaded).padEnd(17), `${ratios.threads.toFixed(2)}x`.padEnd(8),
+      result.shape.padEnd(16), speed(milliseconds.ours).padEnd(17), speed(milliseconds.threaded).padEnd(17), `${ratios.threads.toFixed(2)}x, ${ratios.threadsInScope.toFixed(2)}x`.padEnd(20),
       speed(milliseconds.torch).padEnd(16), (torch ? `${ratios.torch.toFixed(1)}x` : '-').padEnd(6),
-      `${ratios.composed.toFixed(2)}x`.padEnd(10), `${percent(ratios.overKernelInScope)} / ${percent(ratios.overKernelAndCopy)} (+${percent(ratios.copyOverKernel)})`,
+      `${ratios.composed.toFixed(2)}x`.padEnd(10), `${percent(ratios.overKernelInScope)} / ${percent(ratios.overKernelAndCopy)} (${ratios.copyOverKernel < 1 ? '' : '+'}${percent(ratios.copyOverKernel)})`,
     ].join(' '));
   }
 }
