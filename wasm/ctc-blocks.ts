@@ -83,7 +83,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, classes: i32, shiftAt: usize): bool {
   const end = block + (<usize>classes << 4), quads = block + (<usize>(classes & ~3) << 4), shift = load<f32>(shiftAt);
   const rounder = splat(ROUNDER - shift), lowest = splat(shift * LN2 - REACH), highest = splat(shift * LN2 + REACH);
-  let sum0 = splat(0), sum1 = splat(0), greatest = lowest, e = block, at: usize = 0;
+  let low = f64x2.splat(0), high = low, greatest = lowest, e = block, at: usize = 0;
   if (e < quads) do {
     const a = v128.load(x0 + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
@@ -92,22 +92,24 @@ export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usi
     greatest = f32x4.pmax(greatest, f32x4.pmax(f32x4.pmax(t0, t1), f32x4.pmax(t2, t3)));
     const e0 = exp4(t0, rounder), e1 = exp4(t1, rounder), e2 = exp4(t2, rounder), e3 = exp4(t3, rounder);
     v128.store(e, e0); v128.store(e, e1, 16); v128.store(e, e2, 32); v128.store(e, e3, 48);
-    sum0 = f32x4.add(f32x4.add(sum0, e0), e2); sum1 = f32x4.add(f32x4.add(sum1, e1), e3);
+    // Beyond four classes sums are float64: the rounding of many that are alike would have one direction.
+    const four = f32x4.add(f32x4.add(e0, e1), f32x4.add(e2, e3));
+    low = f64x2.add(low, lowPair(four)); high = f64x2.add(high, highPair(four));
     e += 64; at += 16;
   } while (e < quads);
   for (; e < end; e += 16, at += 4) {
     const x = f32x4.pmax(column(x0, x1, x2, x3, at), lowest), e0 = exp4(x, rounder);
     greatest = f32x4.pmax(greatest, x);
     v128.store(e, e0);
-    sum0 = f32x4.add(sum0, e0);
+    low = f64x2.add(low, lowPair(e0)); high = f64x2.add(high, highPair(e0));
   }
-  const sum = f32x4.add(sum0, sum1), most = exp4(greatest, rounder);
+  const sum = fromPairs(low, high), most = exp4(greatest, rounder);
   v128.store(end, exp4(lowest, rounder));
   // What is above the highest has wrapped around; NaN is in no range.
   const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH))), f32x4.le(greatest, highest));
   if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, shiftAt);
   v128.store(end, sum, 16);
-  v128.store(end, splat(0), 32);
+  v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
   if (v128.any_true(f32x4.lt(sum, f32x4.add(most, most)))) refineNormaliser(block, end);
   return true;
 }

@@ -30,27 +30,23 @@ function softmaxRow(x: usize, out: usize, n: i32): void {
  * taken off, so that where it dominates the rest keeps its digits.
  */
 @inline function restOfRow(x: usize, n: i32, shift: f32): f32 {
-  const shifts = f32x4.splat(shift), end = x + (<usize>(n & ~3) << 2);
-  let rest = f32x4.splat(0), greatest = i32x4.splat(0);
+  const shifts = f32x4.splat(shift), end = x + (<usize>(n & ~7) << 2);
+  let low = f64x2.splat(0), high = low, greatest = i32x4.splat(0);
   if (x < end) do { // not while: the constants of e^x stay out of the loop only where it is sure to run
-    const lanes = v128.load(x), same = f32x4.eq(lanes, shifts);
-    rest = f32x4.add(rest, v128.andnot(expNegative(f32x4.sub(lanes, shifts)), same));
-    greatest = i32x4.sub(greatest, same);
-    x += 16;
+    const a = v128.load(x), b = v128.load(x, 16), sameA = f32x4.eq(a, shifts), sameB = f32x4.eq(b, shifts);
+    const others = f32x4.add(v128.andnot(expNegative(f32x4.sub(a, shifts)), sameA), v128.andnot(expNegative(f32x4.sub(b, shifts)), sameB));
+    low = f64x2.add(low, lowPair(others)); high = f64x2.add(high, highPair(others));
+    greatest = i32x4.sub(i32x4.sub(greatest, sameA), sameB);
+    x += 32;
   } while (x < end);
-  const left = n & 3;
-  if (left > 0) {
-    const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)), lanes = loadPart(x, left), same = v128.and(f32x4.eq(lanes, shifts), inside);
-    rest = f32x4.add(rest, v128.andnot(v128.and(expNegative(f32x4.sub(lanes, shifts)), inside), same));
+  for (let left = n & 7; left > 0; left -= 4, x += 16) {
+    const inside = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)), lanes = loadUpTo(x, left), same = v128.and(f32x4.eq(lanes, shifts), inside);
+    const others = v128.andnot(v128.and(expNegative(f32x4.sub(lanes, shifts)), inside), same);
+    low = f64x2.add(low, lowPair(others)); high = f64x2.add(high, highPair(others));
     greatest = i32x4.sub(greatest, same);
   }
-  const counts = f32x4.convert_i32x4_s(greatest);
-  return sumLanes(rest) + (sumLanes(counts) - 1);
-}
-
-@inline function sumLanes(lanes: v128): f32 {
-  const pair = f32x4.add(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
-  return f32x4.extract_lane(pair, 0) + f32x4.extract_lane(pair, 1);
+  const counts = f64x2.add(f64x2.convert_low_i32x4_s(greatest), f64x2.convert_low_i32x4_s(v128.shuffle<i32>(greatest, greatest, 2, 3, 2, 3)));
+  return <f32>(sumPair(f64x2.add(low, high)) + (sumPair(counts) - 1));
 }
 
 /** The greatest element of a row, NaN left out: it shows in the sum of the exponentials. */

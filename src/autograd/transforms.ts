@@ -1,6 +1,6 @@
 import { arrayClass } from '../backends/backend.js';
 import { GradientError } from '../errors.js';
-import { fromTypedArray, moveTo, onesLike, zeros } from '../tensor/create.js';
+import { fromTypedArray, moveTo, nameOf, onesLike, zeros } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -126,7 +126,7 @@ function differentiableLeaves(op: string, argument: unknown, position: number): 
   mapLeaves(argument, (leaf, path) => {
     if (leaf === null || leaf === undefined) return leaf;
     const name = `argument ${position}${path && ` at ${path}`}`;
-    if (!(leaf instanceof Tensor)) throw new GradientError(op, `${name} is a ${typeof leaf}, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)`);
+    if (!(leaf instanceof Tensor)) throw new GradientError(op, `${name} is ${nameOf(leaf)}, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)`);
     if (!isFloat(leaf.dtype)) throw new GradientError(op, `${name} is ${leaf.dtype}: only float tensors have gradients`);
     leaf.checkAlive(op);
     found.push(leaf);

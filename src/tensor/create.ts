@@ -163,7 +163,7 @@ function adviceOn(value: unknown): string {
 export function nameOf(value: unknown): string {
   if (value instanceof Tensor) return 'a tensor';
   if (value instanceof DataView) return 'a DataView';
-  return ArrayBuffer.isView(value) ? 'a typed array' : value === null || value === undefined ? String(value) : `a ${typeof value}`;
+  return ArrayBuffer.isView(value) ? 'a typed array' : value === null || value === undefined ? String(value) : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };

@@ -63,7 +63,7 @@ describe('trees', () => {
     expect(() => grad(f)({ layers: [{ w: tensor(1) }, { w: 3 }] })).toThrow(
       '[grad] argument 0 at .layers[1].w is a number, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)',
     );
-    expect(() => grad(f)(new Opaque(tensor(1)))).toThrow('[grad] argument 0 is a object, not a tensor');
+    expect(() => grad(f)(new Opaque(tensor(1)))).toThrow('[grad] argument 0 is an object, not a tensor');
     expect(() => grad(f)([tensor(1), tensor([1], { dtype: 'int32' })])).toThrow('[grad] argument 0 at [1] is int32: only float tensors have gradients');
     expect(() => grad(f)(tensor([true]))).toThrow('[grad] argument 0 is bool: only float tensors have gradients');
     expect(() => grad(f)({ empty: [] })).toThrow('[grad] argument 0 holds no tensors to differentiate by');

@@ -103,6 +103,34 @@ describe('thread pool', () => {
     expect(gradient.sub(gradientAlone).abs().max().itemSync()).toBe(0);
   });
 
+  test.each([
+    ['are forbidden', 'class { constructor() { started++; throw new Error("forbidden"); } }'],
+    ['end at once', 'class { constructor() { started++; } unref() {} terminate() {} on(event, f) { setImmediate(f); } }'],
+  ])('where threads %s, calls do without them, and soon start no more', (_, worker) => {
+    const program = `
+      import { syncBuiltinESMExports } from 'node:module';
+      import threads from 'node:worker_threads';
+      import { matmul, ones, setThreads } from 'tapegrad';
+      let started = 0;
+      threads.Worker = ${worker};
+      syncBuiltinESMExports();
+      setThreads(4);
+      const a = ones([256, 256]);
+      const values = new Set();
+      for (let i = 0; i < 30; i++) {
+        values.add(matmul(a, a).slice([0, 1], [0, 1]).itemSync());
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      const before = started;
+      setThreads(2);
+      matmul(a, a);
+      console.log([...values], before > 0 && before < 13, started > before);
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: join(__dirname, '../..'), encoding: 'utf8', timeout: 30_000 });
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toBe('[ 256 ] true true');
+  });
+
   test('threads do not keep a process alive', () => {
     const program = `
       import { setThreads, threads } from 'tapegrad';

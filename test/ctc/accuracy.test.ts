@@ -91,6 +91,21 @@ test('log-probabilities of long sequences and short ones in a batch, whether the
   }
 });
 
+test.each([7, 32, 29, 128, 1023, 10_000])('%d classes that are all alike, or nearly', (classes) => {
+  const noise = random(5).normal([4, 1, classes]);
+  for (const [offset, size] of [[-0.1, 0], [0, 0], [2.75, 0], [1, 1e-6], [1, 1e-4]] as const) {
+    const x = noise.mul(size).add(offset);
+    for (const from of ['logits', 'logSoftmax', 'untraced'] as const) {
+      const loss = (t: Tensor): number => {
+        const scores = from === 'logits' ? t : logSoftmax(t);
+        if (from === 'untraced') scores.dataSync();
+        return ctcLoss(scores, [[1]], undefined, undefined, { from: from === 'logits' ? 'logits' : 'logProbs' }).itemSync();
+      };
+      expect(Math.abs(loss(x) / loss(x.cast('float64')) - 1)).toBeLessThan(1e-7);
+    }
+  }
+});
+
 test('losses next to 0 from log-probabilities', () => {
   const lossOf = (frames: readonly (readonly number[])[]): number => ctcLoss(tensor(frames, { dtype: 'float32' }), []).itemSync();
   expect(lossOf([[0, 0]])).toBe(0);

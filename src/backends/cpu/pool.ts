@@ -29,6 +29,9 @@ const WORTH_SHARING = 1 << 20;
  */
 const PATIENCE = { least: 60_000, times: 100 };
 
+/** Threads that ended before they were ready, in a row, after which no more are started until `setThreads` is called. */
+const MOST_STILLBORN = 8;
+
 interface Pool {
   readonly control: SharedArrayBuffer;
   readonly words: Int32Array;
@@ -39,6 +42,7 @@ interface Pool {
 
 let wished: number | null = null;
 let pool: Pool | null = null;
+let stillborn = 0;
 
 /** Threads that kernels are shared among, the caller included. */
 export const threads = (): number => (canShare ? wished ?? available() : 1);
@@ -52,6 +56,7 @@ export const threads = (): number => (canShare ? wished ?? available() : 1);
 export function setThreads(n: number): void {
   if (!Number.isInteger(n) || n < 1 || n > 64) throw new ValueError('setThreads', `n is ${n}; it must be a whole number from 1 to 64`);
   wished = n;
+  stillborn = 0;
   if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);
 }
 
@@ -90,7 +95,7 @@ export function cut(total: number, parts: number, grain = 1): [begin: number, en
 /** Threads that wait for work; starts missing ones on the way. */
 function readyWorkers(): number {
   pool ??= createPool();
-  while (pool.workers.size < threads() - 1) {
+  while (pool.workers.size < threads() - 1 && stillborn < MOST_STILLBORN) {
     const worker = hire(pool);
     if (!worker) return 0;
   }
@@ -104,9 +109,12 @@ function createPool(): Pool {
 
 function hire(to: Pool): WorkerHandle | null {
   const { module, memory } = heap();
-  const worker = startWorker({ module, memory, control: to.control }, (wasReady) => {
+  let worker: WorkerHandle | null = null;
+  worker = startWorker({ module, memory, control: to.control }, (wasReady) => {
+    if (worker && !to.workers.delete(worker)) return; // it was retired
     // It died: the next call starts another one.
-    if (to.workers.delete(worker!) && wasReady) Atomics.sub(to.words, CONTROL.ready, 1);
+    stillborn = wasReady ? 0 : stillborn + 1;
+    if (wasReady) Atomics.sub(to.words, CONTROL.ready, 1);
   });
   if (worker) to.workers.add(worker);
   return worker;

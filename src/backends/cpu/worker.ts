@@ -48,26 +48,34 @@ const serve = ({ module, memory, control, own }) => {
 };
 `;
 
-/** Starts a thread, or gives null where that is not possible (yet). `died` is called when it has ended by itself. */
+/**
+ * Starts a thread, or gives null where that is not possible (yet). `died` is called when it has ended by itself, at once where threads are
+ * forbidden (a page's content security policy, Node's permissions).
+ */
 export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void): WorkerHandle | null {
   const own = new Int32Array(new SharedArrayBuffer(4));
   const isReady = (): boolean => Atomics.load(own, 0) === 1;
   const ended = (): void => { died(isReady()); };
   const data = { ...init, own };
   const node = nodeThreads();
-  if (node) {
-    const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, { eval: true, workerData: data });
-    worker.unref();
-    worker.on('error', ended);
-    worker.on('exit', ended);
-    return { isReady, stop: () => void worker.terminate() };
+  try {
+    if (node) {
+      const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, { eval: true, workerData: data });
+      worker.unref();
+      worker.on('error', ended);
+      worker.on('exit', ended);
+      return { isReady, stop: () => void worker.terminate() };
+    }
+    if (typeof Worker === 'undefined' || typeof Blob === 'undefined') return null;
+    const url = URL.createObjectURL(new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }));
+    const worker = new Worker(url);
+    worker.onerror = ended;
+    worker.postMessage(data);
+    return { isReady, stop: () => { worker.terminate(); } };
+  } catch {
+    ended();
+    return null;
   }
-  if (typeof Worker === 'undefined' || typeof Blob === 'undefined') return null;
-  const url = URL.createObjectURL(new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }));
-  const worker = new Worker(url);
-  worker.onerror = ended;
-  worker.postMessage(data);
-  return { isReady, stop: () => { worker.terminate(); } };
 }
 
 type NodeThreads = typeof workerThreads;

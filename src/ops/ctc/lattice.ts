@@ -47,7 +47,7 @@ function fromLists(op: string, lists: readonly ArrayLike<number>[], lengths: Int
     if (length > list.length) throw new ShapeError(op, `sequence ${n}: target length is ${length}; its list has ${list.length} labels`);
     for (let i = 0; i < length; i++) {
       const label = typeof list[i] === 'bigint' ? Number(list[i]) : list[i]!;
-      if (typeof label !== 'number' || label !== (label | 0)) throw new ValueError(op, `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number`);
+      if (typeof label !== 'number' || label !== (label | 0)) throw new ValueError(op, `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number that fits int32`);
       targets[n * width + i] = label;
     }
   });

@@ -1,5 +1,5 @@
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf, type TensorLike } from '../../tensor/create.js';
+import { integersOf, nameOf, type TensorLike } from '../../tensor/create.js';
 import { isFloat } from '../../tensor/dtype.js';
 import { formatShape } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -40,7 +40,8 @@ const OPTIONS = new Set(['blank', 'reduction', 'zeroInfinity', 'from']);
  * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
  */
 export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, inputLengths: TensorLike | undefined, targetLengths: TensorLike | undefined, options: CtcOptions): CtcProblem {
-  const { blank = 0, from = 'logProbs', reduction = 'none' } = options;
+  if (typeof options !== 'object' || (options as unknown) === null) throw new ValueError(op, `the options are ${nameOf(options)}; they must be an object`);
+  const { blank = 0, from = 'logProbs', reduction = 'none', zeroInfinity = false } = options;
   if (!(scores as unknown instanceof Tensor)) throw new DTypeError(op, 'the scores are no tensor; make one with tensor()');
   for (const name of Object.keys(options)) if (!OPTIONS.has(name)) throw new ValueError(op, `there is no option '${name}'; there are ${[...OPTIONS].join(', ')}`);
   const { shape } = scores;
@@ -48,6 +49,7 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
   if (shape.length !== 2 && shape.length !== 3) throw new ShapeError(op, `the scores are ${formatShape(shape)}; they must be [T, N, C] or [T, C]`);
   if (from !== 'logProbs' && from !== 'logits') throw new ValueError(op, `from is '${String(from)}'; it must be 'logProbs' or 'logits'`);
   if (reduction !== 'none' && reduction !== 'mean' && reduction !== 'sum') throw new ValueError(op, `reduction is '${String(reduction)}'; it must be 'none', 'mean' or 'sum'`);
+  if (typeof zeroInfinity !== 'boolean') throw new ValueError(op, `zeroInfinity is ${nameOf(zeroInfinity)}; it must be true or false`);
   const frames = shape[0]!;
   const batch = shape.length === 3 ? shape[1]! : 1;
   const classes = shape.at(-1)!;
@@ -65,6 +67,11 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
 }
 
 function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, batch: number): Int32Array {
+  if (Array.isArray(data)) {
+    data.forEach((length: unknown, n) => {
+      if (typeof length === 'number' && length !== (length | 0)) throw new ValueError(op, `sequence ${n}: ${what} length is ${length}; it must be a whole number`);
+    });
+  }
   const lengths = integersOf(op, `${what}Lengths`, data);
   if (lengths.length !== batch) throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences`);
   for (let n = 0; n < batch; n++) {
