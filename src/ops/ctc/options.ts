@@ -69,7 +69,7 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
 function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, batch: number): Int32Array {
   if (Array.isArray(data)) {
     data.forEach((length: unknown, n) => {
-      if (typeof length === 'number' && length !== (length | 0)) throw new ValueError(op, `sequence ${n}: ${what} length is ${length}; it must be a whole number`);
+      if (typeof length === 'number' && length !== (length | 0)) throw new ValueError(op, `sequence ${n}: ${what} length is ${length}; it must be a whole number that fits int32`);
     });
   }
   const lengths = integersOf(op, `${what}Lengths`, data);
