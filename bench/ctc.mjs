@@ -86,7 +86,7 @@ function compileJavaScript(milliseconds) {
 /** The kernel alone, on memory that is in place. */
 function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, targetLengths, targets, width }) {
   const { kernels } = heap();
-  const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1, 1) >>> 0;
+  const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1) >>> 0;
   const sizes = [logits.size * 4, targets.byteLength, batch * 4, batch * 4, batch * 8, batch * 8, logits.size * 4, batch * 4, bytes];
   const regions = sizes.map((size) => heap().take(Math.max(size, 64)));
   const at = regions.map((region) => region.start);

@@ -10,6 +10,7 @@
  */
 import { blockBytes, floorOf, splat } from './ctc-blocks';
 import { GREATEST_CACHE, NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './ctc-log-probs';
+import { fillPrecisely, loadPrecisely, roundingShows } from './ctc-precise';
 import { backwardBlock, forwardBlock, loadEmissions } from './ctc-recursion';
 import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
 import { fromPairs, highPair, lowPair, sumPair } from './lanes';
@@ -38,10 +39,10 @@ import { fromPairs, highPair, lowPair, sumPair } from './lanes';
 @inline function powerOfTwo(k: i32): f64 { return reinterpret<f64>(<i64>(k + 1023) << 52); }
 @inline function clampRescale(k: i32): i32 { return min(max(k, -GREATEST_RESCALE), GREATEST_RESCALE); }
 /** Bytes of workspace that `linearSequence` needs beside the blocks. */
-export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool, logits: bool): usize {
+export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const row = align(<usize>cellsOf(labels) << 3), blocks = (frames + 3) >> 2, slots = align(<usize>(min(labels, classes) + 2) << 5);
   const tables: usize = 4 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots;
-  const kept = logits ? <usize>0 : min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
+  const kept = min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
   return tables + kept + (withGradient ? <usize>(4 * blocks + 1) : <usize>1) * row;
 }
 
@@ -111,6 +112,9 @@ function lossOf(sequence: Sequence, logProbability: f64): f64 {
   return !sequence.logits && loss < 0 && loss > -NORMALISED * <f64>sequence.frames && isNormalised(sequence) ? 0 : loss;
 }
 
+/** The blank's part of a gradient: its emission less what the labels' posteriors leave of the normaliser. */
+@inline function restOf(emission: v128, left: v128): v128 { return f64x2.sub(emission, f64x2.pmax(f64x2.splat(0), left)); }
+
 /**
  * Turns one block of emissions into one of the gradient, up to a factor for each frame that takes the normaliser's place: subtracts the
  * posterior of every distinct label (`sums`, cleared for the next block) and of the blank, which has what the labels leave.
@@ -138,9 +142,29 @@ function lossOf(sequence: Sequence, logProbability: f64): f64 {
     v128.store(place, fromPairs(f64x2.sub(lowPair(e), a), f64x2.sub(highPair(e), b)));
     at += 4; sum += 32;
   } while (at < end);
-  const e = v128.load(blankEmission), none = f64x2.splat(0);
-  const rest = fromPairs(f64x2.sub(lowPair(e), f64x2.pmax(none, lowZ)), f64x2.sub(highPair(e), f64x2.pmax(none, highZ)));
+  const e = v128.load(blankEmission), rest = fromPairs(restOf(lowPair(e), lowZ), restOf(highPair(e), highZ));
   v128.store(blankEmission, v128.bitselect(e, rest, impossible));
+  v128.store(normaliserAt, f32x4.div(splat(1), normaliser));
+}
+
+/** The same where emissions are `kept` in float64, less the floor. */
+function subtractPrecisely(sequence: Sequence, block: usize, kept: usize, early: f64, last: f64): void {
+  const classes = sequence.classes, distinct = sequence.distinct, sums = sequence.sums, end = sequence.slotCount;
+  const normaliserAt = block + (<usize>(classes + 1) << 4), blankEmission = block + (<usize>sequence.blank << 4);
+  const floor = floorOf(block, classes), lowFloor = lowPair(floor), highFloor = highPair(floor), blank = v128.load(blankEmission);
+  const normaliser = v128.load(normaliserAt), remainder = v128.load(normaliserAt, 16);
+  let lowZ = f64x2.add(lowPair(normaliser), lowPair(remainder)), highZ = f64x2.add(highPair(normaliser), highPair(remainder));
+  const low = f64x2.mul(lowZ, f64x2.splat(early)), high = f64x2.mul(highZ, f64x2.replace_lane(f64x2.splat(early), 1, last));
+  for (let slot = 1; slot < end; slot++) {
+    const sum = sums + (<usize>slot << 5), e = kept + (<usize>slot << 5);
+    const a = f64x2.mul(v128.load(sum), low), b = f64x2.mul(v128.load(sum, 16), high);
+    v128.store(sum, f64x2.splat(0)); v128.store(sum, f64x2.splat(0), 16);
+    lowZ = f64x2.sub(lowZ, a); highZ = f64x2.sub(highZ, b);
+    const x = f64x2.add(v128.load(e), lowFloor), y = f64x2.add(v128.load(e, 16), highFloor);
+    v128.store(block + load<u32>(distinct + (<usize>slot << 2)), fromPairs(f64x2.sub(x, a), f64x2.sub(y, b)));
+  }
+  const x = f64x2.add(v128.load(kept), lowFloor), y = f64x2.add(v128.load(kept, 16), highFloor);
+  v128.store(blankEmission, v128.bitselect(blank, fromPairs(restOf(x, lowZ), restOf(y, highZ)), f32x4.le(blank, floor)));
   v128.store(normaliserAt, f32x4.div(splat(1), normaliser));
 }
 
@@ -183,7 +207,8 @@ function indexTarget(sequence: Sequence): void {
 /** What a pass reads of block k. */
 @inline function emissionsOf(forward: bool, upwards: bool, sequence: Sequence, block: usize, k: i32, scale: f64): void {
   const classes = sequence.classes, distinct = sequence.distinct, slots = sequence.slotCount, emissions = sequence.emissions;
-  if (sequence.logits) loadEmissions(forward, upwards, block, floorOf(block, classes), distinct, slots, emissions, scale);
+  if (sequence.precise) loadPrecisely(forward, upwards, sequence.cache + cacheBytes(k, slots), slots, emissions, scale);
+  else if (sequence.logits) loadEmissions(forward, upwards, block, floorOf(block, classes), distinct, slots, emissions, scale);
   else loadLogProbs(forward && !upwards, forward, upwards, block, classes, distinct, slots, emissions,
     sequence.cache ? sequence.cache + cacheBytes(k, slots) : 0, scale);
 }
@@ -250,7 +275,8 @@ function indexTarget(sequence: Sequence): void {
     if (!(min(last, early) > PRODUCT_LOW && max(last, early) < PRODUCT_HIGH)) return -1;
     exponents += rescale;
     forwardNow -= load<i32>(sequence.rescales + (<usize>k << 2));
-    subtractPosterior(sequence, block, 1.0 / early, 1.0 / last);
+    if (sequence.precise) subtractPrecisely(sequence, block, sequence.cache + cacheBytes(k, sequence.slotCount), 1.0 / early, 1.0 / last);
+    else subtractPosterior(sequence, block, 1.0 / early, 1.0 / last);
   }
   return inScaleOf(load<f64>(blanks) + load<f64>(betas), exponents, forwardExponents);
 }
@@ -261,11 +287,20 @@ function inScaleOf(x: f64, exponents: i32, reference: i32): f64 {
   return shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE ? -1 : x * powerOfTwo(shift);
 }
 
+/** What became of a sequence in the linear tier. */
+export const enum Outcome {
+  /** The certificate fails or digits are lost: the log-domain tier has to take it. */
+  Refused,
+  Accepted,
+  /** Float32 exponentials are not enough: it has to be precise. */
+  Imprecise,
+}
+
 /**
- * Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks. False where the certificate
- * fails or digits are lost: then nothing that was written is valid.
+ * Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks; of a precise sequence, the
+ * blocks are filled here. Unless it is accepted, nothing that was written is valid.
  */
-export function linearSequence(sequence: Sequence): bool {
+export function linearSequence(sequence: Sequence): Outcome {
   const labels = sequence.labels, count = (sequence.frames + 3) >> 2, bytes = align(<usize>cellsOf(labels) << 3);
   const slots = align(<usize>(min(labels, sequence.classes) + 2) << 5);
   sequence.blanks = sequence.workspace;
@@ -277,20 +312,22 @@ export function linearSequence(sequence: Sequence): bool {
   sequence.emissions = sequence.rescales + align(<usize>count << 2);
   sequence.sums = sequence.emissions + slots;
   indexTarget(sequence);
-  const kept = sequence.sums + slots, keptBytes = cacheBytes(count, sequence.slotCount);
-  sequence.cache = sequence.logits || keptBytes > GREATEST_CACHE ? 0 : kept;
+  const kept = sequence.sums + slots, keptBytes = cacheBytes(count, sequence.slotCount), fits = keptBytes <= GREATEST_CACHE, precise = sequence.precise;
+  sequence.cache = fits && (precise || !sequence.logits) ? kept : 0;
   sequence.history = kept + (sequence.cache ? align(keptBytes) : 0);
   sequence.row = sequence.gradient ? bytes : 0;
   const dummy = sequence.emissions + (<usize>sequence.slotCount << 5);
   v128.store(dummy, f64x2.splat(0)); v128.store(dummy, f64x2.splat(0), 16);
+  if (precise && !(fits && fillPrecisely(sequence))) return Outcome.Refused;
   sequence.tilt = chooseTilt(sequence);
   const tilted = sequence.tilt != 1;
 
   const exponents = tilted ? forwardPass(true, false, sequence) : forwardPass(false, false, sequence);
-  if (exponents == NO_PATH) return false;
+  if (exponents == NO_PATH) return Outcome.Refused;
   const lower = sequence.ending;
   sequence.loss = lossOf(sequence, logScaled(lower, exponents - TOP_EXPONENT) - logTilt(sequence));
-  if (sequence.logits && sequence.loss < VANISHING + VANISHING_PER_FRAME * <f64>sequence.frames) return false;
+  if (sequence.logits && sequence.loss < VANISHING + VANISHING_PER_FRAME * <f64>sequence.frames) return Outcome.Refused;
+  if (sequence.logits && !precise && roundingShows(sequence)) return Outcome.Imprecise;
   let upper: f64;
   if (sequence.gradient) {
     upper = tilted ? backwardPass(true, sequence, exponents) : backwardPass(false, sequence, exponents);
@@ -298,5 +335,5 @@ export function linearSequence(sequence: Sequence): bool {
     const upperExponents = tilted ? forwardPass(true, true, sequence) : forwardPass(false, true, sequence);
     upper = inScaleOf(sequence.ending, upperExponents, exponents);
   }
-  return abs(upper / lower - 1.0) <= AGREEMENT;
+  return abs(upper / lower - 1.0) <= AGREEMENT ? Outcome.Accepted : Outcome.Refused;
 }

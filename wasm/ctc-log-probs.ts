@@ -27,7 +27,7 @@ import { highPair, lowPair, sumPair } from './lanes';
  * e^x for -700 < x <= 0, to a relative error of 1.2e-12, so that what it shares among the frames of a long sequence is not seen: the minimax
  * polynomial of degree 8 on half a binade with the lowest two terms held at 1 + x, so that small ones are exact.
  */
-@inline function expPair(x: v128): v128 {
+@inline export function expPair(x: v128): v128 {
   const rounded = f64x2.add(f64x2.mul(x, f64x2.splat(LOG2_E)), f64x2.splat(ROUNDER64)), n = f64x2.sub(rounded, f64x2.splat(ROUNDER64));
   const r = f64x2.sub(x, f64x2.mul(n, f64x2.splat(LN2))), rr = f64x2.mul(r, r);
   const high = f64x2.add(linear(r, 0.001388919699809032, 0.00019908937119091284), f64x2.mul(rr, f64x2.splat(2.470835094746601e-05)));
@@ -40,7 +40,7 @@ import { highPair, lowPair, sumPair } from './lanes';
 @inline export function cacheBytes(blocks: i32, slots: i32): usize { return <usize>blocks * <usize>slots << 5; }
 
 /** Each frame's greatest log-probability. */
-@inline function greatestOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>(classes + BLOCK_EXTRA - 1) << 4)); }
+@inline export function greatestOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>(classes + BLOCK_EXTRA - 1) << 4)); }
 
 /**
  * Fills the block at `block` from four rows. Returns false where a value is NaN or +Infinity, or where finite ones add up to that: then only the

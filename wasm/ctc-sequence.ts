@@ -13,6 +13,8 @@ export class Sequence {
   gradient: usize;
   /** int32 labels. */
   targets: usize;
+  /** A row of inputs that emits a blank for certain: what stands past the end. */
+  certain: usize;
   /** A gradient row that may be overwritten, in place of rows past the end. */
   spare: usize;
   /** One int32 for every class, -1 between sequences. */
@@ -26,6 +28,10 @@ export class Sequence {
   blank: i32;
   /** Whether the inputs are logits, to be normalised over the classes, or log-probabilities, taken as they are. */
   logits: bool;
+  /** Whether logits are to be exponentiated in float64. */
+  precise: bool;
+  /** If so, the share of a frame that one class must have for its float32 exponentials to do. */
+  closed: f32;
   cotangent: f64;
   /** The result: minus the logarithm of the probability. */
   loss: f64;
@@ -43,7 +49,7 @@ export class Sequence {
   /** One block's emissions, and its posteriors, as float64 [slot][4]. */
   emissions: usize;
   sums: usize;
-  /** The exponentials of log-probabilities [block][slot][4], float64, that the first pass leaves for the second; 0 for none. */
+  /** Exponentials [block][slot][4], float64: of log-probabilities, as the first pass leaves them for the second, and of precise logits; 0 for none. */
   cache: usize;
   /** States: the blanks' of one frame, the labels' of one frame backward, and of all frames forward. */
   blanks: usize;

@@ -6,9 +6,10 @@
  * batch may be split over threads without changing a bit.
  */
 import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
-import { linearSequence, linearWorkspace } from './ctc-linear';
+import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
 import { fillLogProbs } from './ctc-log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
+import { isShort } from './ctc-precise';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
 
 /** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
@@ -27,11 +28,11 @@ const enum Tier {
   return max(1, min(GREATEST_GROUP, <i32>(GROUP_BYTES / max(sequenceBlockBytes(frames, classes), 1))));
 }
 
-/** Bytes of workspace that `ctcLoss` needs: `withGradient` and `logits` as it will be called. */
-export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool, logits: bool): usize {
+/** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
+export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const blocks = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes);
   return 512 + 3 * align(<usize>classes << 2)
-    + max(blocks + linearWorkspace(frames, classes, labels, withGradient, logits), logWorkspace(frames, classes, labels, withGradient));
+    + max(blocks + linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, withGradient));
 }
 
 /** Bytes of workspace that `ctcLoss64` needs. */
@@ -64,6 +65,7 @@ export function ctcLoss(
   for (let c = 0; c < classes; c++) store<f32>(certain + (<usize>c << 2), c == blank ? 0 : -Infinity);
   memory.fill(slots, 0xff, rowBytes);
   sequence.stride = stride;
+  sequence.certain = certain;
   sequence.spare = spare;
   sequence.slots = slots;
   sequence.classes = classes;
@@ -86,8 +88,8 @@ export function ctcLoss(
     for (let t = 0; t < longest; t += 4) {
       let block = blocks + <usize>(t >> 2) * blockSize, x = inputs + <usize>t * stride + <usize>first * rowBytes;
       for (let j = 0; j < count; j++, block += blocksBytes, x += rowBytes) {
-        const left = lengthAt(candidates, j) - t;
-        if (left <= 0) continue;
+        const length = lengthAt(candidates, j), left = length - t;
+        if (left <= 0 || logits && isShort(length)) continue;
         const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
         if (!(logits ? fillBlock(block, x, x1, x2, x3, classes, shifts + (<usize>j << 2)) : fillLogProbs(block, x, x1, x2, x3, classes))) {
           store<i32>(candidates + (<usize>j << 2), 0);
@@ -101,7 +103,13 @@ export function ctcLoss(
       describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
       sequence.blocks = blocks + <usize>j * blocksBytes;
       sequence.workspace = blocks + <usize>group * blocksBytes;
-      if (linearSequence(sequence)) store<f64>(losses + (<usize>n << 3), sequence.loss);
+      sequence.precise = logits && isShort(sequence.frames);
+      let outcome = linearSequence(sequence);
+      if (outcome == Outcome.Imprecise) {
+        sequence.precise = true;
+        outcome = linearSequence(sequence);
+      }
+      if (outcome == Outcome.Accepted) store<f64>(losses + (<usize>n << 3), sequence.loss);
       else store<i32>(tierAt, Tier.Log);
     }
     if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, cotangents, first, count, frames, stride, classes, logits);

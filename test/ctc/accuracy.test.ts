@@ -106,6 +106,61 @@ test.each([7, 32, 29, 128, 1023, 10_000])('%d classes that are all alike, or nea
   }
 });
 
+/** The worst error of a batch's losses from float32 logits against float64, relative to those above 1. */
+function worstLoss(scores: Float32Array, shape: readonly [number, number, number], targets: number[][]): number {
+  const [got, want] = [scores, Float64Array.from(scores)].map((data) => ctcLoss(tensor(data, { shape }), targets, undefined, undefined, { from: 'logits' }).dataSync());
+  let worst = 0;
+  want!.forEach((loss, n) => { if (Number.isFinite(loss)) worst = Math.max(worst, Math.abs(got![n]! - loss) / Math.max(1, loss)); });
+  return worst;
+}
+
+/** Logits whose frames repeat with a period; the blank is above the others. */
+function periodic(rng: Random, [frames, batch, classes]: readonly [number, number, number], period: number, size: number, blank = 0): Float32Array {
+  const scores = new Float32Array(frames * batch * classes).map((_, i) => size * rng.gaussian() + (i % classes === 0 ? blank : 0));
+  for (let t = period; t < frames; t++) scores.copyWithin(t * batch * classes, (t - period) * batch * classes, (t - period + 1) * batch * classes);
+  return scores;
+}
+
+test.each([[1, 1], [2, 1], [3, 1], [5, 2], [9, 1], [31, 31], [32, 1], [33, 4], [40, 2], [200, 1], [200, 4], [2000, 1]])(
+  'the rounding of exponentials is not seen in losses of %d frames with period %d', (frames, period) => {
+    const rng = random(100 * frames + period);
+    const batch = 64;
+    for (const [size, blank] of [[0.1, 0], [1, 0], [4, 0], [0.3, 4], [1, 7]] as const) {
+      for (let round = 0; round < Math.ceil(200 / frames); round++) {
+        const classes = rng.integer(2, 12);
+        const labels = rng.integer(1, Math.min(frames, 20) + 1);
+        const targets = Array.from({ length: batch }, () => Array.from({ length: labels }, () => rng.integer(1, classes)));
+        // Half an ulp of the result is 6e-8.
+        expect(worstLoss(periodic(rng, [frames, batch, classes], period, size, blank), [frames, batch, classes], targets)).toBeLessThan(frames > 31 ? 8e-8 : 6.1e-8);
+      }
+    }
+  });
+
+test.each([5, 8, 12, 25])('nor in losses that a few frames make, of networks that are certain by %d', (height) => {
+  const rng = random(height);
+  const batch = 128;
+  for (let round = 0; round < 40; round++) {
+    const [frames, classes] = [rng.integer(32, 100), rng.integer(2, 6)] as const;
+    const targets = Array.from({ length: batch }, () => Array.from({ length: rng.integer(1, 6) }, () => rng.integer(1, classes)));
+    const scores = new Float32Array(frames * batch * classes).map(() => 0.5 * height * rng.gaussian());
+    targets.forEach((target, n) => {
+      const states = [0, ...target.flatMap((c) => [c, 0])];
+      for (let t = 0; t < frames; t++) scores[(t * batch + n) * classes + states[Math.floor((t * states.length) / frames)]!]! += height;
+    });
+    expect(worstLoss(scores, [frames, batch, classes], targets)).toBeLessThan(8e-8);
+  }
+});
+
+test('repeated frames that are too many to keep their exponentials go to the log tier', () => {
+  const rng = random(3);
+  const [frames, classes] = [12_000, 800] as const;
+  const targets = [Array.from({ length: 760 }, (_, i) => 1 + (i % (classes - 1)))];
+  const scores = periodic(rng, [frames, 1, classes], 1, 1);
+  resetCtcStatistics();
+  expect(worstLoss(scores, [frames, 1, classes], targets)).toBeLessThan(6.1e-8);
+  expect(ctcStatistics()).toEqual({ lengths: 0, linear: 0, log: 2 });
+});
+
 test('losses next to 0 from log-probabilities', () => {
   const lossOf = (frames: readonly (readonly number[])[]): number => ctcLoss(tensor(frames, { dtype: 'float32' }), []).itemSync();
   expect(lossOf([[0, 0]])).toBe(0);

@@ -93,7 +93,7 @@ function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: (work
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
-  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0, logits);
+  const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
