@@ -23,10 +23,10 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 @inline const NORMALISER_LOW: f32 = 9.5367431640625e-7;
 @inline const NORMALISER_HIGH: f32 = 16384.0;
 /**
- * Beyond this the distance of two inputs, as far as it matters, is exact in float32. Multiples of LN2_HIGH are up to 32767 of them, 22713 in
- * all, so that inputs are never shifted by more than their reduction bears.
+ * Beyond this the distance of two inputs, as far as it matters, is exact in float32, and up to this the reduction of inputs rounds by no more than
+ * that of small ones.
  */
-@inline const EXACT_DISTANCES: f32 = 16384.0;
+@inline const EXACT_DISTANCES: f32 = 1024.0;
 
 /** Vectors of a block beside its classes. */
 @inline export const BLOCK_EXTRA: i32 = 3;
@@ -42,7 +42,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 }
 
 /**
- * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for |x| < 22713,
+ * e^x * 2^-shift for x >= -80, where `rounder` is ROUNDER - shift. Cody-Waite reduction keeps the relative error at 1e-7 for |x| < 1500,
  * because the shift happens in the exponent and never rounds x. The polynomial is the minimax one of degree 6 on half a binade with the
  * constant term held at 1, so that e^0 is exactly 1. NaN gives NaN.
  */

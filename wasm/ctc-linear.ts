@@ -163,8 +163,9 @@ function subtractPrecisely(sequence: Sequence, block: usize, kept: usize, early:
     const x = f64x2.add(v128.load(e), lowFloor), y = f64x2.add(v128.load(e, 16), highFloor);
     v128.store(block + load<u32>(distinct + (<usize>slot << 2)), fromPairs(f64x2.sub(x, a), f64x2.sub(y, b)));
   }
-  const x = f64x2.add(v128.load(kept), lowFloor), y = f64x2.add(v128.load(kept, 16), highFloor);
-  v128.store(blankEmission, v128.bitselect(blank, fromPairs(restOf(x, lowZ), restOf(y, highZ)), f32x4.le(blank, floor)));
+  const e = v128.load(kept), f = v128.load(kept, 16), impossible = f32x4.eq(fromPairs(e, f), splat(0));
+  const rest = fromPairs(restOf(f64x2.add(e, lowFloor), lowZ), restOf(f64x2.add(f, highFloor), highZ));
+  v128.store(blankEmission, v128.bitselect(blank, rest, impossible));
   v128.store(normaliserAt, f32x4.div(splat(1), normaliser));
 }
 

@@ -3,7 +3,7 @@
  * that repeat. Blocks look as ctc-blocks makes them, those made here relative to each frame's greatest logit and with 0 in the floor's place; what
  * the target uses of them is kept in float64 beside, less the floor.
  */
-import { ROUNDER, blockBytes, exp4, floorOf, splat } from './ctc-blocks';
+import { REACH, ROUNDER, blockBytes, exp4, floorOf, splat } from './ctc-blocks';
 import { expPair, fillLogProbs, greatestOf } from './ctc-log-probs';
 import { Sequence } from './ctc-sequence';
 import { fromPairs, highPair, lowPair } from './lanes';
@@ -17,9 +17,9 @@ import { fromPairs, highPair, lowPair } from './lanes';
  * roundings average out, and where frames repeat.
  */
 @inline const NEARLY_ALL: f32 = 1.0 - 1.0 / 32.0;
-@inline const ALL: f32 = 1.0 - 1.0 / 4096.0;
-/** Exponentials that are smaller than the greatest by e to this lose nothing to float32 in a normaliser. */
-@inline const SMALL: f32 = 10;
+@inline const ALL: f32 = 1.0 - 1.0 / 65536.0;
+/** Exponentials that are smaller than the greatest by e to this do not show in a normaliser's float32 rounding, however many they are. */
+@inline const SMALL: f32 = 20;
 /** Losses in which the rounding of a few frames' exponentials may show: those of other frames are next to 0, or average out. */
 @inline const LEAST_LOSS: f64 = 0.4;
 @inline const GREATEST_LOSS: f64 = 8;
@@ -31,17 +31,25 @@ import { fromPairs, highPair, lowPair } from './lanes';
 
 /**
  * Whether the rounding of float32 exponentials may show in a loss. It averages out over frames, but not where a loss is that of a few frames, nor
- * over frames that are the same: these are told by their normaliser being that of the frame before or of the one four before. (Silence, where the
- * blank has all of a frame, does not count.) Says in `closed` which frames do not matter.
+ * over frames that are the same: these are told by their normaliser being that of one of the eight frames before. (Silence, where the blank has all
+ * of a frame, does not count.) Says in `closed` which frames do not matter.
  */
 export function roundingShows(sequence: Sequence): bool {
   const classes = sequence.classes, size = blockBytes(classes), count = (sequence.frames + 3) >> 2, blankAt = <usize>sequence.blank << 4;
-  let before = splat(-1), repeated = i32x4.splat(0), block = sequence.blocks;
+  let first = splat(-1), second = first, repeated = i32x4.splat(0), block = sequence.blocks;
   for (let k = 0; k < count; k++, block += size) {
-    const z = v128.load(block + (<usize>(classes + 1) << 4)), one = v128.shuffle<f32>(before, z, 3, 4, 5, 6);
-    const open = f32x4.lt(v128.load(block + blankAt), f32x4.mul(z, splat(ALL)));
-    repeated = i32x4.sub(repeated, v128.and(open, v128.or(f32x4.eq(z, one), f32x4.eq(z, before))));
-    before = z;
+    const z = v128.load(block + (<usize>(classes + 1) << 4)), open = f32x4.lt(v128.load(block + blankAt), f32x4.mul(z, splat(ALL)));
+    const near = v128.or(
+      v128.or(f32x4.eq(z, v128.shuffle<f32>(second, z, 3, 4, 5, 6)), f32x4.eq(z, v128.shuffle<f32>(second, z, 2, 3, 4, 5))),
+      v128.or(f32x4.eq(z, v128.shuffle<f32>(second, z, 1, 2, 3, 4)), f32x4.eq(z, second)),
+    );
+    const far = v128.or(
+      v128.or(f32x4.eq(z, v128.shuffle<f32>(first, second, 3, 4, 5, 6)), f32x4.eq(z, v128.shuffle<f32>(first, second, 2, 3, 4, 5))),
+      v128.or(f32x4.eq(z, v128.shuffle<f32>(first, second, 1, 2, 3, 4)), f32x4.eq(z, first)),
+    );
+    repeated = i32x4.sub(repeated, v128.and(open, v128.or(near, far)));
+    first = second;
+    second = z;
   }
   const frames = i32x4.extract_lane(repeated, 0) + i32x4.extract_lane(repeated, 1) + i32x4.extract_lane(repeated, 2) + i32x4.extract_lane(repeated, 3);
   const repeats = <f64>frames * LEAST_LOSS_PER_REPEAT > max<f64>(1, sequence.loss);
@@ -64,10 +72,10 @@ export function fillPrecisely(sequence: Sequence): bool {
     const floor = floorOf(block, classes), greatest = greatestOf(block, classes);
     for (let slot = 0; slot < slots; slot++, kept += 32) {
       const value = v128.load(block + load<u32>(distinct + (<usize>slot << 2))), e = f32x4.sub(value, floor);
-      v128.store(kept, precise ? lowExponentials(value, floor, greatest) : lowPair(e));
-      v128.store(kept, precise ? highExponentials(value, floor, greatest) : highPair(e), 16);
+      v128.store(kept, precise ? exponentials(lowPair(value), lowPair(greatest)) : lowPair(e));
+      v128.store(kept, precise ? exponentials(highPair(value), highPair(greatest)) : highPair(e), 16);
     }
-    if (precise) exponentiate(block, classes, floor, greatest);
+    if (precise) exponentiate(block, classes, greatest);
   }
   return true;
 }
@@ -80,28 +88,24 @@ export function fillPrecisely(sequence: Sequence): bool {
   return v128.any_true(f32x4.lt(most, f32x4.mul(v128.load(end, 16), splat(closed))));
 }
 
-/** e^x of a class in the first two frames of a block, relative to their greatest; 0 for what is impossible. */
-@inline function lowExponentials(x: v128, floor: v128, greatest: v128): v128 {
-  return v128.and(expPair(f64x2.sub(lowPair(f32x4.pmax(floor, x)), lowPair(greatest))), i64x2.extend_low_i32x4_s(f32x4.gt(x, floor)));
-}
-
-/** The same in the last two. */
-@inline function highExponentials(x: v128, floor: v128, greatest: v128): v128 {
-  return v128.and(expPair(f64x2.sub(highPair(f32x4.pmax(floor, x)), highPair(greatest))), i64x2.extend_high_i32x4_s(f32x4.gt(x, floor)));
+/** e^x of a class in two frames, relative to their greatest; 0 for what is impossible. */
+@inline function exponentials(x: v128, greatest: v128): v128 {
+  const distance = f64x2.sub(x, greatest), least = f64x2.splat(-REACH);
+  return v128.and(expPair(f64x2.pmax(least, distance)), f64x2.gt(distance, least));
 }
 
 /** Makes of a block of logits one of exponentials. Those that are small beside the normaliser are good enough as float32. */
-@inline function exponentiate(block: usize, classes: i32, floor: v128, greatest: v128): void {
-  const end = block + (<usize>classes << 4), rounder = splat(ROUNDER), smaller = f32x4.sub(greatest, splat(SMALL));
+@inline function exponentiate(block: usize, classes: i32, greatest: v128): void {
+  const end = block + (<usize>classes << 4), rounder = splat(ROUNDER), least = splat(-REACH), smaller = f32x4.sub(greatest, splat(SMALL));
   let low = f64x2.splat(0), high = low;
   for (let at = block; at < end; at += 16) {
     const x = v128.load(at);
     if (v128.any_true(f32x4.gt(x, smaller))) {
-      const a = lowExponentials(x, floor, greatest), b = highExponentials(x, floor, greatest);
+      const a = exponentials(lowPair(x), lowPair(greatest)), b = exponentials(highPair(x), highPair(greatest));
       v128.store(at, fromPairs(a, b));
       low = f64x2.add(low, a); high = f64x2.add(high, b);
     } else {
-      const e = v128.and(exp4(f32x4.sub(f32x4.pmax(floor, x), greatest), rounder), f32x4.gt(x, floor));
+      const distance = f32x4.sub(x, greatest), e = v128.and(exp4(f32x4.pmax(least, distance), rounder), f32x4.gt(distance, least));
       v128.store(at, e);
       low = f64x2.add(low, lowPair(e)); high = f64x2.add(high, highPair(e));
     }

@@ -121,7 +121,7 @@ function periodic(rng: Random, [frames, batch, classes]: readonly [number, numbe
   return scores;
 }
 
-test.each([[1, 1], [2, 1], [3, 1], [5, 2], [9, 1], [31, 31], [32, 1], [33, 4], [40, 2], [200, 1], [200, 4], [2000, 1]])(
+test.each([[1, 1], [2, 1], [3, 1], [5, 2], [9, 1], [31, 31], [32, 1], [33, 4], [40, 2], [48, 3], [200, 1], [200, 5], [200, 8], [1000, 7]])(
   'the rounding of exponentials is not seen in losses of %d frames with period %d', (frames, period) => {
     const rng = random(100 * frames + period);
     const batch = 64;
@@ -148,6 +148,28 @@ test.each([5, 8, 12, 25])('nor in losses that a few frames make, of networks tha
       for (let t = 0; t < frames; t++) scores[(t * batch + n) * classes + states[Math.floor((t * states.length) / frames)]!]! += height;
     });
     expect(worstLoss(scores, [frames, batch, classes], targets)).toBeLessThan(8e-8);
+  }
+});
+
+test('nor where many classes are alike, far below the greatest', () => {
+  for (const [frames, classes, top, rest] of [[31, 1000, 3.4, -6.7], [31, 5000, 3.2, -6.9], [5000, 8, 3, -7.03], [5000, 8, 0, -10.03], [3000, 3, 11.1, 1.41]] as const) {
+    const scores = new Float32Array(frames * classes).map((_, i) => (i % classes ? rest : top));
+    expect(worstLoss(scores, [frames, 1, classes], [[]])).toBeLessThan(6.1e-8);
+  }
+});
+
+test('nor far from 0', () => {
+  for (let shift = -20_011; shift < 20_000; shift += 313) {
+    const scores = new Float32Array(500).map((_, i) => shift + (i % 5 ? 0 : 2.5) + 0.05 * Math.sin(i * i));
+    expect(worstLoss(scores, [100, 1, 5], [[]])).toBeLessThan(1e-7);
+  }
+});
+
+test('numbers so large that float32 has no step of less than 64 next to them', () => {
+  const frames = (x: number): number[] => [x, x - 64, 0, 0, -57, -1000];
+  for (const x of [2 ** 24, 2 ** 27, 2 ** 29 + 64, 1e9, -(2 ** 29), 2 ** 30]) {
+    const scores = Float32Array.from(frames(x));
+    expect(worstLoss(scores, [2, 1, 3], [[1]])).toBeLessThan(6.1e-8);
   }
 });
 

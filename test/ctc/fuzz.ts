@@ -130,7 +130,7 @@ function makeBatch(rng: Random): Batch {
     const kind = kinds[n]!;
     const height = pick(rng, [5, 20, 50, 79, 81, 100, 500]);
     const path = alignment(targets[n]!, blank, frames);
-    const period = kind === 'repeated' ? pick(rng, [1, 2, 4]) : frames;
+    const period = kind === 'repeated' ? between(rng, 1, 8) : frames;
     for (let t = 0; t < frames; t++) {
       if (t >= period) {
         const row = (t * batch + n) * classes;
