@@ -13,48 +13,52 @@ import { fromPairs, highPair, lowPair } from './lanes';
 /** Over so few frames the rounding of float32 exponentials does not average out. */
 @inline const SHORT: i32 = 31;
 /**
- * How much of a frame one class has for the rounding of its and the others' exponentials to be small beside that of the result: where such
- * roundings average out, and where frames repeat.
+ * How much of a frame one class has, where frames do not repeat, for the rounding of its and the others' exponentials to be small beside that of
+ * the result.
  */
 @inline const NEARLY_ALL: f32 = 1.0 - 1.0 / 32.0;
-@inline const ALL: f32 = 1.0 - 1.0 / 65536.0;
 /** Exponentials that are smaller than the greatest by e to this do not show in a normaliser's float32 rounding, however many they are. */
 @inline const SMALL: f32 = 20;
 /** Losses in which the rounding of a few frames' exponentials may show: those of other frames are next to 0, or average out. */
 @inline const LEAST_LOSS: f64 = 0.4;
 @inline const GREATEST_LOSS: f64 = 8;
-/** The loss per repeated frame in which a rounding of 1.5e-7 is lost. */
+/** The loss per repeated frame in which a rounding of 1.5e-7 is lost, and the repeats that show in a gradient whatever the loss. */
 @inline const LEAST_LOSS_PER_REPEAT: f64 = 5;
+@inline const MANY_REPEATS: i32 = 64;
 
 /** Whether a sequence of so many frames is precise from the start. */
 @inline export function isShort(frames: i32): bool { return frames <= SHORT; }
 
+/** Which of the four numbers at `at` in block k are those of one of the eight frames before. */
+@inline function repeats(block: usize, k: i32, size: usize, at: usize): v128 {
+  const x = v128.load(block + at), y = k > 0 ? v128.load(block - size + at) : splat(-1), z = k > 1 ? v128.load(block - 2 * size + at) : splat(-1);
+  const one = f32x4.eq(x, v128.shuffle<f32>(y, x, 3, 4, 5, 6)), two = f32x4.eq(x, v128.shuffle<f32>(y, x, 2, 3, 4, 5));
+  const three = f32x4.eq(x, v128.shuffle<f32>(y, x, 1, 2, 3, 4)), four = f32x4.eq(x, y);
+  const five = f32x4.eq(x, v128.shuffle<f32>(z, y, 3, 4, 5, 6)), six = f32x4.eq(x, v128.shuffle<f32>(z, y, 2, 3, 4, 5));
+  const seven = f32x4.eq(x, v128.shuffle<f32>(z, y, 1, 2, 3, 4)), eight = f32x4.eq(x, z);
+  return v128.or(v128.or(v128.or(one, two), v128.or(three, four)), v128.or(v128.or(five, six), v128.or(seven, eight)));
+}
+
 /**
  * Whether the rounding of float32 exponentials may show in a loss. It averages out over frames, but not where a loss is that of a few frames, nor
- * over frames that are the same: these are told by their normaliser being that of one of the eight frames before. (Silence, where the blank has all
- * of a frame, does not count.) Says in `closed` which frames do not matter.
+ * over frames that are the same: these are told by their normaliser being that of one of the eight frames before, or, where only some classes vary,
+ * by others' being so: one class is looked at in every block. (Silence, where the blank has all of a frame, does not count.) Says in
+ * `closed` which frames do not matter.
  */
 export function roundingShows(sequence: Sequence): bool {
-  const classes = sequence.classes, size = blockBytes(classes), count = (sequence.frames + 3) >> 2, blankAt = <usize>sequence.blank << 4;
-  let first = splat(-1), second = first, repeated = i32x4.splat(0), block = sequence.blocks;
+  const classes = sequence.classes, size = blockBytes(classes), count = (sequence.frames + 3) >> 2;
+  const blankAt = <usize>sequence.blank << 4, normaliserAt = <usize>(classes + 1) << 4;
+  let repeated = i32x4.splat(0), block = sequence.blocks, other = sequence.blank;
   for (let k = 0; k < count; k++, block += size) {
-    const z = v128.load(block + (<usize>(classes + 1) << 4)), open = f32x4.lt(v128.load(block + blankAt), f32x4.mul(z, splat(ALL)));
-    const near = v128.or(
-      v128.or(f32x4.eq(z, v128.shuffle<f32>(second, z, 3, 4, 5, 6)), f32x4.eq(z, v128.shuffle<f32>(second, z, 2, 3, 4, 5))),
-      v128.or(f32x4.eq(z, v128.shuffle<f32>(second, z, 1, 2, 3, 4)), f32x4.eq(z, second)),
-    );
-    const far = v128.or(
-      v128.or(f32x4.eq(z, v128.shuffle<f32>(first, second, 3, 4, 5, 6)), f32x4.eq(z, v128.shuffle<f32>(first, second, 2, 3, 4, 5))),
-      v128.or(f32x4.eq(z, v128.shuffle<f32>(first, second, 1, 2, 3, 4)), f32x4.eq(z, first)),
-    );
-    repeated = i32x4.sub(repeated, v128.and(open, v128.or(near, far)));
-    first = second;
-    second = z;
+    other = other + 1 < classes ? other + 1 : 0;
+    const at = <usize>other << 4, open = f32x4.lt(v128.load(block + blankAt), v128.load(block + normaliserAt));
+    const same = v128.and(f32x4.gt(v128.load(block + at), floorOf(block, classes)), repeats(block, k, size, at));
+    repeated = i32x4.sub(repeated, v128.and(open, v128.or(same, repeats(block, k, size, normaliserAt))));
   }
   const frames = i32x4.extract_lane(repeated, 0) + i32x4.extract_lane(repeated, 1) + i32x4.extract_lane(repeated, 2) + i32x4.extract_lane(repeated, 3);
-  const repeats = <f64>frames * LEAST_LOSS_PER_REPEAT > max<f64>(1, sequence.loss);
-  sequence.closed = repeats ? ALL : NEARLY_ALL;
-  return repeats || (sequence.loss > LEAST_LOSS && sequence.loss < GREATEST_LOSS);
+  const many = frames > MANY_REPEATS || <f64>frames * LEAST_LOSS_PER_REPEAT > max<f64>(1, sequence.loss);
+  sequence.closed = many ? 1 : NEARLY_ALL;
+  return many || (sequence.loss > LEAST_LOSS && sequence.loss < GREATEST_LOSS);
 }
 
 /**

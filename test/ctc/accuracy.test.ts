@@ -151,6 +151,19 @@ test.each([5, 8, 12, 25])('nor in losses that a few frames make, of networks tha
   }
 });
 
+test.each([1e-4, 0.05, 1])('nor where only some classes vary over the frames, by %d', (size) => {
+  const rng = random(7);
+  const batch = 64;
+  for (let round = 0; round < 60; round++) {
+    const [frames, classes] = [rng.integer(32, 400), rng.integer(2, 12)] as const;
+    const varying = rng.integer(1, Math.min(classes, 3));
+    const targets = Array.from({ length: batch }, () => Array.from({ length: rng.integer(0, 5) }, () => rng.integer(1, classes)));
+    const scores = periodic(rng, [frames, batch, classes], 1, 3, 8 * rng.next());
+    for (let i = 0; i < scores.length; i++) if (i % classes < varying) scores[i]! += size * rng.gaussian();
+    expect(worstLoss(scores, [frames, batch, classes], targets)).toBeLessThan(1e-7);
+  }
+});
+
 test('nor where many classes are alike, far below the greatest', () => {
   for (const [frames, classes, top, rest] of [[31, 1000, 3.4, -6.7], [31, 5000, 3.2, -6.9], [5000, 8, 3, -7.03], [5000, 8, 0, -10.03], [3000, 3, 11.1, 1.41]] as const) {
     const scores = new Float32Array(frames * classes).map((_, i) => (i % classes ? rest : top));

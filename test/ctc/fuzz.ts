@@ -131,10 +131,12 @@ function makeBatch(rng: Random): Batch {
     const height = pick(rng, [5, 20, 50, 79, 81, 100, 500]);
     const path = alignment(targets[n]!, blank, frames);
     const period = kind === 'repeated' ? between(rng, 1, 8) : frames;
+    const wobble = rng.next() < 0.3 ? 10 ** between(rng, -4, 0) : 0;
     for (let t = 0; t < frames; t++) {
       if (t >= period) {
         const row = (t * batch + n) * classes;
         scores.copyWithin(row, row - period * batch * classes, row - period * batch * classes + classes);
+        scores[row + blank]! += wobble * rng.gaussian();
         continue;
       }
       const peak = kind === 'wrong' ? rng.integer(0, classes) : path[t]!;
