@@ -2,8 +2,8 @@
  * Emissions of CTC: e^x of logits in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the
  * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see ctc-log-probs.)
  *
- * A block is `classes + 3` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), and what
- * float32 leaves of that sum.
+ * A block is `classes + 4` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), what
+ * float32 leaves of that sum, and the greatest emission.
  */
 
 import { fromPairs, highPair, lowPair, maxLane } from './lanes';
@@ -29,7 +29,7 @@ import { fromPairs, highPair, lowPair, maxLane } from './lanes';
 @inline const EXACT_DISTANCES: f32 = 1024.0;
 
 /** Vectors of a block beside its classes. */
-@inline export const BLOCK_EXTRA: i32 = 3;
+@inline export const BLOCK_EXTRA: i32 = 4;
 
 @inline export function splat(x: f32): v128 { return f32x4.splat(x); }
 
@@ -105,6 +105,7 @@ export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usi
   }
   const sum = fromPairs(low, high), most = exp4(greatest, rounder);
   v128.store(end, exp4(lowest, rounder));
+  v128.store(end, most, 48);
   // What is above the highest has wrapped around; NaN is in no range.
   const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH))), f32x4.le(greatest, highest));
   if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, shiftAt);
@@ -156,6 +157,7 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
     v128.store(e, f32x4.pmax(value, floor));
   }
   v128.store(e, floor);
+  v128.store(e, exp4(top, rounder), 48);
   refineNormaliser(block, e);
   return true;
 }
@@ -167,7 +169,7 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
 export function writeRows(
   block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool, cotangent: f32,
 ): void {
-  // Ordinary cotangents leave 0 as it is.
+  // Ordinary cotangents leave +0 as it is.
   if (cotangent > 0 && cotangent < Infinity) writeScaled(true, block, g0, g1, g2, g3, classes, logits, cotangent);
   else writeScaled(false, block, g0, g1, g2, g3, classes, logits, cotangent);
 }
@@ -195,7 +197,8 @@ export function writeRows(
 
 @inline function gradientAt(ordinary: bool, e: usize, floor: v128, scale: v128, cotangent: v128): v128 {
   const gradient = f32x4.mul(f32x4.sub(v128.load(e), floor), scale);
-  return ordinary ? f32x4.mul(gradient, cotangent) : scaled(gradient, cotangent);
+  // Posteriors too small for float32 have become -0.
+  return ordinary ? f32x4.mul(f32x4.add(gradient, splat(0)), cotangent) : scaled(gradient, cotangent);
 }
 
 /** A gradient times a cotangent. What is 0 stays +0, also beside an infinite or negative cotangent: no path depends on it. */

@@ -64,7 +64,7 @@ function chooseTilt(sequence: Sequence): f64 {
   let blankSum = splat(0), labelSum = splat(0), blockCount = 0, labelCount = 0;
   for (let k = 0; k < whole; k += blockStep, blockCount++) {
     const block = blocks + <usize>k * blockSize;
-    const scale = f32x4.div(splat(1), v128.load(block + blockSize - 32));
+    const scale = f32x4.div(splat(1), v128.load(block + (<usize>(sequence.classes + 1) << 4)));
     blankSum = f32x4.add(blankSum, shareOf(sequence, block, blankAt, scale));
     for (let i = 0; i < labels; i += labelStep, labelCount++)
       labelSum = f32x4.add(labelSum, shareOf(sequence, block, <usize>labelAt(targets, i) << 4, scale));

@@ -6,7 +6,7 @@
  * the greatest of each frame, which its emissions are relative to.
  */
 import {
-  BLOCK_EXTRA, REACH, ROUNDER, blockBytes, column, evenPairs, exp4, floorOf, highHalves, lowHalves, oddPairs, splat,
+  REACH, ROUNDER, blockBytes, column, evenPairs, exp4, floorOf, highHalves, lowHalves, oddPairs, splat,
 } from './ctc-blocks';
 import { Sequence } from './ctc-sequence';
 import { highPair, lowPair, sumPair } from './lanes';
@@ -40,7 +40,7 @@ import { highPair, lowPair, sumPair } from './lanes';
 @inline export function cacheBytes(blocks: i32, slots: i32): usize { return <usize>blocks * <usize>slots << 5; }
 
 /** Each frame's greatest log-probability. */
-@inline export function greatestOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>(classes + BLOCK_EXTRA - 1) << 4)); }
+@inline export function greatestOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>(classes + 2) << 4)); }
 
 /**
  * Fills the block at `block` from four rows. Returns false where a value is NaN or +Infinity, or where finite ones add up to that: then only the

@@ -4,7 +4,7 @@
  * the target uses of them is kept in float64 beside, less the floor.
  */
 import { REACH, ROUNDER, blockBytes, exp4, floorOf, splat } from './ctc-blocks';
-import { expPair, fillLogProbs, greatestOf } from './ctc-log-probs';
+import { GREATEST_CACHE, cacheBytes, expPair, fillLogProbs, greatestOf } from './ctc-log-probs';
 import { Sequence } from './ctc-sequence';
 import { fromPairs, highPair, lowPair } from './lanes';
 
@@ -12,6 +12,8 @@ import { fromPairs, highPair, lowPair } from './lanes';
 @inline const FLOOR: f64 = 1.81e-35;
 /** Over so few frames the rounding of float32 exponentials does not average out. */
 @inline const SHORT: i32 = 31;
+/** Over more than these, what is left of it adds up in the odds of alignments that differ in most frames. */
+@inline const LONG: i32 = 2048;
 /**
  * How much of a frame one class has, where frames do not repeat, for the rounding of its and the others' exponentials to be small beside that of
  * the result.
@@ -25,38 +27,76 @@ import { fromPairs, highPair, lowPair } from './lanes';
 /** The loss per repeated frame in which a rounding of 1.5e-7 is lost, and the repeats that show in a gradient whatever the loss. */
 @inline const LEAST_LOSS_PER_REPEAT: f64 = 5;
 @inline const MANY_REPEATS: i32 = 64;
+/** Longer periods are not looked for, and a period is one if so large a part of the frames keeps to it. */
+@inline const LONGEST_PERIOD: i32 = 256;
+@inline const ONE_PERIODIC_IN: i32 = 4;
+/** Numbers of a frame are alike if they agree in all but these bits, and show if one in so many frames has such. */
+@inline const ALIKE_BITS: i32 = 13;
+@inline const ONE_ALIKE_IN: i32 = 6;
 
-/** Whether a sequence of so many frames is precise from the start. */
-@inline export function isShort(frames: i32): bool { return frames <= SHORT; }
+/** Whether a sequence is precise from the start: a short one, and a long one if its exponentials can be kept. */
+@inline export function startsPrecise(frames: i32, classes: i32, labels: i32): bool {
+  return frames <= SHORT || frames > LONG && cacheBytes((frames + 3) >> 2, min(labels, classes) + 1) <= GREATEST_CACHE;
+}
 
-/** Which of the four numbers at `at` in block k are those of one of the eight frames before. */
-@inline function repeats(block: usize, k: i32, size: usize, at: usize): v128 {
-  const x = v128.load(block + at), y = k > 0 ? v128.load(block - size + at) : splat(-1), z = k > 1 ? v128.load(block - 2 * size + at) : splat(-1);
-  const one = f32x4.eq(x, v128.shuffle<f32>(y, x, 3, 4, 5, 6)), two = f32x4.eq(x, v128.shuffle<f32>(y, x, 2, 3, 4, 5));
-  const three = f32x4.eq(x, v128.shuffle<f32>(y, x, 1, 2, 3, 4)), four = f32x4.eq(x, y);
-  const five = f32x4.eq(x, v128.shuffle<f32>(z, y, 3, 4, 5, 6)), six = f32x4.eq(x, v128.shuffle<f32>(z, y, 2, 3, 4, 5));
-  const seven = f32x4.eq(x, v128.shuffle<f32>(z, y, 1, 2, 3, 4)), eight = f32x4.eq(x, z);
+/** The numbers at `at` in block k, without their last `bits`; in blocks before the first there are none. */
+@inline function keysOf(block: usize, k: i32, at: usize, bits: i32): v128 {
+  return k < 0 ? i32x4.splat(-1) : i32x4.shr_u(i32x4.add(v128.load(block + at), i32x4.splat((1 << bits) >> 1)), bits);
+}
+
+/** Which of the four numbers at `at` in block k are those of one of the eight frames before, but for their last `bits`. */
+@inline function repeats(block: usize, k: i32, size: usize, at: usize, bits: i32): v128 {
+  const x = keysOf(block, k, at, bits), y = keysOf(block - size, k - 1, at, bits), z = keysOf(block - 2 * size, k - 2, at, bits);
+  const one = i32x4.eq(x, v128.shuffle<i32>(y, x, 3, 4, 5, 6)), two = i32x4.eq(x, v128.shuffle<i32>(y, x, 2, 3, 4, 5));
+  const three = i32x4.eq(x, v128.shuffle<i32>(y, x, 1, 2, 3, 4)), four = i32x4.eq(x, y);
+  const five = i32x4.eq(x, v128.shuffle<i32>(z, y, 3, 4, 5, 6)), six = i32x4.eq(x, v128.shuffle<i32>(z, y, 2, 3, 4, 5));
+  const seven = i32x4.eq(x, v128.shuffle<i32>(z, y, 1, 2, 3, 4)), eight = i32x4.eq(x, z);
   return v128.or(v128.or(v128.or(one, two), v128.or(three, four)), v128.or(v128.or(five, six), v128.or(seven, eight)));
 }
 
+@inline function frameAt(sequence: Sequence, t: i32, at: usize): f32 {
+  return load<f32>(sequence.blocks + <usize>(t >> 2) * blockBytes(sequence.classes) + at + (<usize>(t & 3) << 2));
+}
+
+/** Whether frames repeat with the period, of more than eight, after which an early one's normaliser comes again. */
+function isPeriodic(sequence: Sequence): bool {
+  const frames = sequence.frames, blankAt = <usize>sequence.blank << 4, at = <usize>(sequence.classes + 1) << 4, early = SHORT >> 1;
+  const wanted = frameAt(sequence, early, at), last = min(frames - 1 - early, LONGEST_PERIOD);
+  let period = 9, count = 0;
+  while (period <= last && frameAt(sequence, early + period, at) != wanted) period++;
+  if (period > last) return false;
+  for (let t = period; t < frames; t++) {
+    const z = frameAt(sequence, t, at);
+    if (z == frameAt(sequence, t - period, at) && frameAt(sequence, t, blankAt) < z) count++;
+  }
+  return count * ONE_PERIODIC_IN > frames;
+}
+
+@inline function sumLanes(x: v128): i32 {
+  return i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3);
+}
+
 /**
- * Whether the rounding of float32 exponentials may show in a loss. It averages out over frames, but not where a loss is that of a few frames, nor
- * over frames that are the same: these are told by their normaliser being that of one of the eight frames before, or, where only some classes vary,
- * by others' being so: one class is looked at in every block. (Silence, where the blank has all of a frame, does not count.) Says in
- * `closed` which frames do not matter.
+ * Whether the rounding of float32 exponentials may show. It averages out over frames, but not where a loss is that of a few frames, nor over frames
+ * that are the same: these are told by their normaliser being that of one of the eight frames before, or of one a longer period before. Nor where frames are alike, if only in some
+ * classes: there the greatest emission is like that of one of the eight before, or that of a class, of which one is looked at in every block.
+ * (Silence, where the blank has all of a frame, does not count.) Says in `closed` which frames do not matter.
  */
 export function roundingShows(sequence: Sequence): bool {
   const classes = sequence.classes, size = blockBytes(classes), count = (sequence.frames + 3) >> 2;
-  const blankAt = <usize>sequence.blank << 4, normaliserAt = <usize>(classes + 1) << 4;
-  let repeated = i32x4.splat(0), block = sequence.blocks, other = sequence.blank;
+  const blankAt = <usize>sequence.blank << 4, normaliserAt = <usize>(classes + 1) << 4, greatestAt = <usize>(classes + 3) << 4;
+  let repeated = i32x4.splat(0), alike = repeated, block = sequence.blocks, other = sequence.blank;
   for (let k = 0; k < count; k++, block += size) {
     other = other + 1 < classes ? other + 1 : 0;
     const at = <usize>other << 4, open = f32x4.lt(v128.load(block + blankAt), v128.load(block + normaliserAt));
-    const same = v128.and(f32x4.gt(v128.load(block + at), floorOf(block, classes)), repeats(block, k, size, at));
-    repeated = i32x4.sub(repeated, v128.and(open, v128.or(same, repeats(block, k, size, normaliserAt))));
+    const possible = f32x4.gt(v128.load(block + at), floorOf(block, classes));
+    const near = v128.or(repeats(block, k, size, greatestAt, ALIKE_BITS), v128.and(possible, repeats(block, k, size, at, ALIKE_BITS)));
+    repeated = i32x4.sub(repeated, v128.and(open, repeats(block, k, size, normaliserAt, 0)));
+    alike = i32x4.sub(alike, v128.and(open, near));
   }
-  const frames = i32x4.extract_lane(repeated, 0) + i32x4.extract_lane(repeated, 1) + i32x4.extract_lane(repeated, 2) + i32x4.extract_lane(repeated, 3);
-  const many = frames > MANY_REPEATS || <f64>frames * LEAST_LOSS_PER_REPEAT > max<f64>(1, sequence.loss);
+  const frames = sumLanes(repeated);
+  const many = frames > MANY_REPEATS || <f64>frames * LEAST_LOSS_PER_REPEAT > max<f64>(1, sequence.loss)
+    || sumLanes(alike) * ONE_ALIKE_IN > sequence.frames || isPeriodic(sequence);
   sequence.closed = many ? 1 : NEARLY_ALL;
   return many || (sequence.loss > LEAST_LOSS && sequence.loss < GREATEST_LOSS);
 }
@@ -67,7 +107,7 @@ export function roundingShows(sequence: Sequence): bool {
  */
 export function fillPrecisely(sequence: Sequence): bool {
   const stride = sequence.stride, classes = sequence.classes, slots = sequence.slotCount, distinct = sequence.distinct, certain = sequence.certain;
-  const blockSize = blockBytes(classes), filled = !isShort(sequence.frames);
+  const blockSize = blockBytes(classes), filled = sequence.filled;
   let block = sequence.blocks, kept = sequence.cache, x = sequence.inputs;
   for (let left = sequence.frames; left > 0; left -= 4, block += blockSize, x += 4 * stride) {
     const precise = !filled || isOpen(block, classes, sequence.closed);
@@ -87,9 +127,7 @@ export function fillPrecisely(sequence: Sequence): bool {
 /** Whether a block of exponentials has a frame in which no class has the share `closed`. */
 @inline function isOpen(block: usize, classes: i32, closed: f32): bool {
   const end = block + (<usize>classes << 4);
-  let most = splat(0);
-  for (let e = block; e < end; e += 16) most = f32x4.pmax(most, v128.load(e));
-  return v128.any_true(f32x4.lt(most, f32x4.mul(v128.load(end, 16), splat(closed))));
+  return v128.any_true(f32x4.lt(v128.load(end, 48), f32x4.mul(v128.load(end, 16), splat(closed))));
 }
 
 /** e^x of a class in two frames, relative to their greatest; 0 for what is impossible. */

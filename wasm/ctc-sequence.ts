@@ -30,7 +30,8 @@ export class Sequence {
   logits: bool;
   /** Whether logits are to be exponentiated in float64. */
   precise: bool;
-  /** If so, the share of a frame that one class must have for its float32 exponentials to do. */
+  /** If so, whether the blocks hold float32 exponentials already, and the share of a frame that one class must have for these to do. */
+  filled: bool;
   closed: f32;
   cotangent: f64;
   /** The result: minus the logarithm of the probability. */

@@ -9,7 +9,7 @@ import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './
 import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
 import { fillLogProbs } from './ctc-log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
-import { isShort } from './ctc-precise';
+import { startsPrecise } from './ctc-precise';
 import { Sequence, align, lossByLengths } from './ctc-sequence';
 
 /** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
@@ -89,7 +89,7 @@ export function ctcLoss(
       let block = blocks + <usize>(t >> 2) * blockSize, x = inputs + <usize>t * stride + <usize>first * rowBytes;
       for (let j = 0; j < count; j++, block += blocksBytes, x += rowBytes) {
         const length = lengthAt(candidates, j), left = length - t;
-        if (left <= 0 || logits && isShort(length)) continue;
+        if (left <= 0 || logits && startsPrecise(length, classes, lengthAt(targetLengths, first + j))) continue;
         const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
         if (!(logits ? fillBlock(block, x, x1, x2, x3, classes, shifts + (<usize>j << 2)) : fillLogProbs(block, x, x1, x2, x3, classes))) {
           store<i32>(candidates + (<usize>j << 2), 0);
@@ -103,7 +103,8 @@ export function ctcLoss(
       describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
       sequence.blocks = blocks + <usize>j * blocksBytes;
       sequence.workspace = blocks + <usize>group * blocksBytes;
-      sequence.precise = logits && isShort(sequence.frames);
+      sequence.precise = logits && startsPrecise(sequence.frames, classes, sequence.labels);
+      sequence.filled = !sequence.precise;
       let outcome = linearSequence(sequence);
       if (outcome == Outcome.Imprecise) {
         sequence.precise = true;

@@ -1,4 +1,4 @@
-import { ctcLoss, ctcStatistics, hvp, logSoftmax, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
+import { ctcLoss, ctcStatistics, grad, hvp, logSoftmax, type Random, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
 
 /** The shapes of the benchmark, with four sequences each: the float32 tiers against float64's log domain. */
 const SHAPES = [
@@ -161,6 +161,58 @@ test.each([1e-4, 0.05, 1])('nor where only some classes vary over the frames, by
     const scores = periodic(rng, [frames, batch, classes], 1, 3, 8 * rng.next());
     for (let i = 0; i < scores.length; i++) if (i % classes < varying) scores[i]! += size * rng.gaussian();
     expect(worstLoss(scores, [frames, batch, classes], targets)).toBeLessThan(1e-7);
+  }
+});
+
+/** The worst error of one sequence's gradient from float32 logits against float64, relative to the largest. */
+function worstGradient(scores: Float32Array, [frames, classes]: readonly [number, number], target: number[]): number {
+  const gradient = grad((x: Tensor) => ctcLoss(x, [target], undefined, undefined, { from: 'logits' }).sum());
+  const [got, want] = [scores, Float64Array.from(scores)].map((data) => gradient(tensor(data, { shape: [frames, 1, classes] })).dataSync());
+  let worst = 0;
+  let largest = 0;
+  want!.forEach((g, i) => {
+    worst = Math.max(worst, Math.abs(got![i]! - g));
+    largest = Math.max(largest, Math.abs(g));
+  });
+  return worst / largest;
+}
+
+test.each([250, 2000, 4000])('nor in gradients where %d frames are all but the same, next to powers of two', (frames) => {
+  const base = [3 * Math.LN2 + 22e-5, -1.4, 3 * Math.LN2 + 1e-3];
+  const scores = new Float32Array(3 * frames).map((_, i) => base[i % 3]! + 1e-4 * Math.sin(0.7 * i + i * i));
+  expect(worstGradient(scores, [frames, 3], [1, 2])).toBeLessThan(4e-7);
+});
+
+test.each([1e-3, 1e-2, 1])('nor in gradients of 16000 frames that vary by %d', (size) => {
+  const rng = random(1);
+  expect(worstGradient(new Float32Array(48_000).map(() => size * rng.gaussian()), [16_000, 3], [1, 2])).toBeLessThan(4e-7);
+});
+
+test.each([9, 12, 40])('nor where frames repeat with period %d', (period) => {
+  const rng = random(period);
+  for (let round = 0; round < 20; round++) {
+    const scores = periodic(rng, [1800, 1, 4], period, 0.6);
+    expect(worstGradient(scores, [1800, 4], [1, 2, 1])).toBeLessThan(4e-7);
+    expect(worstLoss(scores, [1800, 1, 4], [[1, 2, 1]])).toBeLessThan(8e-8);
+  }
+});
+
+test('nor where the greatest classes stay the same and many others vary', () => {
+  const rng = random(4);
+  for (let round = 0; round < 10; round++) {
+    const base = Array.from({ length: 4 }, () => 3 * rng.gaussian());
+    const scores = new Float32Array(1200 * 80).map((_, i) => (i % 80 < 4 ? base[i % 80]! : -6 + 0.2 * rng.gaussian()));
+    expect(worstLoss(scores, [1200, 1, 80], [[1, 2, 3]])).toBeLessThan(8e-8);
+  }
+});
+
+test('posteriors too small for float32 are +0 in gradients, however they are scaled', () => {
+  const logProbs = logSoftmax(random(3).normal([100, 2, 5]).mul(12)).dataSync();
+  const x = tensor(logProbs, { shape: [100, 2, 5] });
+  const targets = [[1, 2, 3], [2, 1, 4]];
+  for (const reduction of ['none', 'sum'] as const) {
+    const gradient = grad((y: Tensor) => ctcLoss(y, targets, undefined, undefined, { reduction }).sum())(x).dataSync();
+    expect(gradient.filter((g) => Object.is(g, -0))).toHaveLength(0);
   }
 });
 
