@@ -292,7 +292,7 @@ metalTests('memory on metal', () => {
     }
     const perStep = 4 * 4 * (64 * 128 + 128 + 128 * 16 + 16); // gradients, parameters and two moments
     expect(2000 * perStep).toBeGreaterThan(300e6);
-    // What the collector has not yet seen was 80 to 135 MB in ten runs.
+    // What the collector has not yet seen was 80 to 135 MB in seven runs.
     expect(Math.max(...reserved)).toBeLessThan(220e6);
   }, 120_000);
 });
