@@ -169,39 +169,29 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
 export function writeRows(
   block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool, cotangent: f32,
 ): void {
-  // Ordinary cotangents leave +0 as it is.
-  if (cotangent > 0 && cotangent < Infinity) writeScaled(true, block, g0, g1, g2, g3, classes, logits, cotangent);
-  else writeScaled(false, block, g0, g1, g2, g3, classes, logits, cotangent);
-}
-
-@inline function writeScaled(
-  ordinary: bool, block: usize, g0: usize, g1: usize, g2: usize, g3: usize, classes: i32, logits: bool, cotangent: f32,
-): void {
   const floor = logits ? floorOf(block, classes) : splat(0), scale = v128.load(block + (<usize>(classes + 1) << 4)), factor = splat(cotangent);
   const quads = block + (<usize>(classes & ~3) << 4), end = block + (<usize>classes << 4);
   let e = block, at: usize = 0;
   if (e < quads) do {
-    const a = gradientAt(ordinary, e, floor, scale, factor), b = gradientAt(ordinary, e + 16, floor, scale, factor);
-    const c = gradientAt(ordinary, e + 32, floor, scale, factor), d = gradientAt(ordinary, e + 48, floor, scale, factor);
+    const a = gradientOf(v128.load(e), floor, scale, factor), b = gradientOf(v128.load(e, 16), floor, scale, factor);
+    const c = gradientOf(v128.load(e, 32), floor, scale, factor), d = gradientOf(v128.load(e, 48), floor, scale, factor);
     const ab = evenPairs(a, b), AB = oddPairs(a, b), cd = evenPairs(c, d), CD = oddPairs(c, d);
     v128.store(g0 + at, lowHalves(ab, cd)); v128.store(g1 + at, highHalves(ab, cd));
     v128.store(g2 + at, lowHalves(AB, CD)); v128.store(g3 + at, highHalves(AB, CD));
     e += 64; at += 16;
   } while (e < quads);
   for (; e < end; e += 16, at += 4) {
-    const a = gradientAt(ordinary, e, floor, scale, factor);
+    const a = gradientOf(v128.load(e), floor, scale, factor);
     store<f32>(g0 + at, f32x4.extract_lane(a, 0)); store<f32>(g1 + at, f32x4.extract_lane(a, 1));
     store<f32>(g2 + at, f32x4.extract_lane(a, 2)); store<f32>(g3 + at, f32x4.extract_lane(a, 3));
   }
 }
 
-@inline function gradientAt(ordinary: bool, e: usize, floor: v128, scale: v128, cotangent: v128): v128 {
-  const gradient = f32x4.mul(f32x4.sub(v128.load(e), floor), scale);
-  // Posteriors too small for float32 have become -0.
-  return ordinary ? f32x4.mul(f32x4.add(gradient, splat(0)), cotangent) : scaled(gradient, cotangent);
-}
-
 /** A gradient times a cotangent. What is 0 stays +0, also beside an infinite or negative cotangent: no path depends on it. */
 @inline export function scaled(gradient: v128, cotangent: v128): v128 {
   return v128.andnot(f32x4.mul(gradient, cotangent), f32x4.eq(gradient, f32x4.splat(0)));
+}
+
+@inline function gradientOf(value: v128, floor: v128, scale: v128, cotangent: v128): v128 {
+  return scaled(f32x4.mul(f32x4.sub(value, floor), scale), cotangent);
 }

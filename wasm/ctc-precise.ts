@@ -54,6 +54,7 @@ import { fromPairs, highPair, lowPair } from './lanes';
   return v128.or(v128.or(v128.or(one, two), v128.or(three, four)), v128.or(v128.or(five, six), v128.or(seven, eight)));
 }
 
+/** The number at `at` in its block of one frame. */
 @inline function frameAt(sequence: Sequence, t: i32, at: usize): f32 {
   return load<f32>(sequence.blocks + <usize>(t >> 2) * blockBytes(sequence.classes) + at + (<usize>(t & 3) << 2));
 }
@@ -78,9 +79,9 @@ function isPeriodic(sequence: Sequence): bool {
 
 /**
  * Whether the rounding of float32 exponentials may show. It averages out over frames, but not where a loss is that of a few frames, nor over frames
- * that are the same: these are told by their normaliser being that of one of the eight frames before, or of one a longer period before. Nor where frames are alike, if only in some
- * classes: there the greatest emission is like that of one of the eight before, or that of a class, of which one is looked at in every block.
- * (Silence, where the blank has all of a frame, does not count.) Says in `closed` which frames do not matter.
+ * that are the same: these are told by their normaliser being that of one of the eight frames before, or of one a longer period before. Nor where
+ * frames are alike, if only in some classes: there the greatest emission is like that of one of the eight before, or that of a class, of which one
+ * is looked at in every block. (Silence, where the blank has all of a frame, does not count.) Says in `closed` which frames do not matter.
  */
 export function roundingShows(sequence: Sequence): bool {
   const classes = sequence.classes, size = blockBytes(classes), count = (sequence.frames + 3) >> 2;
