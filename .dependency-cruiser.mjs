@@ -4,16 +4,39 @@ const folders = (names) => `^src/(${names.join('|')})/`;
 
 /** No layer imports one above it, nor a concrete backend; a backend imports no layer at all. */
 const upwards = layers.slice(1).map((names, i) => ({
-  name: `${names[0]}-imports-nothing-above-it`, severity: 'error', from: { path: folders(names) }, to: { path: folders(layers.slice(0, i + 1).flat()) },
+  name: `${names[0]}-imports-nothing-above-it`,
+  severity: 'error',
+  from: { path: folders(names) },
+  to: { path: folders(layers.slice(0, i + 1).flat()) },
 }));
 
 export default {
   forbidden: [
-    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     ...upwards,
-    { name: 'layers-know-no-concrete-backend', severity: 'error', from: { path: folders(layers.flat()) }, to: { path: '^src/backends/(cpu|metal)/' } },
-    { name: 'backends-know-no-layer', severity: 'error', from: { path: '^src/backends/' }, to: { path: folders(layers.flat()) } },
-    { name: 'koffi-lives-in-one-file', severity: 'error', from: { pathNot: '^src/backends/metal/objc\\.ts$' }, to: { path: 'koffi' } },
+    {
+      name: 'layers-know-no-concrete-backend',
+      severity: 'error',
+      from: { path: folders(layers.flat()) },
+      to: { path: '^src/backends/(cpu|metal)/' },
+    },
+    {
+      name: 'backends-know-no-layer',
+      severity: 'error',
+      from: { path: '^src/backends/' },
+      to: { path: folders(layers.flat()) },
+    },
+    {
+      name: 'koffi-lives-in-one-file',
+      severity: 'error',
+      from: { pathNot: '^src/backends/metal/objc\\.ts$' },
+      to: { path: 'koffi' },
+    },
   ],
   options: {
     tsPreCompilationDeps: true,

@@ -8,12 +8,18 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ctcLoss, device, random, scope, tensor, valueAndGrad } from '../dist/index.js';
 
-const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } },
+});
 const metal = await device('metal');
 
 const passed = ['--json', ...(options.quick ? ['--quick'] : []), ...(options.rows ? ['--rows', options.rows] : [])];
 const onCpu = join(dirname(fileURLToPath(import.meta.url)), 'ctc.mjs');
-const child = spawnSync(process.execPath, [onCpu, ...passed], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 26 });
+const child = spawnSync(process.execPath, [onCpu, ...passed], {
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'inherit'],
+  maxBuffer: 1 << 26,
+});
 if (child.status !== 0) process.exit(child.status ?? 1);
 const cpu = JSON.parse(child.stdout);
 
@@ -24,8 +30,13 @@ async function onGpu([frames, batch, classes, labels], rounds, roundMs) {
   const [inputLengths, targetLengths] = [lengths(frames), lengths(labels)];
   const logits = rng.normal([frames, batch, classes]).to(metal);
   const divisors = tensor(Float32Array.from(targetLengths)).to(metal);
-  const targets = tensor(Int32Array.from({ length: batch * labels }, () => rng.integer(1, classes)), { shape: [batch, labels] });
-  const step = valueAndGrad((x) => ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(divisors).mean());
+  const targets = tensor(
+    Int32Array.from({ length: batch * labels }, () => rng.integer(1, classes)),
+    { shape: [batch, labels] },
+  );
+  const step = valueAndGrad((x) =>
+    ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(divisors).mean(),
+  );
   const run = async (count) => {
     const start = performance.now();
     let loss;
@@ -42,7 +53,9 @@ async function onGpu([frames, batch, classes, labels], rounds, roundMs) {
 
 const rows = [];
 if (!options.json) {
-  console.log(`${cpu.machine}; ${metal.description}; ${cpu.torch ? `torch ${cpu.torch}, 1 thread` : 'no python3 with torch'}\n`);
+  console.log(
+    `${cpu.machine}; ${metal.description}; ${cpu.torch ? `torch ${cpu.torch}, 1 thread` : 'no python3 with torch'}\n`,
+  );
   console.log('| T x B x C x S | Torch CPU MB/s | CPU MB/s | GPU MB/s |');
   console.log('|---|---|---|---|');
 }
@@ -51,6 +64,8 @@ for (const { shape, megabytes, milliseconds } of cpu.rows) {
   const speed = (ms) => (ms === undefined ? '-' : ((megabytes / ms) * 1000).toFixed(0));
   const ours = Math.min(milliseconds.ours.median, milliseconds.threaded.median);
   rows.push({ shape, megabytes, torch: milliseconds.torch?.median ?? null, cpu: ours, gpu });
-  if (!options.json) console.log(`| ${shape} | ${speed(milliseconds.torch?.median)} | ${speed(ours)} | ${speed(gpu)} |`);
+  if (!options.json)
+    console.log(`| ${shape} | ${speed(milliseconds.torch?.median)} | ${speed(ours)} | ${speed(gpu)} |`);
 }
-if (options.json) console.log(JSON.stringify({ machine: cpu.machine, device: metal.description, torch: cpu.torch, rows }, null, 1));
+if (options.json)
+  console.log(JSON.stringify({ machine: cpu.machine, device: metal.description, torch: cpu.torch, rows }, null, 1));

@@ -15,7 +15,11 @@ import { warmThreads } from '../dist/backends/cpu/pool.js';
 import { machine } from './harness.mjs';
 
 const ROWS = [
-  [64, 128, 32, 16], [128, 128, 32, 32], [256, 128, 32, 64], [512, 128, 32, 128], [1024, 128, 32, 256],
+  [64, 128, 32, 16],
+  [128, 128, 32, 32],
+  [256, 128, 32, 64],
+  [512, 128, 32, 128],
+  [1024, 128, 32, 256],
   ...[32, 64, 128, 256, 512].map((batch) => [128, batch, 32, 32]),
   ...[8, 16, 32, 48, 64].map((classes) => [128, 128, classes, 32]),
   ...[16, 24, 32, 48, 64].map((labels) => [256, 128, 32, labels]),
@@ -50,7 +54,14 @@ async function startTorch() {
     const next = async () => (await lines.next()).value;
     const version = await next();
     if (version === undefined) continue;
-    return { version, time: async (job) => { child.stdin.write(`${JSON.stringify(job)}\n`); return Number(await next()); }, stop: () => child.stdin.end() };
+    return {
+      version,
+      time: async (job) => {
+        child.stdin.write(`${JSON.stringify(job)}\n`);
+        return Number(await next());
+      },
+      stop: () => child.stdin.end(),
+    };
   }
   return null;
 }
@@ -61,7 +72,9 @@ function makeProblem([frames, batch, classes, labels]) {
   return {
     shape: [frames, batch, classes],
     logits: rng.normal([frames, batch, classes]),
-    inputLengths: lengths(frames), targetLengths: lengths(labels), width: labels,
+    inputLengths: lengths(frames),
+    targetLengths: lengths(labels),
+    width: labels,
     targets: Int32Array.from({ length: batch * labels }, () => rng.integer(1, classes)),
   };
 }
@@ -69,8 +82,12 @@ function makeProblem([frames, batch, classes, labels]) {
 /** The alternatives that go through the public API, as functions of the logits. */
 function publicApi({ shape: [, batch], inputLengths, targetLengths, targets: labels, width }) {
   const targets = tensor(labels, { shape: [batch, width] });
-  const fused = valueAndGrad((x) => ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(targetLengths).mean());
-  const composed = valueAndGrad((x) => ctcLoss(logSoftmax(x), targets, inputLengths, targetLengths).div(targetLengths).mean());
+  const fused = valueAndGrad((x) =>
+    ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(targetLengths).mean(),
+  );
+  const composed = valueAndGrad((x) =>
+    ctcLoss(logSoftmax(x), targets, inputLengths, targetLengths).div(targetLengths).mean(),
+  );
   return { ours: fused, inScope: (logits) => scope(() => fused(logits)[0]), composed };
 }
 
@@ -87,12 +104,24 @@ function compileJavaScript(milliseconds) {
 function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, targetLengths, targets, width }) {
   const { kernels } = heap();
   const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1) >>> 0;
-  const sizes = [logits.size * 4, targets.byteLength, batch * 4, batch * 4, batch * 8, batch * 8, logits.size * 4, batch * 4, bytes];
+  const sizes = [
+    logits.size * 4,
+    targets.byteLength,
+    batch * 4,
+    batch * 4,
+    batch * 8,
+    batch * 8,
+    logits.size * 4,
+    batch * 4,
+    bytes,
+  ];
   const regions = sizes.map((size) => heap().take(Math.max(size, 64)));
   const at = regions.map((region) => region.start);
   heap().f32.set(logits.dataSync(), at[0] / 4);
   [targets, inputLengths, targetLengths].forEach((data, i) => heap().i32.set(data, at[i + 1] / 4));
-  new Float64Array(heap().memory.buffer, at[4], batch).set(Array.from(targetLengths, (length) => Math.fround(1 / batch) / length));
+  new Float64Array(heap().memory.buffer, at[4], batch).set(
+    Array.from(targetLengths, (length) => Math.fround(1 / batch) / length),
+  );
   const run = () => kernels.ctcLoss(...at, frames, batch, classes, width, 0, 1, 0, batch);
   const runAndCopy = () => {
     run();
@@ -134,7 +163,9 @@ async function race(alternatives, rounds, roundMs, times) {
 /** How much longer a takes than b: the median of what the rounds say, because neighbours on the machine slow whole rounds down. */
 const ratio = (a, b) => median(a.map((time, round) => time / b[round]));
 
-const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } },
+});
 const rows = options.rows ? options.rows.split(',').map((row) => row.split('x').map(Number)) : ROWS;
 const [blocks, rounds, roundMs] = options.quick ? [1, 3, 30] : [3, 7, 40];
 const two = Math.min(2, cpus().length);
@@ -142,11 +173,21 @@ const torch = await startTorch();
 const results = [];
 if (!options.json) {
   console.log(`${machine()}; ${torch ? `torch ${torch.version}, 1 thread` : 'no python3 with torch'}`);
-  console.log('MB/s of logits, medians of rounds, in brackets how far the best and the worst round are from them; ratios are medians of each round\'s own');
-  console.log([
-    'T x B x C x S'.padEnd(16), '1 thread'.padEnd(17), `${two} threads`.padEnd(17), 'speed-up, in scope()'.padEnd(20), 'torch'.padEnd(16), 'ratio'.padEnd(6),
-    'logSoftmax', 'over the kernel: in scope() / moving the gradient out, as the kernel then does as well (for +)',
-  ].join(' '));
+  console.log(
+    "MB/s of logits, medians of rounds, in brackets how far the best and the worst round are from them; ratios are medians of each round's own",
+  );
+  console.log(
+    [
+      'T x B x C x S'.padEnd(16),
+      '1 thread'.padEnd(17),
+      `${two} threads`.padEnd(17),
+      'speed-up, in scope()'.padEnd(20),
+      'torch'.padEnd(16),
+      'ratio'.padEnd(6),
+      'logSoftmax',
+      'over the kernel: in scope() / moving the gradient out, as the kernel then does as well (for +)',
+    ].join(' '),
+  );
 }
 setThreads(1);
 compileJavaScript(options.quick ? 300 : 1500);
@@ -155,15 +196,32 @@ for (const row of rows) {
   const { logits, inputLengths, targetLengths } = problem;
   const kernel = bareKernel(problem);
   const labels = Array.from({ length: row[1] }, (_, n) => [...problem.targets.subarray(n * row[3], (n + 1) * row[3])]);
-  await torch?.time({ ...problem, logits: undefined, inputLengths: [...inputLengths], targetLengths: [...targetLengths], targets: labels, count: 1 });
-  const ours = Object.fromEntries(Object.entries(publicApi(problem)).map(([name, run]) => [name, (count) => timed(() => run(logits), count)]));
+  await torch?.time({
+    ...problem,
+    logits: undefined,
+    inputLengths: [...inputLengths],
+    targetLengths: [...targetLengths],
+    targets: labels,
+    count: 1,
+  });
+  const ours = Object.fromEntries(
+    Object.entries(publicApi(problem)).map(([name, run]) => [name, (count) => timed(() => run(logits), count)]),
+  );
   const times = {};
   for (let block = 0; block < blocks; block++) {
-    await race({
-      inScope: ours.inScope, kernel: (count) => timed(kernel.run, count),
-      ours: ours.ours, kernelAndCopy: (count) => timed(kernel.runAndCopy, count), composed: ours.composed,
-      ...(torch && { torch: (count) => torch.time({ count }) }),
-    }, rounds, roundMs, times);
+    await race(
+      {
+        inScope: ours.inScope,
+        kernel: (count) => timed(kernel.run, count),
+        ours: ours.ours,
+        kernelAndCopy: (count) => timed(kernel.runAndCopy, count),
+        composed: ours.composed,
+        ...(torch && { torch: (count) => torch.time({ count }) }),
+      },
+      rounds,
+      roundMs,
+      times,
+    );
     setThreads(two);
     await warmThreads();
     await race({ threaded: ours.ours, threadedInScope: ours.inScope }, rounds, roundMs, times);
@@ -172,23 +230,38 @@ for (const row of rows) {
   }
   kernel.free();
   const result = {
-    shape: row.join('x'), megabytes: (logits.size * 4) / 1e6,
+    shape: row.join('x'),
+    megabytes: (logits.size * 4) / 1e6,
     milliseconds: Object.fromEntries(Object.entries(times).map(([name, list]) => [name, summary(list)])),
     ratios: {
-      torch: times.torch ? ratio(times.torch, times.ours) : null, threads: ratio(times.ours, times.threaded), threadsInScope: ratio(times.inScope, times.threadedInScope),
-      composed: ratio(times.composed, times.ours), overKernelInScope: ratio(times.inScope, times.kernel),
-      overKernelAndCopy: ratio(times.ours, times.kernelAndCopy), copyOverKernel: ratio(times.kernelAndCopy, times.kernel),
+      torch: times.torch ? ratio(times.torch, times.ours) : null,
+      threads: ratio(times.ours, times.threaded),
+      threadsInScope: ratio(times.inScope, times.threadedInScope),
+      composed: ratio(times.composed, times.ours),
+      overKernelInScope: ratio(times.inScope, times.kernel),
+      overKernelAndCopy: ratio(times.ours, times.kernelAndCopy),
+      copyOverKernel: ratio(times.kernelAndCopy, times.kernel),
     },
   };
   results.push(result);
   if (!options.json) {
     const { milliseconds, ratios } = result;
-    const speed = (time) => (time ? `${(result.megabytes / time.median * 1000).toFixed(0)} (+${percent(time.median / time.best)} -${percent(time.worst / time.median)})` : '-');
-    console.log([
-      result.shape.padEnd(16), speed(milliseconds.ours).padEnd(17), speed(milliseconds.threaded).padEnd(17), `${ratios.threads.toFixed(2)}x, ${ratios.threadsInScope.toFixed(2)}x`.padEnd(20),
-      speed(milliseconds.torch).padEnd(16), (torch ? `${ratios.torch.toFixed(1)}x` : '-').padEnd(6),
-      `${ratios.composed.toFixed(2)}x`.padEnd(10), `${percent(ratios.overKernelInScope)} / ${percent(ratios.overKernelAndCopy)} (${ratios.copyOverKernel < 1 ? '' : '+'}${percent(ratios.copyOverKernel)})`,
-    ].join(' '));
+    const speed = (time) =>
+      time
+        ? `${((result.megabytes / time.median) * 1000).toFixed(0)} (+${percent(time.median / time.best)} -${percent(time.worst / time.median)})`
+        : '-';
+    console.log(
+      [
+        result.shape.padEnd(16),
+        speed(milliseconds.ours).padEnd(17),
+        speed(milliseconds.threaded).padEnd(17),
+        `${ratios.threads.toFixed(2)}x, ${ratios.threadsInScope.toFixed(2)}x`.padEnd(20),
+        speed(milliseconds.torch).padEnd(16),
+        (torch ? `${ratios.torch.toFixed(1)}x` : '-').padEnd(6),
+        `${ratios.composed.toFixed(2)}x`.padEnd(10),
+        `${percent(ratios.overKernelInScope)} / ${percent(ratios.overKernelAndCopy)} (${ratios.copyOverKernel < 1 ? '' : '+'}${percent(ratios.copyOverKernel)})`,
+      ].join(' '),
+    );
   }
 }
 
@@ -198,4 +271,7 @@ function percent(factor) {
 
 torch?.stop();
 setThreads(1);
-if (options.json) console.log(JSON.stringify({ machine: machine(), torch: torch?.version ?? null, threads: two, rows: results }, null, 1));
+if (options.json)
+  console.log(
+    JSON.stringify({ machine: machine(), torch: torch?.version ?? null, threads: two, rows: results }, null, 1),
+  );

@@ -26,11 +26,14 @@ export async function race(alternatives, { rounds = 15, minRoundMs = 20 } = {}) 
       times.get(name).push((performance.now() - start) / count);
     }
   }
-  return Object.fromEntries([...times].map(([name, list]) => {
-    list.sort((a, b) => a - b);
-    return [name, { median: list[list.length >> 1], best: list[0], worst: list[list.length - 1] }];
-  }));
+  return Object.fromEntries(
+    [...times].map(([name, list]) => {
+      list.sort((a, b) => a - b);
+      return [name, { median: list[list.length >> 1], best: list[0], worst: list[list.length - 1] }];
+    }),
+  );
 }
 
 /** One line that says where the numbers come from. */
-export const machine = () => `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}`;
+export const machine = () =>
+  `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}`;

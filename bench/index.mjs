@@ -4,7 +4,9 @@ import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const names = readdirSync(dirname(fileURLToPath(import.meta.url))).filter((file) => file.endsWith('.mjs') && !['index.mjs', 'harness.mjs'].includes(file)).map((file) => file.slice(0, -4));
+const names = readdirSync(dirname(fileURLToPath(import.meta.url)))
+  .filter((file) => file.endsWith('.mjs') && !['index.mjs', 'harness.mjs'].includes(file))
+  .map((file) => file.slice(0, -4));
 const [name, ...rest] = process.argv.slice(2);
 if (!names.includes(name)) {
   console.error(`usage: npm run bench -- NAME [options], NAME one of ${names.join(', ')}`);

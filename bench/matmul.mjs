@@ -11,7 +11,9 @@ import { parseArgs } from 'node:util';
 import { matmul, scope, setThreads, tensor, threads } from 'tapegrad';
 import { machine, race } from './harness.mjs';
 
-const { values: options } = parseArgs({ options: { peer: { type: 'string' }, json: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { peer: { type: 'string' }, json: { type: 'boolean', default: false } },
+});
 
 async function loadPeer(folder) {
   const require = createRequire(join(resolve(folder), 'package.json'));
@@ -37,7 +39,13 @@ for (const n of [64, 128, 256, 512, 1024]) {
   const times = await race(alternatives);
   setThreads(cores);
   const { tapegrad: allCores } = await race({ tapegrad: alternatives.tapegrad });
-  results.push({ n, times, allCores, gflops: 2 * n ** 3 / times.tapegrad.median / 1e6, ...(numpy && { ratio: times['jax-js'].median / times.tapegrad.median }) });
+  results.push({
+    n,
+    times,
+    allCores,
+    gflops: (2 * n ** 3) / times.tapegrad.median / 1e6,
+    ...(numpy && { ratio: times['jax-js'].median / times.tapegrad.median }),
+  });
 }
 
 if (options.json) {
@@ -45,10 +53,13 @@ if (options.json) {
 } else {
   console.log(`Square matrix products, float32, one thread where not said otherwise; ${machine()}`);
   console.log('milliseconds: median (best to worst)');
-  const cell = ({ median, best, worst }) => `${median.toFixed(3)} (${best.toFixed(3)} to ${worst.toFixed(3)})`.padEnd(32);
+  const cell = ({ median, best, worst }) =>
+    `${median.toFixed(3)} (${best.toFixed(3)} to ${worst.toFixed(3)})`.padEnd(32);
   for (const { n, times, allCores, gflops, ratio } of results) {
     const peer = times['jax-js'] ? `jax-js ${cell(times['jax-js'])} tapegrad is ${ratio.toFixed(2)}x as fast` : '';
-    console.log(`${String(n).padStart(5)}  tapegrad ${cell(times.tapegrad)} ${gflops.toFixed(1).padStart(5)} GFLOP/s  ${peer}`);
+    console.log(
+      `${String(n).padStart(5)}  tapegrad ${cell(times.tapegrad)} ${gflops.toFixed(1).padStart(5)} GFLOP/s  ${peer}`,
+    );
     console.log(`       ${cores} threads ${cell(allCores)}`);
   }
   if (!numpy) console.log('Name a folder with @jax-js/jax installed (--peer <folder>) to compare.');

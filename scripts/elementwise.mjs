@@ -14,10 +14,28 @@ export async function importTypeScript(path) {
 const { BASE_FUNCTIONS, parseExpression, toSource } = await importTypeScript('src/backends/expression.ts');
 
 /** Functions that are one or two instructions; a row with no others is unrolled to four vectors a step. */
-const CHEAP = { sqrt: 'f32x4.sqrt', abs: 'f32x4.abs', floor: 'f32x4.floor', min: 'f32x4.min', max: 'f32x4.max', isnan: 'isnan', isfinite: 'isfinite' };
+const CHEAP = {
+  sqrt: 'f32x4.sqrt',
+  abs: 'f32x4.abs',
+  floor: 'f32x4.floor',
+  min: 'f32x4.min',
+  max: 'f32x4.max',
+  isnan: 'isnan',
+  isfinite: 'isfinite',
+};
 const LANE_OPERATORS = {
-  '+': 'f32x4.add', '-': 'f32x4.sub', '*': 'f32x4.mul', '/': 'f32x4.div', '<': 'f32x4.lt', '<=': 'f32x4.le', '>': 'f32x4.gt', '>=': 'f32x4.ge',
-  '==': 'f32x4.eq', '!=': 'f32x4.ne', '&&': 'v128.and', '||': 'v128.or',
+  '+': 'f32x4.add',
+  '-': 'f32x4.sub',
+  '*': 'f32x4.mul',
+  '/': 'f32x4.div',
+  '<': 'f32x4.lt',
+  '<=': 'f32x4.le',
+  '>': 'f32x4.gt',
+  '>=': 'f32x4.ge',
+  '==': 'f32x4.eq',
+  '!=': 'f32x4.ne',
+  '&&': 'v128.and',
+  '||': 'v128.or',
 };
 
 const simd = {
@@ -36,14 +54,23 @@ const isTruth = (row, index) => row.operands?.[index] === 'bool';
 /** Checks that a row's code and its declared result agree, and parses it. */
 function parse(name, row) {
   const expression = parseExpression(row.code, row.arity);
-  if (expression.truth !== (row.result === 'bool')) throw new Error(`elementwise row '${name}': result is declared ${row.result ?? 'a number'}, the code says otherwise`);
+  if (expression.truth !== (row.result === 'bool'))
+    throw new Error(
+      `elementwise row '${name}': result is declared ${row.result ?? 'a number'}, the code says otherwise`,
+    );
   return expression;
 }
 
 /** The inlined function on one vector of each operand. */
 function lanesFunction(name, row) {
-  const { statements, result } = toSource(parse(name, row), simd, (variable, _truth, text) => `const ${variable} = ${text};`);
-  const parameters = names(row).map((operand) => `${operand}: v128`).join(', ');
+  const { statements, result } = toSource(
+    parse(name, row),
+    simd,
+    (variable, _truth, text) => `const ${variable} = ${text};`,
+  );
+  const parameters = names(row)
+    .map((operand) => `${operand}: v128`)
+    .join(', ');
   return `@inline function ${name}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
 }
 
@@ -60,7 +87,12 @@ function reader(row, index) {
       splat: `splatTruth(${operand})`,
     };
   }
-  return { bytes: 4, vector: (j) => `v128.load(${operand}, ${16 * j})`, part: (count) => `loadPart(${operand}, ${count})`, splat: `v128.load32_splat(${operand})` };
+  return {
+    bytes: 4,
+    vector: (j) => `v128.load(${operand}, ${16 * j})`,
+    part: (count) => `loadPart(${operand}, ${count})`,
+    splat: `v128.load32_splat(${operand})`,
+  };
 }
 
 /** The loops over one run of n elements; `streams[i]` says whether operand i moves along. */
@@ -68,12 +100,18 @@ function loops(name, row, streams, indent) {
   const operands = names(row);
   const readers = operands.map((_, index) => reader(row, index));
   const truth = row.result === 'bool';
-  const apply = (read) => `${name}Lanes(${operands.map((operand, index) => (streams[index] ? read(readers[index]) : `${operand}Splat`)).join(', ')})`;
-  const advance = (count) => [
-    ...operands.flatMap((operand, index) => (streams[index] ? [`${operand} += ${count * readers[index].bytes};`] : [])),
-    `out += ${truth ? count : 4 * count};`,
-  ].join(' ');
-  const lines = operands.flatMap((operand, index) => (streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`]));
+  const apply = (read) =>
+    `${name}Lanes(${operands.map((operand, index) => (streams[index] ? read(readers[index]) : `${operand}Splat`)).join(', ')})`;
+  const advance = (count) =>
+    [
+      ...operands.flatMap((operand, index) =>
+        streams[index] ? [`${operand} += ${count * readers[index].bytes};`] : [],
+      ),
+      `out += ${truth ? count : 4 * count};`,
+    ].join(' ');
+  const lines = operands.flatMap((operand, index) =>
+    streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`],
+  );
   lines.push('let left = n;');
   if (isCheap(row)) {
     const four = [0, 1, 2, 3].map((j) => apply((read) => read.vector(j)));
@@ -84,7 +122,12 @@ function loops(name, row, streams, indent) {
   }
   const whole = apply((read) => read.vector(0));
   const part = apply((read) => read.part('left'));
-  lines.push('for (; left >= 4; left -= 4) {', truth ? `  storeTruthPart(out, ${whole}, 4);` : `  v128.store(out, ${whole});`, `  ${advance(4)}`, '}');
+  lines.push(
+    'for (; left >= 4; left -= 4) {',
+    truth ? `  storeTruthPart(out, ${whole}, 4);` : `  v128.store(out, ${whole});`,
+    `  ${advance(4)}`,
+    '}',
+  );
   lines.push(`if (left > 0) ${truth ? 'storeTruthPart' : 'storePart'}(out, ${part}, left);`);
   return lines.map((line) => indent + line).join('\n');
 }
@@ -98,7 +141,19 @@ ${loops(name, row, [true], '  ')}
 }
 
 /** Which operands move along and which stay, for the specialised loops; of two operands one always moves, so there these three are all. */
-const PATTERNS = { 2: [[true, true], [true, false], [false, true]], 3: [[true, true, true], [true, false, false], [true, true, false], [true, false, true]] };
+const PATTERNS = {
+  2: [
+    [true, true],
+    [true, false],
+    [false, true],
+  ],
+  3: [
+    [true, true, true],
+    [true, false, false],
+    [true, true, false],
+    [true, false, true],
+  ],
+};
 
 function broadcastKernel(name, row) {
   const operands = names(row);
@@ -108,14 +163,23 @@ function broadcastKernel(name, row) {
   const cases = patterns.map((streams, index) => {
     const test = operands.map((operand, i) => `${operand}Step == ${streams[i] ? 1 : 0}`).join(' && ');
     const head = index === 0 ? `if (${test})` : index < patterns.length - 1 || !complete ? `else if (${test})` : 'else';
-    const own = operands.map((operand) => `let ${operand} = ${operand}Row;`).concat('let out = outRow;').join(' ');
+    const own = operands
+      .map((operand) => `let ${operand} = ${operand}Row;`)
+      .concat('let out = outRow;')
+      .join(' ');
     return `${head} {\n      ${own}\n${loops(name, row, streams, '      ')}\n    }`;
   });
   const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, row)}\n    }`;
-  const rowBytes = operands.map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(row, i) ? '' : ' << 2'};`).join(' ');
+  const rowBytes = operands
+    .map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(row, i) ? '' : ' << 2'};`)
+    .join(' ');
   const parameters = [
-    ...operands.map((operand) => `${operand}Row: usize`), 'outRow: usize', 'rows: i32', 'n: i32',
-    ...operands.map((operand) => `${operand}RowStep: i32`), ...operands.map((operand) => `${operand}Step: i32`),
+    ...operands.map((operand) => `${operand}Row: usize`),
+    'outRow: usize',
+    'rows: i32',
+    'n: i32',
+    ...operands.map((operand) => `${operand}RowStep: i32`),
+    ...operands.map((operand) => `${operand}Step: i32`),
   ].join(', ');
   return `/**
  * ${name}: ${row.code}, over \`rows\` runs of n elements of a contiguous result. An operand's step is 1 where its elements lie side by side and
@@ -136,7 +200,10 @@ function generalLoop(name, row) {
   const readers = operands.map((_, index) => reader(row, index));
   const lines = operands.map((operand) => `let ${operand} = ${operand}Row;`);
   lines.push('let out = outRow;', 'for (let left = n; left > 0; left -= 4) {');
-  const values = operands.map((operand, i) => `${operand}Step ? (left >= 4 ? ${readers[i].vector(0)} : ${readers[i].part('left')}) : ${readers[i].splat}`);
+  const values = operands.map(
+    (operand, i) =>
+      `${operand}Step ? (left >= 4 ? ${readers[i].vector(0)} : ${readers[i].part('left')}) : ${readers[i].splat}`,
+  );
   lines.push(`  const value = ${name}Lanes(${values.join(', ')});`);
   if (row.result === 'bool') lines.push('  storeTruthPart(out, value, min(left, 4));');
   else lines.push('  if (left >= 4) v128.store(out, value); else storePart(out, value, left);');
@@ -148,7 +215,10 @@ function generalLoop(name, row) {
 /** AssemblyScript for all rows: `name(x, out, n)` for one operand, `name(x, y, out, rows, n, xRowStep, yRowStep, xStep, yStep)` for two, likewise three. */
 export function emitAssemblyScript(rows) {
   const functions = Object.keys(BASE_FUNCTIONS).filter((name) => !CHEAP[name]?.startsWith('f32x4'));
-  const kernels = Object.entries(rows).map(([name, row]) => `${lanesFunction(name, row)}\n${row.arity === 1 ? unaryKernel(name, row) : broadcastKernel(name, row)}`);
+  const kernels = Object.entries(rows).map(
+    ([name, row]) =>
+      `${lanesFunction(name, row)}\n${row.arity === 1 ? unaryKernel(name, row) : broadcastKernel(name, row)}`,
+  );
   return `import { loadPart, loadTruth, loadTruthPart, splatTruth, storePart, storeTruth16, storeTruthPart } from "../lanes";
 import { ${functions.join(', ')} } from "../math";
 
@@ -157,7 +227,9 @@ ${kernels.map((text) => renameExports(text, functions)).join('\n')}`;
 
 /** Rows such as exp share their name with the function that they call: the import keeps it, the kernel is exported under it. */
 function renameExports(text, functions) {
-  return text.replace(/^export function (\w+)\(/m, (whole, name) => (functions.includes(name) ? `export { ${name}Kernel as ${name} };\nfunction ${name}Kernel(` : whole));
+  return text.replace(/^export function (\w+)\(/m, (whole, name) =>
+    functions.includes(name) ? `export { ${name}Kernel as ${name} };\nfunction ${name}Kernel(` : whole,
+  );
 }
 
 const OPERATORS64 = { '==': '===', '!=': '!==' };
@@ -176,14 +248,20 @@ const float64 = {
 /** The loop over one run of elements; every operand has an offset and a step of its own. */
 function float64Loop(name, row) {
   const operands = names(row);
-  const { statements, result } = toSource(parse(name, row), float64, (variable, _truth, text) => `const ${variable} = ${text};`);
+  const { statements, result } = toSource(
+    parse(name, row),
+    float64,
+    (variable, _truth, text) => `const ${variable} = ${text};`,
+  );
   const value = row.result === 'bool' ? `${result} ? 1 : 0` : result;
   const lines = [
     ...operands.map((operand) => `const ${operand} = ${operand}s[${operand}At + i * ${operand}Step]!;`),
     ...statements,
     `out[at + i] = ${value};`,
   ];
-  const parameters = operands.map((operand) => `${operand}s: TypedArray, ${operand}At: number, ${operand}Step: number`).join(', ');
+  const parameters = operands
+    .map((operand) => `${operand}s: TypedArray, ${operand}At: number, ${operand}Step: number`)
+    .join(', ');
   return `  ${name}(out: TypedArray, at: number, n: number, ${parameters}): void {
     for (let i = 0; i < n; i++) {
 ${lines.map((line) => `      ${line}\n`).join('')}    }
@@ -201,6 +279,8 @@ export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entri
 
 /** What each elementwise op computes, in float64: out[at + i] from elements i of each operand, which starts at an offset and advances by a step. */
 export const elementwiseLoops = {
-${Object.entries(rows).map(([name, row]) => float64Loop(name, row)).join('')}} as const;
+${Object.entries(rows)
+  .map(([name, row]) => float64Loop(name, row))
+  .join('')}} as const;
 `;
 }

@@ -6,7 +6,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const root = join(fileURLToPath(import.meta.url), '..', '..');
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { cases: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { cases: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
+});
 const [cases, seed] = [Number(values.cases), Number(values.seed)];
 if (positionals.join() !== 'ctc' || !(Number.isInteger(cases) && cases > 0) || !Number.isInteger(seed)) {
   console.error('usage: npm run fuzz -- ctc [--cases N] [--seed S]');
@@ -17,7 +20,15 @@ if (positionals.join() !== 'ctc' || !(Number.isInteger(cases) && cases > 0) || !
 const folder = await mkdtemp(join(root, 'node_modules', '.fuzz-'));
 try {
   const outfile = join(folder, 'fuzz.mjs');
-  await build({ entryPoints: [join(root, 'test/ctc/fuzz.ts')], outfile, bundle: true, format: 'esm', platform: 'node', packages: 'external', alias: { tapegrad: join(root, 'src/index.ts') } });
+  await build({
+    entryPoints: [join(root, 'test/ctc/fuzz.ts')],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    alias: { tapegrad: join(root, 'src/index.ts') },
+  });
   const { fuzzCtc } = await import(outfile);
   const start = performance.now();
   let shown = start;

@@ -8,19 +8,58 @@ export { setThreads, threads } from './backends/cpu/pool.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
 export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
-export { type Argnums, grad, type GradientsOf, hessian, hvp, jacobian, stopGradient, valueAndGrad, vjp } from './autograd/transforms.js';
-export type { Backend, Buffer, DeviceName, Dispatch, DType, Kernel, MemoryInfo, TypedArray } from './backends/backend.js';
+export {
+  type Argnums,
+  grad,
+  type GradientsOf,
+  hessian,
+  hvp,
+  jacobian,
+  stopGradient,
+  valueAndGrad,
+  vjp,
+} from './autograd/transforms.js';
+export type {
+  Backend,
+  Buffer,
+  DeviceName,
+  Dispatch,
+  DType,
+  Kernel,
+  MemoryInfo,
+  TypedArray,
+} from './backends/backend.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
 export * from './errors.js';
-export { loadSafetensors, type RawTensor, restoreTree, type Safetensors, type SafetensorsDType, saveSafetensors, type SaveOptions } from './io/index.js';
+export {
+  loadSafetensors,
+  type RawTensor,
+  restoreTree,
+  type Safetensors,
+  type SafetensorsDType,
+  saveSafetensors,
+  type SaveOptions,
+} from './io/index.js';
 export * as nn from './nn/index.js';
 export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';
 export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
 export * from './ops/ctc/index.js';
 export * from './ops/index.js';
 export * as optim from './optim/index.js';
-export { arange, eye, full, ones, onesLike, tensor, type TensorData, type TensorLike, type TensorOptions, zeros, zerosLike } from './tensor/create.js';
+export {
+  arange,
+  eye,
+  full,
+  ones,
+  onesLike,
+  tensor,
+  type TensorData,
+  type TensorLike,
+  type TensorOptions,
+  zeros,
+  zerosLike,
+} from './tensor/create.js';
 export { device, memory } from './tensor/device.js';
 export { Random, random } from './tensor/random.js';
 export { scope } from './tensor/scope.js';

@@ -6,5 +6,8 @@ import { type Backend, device } from 'tapegrad';
  */
 export async function remoteDevice(readSync?: Backend['readSync']): Promise<Backend> {
   const own = { name: 'webgpu', readSync, supports: (dtype: string) => dtype !== 'float64', scopes: 0 };
-  return Object.create(await device('cpu'), Object.fromEntries(Object.entries(own).map(([key, value]) => [key, { value, writable: true }]))) as Backend;
+  return Object.create(
+    await device('cpu'),
+    Object.fromEntries(Object.entries(own).map(([key, value]) => [key, { value, writable: true }])),
+  ) as Backend;
 }

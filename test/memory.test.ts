@@ -1,10 +1,26 @@
-import { ctcLoss, grad, logSoftmax, memory, OutOfMemoryError, random, scope, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
+import {
+  ctcLoss,
+  grad,
+  logSoftmax,
+  memory,
+  OutOfMemoryError,
+  random,
+  scope,
+  tensor,
+  type Tensor,
+  valueAndGrad,
+  zeros,
+} from 'tapegrad';
 import { heap } from '../src/backends/cpu/heap.js';
 
 const source = random(0);
 const x = source.normal([32, 20]);
 const y = source.integers([32], 0, 5);
-const start = (): { hidden: Tensor; out: Tensor; bias: Tensor } => ({ hidden: source.normal([20, 40], { std: 0.2 }), out: source.normal([40, 5], { std: 0.2 }), bias: zeros([5]) });
+const start = (): { hidden: Tensor; out: Tensor; bias: Tensor } => ({
+  hidden: source.normal([20, 40], { std: 0.2 }),
+  out: source.normal([40, 5], { std: 0.2 }),
+  bias: zeros([5]),
+});
 type Parameters = ReturnType<typeof start>;
 
 function loss({ hidden, out, bias }: Parameters): Tensor {
@@ -19,17 +35,29 @@ function loss({ hidden, out, bias }: Parameters): Tensor {
 /** A training step as anyone would write it: nothing is disposed of, the old parameters are just dropped. */
 function step(parameters: Parameters, f: (p: Parameters) => Tensor = loss): Parameters {
   const [, gradient] = valueAndGrad(f)(parameters);
-  return { hidden: parameters.hidden.sub(gradient.hidden.mul(0.1)), out: parameters.out.sub(gradient.out.mul(0.1)), bias: parameters.bias.sub(gradient.bias.mul(0.1)) };
+  return {
+    hidden: parameters.hidden.sub(gradient.hidden.mul(0.1)),
+    out: parameters.out.sub(gradient.out.mul(0.1)),
+    bias: parameters.bias.sub(gradient.bias.mul(0.1)),
+  };
 }
 
 /** Runs many steps after a warm-up and gives what the process and the device then hold beyond what they held. */
-async function growth(steps: number, run: (i: number) => unknown): Promise<{ rss: number; reserved: number; used: number; scopes: number }> {
+async function growth(
+  steps: number,
+  run: (i: number) => unknown,
+): Promise<{ rss: number; reserved: number; used: number; scopes: number }> {
   const warmUp = Math.ceil(steps / 4);
   for (let i = 0; i < warmUp; i++) await run(i);
   const [before, rss] = [memory(), process.memoryUsage.rss()];
   for (let i = 0; i < steps; i++) await run(i);
   const after = memory();
-  return { rss: process.memoryUsage.rss() - rss, reserved: after.reservedBytes - before.reservedBytes, used: after.usedBytes - before.usedBytes, scopes: after.scopes };
+  return {
+    rss: process.memoryUsage.rss() - rss,
+    reserved: after.reservedBytes - before.reservedBytes,
+    used: after.usedBytes - before.usedBytes,
+    scopes: after.scopes,
+  };
 }
 
 const MIB = 2 ** 20;
@@ -43,7 +71,11 @@ describe('1000 steps hold memory flat without a dispose', () => {
     const [before, rss] = [memory(), process.memoryUsage.rss()];
     for (let i = 0; i < 1000; i++) parameters = step(parameters);
     const after = memory();
-    expect({ reserved: after.reservedBytes - before.reservedBytes, used: after.usedBytes - before.usedBytes, scopes: after.scopes }).toEqual(FLAT);
+    expect({
+      reserved: after.reservedBytes - before.reservedBytes,
+      used: after.usedBytes - before.usedBytes,
+      scopes: after.scopes,
+    }).toEqual(FLAT);
     expect(process.memoryUsage.rss() - rss).toBeLessThan(64 * MIB); // 1000 steps make about 100 MB of intermediates
     expect(loss(parameters).itemSync()).toBeLessThan(first / 2);
   });
@@ -105,7 +137,9 @@ describe('1000 steps hold memory flat without a dispose', () => {
         grad((t: Tensor) => t.matmul(w).tanh().sum())(x)
           .square()
           .sum();
-      const [[, aux]] = valueAndGrad((w: Tensor) => [penalty(w), w.exp()] as const, { hasAux: true })(tensor(new Float32Array(20 * 8).fill(0.1), { shape: [20, 8] }));
+      const [[, aux]] = valueAndGrad((w: Tensor) => [penalty(w), w.exp()] as const, { hasAux: true })(
+        tensor(new Float32Array(20 * 8).fill(0.1), { shape: [20, 8] }),
+      );
       kept = aux;
     });
     expect(kept!.shape).toEqual([20, 8]);
@@ -185,11 +219,14 @@ describe('when memory runs out in the middle', () => {
       return take(bytes);
     });
   };
-  afterEach(() => { jest.restoreAllMocks(); });
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
 
   const x = random(3).normal([40, 32, 600]);
   const labels = Array.from({ length: 32 }, (_, n) => [1 + n, 2 + n]);
-  const step = (): unknown => scope(() => valueAndGrad((t: Tensor) => ctcLoss(logSoftmax(t).mul(1), labels).mean())(x)[1]);
+  const step = (): unknown =>
+    scope(() => valueAndGrad((t: Tensor) => ctcLoss(logSoftmax(t).mul(1), labels).mean())(x)[1]);
 
   test('nothing is held afterwards, wherever it happens', () => {
     step();
@@ -215,7 +252,9 @@ describe('when memory runs out in the middle', () => {
       failing(1); // the argument has to come to the heap
       expect(() => y.dataSync()).toThrow(OutOfMemoryError);
       jest.restoreAllMocks();
-      expect((y.dataSync() as Float32Array).subarray(0, 600).reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 4);
+      expect(
+        (y.dataSync() as Float32Array).subarray(0, 600).reduce((sum, value) => sum + Math.exp(value), 0),
+      ).toBeCloseTo(1, 4);
     });
   });
 });

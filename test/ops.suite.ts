@@ -1,4 +1,15 @@
-import { type Backend, device as openDevice, type DType, DTypeError, gradCheck, memory, scope, type Tensor, tensor, vjp } from 'tapegrad';
+import {
+  type Backend,
+  device as openDevice,
+  type DType,
+  DTypeError,
+  gradCheck,
+  memory,
+  scope,
+  type Tensor,
+  tensor,
+  vjp,
+} from 'tapegrad';
 import { fromBfloat16, fromHalf, toBfloat16, toHalf } from '../src/half.js';
 import { registerHost } from '../src/tensor/device.js';
 import { opInfo } from './opinfo.js';
@@ -20,9 +31,20 @@ const made = (v: Values, dtype: DType): Tensor => tensor(v.data, { shape: v.shap
 const floats = (t: Tensor): Promise<number[]> => t.data().then((data) => Array.from(data));
 
 /** Compares with an oracle's numbers; `allowed` gives the permitted difference for each. */
-function expectClose(got: readonly number[], want: readonly number[], allowed: (want: number) => number, what: string): void {
+function expectClose(
+  got: readonly number[],
+  want: readonly number[],
+  allowed: (want: number) => number,
+  what: string,
+): void {
   const bad = want.findIndex(
-    (value, i) => !(Object.is(got[i], value) || got[i] === value || (Number.isNaN(value) && Number.isNaN(got[i])) || Math.abs(got[i]! - value) <= allowed(value)),
+    (value, i) =>
+      !(
+        Object.is(got[i], value) ||
+        got[i] === value ||
+        (Number.isNaN(value) && Number.isNaN(got[i])) ||
+        Math.abs(got[i]! - value) <= allowed(value)
+      ),
   );
   if (got.length !== want.length || bad >= 0)
     throw new Error(
@@ -38,7 +60,11 @@ export interface Slack {
   readonly flushesDenormals?: boolean;
 }
 
-function tolerance({ ulps = 0.5, ulps64 = 8, absolute = 0, absolute64 = absolute * 1e-8 }: OpInfo, dtype: 'float32' | 'float64', slack: Slack): (want: number) => number {
+function tolerance(
+  { ulps = 0.5, ulps64 = 8, absolute = 0, absolute64 = absolute * 1e-8 }: OpInfo,
+  dtype: 'float32' | 'float64',
+  slack: Slack,
+): (want: number) => number {
   const [units, rest] = dtype === 'float32' ? [ulps + (slack.ulps ?? 0), absolute] : [ulps64, absolute64];
   return (want) => units * ulp(want, BITS[dtype]) + rest;
 }
@@ -75,12 +101,14 @@ export function opSuite(name: string, getDevice: () => Promise<Backend>, slack: 
           const want = sample.want(...inputs);
           const tensors = inputs.map((input) => made(input, dtype));
           const result = sample.run(...tensors);
-          expect({ sample: sample.name, shape: result.shape, dtype: result.dtype, device: result.device.name }).toEqual({
-            sample: sample.name,
-            shape: want.shape,
-            dtype: info.result ?? dtype,
-            device: backend.name,
-          });
+          expect({ sample: sample.name, shape: result.shape, dtype: result.dtype, device: result.device.name }).toEqual(
+            {
+              sample: sample.name,
+              shape: want.shape,
+              dtype: info.result ?? dtype,
+              device: backend.name,
+            },
+          );
           const got = await floats(result);
           expectClose(got, inRange(want, dtype), info.result ? () => 0 : tolerance(info, dtype, slack), sample.name);
           const inScope = scope(() => sample.run(...tensors));
@@ -97,7 +125,11 @@ export function opSuite(name: string, getDevice: () => Promise<Backend>, slack: 
                 const own = operands.map(ROUND[dtype]);
                 return [own, typeof want === 'number' ? want : want(...own)];
               })
-              .filter(([own, want]) => !slack.flushesDenormals || [...own, want].every((value) => value === 0 || !(Math.abs(value) < 2 ** -126)));
+              .filter(
+                ([own, want]) =>
+                  !slack.flushesDenormals ||
+                  [...own, want].every((value) => value === 0 || !(Math.abs(value) < 2 ** -126)),
+              );
             for (const lane of [0, 1, 2, 3]) {
               const list = [...edges.slice(0, lane), ...edges]; // every value in every lane of a vector, and in the tail
               const operands = list[0]![0].map((_, i) =>
@@ -114,7 +146,8 @@ export function opSuite(name: string, getDevice: () => Promise<Backend>, slack: 
                 const expected = inRange(values([1], [want]), dtype)[0]!;
                 const what = `${dtype}, lane ${lane}, (${own.map((x) => (Object.is(x, -0) ? '-0' : x)).join(', ')})`;
                 expectClose([got[i]!], [expected], info.result ? () => 0 : tolerance(info, dtype, slack), what);
-                if (expected === 0 && !info.result && want === 0) expect([what, Object.is(got[i], -0)]).toEqual([what, Object.is(expected, -0)]);
+                if (expected === 0 && !info.result && want === 0)
+                  expect([what, Object.is(got[i], -0)]).toEqual([what, Object.is(expected, -0)]);
               });
             }
           }
@@ -131,7 +164,12 @@ export function opSuite(name: string, getDevice: () => Promise<Backend>, slack: 
             expect([sample.name, result.dtype]).toEqual([sample.name, dtype]);
             const largest = want.data.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
             const extra = (info.storage ?? 0) * ulp(largest, BITS[dtype]) + (info.absolute ?? 0);
-            expectClose(await floats(result), want.data, (value) => (slack.ulps ? 1.01 : 0.51) * ulp(value, BITS[dtype]) + extra, sample.name);
+            expectClose(
+              await floats(result),
+              want.data,
+              (value) => (slack.ulps ? 1.01 : 0.51) * ulp(value, BITS[dtype]) + extra,
+              sample.name,
+            );
           }
         });
       }
@@ -194,7 +232,9 @@ function cotangentOf(sample: Sample, dtype: Float): Tensor {
 function gradientTests(info: OpInfo, backend: () => Backend, cpu: () => Backend, slack: Slack): void {
   test('gradients of first and second order against differences', () => {
     if (!backend().supports('float64')) return;
-    for (const sample of info.samples.filter(({ forwardOnly, inputs }) => !forwardOnly && inputs.some(({ shape }) => sizeOf(shape) > 0))) {
+    for (const sample of info.samples.filter(
+      ({ forwardOnly, inputs }) => !forwardOnly && inputs.some(({ shape }) => sizeOf(shape) > 0),
+    )) {
       try {
         const inputs = sample.inputs.map((input) => made(input, 'float64'));
         gradCheck(sample.run, inputs);
@@ -205,10 +245,17 @@ function gradientTests(info: OpInfo, backend: () => Backend, cpu: () => Backend,
     }
   });
 
-  const first = (sample: Sample, inputs: Tensor[], cotangent: Tensor): Tensor[] => vjp((xs: Tensor[]) => sample.run(...xs), inputs, cotangent)[1];
+  const first = (sample: Sample, inputs: Tensor[], cotangent: Tensor): Tensor[] =>
+    vjp((xs: Tensor[]) => sample.run(...xs), inputs, cotangent)[1];
   const second = (sample: Sample, inputs: Tensor[], cotangent: Tensor): Tensor[] => {
-    const direction = sample.inputs.map(({ shape }, i) => made(rounded(spread(shape, -1, 1, i + 1), 'float32'), inputs[0]!.dtype));
-    return vjp((xs: Tensor[]) => vjp((ys: Tensor[]) => sample.run(...ys).square(), xs, cotangent)[1], inputs, direction)[1];
+    const direction = sample.inputs.map(({ shape }, i) =>
+      made(rounded(spread(shape, -1, 1, i + 1), 'float32'), inputs[0]!.dtype),
+    );
+    return vjp(
+      (xs: Tensor[]) => vjp((ys: Tensor[]) => sample.run(...ys).square(), xs, cotangent)[1],
+      inputs,
+      direction,
+    )[1];
   };
 
   test.each([

@@ -10,7 +10,11 @@ const count = (map: Map<string, number>, name: string): void => {
 };
 
 const watched = [...registry.values()].filter(({ name }) => !name.startsWith('ctc')); // CTC has suites of its own
-for (const spec of watched as { name: string; infer: (...args: never[]) => unknown; vjp?: (...args: never[]) => unknown }[]) {
+for (const spec of watched as {
+  name: string;
+  infer: (...args: never[]) => unknown;
+  vjp?: (...args: never[]) => unknown;
+}[]) {
   const { infer, vjp } = spec;
   spec.infer = (...args) => {
     count(applied, spec.name);

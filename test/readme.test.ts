@@ -8,7 +8,13 @@ import * as tapegrad from 'tapegrad';
  * where there is one.
  */
 const root = join(__dirname, '..');
-const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 interface Snippet {
   name: string;
@@ -28,13 +34,22 @@ function snippetsOf(page: string): Snippet[] {
 /** Runs a block as a module; 'tapegrad' is this repository's. Returns what it printed. */
 async function run(code: string): Promise<string> {
   const printed: string[] = [];
-  const log = jest.spyOn(console, 'log').mockImplementation((...values: unknown[]) => { printed.push(values.map(show).join(' ')); });
+  const log = jest.spyOn(console, 'log').mockImplementation((...values: unknown[]) => {
+    printed.push(values.map(show).join(' '));
+  });
   try {
-    const source = ts.transpileModule(`export {};\n${code}`, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } }).outputText;
+    const source = ts.transpileModule(`export {};\n${code}`, {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    }).outputText;
     const body = source
       .replace(/^export \{\};$/m, '')
-      .replace(/^import \{([^}]*)\} from '([^']*)';$/gm, (_, names: string, from: string) => `const {${names.replace(/ as /g, ': ')}} = modules['${from}'];`);
-    const AsyncFunction = (async () => { await Promise.resolve(); }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
+      .replace(
+        /^import \{([^}]*)\} from '([^']*)';$/gm,
+        (_, names: string, from: string) => `const {${names.replace(/ as /g, ': ')}} = modules['${from}'];`,
+      );
+    const AsyncFunction = (async () => {
+      await Promise.resolve();
+    }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
     await new AsyncFunction('modules', body)({ tapegrad });
   } finally {
     log.mockRestore();
@@ -48,23 +63,36 @@ describe('documentation', () => {
   const snippets = pages.flatMap(snippetsOf);
 
   test('the first code of the README is the CTC example', () => {
-    expect(snippets[0]!.code).toContain('ctcLoss(logSoftmax(logits, -1), targets, inputLengths, targetLengths).div(targetLengths).mean();');
+    expect(snippets[0]!.code).toContain(
+      'ctcLoss(logSoftmax(logits, -1), targets, inputLengths, targetLengths).div(targetLengths).mean();',
+    );
   });
 
   test('TypeScript takes every block; only the first leaves the types of its parameters out', () => {
-    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as { config: { compilerOptions: object } };
-    const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, noEmit: true, noUnusedLocals: false, noUncheckedIndexedAccess: false }, root);
+    const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
+      config: { compilerOptions: object };
+    };
+    const { options } = ts.convertCompilerOptionsFromJson(
+      { ...config.compilerOptions, noEmit: true, noUnusedLocals: false, noUncheckedIndexedAccess: false },
+      root,
+    );
     const files = new Map(snippets.map(({ code }, i) => [join(root, `snippet${i}.ts`), `export {};\n${code}`]));
     const disk = ts.createCompilerHost(options);
     const host: ts.CompilerHost = {
       ...disk,
       fileExists: (path) => files.has(path) || disk.fileExists(path),
-      getSourceFile: (path, ...rest) => (files.has(path) ? ts.createSourceFile(path, files.get(path)!, ts.ScriptTarget.ES2022) : disk.getSourceFile(path, ...rest)),
+      getSourceFile: (path, ...rest) =>
+        files.has(path)
+          ? ts.createSourceFile(path, files.get(path)!, ts.ScriptTarget.ES2022)
+          : disk.getSourceFile(path, ...rest),
     };
     const program = ts.createProgram([...files.keys()], options, host);
-    const problems = [...files.keys()].flatMap((path, i) => ts.getPreEmitDiagnostics(program, program.getSourceFile(path))
-      .filter(({ code }) => i > 0 || code !== 7006)
-      .map(({ messageText }) => `${snippets[i]!.name}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`));
+    const problems = [...files.keys()].flatMap((path, i) =>
+      ts
+        .getPreEmitDiagnostics(program, program.getSourceFile(path))
+        .filter(({ code }) => i > 0 || code !== 7006)
+        .map(({ messageText }) => `${snippets[i]!.name}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`),
+    );
     expect(problems).toEqual([]);
   });
 

@@ -28,7 +28,8 @@ export const range = (n: number): number[] => Array.from({ length: n }, (_, i) =
 export const average = (numbers: readonly number[]): number => total(numbers) / numbers.length;
 
 /** The mean squared distance from the mean, by n - correction. */
-export const varianceOf = (numbers: readonly number[], correction = 0): number => total(numbers.map((x) => (x - average(numbers)) ** 2)) / (numbers.length - correction);
+export const varianceOf = (numbers: readonly number[], correction = 0): number =>
+  total(numbers.map((x) => (x - average(numbers)) ** 2)) / (numbers.length - correction);
 
 /** log(sum(exp(x))) without overflow. */
 export function logSumExpOf(numbers: readonly number[]): number {
@@ -49,7 +50,8 @@ export function at(v: Values, position: readonly number[]): number {
   return v.data[own.reduce((offset, index, axis) => offset * v.shape[axis]! + (v.shape[axis] === 1 ? 0 : index), 0)]!;
 }
 
-export const build = (shape: readonly number[], f: (position: number[]) => number): Values => values(shape, positions(shape).map(f));
+export const build = (shape: readonly number[], f: (position: number[]) => number): Values =>
+  values(shape, positions(shape).map(f));
 
 export function broadcastShape(...shapes: (readonly number[])[]): number[] {
   const rank = Math.max(...shapes.map((shape) => shape.length));
@@ -66,7 +68,12 @@ export const mapped =
     build(broadcastShape(...operands.map((v) => v.shape)), (position) => f(...operands.map((v) => at(v, position))));
 
 /** A function of the elements along some axes (all when left out), in row-major order. */
-export function reduced(v: Values, axes: readonly number[] | undefined, keepDims: boolean, f: (elements: number[]) => number): Values {
+export function reduced(
+  v: Values,
+  axes: readonly number[] | undefined,
+  keepDims: boolean,
+  f: (elements: number[]) => number,
+): Values {
   const rank = v.shape.length;
   const gone = new Set((axes ?? v.shape.map((_, i) => i)).map((axis) => (axis < 0 ? axis + rank : axis)));
   const over = v.shape.map((dim, i) => (gone.has(i) ? dim : 1));
@@ -92,7 +99,8 @@ export function reduced(v: Values, axes: readonly number[] | undefined, keepDims
 /** A function of the elements along one axis that gives as many. */
 export function alongAxis(v: Values, axis: number, f: (elements: number[]) => number[]): Values {
   const own = axis < 0 ? axis + v.shape.length : axis;
-  const move = (position: readonly number[], index: number): number[] => position.map((old, i) => (i === own ? index : old));
+  const move = (position: readonly number[], index: number): number[] =>
+    position.map((old, i) => (i === own ? index : old));
   const lines = new Map<string, number[]>();
   return build(v.shape, (position) => {
     const line = move(position, 0).join();

@@ -4,7 +4,8 @@ import { at, broadcastShape, build, positions, reduced, sizeOf, total, type Valu
 /** Random shapes up to five axes, axes of length 0 and 1 among them, against loops: shape rules and strides. */
 const source = random(2026);
 const pick = (n: number): number => source.integer(0, n);
-const shapeOf = (rank: number): number[] => Array.from({ length: rank }, () => [1, 2, 3, 2, 3, 5, 0][pick(pick(4) === 0 ? 7 : 6)]!);
+const shapeOf = (rank: number): number[] =>
+  Array.from({ length: rank }, () => [1, 2, 3, 2, 3, 5, 0][pick(pick(4) === 0 ? 7 : 6)]!);
 const whole = (shape: readonly number[]): Values =>
   values(
     shape,
@@ -14,13 +15,15 @@ const made = (v: Values, dtype: DType): Tensor => tensor(v.data, { shape: v.shap
 const DTYPES = ['float32', 'float64', 'int32', 'float16'] as const;
 
 /** A shape that broadcasts to the given one. */
-const narrowed = (shape: readonly number[]): number[] => shape.slice(pick(shape.length + 1)).map((dim) => (pick(3) === 0 ? 1 : dim));
+const narrowed = (shape: readonly number[]): number[] =>
+  shape.slice(pick(shape.length + 1)).map((dim) => (pick(3) === 0 ? 1 : dim));
 
 function expectSame(what: string, run: () => Tensor, want: Values): void {
   for (const result of [run(), scope(run)]) {
     const got = { shape: result.shape, data: Array.from(result.dataSync(), (x) => x + 0) };
     const expected = { shape: want.shape, data: want.data.map((x) => x + 0) }; // -0 and 0 alike
-    if (JSON.stringify(got) !== JSON.stringify(expected)) throw new Error(`${what}: ${JSON.stringify(got)}, not ${JSON.stringify(expected)}`);
+    if (JSON.stringify(got) !== JSON.stringify(expected))
+      throw new Error(`${what}: ${JSON.stringify(got)}, not ${JSON.stringify(expected)}`);
   }
 }
 
@@ -115,7 +118,8 @@ test('permutations, slices, padding, joining', () => {
     );
 
     const widths = v.shape.map((): [number, number] => [pick(3), pick(3)]);
-    const isInside = (p: number[]): boolean => p.every((k, axis) => k >= widths[axis]![0] && k < widths[axis]![0] + v.shape[axis]!);
+    const isInside = (p: number[]): boolean =>
+      p.every((k, axis) => k >= widths[axis]![0] && k < widths[axis]![0] + v.shape[axis]!);
     expectSame(
       `${dtype} pad ${JSON.stringify([v.shape, widths])}`,
       () => made(v, dtype).pad(widths, 7),
@@ -198,5 +202,7 @@ test('more axes than a kernel has strides for: merged where they can be, refused
   );
   const wide = new Array<number>(18).fill(1).map((_, i) => (i % 2 === 0 ? 2 : 1));
   const other = wide.map((dim) => 3 - dim);
-  expect(() => tensor(new Float32Array(512), { shape: wide }).add(tensor(new Float32Array(512), { shape: other }))).toThrow('needs 18 separate axes here; at most 8 are supported');
+  expect(() =>
+    tensor(new Float32Array(512), { shape: wide }).add(tensor(new Float32Array(512), { shape: other })),
+  ).toThrow('needs 18 separate axes here; at most 8 are supported');
 });

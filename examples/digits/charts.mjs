@@ -18,30 +18,92 @@ export function lossCurve({ losses, evaluations, plateauEnd }) {
     { name: 'rate', type: 'linear', domain: [0, 1], range: 'height' },
   ];
   const along = (y, field) => ({ x: { scale: 'step', field: 'step' }, y: { scale: y, field } });
-  const plateau = plateauEnd === null ? [] : [
-    { type: 'rule', encode: { enter: { x: { scale: 'step', value: plateauEnd }, y: { value: 0 }, y2: { signal: 'height' }, stroke: { value: QUIET }, strokeDash: { value: [2, 3] } } } },
-    { type: 'text', encode: { enter: { x: { scale: 'step', value: plateauEnd, offset: 4 }, y: { signal: 'height - 6' }, text: { value: 'end of the blank plateau' }, fill: { value: QUIET }, fontSize: { value: 11 } } } },
-  ];
+  const plateau =
+    plateauEnd === null
+      ? []
+      : [
+          {
+            type: 'rule',
+            encode: {
+              enter: {
+                x: { scale: 'step', value: plateauEnd },
+                y: { value: 0 },
+                y2: { signal: 'height' },
+                stroke: { value: QUIET },
+                strokeDash: { value: [2, 3] },
+              },
+            },
+          },
+          {
+            type: 'text',
+            encode: {
+              enter: {
+                x: { scale: 'step', value: plateauEnd, offset: 4 },
+                y: { signal: 'height - 6' },
+                text: { value: 'end of the blank plateau' },
+                fill: { value: QUIET },
+                fontSize: { value: 11 },
+              },
+            },
+          },
+        ];
   return render({
-    width: 640, height: 300, padding: 8, background: 'white',
+    width: 640,
+    height: 300,
+    padding: 8,
+    background: 'white',
     title: { text: 'Digit lines: CTC loss and held-out character error rate', anchor: 'start', color: INK },
     data: [
       { name: 'loss', values: losses.map((value, i) => ({ step: i + 1, value })) },
       { name: 'mean', values: runningMean(losses).map((value, i) => ({ step: i + 1, value })) },
-      { name: 'heldOut', values: evaluations.map(({ step, characterErrorRate }) => ({ step, value: Math.min(1, characterErrorRate) })) },
+      {
+        name: 'heldOut',
+        values: evaluations.map(({ step, characterErrorRate }) => ({ step, value: Math.min(1, characterErrorRate) })),
+      },
     ],
     scales,
     axes: [
       { orient: 'bottom', scale: 'step', title: 'step', tickCount: 8, format: 'd' },
-      { orient: 'left', scale: 'loss', title: 'loss per label (nats)', titleColor: INK, grid: true, gridOpacity: 0.3, tickCount: 5 },
+      {
+        orient: 'left',
+        scale: 'loss',
+        title: 'loss per label (nats)',
+        titleColor: INK,
+        grid: true,
+        gridOpacity: 0.3,
+        tickCount: 5,
+      },
       { orient: 'right', scale: 'rate', title: 'held-out CER', titleColor: ACCENT, format: '%', tickCount: 5 },
     ],
     marks: [
       ...plateau,
-      { type: 'line', from: { data: 'loss' }, encode: { enter: { ...along('loss', 'value'), stroke: { value: INK }, strokeOpacity: { value: 0.25 }, strokeWidth: { value: 1 } } } },
-      { type: 'line', from: { data: 'mean' }, encode: { enter: { ...along('loss', 'value'), stroke: { value: INK }, strokeWidth: { value: 1.8 } } } },
-      { type: 'line', from: { data: 'heldOut' }, encode: { enter: { ...along('rate', 'value'), stroke: { value: ACCENT }, strokeWidth: { value: 1.8 } } } },
-      { type: 'symbol', from: { data: 'heldOut' }, encode: { enter: { ...along('rate', 'value'), fill: { value: ACCENT }, size: { value: 30 } } } },
+      {
+        type: 'line',
+        from: { data: 'loss' },
+        encode: {
+          enter: {
+            ...along('loss', 'value'),
+            stroke: { value: INK },
+            strokeOpacity: { value: 0.25 },
+            strokeWidth: { value: 1 },
+          },
+        },
+      },
+      {
+        type: 'line',
+        from: { data: 'mean' },
+        encode: { enter: { ...along('loss', 'value'), stroke: { value: INK }, strokeWidth: { value: 1.8 } } },
+      },
+      {
+        type: 'line',
+        from: { data: 'heldOut' },
+        encode: { enter: { ...along('rate', 'value'), stroke: { value: ACCENT }, strokeWidth: { value: 1.8 } } },
+      },
+      {
+        type: 'symbol',
+        from: { data: 'heldOut' },
+        encode: { enter: { ...along('rate', 'value'), fill: { value: ACCENT }, size: { value: 30 } } },
+      },
     ],
   });
 }
@@ -58,22 +120,108 @@ export function alignmentPicture({ line, probabilities, classes, blank, stride, 
   const row = 16;
   const top = HEIGHT * zoom + 26; // room for the labels between the line and the table
   const width = Math.ceil(line.width / stride) * stride * zoom;
-  const pixels = Array.from(line.pixels, (ink, i) => ({ x: (i % line.width) * zoom, y: Math.floor(i / line.width) * zoom, ink })).filter(({ ink }) => ink > 0.05);
-  const cells = Array.from(probabilities, (p, i) => ({ x: Math.floor(i / classes) * stride * zoom, y: top + (i % classes) * row, p, blank: i % classes === blank })).filter(({ p }) => p > 0.005);
-  const names = Array.from({ length: classes }, (_, c) => ({ name: c === blank ? 'blank' : String(c), y: top + (c + 0.5) * row }));
+  const pixels = Array.from(line.pixels, (ink, i) => ({
+    x: (i % line.width) * zoom,
+    y: Math.floor(i / line.width) * zoom,
+    ink,
+  })).filter(({ ink }) => ink > 0.05);
+  const cells = Array.from(probabilities, (p, i) => ({
+    x: Math.floor(i / classes) * stride * zoom,
+    y: top + (i % classes) * row,
+    p,
+    blank: i % classes === blank,
+  })).filter(({ p }) => p > 0.005);
+  const names = Array.from({ length: classes }, (_, c) => ({
+    name: c === blank ? 'blank' : String(c),
+    y: top + (c + 0.5) * row,
+  }));
   const read = labels.map((label, i) => ({ label: String(label), x: (frames[i] + 0.5) * stride * zoom }));
   const box = (w, h) => ({ x: { field: 'x' }, y: { field: 'y' }, width: { value: w }, height: { value: h } });
   return render({
-    width, height: top + classes * row, padding: 8, background: 'white',
+    width,
+    height: top + classes * row,
+    padding: 8,
+    background: 'white',
     title: { text: `truth ${line.labels.join('')}, read ${labels.join('')}`, anchor: 'start', color: INK },
-    data: [{ name: 'pixels', values: pixels }, { name: 'cells', values: cells }, { name: 'names', values: names }, { name: 'read', values: read }],
+    data: [
+      { name: 'pixels', values: pixels },
+      { name: 'cells', values: cells },
+      { name: 'names', values: names },
+      { name: 'read', values: read },
+    ],
     marks: [
-      { type: 'rect', encode: { enter: { x: { value: 0 }, y: { value: top }, width: { value: width }, height: { value: classes * row }, fill: { value: '#f3f4f6' } } } },
-      { type: 'rect', from: { data: 'pixels' }, encode: { enter: { ...box(zoom, zoom), fill: { value: '#111' }, fillOpacity: { field: 'ink' } } } },
-      { type: 'rect', from: { data: 'cells' }, encode: { enter: { ...box(stride * zoom, row), fill: [{ test: 'datum.blank', value: QUIET }, { value: INK }], fillOpacity: { field: 'p' } } } },
-      { type: 'rule', from: { data: 'read' }, encode: { enter: { x: { field: 'x' }, y: { value: 0 }, y2: { value: top + classes * row }, stroke: { value: ACCENT }, strokeOpacity: { value: 0.5 }, strokeDash: { value: [3, 3] } } } },
-      { type: 'text', from: { data: 'read' }, encode: { enter: { x: { field: 'x' }, y: { value: top - 7 }, text: { field: 'label' }, align: { value: 'center' }, fill: { value: ACCENT }, fontSize: { value: 15 }, fontWeight: { value: 'bold' } } } },
-      { type: 'text', from: { data: 'names' }, encode: { enter: { x: { value: -6 }, y: { field: 'y' }, text: { field: 'name' }, align: { value: 'right' }, baseline: { value: 'middle' }, fill: { value: '#444' }, fontSize: { value: 11 } } } },
+      {
+        type: 'rect',
+        encode: {
+          enter: {
+            x: { value: 0 },
+            y: { value: top },
+            width: { value: width },
+            height: { value: classes * row },
+            fill: { value: '#f3f4f6' },
+          },
+        },
+      },
+      {
+        type: 'rect',
+        from: { data: 'pixels' },
+        encode: { enter: { ...box(zoom, zoom), fill: { value: '#111' }, fillOpacity: { field: 'ink' } } },
+      },
+      {
+        type: 'rect',
+        from: { data: 'cells' },
+        encode: {
+          enter: {
+            ...box(stride * zoom, row),
+            fill: [{ test: 'datum.blank', value: QUIET }, { value: INK }],
+            fillOpacity: { field: 'p' },
+          },
+        },
+      },
+      {
+        type: 'rule',
+        from: { data: 'read' },
+        encode: {
+          enter: {
+            x: { field: 'x' },
+            y: { value: 0 },
+            y2: { value: top + classes * row },
+            stroke: { value: ACCENT },
+            strokeOpacity: { value: 0.5 },
+            strokeDash: { value: [3, 3] },
+          },
+        },
+      },
+      {
+        type: 'text',
+        from: { data: 'read' },
+        encode: {
+          enter: {
+            x: { field: 'x' },
+            y: { value: top - 7 },
+            text: { field: 'label' },
+            align: { value: 'center' },
+            fill: { value: ACCENT },
+            fontSize: { value: 15 },
+            fontWeight: { value: 'bold' },
+          },
+        },
+      },
+      {
+        type: 'text',
+        from: { data: 'names' },
+        encode: {
+          enter: {
+            x: { value: -6 },
+            y: { field: 'y' },
+            text: { field: 'name' },
+            align: { value: 'right' },
+            baseline: { value: 'middle' },
+            fill: { value: '#444' },
+            fontSize: { value: 11 },
+          },
+        },
+      },
     ],
   });
 }

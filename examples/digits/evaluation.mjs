@@ -10,7 +10,9 @@ const BATCH = 40;
 /** Lines of digits that training never sees, narrow ones first, so that batches need little filling. */
 export function heldOutLines(digits, count) {
   const source = random(HELD_OUT_SEED);
-  return Array.from({ length: count }, () => drawLine(source, digits, { distorted: false })).sort((a, b) => a.width - b.width);
+  return Array.from({ length: count }, () => drawLine(source, digits, { distorted: false })).sort(
+    (a, b) => a.width - b.width,
+  );
 }
 
 /**
@@ -24,14 +26,23 @@ export async function readLines(params, lines) {
   const readings = [];
   for (let start = 0; start < lines.length; start += BATCH) {
     const { images, frames } = toBatch(lines.slice(start, start + BATCH));
-    readings.push(...await greedyDecode(scope(() => model.apply(params, images)), frames, { blank: BLANK }));
+    readings.push(
+      ...(await greedyDecode(
+        scope(() => model.apply(params, images)),
+        frames,
+        { blank: BLANK },
+      )),
+    );
   }
   return readings;
 }
 
 /** Character error rate and its parts; `exactMatches` of `pairs` lines are read without any error. */
 export function judge(lines, readings) {
-  return errorRate(lines.map((line) => line.labels), readings.map((reading) => reading.labels));
+  return errorRate(
+    lines.map((line) => line.labels),
+    readings.map((reading) => reading.labels),
+  );
 }
 
 /** All that the alignment picture of one line shows. */

@@ -28,7 +28,11 @@ export function drawLine(random, digits, { distorted }) {
     const label = random.integer(0, digits.length);
     const images = digits[label];
     const image = images[random.integer(0, images.length)];
-    return { label, ...(distorted ? distort(image, distortion(random)) : image), drop: between(random, VERTICAL_JITTER) };
+    return {
+      label,
+      ...(distorted ? distort(image, distortion(random)) : image),
+      drop: between(random, VERTICAL_JITTER),
+    };
   });
 
   let pen = between(random, MARGIN);
@@ -85,8 +89,9 @@ function distort({ pixels, left, right }, { slant, wide, tall }) {
       const fromX = (x - middleColumn - slant * (y - middle)) / wide + middle;
       const leftmost = Math.floor(fromX);
       const beside = fromX - leftmost;
-      const value = (1 - below) * ((1 - beside) * ink(leftmost, top) + beside * ink(leftmost + 1, top))
-        + below * ((1 - beside) * ink(leftmost, top + 1) + beside * ink(leftmost + 1, top + 1));
+      const value =
+        (1 - below) * ((1 - beside) * ink(leftmost, top) + beside * ink(leftmost + 1, top)) +
+        below * ((1 - beside) * ink(leftmost, top + 1) + beside * ink(leftmost + 1, top + 1));
       if (value === 0) continue;
       result[y * columns + x] = value;
       inkLeft = Math.min(inkLeft, x);

@@ -29,9 +29,15 @@ async function main() {
   const checkpoint = join(out, 'checkpoint.safetensors');
 
   const count = digits.training.flat().length;
-  console.log(`Digit lines out of ${count} handwritten digits; ${digits.heldOut.flat().length} others are held out. Seed ${run.seed}, ${run.steps} steps.`);
-  console.log('At first the net reads nothing at all: the blank plateau, where every CTC net begins. After 100 to 250 steps it starts to read.');
-  console.log(`Shown are the loss a label, the learning rate, and the character error rate (CER) on ${LINES_ON_THE_WAY} held-out lines.\n`);
+  console.log(
+    `Digit lines out of ${count} handwritten digits; ${digits.heldOut.flat().length} others are held out. Seed ${run.seed}, ${run.steps} steps.`,
+  );
+  console.log(
+    'At first the net reads nothing at all: the blank plateau, where every CTC net begins. After 100 to 250 steps it starts to read.',
+  );
+  console.log(
+    `Shown are the loss a label, the learning rate, and the character error rate (CER) on ${LINES_ON_THE_WAY} held-out lines.\n`,
+  );
   const finished = await train(run, digits, checkpoint);
   if (!finished) {
     console.log(`Stopped at step ${run.step} and saved. Go on with:\n\n  npm start -- --resume ${checkpoint}\n`);
@@ -95,7 +101,9 @@ async function report(run, digits, out, checkpoint) {
   if (wrong >= 0 && !samples.includes(wrong)) samples.push(wrong);
   for (const i of samples) {
     const [truth, read] = [lines[i].labels.join(''), readings[i].labels.join('')];
-    console.log(`\n${lineAsText(lines[i])}\n  truth ${truth}   read ${read || '(nothing)'}${truth === read ? '' : '   (wrong)'}`);
+    console.log(
+      `\n${lineAsText(lines[i])}\n  truth ${truth}   read ${read || '(nothing)'}${truth === read ? '' : '   (wrong)'}`,
+    );
   }
 
   const longest = await explain(run.params, lines[Math.floor(lines.length * 0.9)]);
@@ -105,8 +113,10 @@ async function report(run, digits, out, checkpoint) {
   ];
   for (const [file, svg] of pictures) await writeFile(file, svg);
 
-  console.log(`\nHeld-out CER ${(100 * result.rate).toFixed(2)} % on ${result.pairs} lines: ${result.substitutions} substitutions, ${result.insertions} insertions, `
-    + `${result.deletions} deletions in ${result.referenceLength} digits`);
+  console.log(
+    `\nHeld-out CER ${(100 * result.rate).toFixed(2)} % on ${result.pairs} lines: ${result.substitutions} substitutions, ${result.insertions} insertions, ` +
+      `${result.deletions} deletions in ${result.referenceLength} digits`,
+  );
   console.log(`Lines read exactly: ${share.toFixed(1)} % (${result.exactMatches} of ${result.pairs})`);
   console.log(`Loss curve ${pictures[0][0]}, alignment ${pictures[1][0]}, checkpoint ${checkpoint}`);
 }

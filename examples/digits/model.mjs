@@ -16,11 +16,18 @@ const FEATURES = (HEIGHT / 4) * 16;
  * Without the layer norm the net may never leave the plateau on which it reads nothing.
  */
 export const model = nn.sequential(
-  nn.conv2d(1, 8, 3, { padding: 'same' }), relu, halve,
-  nn.conv2d(8, 16, 3, { padding: 'same' }), relu, halve,
+  nn.conv2d(1, 8, 3, { padding: 'same' }),
+  relu,
+  halve,
+  nn.conv2d(8, 16, 3, { padding: 'same' }),
+  relu,
+  halve,
   (x) => x.reshape([x.shape[0], x.shape[1], FEATURES]),
-  nn.conv1d(FEATURES, 96, 3, { padding: 'same' }), nn.layerNorm(96), relu,
-  nn.conv1d(96, 96, 3, { padding: 'same' }), relu,
+  nn.conv1d(FEATURES, 96, 3, { padding: 'same' }),
+  nn.layerNorm(96),
+  relu,
+  nn.conv1d(96, 96, 3, { padding: 'same' }),
+  relu,
   nn.linear(96, CLASSES),
   (x) => x.permute([1, 0, 2]),
 );

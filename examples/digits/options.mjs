@@ -30,15 +30,21 @@ export function readOptions(args) {
     ({ values } = parseArgs({
       args,
       options: {
-        quick: { type: 'boolean', default: false }, steps: { type: 'string' }, seed: { type: 'string' },
-        out: { type: 'string' }, resume: { type: 'string' }, help: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        steps: { type: 'string' },
+        seed: { type: 'string' },
+        out: { type: 'string' },
+        resume: { type: 'string' },
+        help: { type: 'boolean', default: false },
       },
     }));
   } catch (error) {
     throw new UsageError(`${error.message}\n\n${USAGE}`);
   }
   if (values.resume !== undefined && (values.seed !== undefined || values.steps !== undefined || values.quick)) {
-    throw new UsageError('--resume goes on with the seed and steps of its checkpoint; --seed, --steps and --quick do not go with it');
+    throw new UsageError(
+      '--resume goes on with the seed and steps of its checkpoint; --seed, --steps and --quick do not go with it',
+    );
   }
   return {
     help: values.help,
@@ -51,6 +57,7 @@ export function readOptions(args) {
 
 function wholeNumber(name, text, least, most) {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < least || value > most) throw new UsageError(`${name} is ${text}; it must be a whole number from ${least} to ${most}`);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(`${name} is ${text}; it must be a whole number from ${least} to ${most}`);
   return value;
 }

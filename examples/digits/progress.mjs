@@ -9,10 +9,18 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 export class Progress {
   /** @param {import('./training.mjs').Run} run */
   constructor(run) {
-    this.bar = new cliProgress.SingleBar({
-      format: '{bar} step {value}/{total}  {phase}  loss {loss}  lr {rate}  CER {error}  {speed} lines/s  {left} left',
-      barsize: 10, hideCursor: true, stream: process.stdout, noTTYOutput: true, notTTYSchedule: 5000,
-    }, cliProgress.Presets.shades_classic);
+    this.bar = new cliProgress.SingleBar(
+      {
+        format:
+          '{bar} step {value}/{total}  {phase}  loss {loss}  lr {rate}  CER {error}  {speed} lines/s  {left} left',
+        barsize: 10,
+        hideCursor: true,
+        stream: process.stdout,
+        noTTYOutput: true,
+        notTTYSchedule: 5000,
+      },
+      cliProgress.Presets.shades_classic,
+    );
     this.began = performance.now();
     this.firstStep = run.step;
     this.meanLoss = run.losses.slice(-20).reduce((sum, loss, _, { length }) => sum + loss / length, 0) || null;

@@ -2,7 +2,12 @@ import { HEIGHT } from './lines.mjs';
 
 const DARK = 0.4;
 /** Bits of the eight dots of a braille character, rows of two. */
-const DOTS = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+const DOTS = [
+  [0x01, 0x08],
+  [0x02, 0x10],
+  [0x04, 0x20],
+  [0x40, 0x80],
+];
 
 /**
  * A line as text: every braille character shows 2 by 4 pixels, so that a line fits a terminal.

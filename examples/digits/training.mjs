@@ -1,4 +1,18 @@
-import { ctcLoss, FormatError, greedyDecodeSync, loadSafetensors, optim, padSequences, Random, random, restoreTree, saveSafetensors, scope, tensor, valueAndGrad } from 'tapegrad';
+import {
+  ctcLoss,
+  FormatError,
+  greedyDecodeSync,
+  loadSafetensors,
+  optim,
+  padSequences,
+  Random,
+  random,
+  restoreTree,
+  saveSafetensors,
+  scope,
+  tensor,
+  valueAndGrad,
+} from 'tapegrad';
 import { BACKGROUND, columnsOf, drawLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
 
@@ -36,8 +50,17 @@ export function startRun({ seed, steps }) {
   const source = random(seed);
   const params = model.init(source);
   return {
-    seed, steps, step: 0, random: source, params, state: optimizerOf(steps).init(params),
-    losses: [], spoken: 1, phase: 'start', plateauEnd: null, evaluations: [],
+    seed,
+    steps,
+    step: 0,
+    random: source,
+    params,
+    state: optimizerOf(steps).init(params),
+    losses: [],
+    spoken: 1,
+    phase: 'start',
+    plateauEnd: null,
+    evaluations: [],
   };
 }
 
@@ -62,7 +85,10 @@ export function trainStep(run, digits) {
   const targetLengths = targets.map((target) => target.length);
   const lossOf = (params) => {
     const logits = model.apply(params, images, { random: run.random });
-    return [ctcLoss(logits, targets, frames, targetLengths, { blank: BLANK, from: 'logits', reduction: 'mean' }), logits];
+    return [
+      ctcLoss(logits, targets, frames, targetLengths, { blank: BLANK, from: 'logits', reduction: 'mean' }),
+      logits,
+    ];
   };
   // Within a scope gradients stay where the kernels work; only what is returned moves out.
   const { params, state, loss, read } = scope(() => {
@@ -98,7 +124,11 @@ function watchPlateau(run, share) {
  */
 export function toBatch(lines) {
   const { padded } = padSequences(lines.map(columnsOf), { value: BACKGROUND, multipleOf: STRIDE });
-  return { images: padded.expandDims(3), frames: lines.map((line) => Math.ceil(line.width / STRIDE)), targets: lines.map((line) => line.labels) };
+  return {
+    images: padded.expandDims(3),
+    frames: lines.map((line) => Math.ceil(line.width / STRIDE)),
+    targets: lines.map((line) => line.labels),
+  };
 }
 
 /**
@@ -124,14 +154,24 @@ export function saveRun(run) {
  */
 export function loadRun(file) {
   const { tensors, metadata } = loadSafetensors(file);
-  if (metadata.run === undefined) throw new FormatError('loadRun', "the file is no checkpoint of this example: its metadata has no 'run'");
+  if (metadata.run === undefined)
+    throw new FormatError('loadRun', "the file is no checkpoint of this example: its metadata has no 'run'");
   const { random: randomState, ...rest } = JSON.parse(metadata.run);
   const fresh = startRun(rest);
-  const { 'history.losses': losses, 'history.evaluatedSteps': steps, 'history.evaluatedRates': rates, ...weights } = tensors;
+  const {
+    'history.losses': losses,
+    'history.evaluatedSteps': steps,
+    'history.evaluatedRates': rates,
+    ...weights
+  } = tensors;
   const { params, state } = restoreTree({ params: fresh.params, state: fresh.state }, weights);
   const evaluatedRates = rates.dataSync();
   return {
-    ...fresh, ...rest, params, state, random: Random.fromState(randomState),
+    ...fresh,
+    ...rest,
+    params,
+    state,
+    random: Random.fromState(randomState),
     losses: Array.from(losses.dataSync()),
     evaluations: Array.from(steps.dataSync(), (step, i) => ({ step, characterErrorRate: evaluatedRates[i] })),
   };

@@ -25,7 +25,8 @@ export function customVjp<Inputs extends Tensor[]>(
     infer: ([x]) => x!,
     vjp: (g, { inputs, output }) => {
       const parts = vjp(g, inputs as Inputs, output);
-      if (parts.length !== inputs.length) throw new GradientError(name, `the vjp gave ${parts.length} cotangents for ${inputs.length} inputs`);
+      if (parts.length !== inputs.length)
+        throw new GradientError(name, `the vjp gave ${parts.length} cotangents for ${inputs.length} inputs`);
       return parts;
     },
   };
@@ -33,9 +34,17 @@ export function customVjp<Inputs extends Tensor[]>(
     const region = regionOf(inputs);
     const call = (): Tensor => fn(...stopGradient(inputs));
     const result = region ? withinRegion(region, call) : call();
-    if (!(result instanceof Tensor)) throw new GradientError(name, `the function returned ${Array.isArray(result) ? 'an array' : typeof result}; it must return one tensor`);
+    if (!(result instanceof Tensor))
+      throw new GradientError(
+        name,
+        `the function returned ${Array.isArray(result) ? 'an array' : typeof result}; it must return one tensor`,
+      );
     if (inputs.every((input) => input.trace === null)) return result;
-    if (recordingTapes([result]).length > 0) throw new GradientError(name, 'the function closes over a tensor that is being differentiated, and the vjp gives it no cotangent: pass that tensor as an input');
+    if (recordingTapes([result]).length > 0)
+      throw new GradientError(
+        name,
+        'the function closes over a tensor that is being differentiated, and the vjp gives it no cotangent: pass that tensor as an input',
+      );
     return record(spec, inputs, null, [result]);
   };
 }

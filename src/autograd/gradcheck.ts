@@ -35,10 +35,18 @@ export interface GradCheckReport {
  * @throws {GradientError} that names the worst element, when a difference exceeds the tolerance.
  * @returns the largest difference and where it was.
  */
-export function gradCheck(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], options: GradCheckOptions = {}): GradCheckReport {
+export function gradCheck(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradCheckOptions = {},
+): GradCheckReport {
   const { order = 1, tolerance = 1e-6, step = 1e-3, seed = 0 } = options;
   inputs.forEach((input, i) => {
-    if (!isFloat(input.dtype)) throw new GradientError('gradCheck', `input ${i} is ${input.dtype}; close over it instead: only float tensors have gradients`);
+    if (!isFloat(input.dtype))
+      throw new GradientError(
+        'gradCheck',
+        `input ${i} is ${input.dtype}; close over it instead: only float tensors have gradients`,
+      );
   });
   const random = Random.fromSeed(seed);
   const wide = inputs.map((input) => primitives.cast(input, 'float64'));
@@ -53,8 +61,11 @@ export function gradCheck(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly 
   }
   const { worst } = report;
   if (!(report.error <= tolerance)) {
-    throw new GradientError('gradCheck', `order ${worst.order}, input ${worst.input}, element [${worst.position.join(', ')}]: the derivative is ${worst.analytic}, `
-      + `differences give ${worst.numeric} (off by ${report.error.toExponential(2)}, allowed ${tolerance})`);
+    throw new GradientError(
+      'gradCheck',
+      `order ${worst.order}, input ${worst.input}, element [${worst.position.join(', ')}]: the derivative is ${worst.analytic}, ` +
+        `differences give ${worst.numeric} (off by ${report.error.toExponential(2)}, allowed ${tolerance})`,
+    );
   }
   return report;
 }
@@ -65,13 +76,23 @@ function randomCotangent(random: Random, like: Tensor): Tensor {
   return primitives.cast(fromTypedArray(values, like.shape, 'float64', 'gradCheck'), like.dtype);
 }
 
-function checkLevel(fn: (xs: Tensor[]) => Tensor[], inputs: Tensor[], cotangents: Tensor[], order: number, step: number, report: GradCheckReport): void {
+function checkLevel(
+  fn: (xs: Tensor[]) => Tensor[],
+  inputs: Tensor[],
+  cotangents: Tensor[],
+  order: number,
+  step: number,
+  report: GradCheckReport,
+): void {
   const weights = cotangents.map((cotangent) => cotangent.dataSync());
-  const weighted = (xs: Tensor[]): number => fn(xs).reduce((total, output, o) => {
-    let sum = total;
-    output.dataSync().forEach((value, i) => { sum += value * weights[o]![i]!; });
-    return sum;
-  }, 0);
+  const weighted = (xs: Tensor[]): number =>
+    fn(xs).reduce((total, output, o) => {
+      let sum = total;
+      output.dataSync().forEach((value, i) => {
+        sum += value * weights[o]![i]!;
+      });
+      return sum;
+    }, 0);
   const analytic = vjp((xs: Tensor[]) => fn(xs), inputs, cotangents)[1].map((gradient) => gradient.dataSync());
   inputs.forEach((input, n) => {
     const data = input.dataSync() as Float64Array;
@@ -80,7 +101,9 @@ function checkLevel(fn: (xs: Tensor[]) => Tensor[], inputs: Tensor[], cotangents
       const at = (offset: number): number => {
         const moved = data.slice();
         moved[i] = x + offset * h;
-        return weighted(inputs.map((other, m) => (m === n ? fromTypedArray(moved, input.shape, 'float64', 'gradCheck') : other)));
+        return weighted(
+          inputs.map((other, m) => (m === n ? fromTypedArray(moved, input.shape, 'float64', 'gradCheck') : other)),
+        );
       };
       const numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h);
       const found = analytic[n]![i]!;

@@ -76,7 +76,8 @@ export const registry = new Map<string, OpSpec<never>>();
  */
 export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
   if (registry.has(spec.name)) throw new ValueError('defineOp', `an op named '${spec.name}' exists already`);
-  if (!spec.run && !spec.alias) throw new ValueError('defineOp', `op '${spec.name}' has no run(): nothing would compute its result`);
+  if (!spec.run && !spec.alias)
+    throw new ValueError('defineOp', `op '${spec.name}' has no run(): nothing would compute its result`);
   registry.set(spec.name, spec);
   return (inputs, attrs) => apply(spec, inputs, attrs)[0]!;
 }
@@ -89,7 +90,11 @@ export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): (inputs: readonly Ten
 
 function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
   for (const input of inputs as readonly unknown[]) {
-    if (!(input instanceof Tensor)) throw new DTypeError(spec.name, `an input is ${Array.isArray(input) ? 'an array' : typeof input}, not a tensor; write tensor(data)`);
+    if (!(input instanceof Tensor))
+      throw new DTypeError(
+        spec.name,
+        `an input is ${Array.isArray(input) ? 'an array' : typeof input}, not a tensor; write tensor(data)`,
+      );
   }
   const storage = spec.movesOnly ? null : storageDType(inputs);
   if (storage) {
@@ -98,13 +103,19 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   }
   const { device } = inputs[0]!;
   for (const input of inputs) {
-    if (input.device !== device) throw new DeviceError(spec.name, `tensors on '${device.name}' and '${input.device.name}' in one op; move one with x.to(device)`);
+    if (input.device !== device)
+      throw new DeviceError(
+        spec.name,
+        `tensors on '${device.name}' and '${input.device.name}' in one op; move one with x.to(device)`,
+      );
     if (!input.buffer.alive) input.checkAlive(spec.name);
   }
   const inferred = spec.infer(inputs, attrs);
   const specs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
   const scope = (regionOf(inputs) ?? currentRegion())?.on(device) ?? null;
-  const outputs = spec.alias ? [inputs[0]!.buffer] : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
+  const outputs = spec.alias
+    ? [inputs[0]!.buffer]
+    : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
   if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
     const call = new Call(spec.name, inputs, outputs, scope);
     try {
@@ -122,7 +133,13 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
 }
 
 /** @internal Adds an application to every tape that traces an input; the result carries one trace entry for each. */
-export function record<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs, results: readonly Tensor[], tapes: readonly Tape[] = recordingTapes(inputs)): Tensor {
+export function record<Attrs>(
+  spec: OpSpec<Attrs>,
+  inputs: readonly Tensor[],
+  attrs: Attrs,
+  results: readonly Tensor[],
+  tapes: readonly Tape[] = recordingTapes(inputs),
+): Tensor {
   const untraced = results[0]!;
   const node: Node = { op: spec, inputs, output: untraced, attrs, saved: results.slice(1) };
   let trace: Trace | null = null;

@@ -58,7 +58,7 @@ export class Tape implements TraceOwner {
   /** The application that made a tensor, or null where this tape does not know one. */
   producerOf(t: Tensor): Node | null {
     const id = this.idOf(t);
-    return id < 0 ? null : this.nodes[id] ?? null;
+    return id < 0 ? null : (this.nodes[id] ?? null);
   }
 
   /**
@@ -76,7 +76,9 @@ export class Tape implements TraceOwner {
         const before = found[id];
         found[id] = before ? primitives.add(before, own) : own;
       };
-      outputs.forEach((output, i) => { accumulate(output, cotangents[i]); });
+      outputs.forEach((output, i) => {
+        accumulate(output, cotangents[i]);
+      });
       for (let id = this.nodes.length - 1; id >= 0; id--) {
         const node = this.nodes[id];
         const cotangent = found[id];
@@ -85,10 +87,20 @@ export class Tape implements TraceOwner {
         const { vjp } = node.op;
         if (!vjp) continue;
         const needs = node.inputs.map((input) => this.idOf(input) >= 0);
-        const parts = vjp(cotangent, { inputs: node.inputs, output: node.output, attrs: node.attrs as never, saved: node.saved, needs });
+        const parts = vjp(cotangent, {
+          inputs: node.inputs,
+          output: node.output,
+          attrs: node.attrs as never,
+          saved: node.saved,
+          needs,
+        });
         node.inputs.forEach((input, i) => {
           const part = needs[i] ? parts[i] : null;
-          if (part && !sameShape(part.shape, input.shape)) throw new GradientError(node.op.name, `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`);
+          if (part && !sameShape(part.shape, input.shape))
+            throw new GradientError(
+              node.op.name,
+              `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`,
+            );
           accumulate(input, part);
         });
       }

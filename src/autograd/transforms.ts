@@ -1,6 +1,7 @@
 import { arrayClass } from '../backends/backend.js';
 import { GradientError } from '../errors.js';
-import { fromTypedArray, moveTo, nameOf, onesLike, zeros } from '../tensor/create.js';
+import { fromTypedArray, moveTo, onesLike, zeros } from '../tensor/create.js';
+import { nameOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -14,7 +15,9 @@ export type Argnums = number | readonly number[];
 /** The gradients' type for the arguments' types. */
 export type GradientsOf<Args extends readonly unknown[], A extends Argnums> = A extends number
   ? GradientOf<Args[A]>
-  : A extends readonly number[] ? { -readonly [K in keyof A]: A[K] extends number ? GradientOf<Args[A[K]]> : never } : never;
+  : A extends readonly number[]
+    ? { -readonly [K in keyof A]: A[K] extends number ? GradientOf<Args[A[K]]> : never }
+    : never;
 
 /** Functions may be asynchronous: then so is what the transforms make of them. */
 type Lift<Result, T> = Result extends Promise<unknown> ? Promise<T> : T;
@@ -36,24 +39,42 @@ type WithAux = readonly [value: Tensor, aux: unknown];
  * @param options.hasAux fn returns `[value, aux]`; aux (any tree) is passed through: `[[value, aux], gradient]`.
  * @throws {GradientError} for bad argnums, an argument without tensors or with integer ones, a value that is no scalar.
  */
-export function valueAndGrad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
+export function valueAndGrad<
+  Args extends unknown[],
+  Result extends WithAux | Promise<WithAux>,
+  const A extends Argnums = 0,
+>(
+  fn: (...args: Args) => Result,
+  options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [Awaited<Result>, GradientsOf<Args, A>]>;
-export function valueAndGrad<Args extends unknown[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
+export function valueAndGrad<
+  Args extends unknown[],
+  Result extends Tensor | Promise<Tensor>,
+  const A extends Argnums = 0,
+>(
+  fn: (...args: Args) => Result,
+  options?: { argnums?: A; hasAux?: false },
 ): (...args: Args) => Lift<Result, [Tensor, GradientsOf<Args, A>]>;
-export function valueAndGrad(fn: (...args: unknown[]) => unknown, options: { argnums?: Argnums; hasAux?: boolean } = {}): (...args: unknown[]) => unknown {
+export function valueAndGrad(
+  fn: (...args: unknown[]) => unknown,
+  options: { argnums?: Argnums; hasAux?: boolean } = {},
+): (...args: unknown[]) => unknown {
   return differentiate('valueAndGrad', fn, options);
 }
 
 /** Like `valueAndGrad`, without the value; with `hasAux`, `[gradient, aux]`. */
 export function grad<Args extends unknown[], Result extends WithAux | Promise<WithAux>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options: { argnums?: A; hasAux: true },
+  fn: (...args: Args) => Result,
+  options: { argnums?: A; hasAux: true },
 ): (...args: Args) => Lift<Result, [GradientsOf<Args, A>, Awaited<Result>[1]]>;
 export function grad<Args extends unknown[], Result extends Tensor | Promise<Tensor>, const A extends Argnums = 0>(
-  fn: (...args: Args) => Result, options?: { argnums?: A; hasAux?: false },
+  fn: (...args: Args) => Result,
+  options?: { argnums?: A; hasAux?: false },
 ): (...args: Args) => Lift<Result, GradientsOf<Args, A>>;
-export function grad(fn: (...args: unknown[]) => unknown, options: { argnums?: Argnums; hasAux?: boolean } = {}): (...args: unknown[]) => unknown {
+export function grad(
+  fn: (...args: unknown[]) => unknown,
+  options: { argnums?: Argnums; hasAux?: boolean } = {},
+): (...args: unknown[]) => unknown {
   const both = differentiate('grad', fn, options);
   const pick = (result: unknown): unknown => {
     const [value, gradient] = result as [unknown, unknown];
@@ -65,12 +86,17 @@ export function grad(fn: (...args: unknown[]) => unknown, options: { argnums?: A
   };
 }
 
-function differentiate(op: string, fn: (...args: unknown[]) => unknown, options: { argnums?: Argnums; hasAux?: boolean }): (...args: unknown[]) => unknown {
+function differentiate(
+  op: string,
+  fn: (...args: unknown[]) => unknown,
+  options: { argnums?: Argnums; hasAux?: boolean },
+): (...args: unknown[]) => unknown {
   const { argnums = 0, hasAux = false } = options;
   return (...args) => {
     const positions = checkArgnums(op, argnums, args.length);
     const leaves = positions.flatMap((position) => differentiableLeaves(op, args[position], position));
-    if (leaves.length === 0) throw new GradientError(op, `argument ${positions[0]} holds no tensors to differentiate by`);
+    if (leaves.length === 0)
+      throw new GradientError(op, `argument ${positions[0]} holds no tensors to differentiate by`);
     return run(leaves, (tape, watched) => {
       let at = 0;
       const traced = [...args];
@@ -93,10 +119,15 @@ function run(leaves: readonly Tensor[], body: (tape: Tape, watched: readonly Ten
   const tape = new Tape(leaves);
   let pending = false;
   try {
-    const result = body(tape, leaves.map((leaf) => tape.watch(leaf)));
+    const result = body(
+      tape,
+      leaves.map((leaf) => tape.watch(leaf)),
+    );
     if (result instanceof Promise) {
       pending = true;
-      return result.finally(() => { tape.close(); });
+      return result.finally(() => {
+        tape.close();
+      });
     }
     return result;
   } finally {
@@ -104,18 +135,29 @@ function run(leaves: readonly Tensor[], body: (tape: Tape, watched: readonly Ten
   }
 }
 
-const after = (result: unknown, then: (value: unknown) => unknown): unknown => (result instanceof Promise ? result.then(then) : then(result));
+const after = (result: unknown, then: (value: unknown) => unknown): unknown =>
+  result instanceof Promise ? result.then(then) : then(result);
 
-const isNumbers = (value: unknown): value is readonly number[] => Array.isArray(value) && value.every((one) => typeof one === 'number');
+const isNumbers = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'number');
 
 function checkArgnums(op: string, argnums: Argnums, given: number): readonly number[] {
   const positions: unknown = typeof argnums === 'number' ? [argnums] : argnums;
-  if (!isNumbers(positions)) throw new GradientError(op, `argnums is ${JSON.stringify(argnums)}; it must be a position or an array of positions`);
+  if (!isNumbers(positions))
+    throw new GradientError(
+      op,
+      `argnums is ${JSON.stringify(argnums)}; it must be a position or an array of positions`,
+    );
   if (positions.length === 0) throw new GradientError(op, 'no argument is asked for: argnums is empty');
   positions.forEach((position, i) => {
-    if (!Number.isInteger(position) || position < 0) throw new GradientError(op, `argnums must be non-negative whole numbers; got ${position}`);
+    if (!Number.isInteger(position) || position < 0)
+      throw new GradientError(op, `argnums must be non-negative whole numbers; got ${position}`);
     if (positions.indexOf(position) !== i) throw new GradientError(op, `argnums names argument ${position} twice`);
-    if (position >= given) throw new GradientError(op, `can't compute the gradient of argument ${position}: the function was called with ${given} argument${given === 1 ? '' : 's'}`);
+    if (position >= given)
+      throw new GradientError(
+        op,
+        `can't compute the gradient of argument ${position}: the function was called with ${given} argument${given === 1 ? '' : 's'}`,
+      );
   });
   return positions;
 }
@@ -126,8 +168,13 @@ function differentiableLeaves(op: string, argument: unknown, position: number): 
   mapLeaves(argument, (leaf, path) => {
     if (leaf === null || leaf === undefined) return leaf;
     const name = `argument ${position}${path && ` at ${path}`}`;
-    if (!(leaf instanceof Tensor)) throw new GradientError(op, `${name} is ${nameOf(leaf)}, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)`);
-    if (!isFloat(leaf.dtype)) throw new GradientError(op, `${name} is ${leaf.dtype}: only float tensors have gradients`);
+    if (!(leaf instanceof Tensor))
+      throw new GradientError(
+        op,
+        `${name} is ${nameOf(leaf)}, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)`,
+      );
+    if (!isFloat(leaf.dtype))
+      throw new GradientError(op, `${name} is ${leaf.dtype}: only float tensors have gradients`);
     leaf.checkAlive(op);
     found.push(leaf);
     return leaf;
@@ -136,14 +183,24 @@ function differentiableLeaves(op: string, argument: unknown, position: number): 
 }
 
 function splitAux(op: string, result: unknown): [unknown, unknown] {
-  if (!Array.isArray(result) || result.length !== 2) throw new GradientError(op, 'with hasAux the function must return [value, aux]');
+  if (!Array.isArray(result) || result.length !== 2)
+    throw new GradientError(op, 'with hasAux the function must return [value, aux]');
   return result as [unknown, unknown];
 }
 
 function checkScalar(op: string, value: unknown): asserts value is Tensor {
-  if (!(value instanceof Tensor)) throw new GradientError(op, `the function returned ${Array.isArray(value) ? 'an array' : typeof value}; it must return a scalar tensor${Array.isArray(value) ? ' (for [value, aux] set hasAux)' : ''}`);
-  if (value.size !== 1 || value.rank !== 0) throw new GradientError(op, `the function returned a tensor of shape ${formatShape(value.shape)}; a gradient needs a scalar (reduce it with sum() or mean(), or use vjp)`);
-  if (!isFloat(value.dtype)) throw new GradientError(op, `the function returned ${value.dtype}; a gradient needs a float`);
+  if (!(value instanceof Tensor))
+    throw new GradientError(
+      op,
+      `the function returned ${Array.isArray(value) ? 'an array' : typeof value}; it must return a scalar tensor${Array.isArray(value) ? ' (for [value, aux] set hasAux)' : ''}`,
+    );
+  if (value.size !== 1 || value.rank !== 0)
+    throw new GradientError(
+      op,
+      `the function returned a tensor of shape ${formatShape(value.shape)}; a gradient needs a scalar (reduce it with sum() or mean(), or use vjp)`,
+    );
+  if (!isFloat(value.dtype))
+    throw new GradientError(op, `the function returned ${value.dtype}; a gradient needs a float`);
 }
 
 /**
@@ -155,7 +212,11 @@ function checkScalar(op: string, value: unknown): asserts value is Tensor {
  * ```
  * @throws {GradientError} where a cotangent is missing or of another shape.
  */
-export function vjp<Inputs, Outputs>(fn: (inputs: Inputs) => Outputs, inputs: Inputs, cotangents: NoInfer<GradientOf<Outputs>>): [Outputs, GradientOf<Inputs>] {
+export function vjp<Inputs, Outputs>(
+  fn: (inputs: Inputs) => Outputs,
+  inputs: Inputs,
+  cotangents: NoInfer<GradientOf<Outputs>>,
+): [Outputs, GradientOf<Inputs>] {
   const leaves = differentiableLeaves('vjp', inputs, 0);
   if (leaves.length === 0) throw new GradientError('vjp', 'the inputs hold no tensors to differentiate by');
   return run(leaves, (tape, watched) => {
@@ -163,9 +224,14 @@ export function vjp<Inputs, Outputs>(fn: (inputs: Inputs) => Outputs, inputs: In
     const outputs = fn(mapTensors(inputs, () => watched[at++]!));
     const results = tensorsOf(outputs);
     const given = tensorsOf(cotangents);
-    if (given.length !== results.length) throw new GradientError('vjp', `${given.length} cotangents for ${results.length} outputs`);
+    if (given.length !== results.length)
+      throw new GradientError('vjp', `${given.length} cotangents for ${results.length} outputs`);
     results.forEach((result, i) => {
-      if (!sameShape(result.shape, given[i]!.shape)) throw new GradientError('vjp', `cotangent ${i} is ${formatShape(given[i]!.shape)}; its output is ${formatShape(result.shape)}`);
+      if (!sameShape(result.shape, given[i]!.shape))
+        throw new GradientError(
+          'vjp',
+          `cotangent ${i} is ${formatShape(given[i]!.shape)}; its output is ${formatShape(result.shape)}`,
+        );
     });
     const found = tape.backward(results, given, watched);
     let next = 0;
@@ -174,13 +240,18 @@ export function vjp<Inputs, Outputs>(fn: (inputs: Inputs) => Outputs, inputs: In
 }
 
 /** The same values as a constant: nothing is differentiated through it. Takes a tree. */
-export const stopGradient = <T>(tree: T): T => mapTensors(tree, (t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t));
+export const stopGradient = <T>(tree: T): T =>
+  mapTensors(tree, (t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t));
 
 /**
  * The product of the Hessian of a scalar function with a direction of the inputs' structure, without forming the matrix: the gradient
  * of <grad fn, direction>.
  */
-export function hvp<Input>(fn: (input: Input) => Tensor, input: Input, direction: NoInfer<GradientOf<Input>>): GradientOf<Input> {
+export function hvp<Input>(
+  fn: (input: Input) => Tensor,
+  input: Input,
+  direction: NoInfer<GradientOf<Input>>,
+): GradientOf<Input> {
   return vjp((x: Input) => grad(fn)(x), input, direction as never)[1];
 }
 
@@ -201,7 +272,11 @@ function jacobianOf(op: string, fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const leaves = differentiableLeaves(op, x, 0);
   return run(leaves, (tape, [watched]) => {
     const y = fn(watched!);
-    if (!(y instanceof Tensor) || !isFloat(y.dtype)) throw new GradientError(op, `the function returned ${y instanceof Tensor ? y.dtype : typeof y}; it must return a float tensor`);
+    if (!(y instanceof Tensor) || !isFloat(y.dtype))
+      throw new GradientError(
+        op,
+        `the function returned ${y instanceof Tensor ? y.dtype : typeof y}; it must return a float tensor`,
+      );
     const rows = Array.from({ length: y.size }, (_, i) => tape.backward([y], [unit(y, i)], [watched!])[0]!);
     const shape = [...y.shape, ...x.shape];
     return tape.detach(rows.length > 0 ? primitives.stack(rows, shape) : zeros(shape, x.dtype));

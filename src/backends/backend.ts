@@ -116,9 +116,23 @@ export interface Backend {
 }
 
 /** Bytes an element. */
-export const BYTES: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int32: 4, bool: 1, float16: 2, bfloat16: 2 };
+export const BYTES: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  int32: 4,
+  bool: 1,
+  float16: 2,
+  bfloat16: 2,
+};
 
-const ARRAYS = { float32: Float32Array, float64: Float64Array, int32: Int32Array, bool: Uint8Array, float16: Uint16Array, bfloat16: Uint16Array } as const;
+const ARRAYS = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int32: Int32Array,
+  bool: Uint8Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+} as const;
 
 /** The typed array class that holds a dtype on the host. */
 export const arrayClass = (dtype: DType): (typeof ARRAYS)[DType] => ARRAYS[dtype];

@@ -63,7 +63,10 @@ class Parser {
   private readonly names = new Map<Expression, number>();
   private position = 0;
 
-  constructor(private readonly code: string, private readonly arity: number) {
+  constructor(
+    private readonly code: string,
+    private readonly arity: number,
+  ) {
     const end = code.trimEnd().length;
     TOKEN.lastIndex = 0;
     while (TOKEN.lastIndex < end) {
@@ -141,7 +144,8 @@ class Parser {
   }
 
   private unary(): Expression {
-    if (this.accept('-')) return this.intern({ kind: 'negate', truth: false, children: [this.number(this.unary(), "'-'")] });
+    if (this.accept('-'))
+      return this.intern({ kind: 'negate', truth: false, children: [this.number(this.unary(), "'-'")] });
     if (this.accept('!')) return this.intern({ kind: 'not', truth: true, children: [this.truth(this.unary(), "'!'")] });
     return this.primary();
   }
@@ -190,7 +194,11 @@ export interface Language<T> {
 }
 
 /** Folds an expression bottom-up; each distinct subexpression is visited once. `named` may replace a finished part, e.g. by a variable. */
-export function fold<T>(expression: Expression, language: Language<T>, named: (node: Expression, part: T) => T = (_node, part) => part): T {
+export function fold<T>(
+  expression: Expression,
+  language: Language<T>,
+  named: (node: Expression, part: T) => T = (_node, part) => part,
+): T {
   const done = new Map<Expression, T>();
   const visit = (node: Expression): T => {
     const known = done.get(node);
@@ -201,13 +209,20 @@ export function fold<T>(expression: Expression, language: Language<T>, named: (n
   };
   const build = (node: Expression): T => {
     switch (node.kind) {
-      case 'number': return language.number(node.value);
-      case 'operand': return language.operand(node.name);
-      case 'negate': return language.negate(visit(node.children[0]));
-      case 'not': return language.not(visit(node.children[0]));
-      case 'binary': return language.binary(node.operator, visit(node.children[0]), visit(node.children[1]));
-      case 'choice': return language.choice(visit(node.children[0]), visit(node.children[1]), visit(node.children[2]), node.truth);
-      case 'call': return language.call(node.name, node.children.map(visit));
+      case 'number':
+        return language.number(node.value);
+      case 'operand':
+        return language.operand(node.name);
+      case 'negate':
+        return language.negate(visit(node.children[0]));
+      case 'not':
+        return language.not(visit(node.children[0]));
+      case 'binary':
+        return language.binary(node.operator, visit(node.children[0]), visit(node.children[1]));
+      case 'choice':
+        return language.choice(visit(node.children[0]), visit(node.children[1]), visit(node.children[2]), node.truth);
+      case 'call':
+        return language.call(node.name, node.children.map(visit));
     }
   };
   return visit(expression);

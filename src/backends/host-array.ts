@@ -6,7 +6,8 @@ export function hostArray(dtype: DType, length: number): TypedArray {
   try {
     return new (arrayClass(dtype))(length);
   } catch (error) {
-    if (error instanceof RangeError) throw new OutOfMemoryError('cpu', `no room for ${length * BYTES[dtype]} bytes in one array: ${error.message}`);
+    if (error instanceof RangeError)
+      throw new OutOfMemoryError('cpu', `no room for ${length * BYTES[dtype]} bytes in one array: ${error.message}`);
     throw error;
   }
 }
@@ -36,4 +37,5 @@ export function briefArray(dtype: DType, length: number): TypedArray {
 }
 
 /** The array, or a copy if its ArrayBuffer holds anything else: what leaves the library must not. */
-export const ownArray = (array: TypedArray): TypedArray => (array.byteLength === array.buffer.byteLength ? array : array.slice());
+export const ownArray = (array: TypedArray): TypedArray =>
+  array.byteLength === array.buffer.byteLength ? array : array.slice();

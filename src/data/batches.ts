@@ -12,21 +12,31 @@ import type { Tensor } from '../tensor/tensor.js';
  * @returns the tensor and the true lengths.
  * @throws {ShapeError} for no sequences, or such that differ beyond their first axis.
  */
-export function padSequences(sequences: readonly Tensor[], options: { value?: number; multipleOf?: number } = {}): { padded: Tensor; lengths: number[] } {
+export function padSequences(
+  sequences: readonly Tensor[],
+  options: { value?: number; multipleOf?: number } = {},
+): { padded: Tensor; lengths: number[] } {
   const { value = 0, multipleOf = 1 } = options;
-  if (!Number.isInteger(multipleOf) || multipleOf < 1) throw new ValueError('padSequences', `multipleOf is ${multipleOf}; it must be a positive whole number`);
+  if (!Number.isInteger(multipleOf) || multipleOf < 1)
+    throw new ValueError('padSequences', `multipleOf is ${multipleOf}; it must be a positive whole number`);
   const [first] = sequences;
   if (!first) throw new ShapeError('padSequences', 'there are no sequences');
   const item = first.shape.slice(1);
   sequences.forEach((sequence, n) => {
     if (sequence.rank === 0 || !sameShape(sequence.shape.slice(1), item)) {
-      throw new ShapeError('padSequences', `sequence ${n} is ${formatShape(sequence.shape)}; like sequence 0 it must be [${['length', ...item].join(', ')}]`);
+      throw new ShapeError(
+        'padSequences',
+        `sequence ${n} is ${formatShape(sequence.shape)}; like sequence 0 it must be [${['length', ...item].join(', ')}]`,
+      );
     }
   });
   const lengths = sequences.map((sequence) => sequence.shape[0]!);
   const common = Math.ceil(Math.max(...lengths) / multipleOf) * multipleOf;
   const whole = item.map((): [number, number] => [0, 0]);
-  return { padded: stack(sequences.map((sequence, n) => pad(sequence, [[0, common - lengths[n]!], ...whole], value))), lengths };
+  return {
+    padded: stack(sequences.map((sequence, n) => pad(sequence, [[0, common - lengths[n]!], ...whole], value))),
+    lengths,
+  };
 }
 
 /** The numbers 0 to count - 1 in random order, in batches of `size`; the last one holds what is left. */
@@ -49,7 +59,11 @@ export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, r
   const order = Array.from(random.permutation(lengths.length).dataSync());
   order.forEach((n) => {
     checkCount('bucketedBatches', `length ${n}`, lengths[n]!, 0);
-    if (lengths[n]! > maxFrames) throw new ValueError('bucketedBatches', `sequence ${n} has ${lengths[n]!} frames; a batch holds at most ${maxFrames}`);
+    if (lengths[n]! > maxFrames)
+      throw new ValueError(
+        'bucketedBatches',
+        `sequence ${n} has ${lengths[n]!} frames; a batch holds at most ${maxFrames}`,
+      );
   });
   order.sort((a, b) => lengths[a]! - lengths[b]!);
   const batches: number[][] = [];
@@ -63,5 +77,6 @@ export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, r
 }
 
 function checkCount(op: string, name: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least) throw new ValueError(op, `${name} is ${value}; it must be a whole number, at least ${least}`);
+  if (!Number.isInteger(value) || value < least)
+    throw new ValueError(op, `${name} is ${value}; it must be a whole number, at least ${least}`);
 }

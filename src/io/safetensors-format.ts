@@ -7,8 +7,28 @@ import { DTypeError, FormatError, ShapeError, type TapegradError, ValueError } f
 
 /** Bits an element, in the reference's order: the serialiser puts the last of these first, so wide types stay aligned. */
 const BITS = {
-  BOOL: 8, F4: 4, F6_E2M3: 6, F6_E3M2: 6, U8: 8, I8: 8, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8,
-  I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32, C64: 64, F64: 64, I64: 64, U64: 64,
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
 } as const;
 
 /** Element types of the format. */
@@ -50,22 +70,34 @@ const quote = (value: unknown): string => {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 };
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
+const isCount = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isDType = (value: unknown): value is SafetensorsDType => typeof value === 'string' && Object.hasOwn(BITS, value);
 
 /** Bytes that a shape takes; the product is checked at each step, since a lying shape may not be representable. */
-function byteLength(Refusal: new (op: string, problem: string) => TapegradError, op: string, name: string, dtype: SafetensorsDType, shape: readonly number[]): number {
+function byteLength(
+  Refusal: new (op: string, problem: string) => TapegradError,
+  op: string,
+  name: string,
+  dtype: SafetensorsDType,
+  shape: readonly number[],
+): number {
   let bits: number = BITS[dtype];
   // A zero anywhere makes the tensor empty, but the reference still refuses an overflow on the way to it.
   for (const dim of shape) {
     bits *= dim;
-    if (!Number.isSafeInteger(bits)) throw new Refusal(op, `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} overflows`);
+    if (!Number.isSafeInteger(bits))
+      throw new Refusal(op, `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} overflows`);
   }
   if (bits % 8 !== 0) {
-    throw new Refusal(op, `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} (${BITS[dtype]} bits) does not fill whole bytes`);
+    throw new Refusal(
+      op,
+      `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} (${BITS[dtype]} bits) does not fill whole bytes`,
+    );
   }
   return bits / 8;
 }
@@ -82,7 +114,8 @@ function compareUtf8(a: Uint8Array, b: Uint8Array): number {
 
 function checkText(what: string, text: unknown): asserts text is string {
   if (typeof text !== 'string') throw new ValueError(SAVE, `${what} must be a string, got ${quote(text)}`);
-  if (/\p{Surrogate}/u.test(text)) throw new ValueError(SAVE, `${what} has a lone surrogate, which UTF-8 cannot hold: ${quote(text)}`);
+  if (/\p{Surrogate}/u.test(text))
+    throw new ValueError(SAVE, `${what} has a lone surrogate, which UTF-8 cannot hold: ${quote(text)}`);
 }
 
 /**
@@ -94,17 +127,25 @@ function checkText(what: string, text: unknown): asserts text is string {
  * @param tensors name to contents; names are any text but `__metadata__`.
  * @throws {ShapeError} when bytes and shape disagree. @throws {ValueError} for names or metadata that are not text.
  */
-export function encodeSafetensors(tensors: Iterable<readonly [string, RawTensor]>, metadata?: Readonly<Record<string, string>>): Uint8Array {
+export function encodeSafetensors(
+  tensors: Iterable<readonly [string, RawTensor]>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
   const encoder = new TextEncoder();
   const items = Array.from(tensors, ([name, tensor]) => {
     checkText('a tensor name', name);
-    if (name === METADATA_KEY) throw new ValueError(SAVE, `${METADATA_KEY} is the metadata's own key and cannot name a tensor`);
+    if (name === METADATA_KEY)
+      throw new ValueError(SAVE, `${METADATA_KEY} is the metadata's own key and cannot name a tensor`);
     const dtype: unknown = tensor.dtype;
     if (!isDType(dtype)) throw new DTypeError(SAVE, `tensor ${quote(name)}: unknown dtype ${quote(dtype)}`);
-    if (tensor.shape.some((dim) => !isCount(dim))) throw new ShapeError(SAVE, `tensor ${quote(name)}: bad shape [${tensor.shape.join(', ')}]`);
+    if (tensor.shape.some((dim) => !isCount(dim)))
+      throw new ShapeError(SAVE, `tensor ${quote(name)}: bad shape [${tensor.shape.join(', ')}]`);
     const expected = byteLength(ShapeError, SAVE, name, tensor.dtype, tensor.shape);
     if (tensor.bytes.byteLength !== expected) {
-      throw new ShapeError(SAVE, `tensor ${quote(name)}: shape [${tensor.shape.join(', ')}] of ${tensor.dtype} takes ${expected} bytes, got ${tensor.bytes.byteLength}`);
+      throw new ShapeError(
+        SAVE,
+        `tensor ${quote(name)}: shape [${tensor.shape.join(', ')}] of ${tensor.dtype} takes ${expected} bytes, got ${tensor.bytes.byteLength}`,
+      );
     }
     return { name, key: encoder.encode(name), rank: SAFETENSORS_DTYPES.indexOf(tensor.dtype), ...tensor };
   });
@@ -171,14 +212,23 @@ export function decodeSafetensors(file: Uint8Array): RawFile {
   for (const { name, dtype, shape, start, end } of entries) {
     if (start !== expected) {
       const what = start < expected ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw new FormatError(LOAD, `tensor ${quote(name)}: data_offsets [${start}, ${end}] ${what}, which ends at ${expected}`);
+      throw new FormatError(
+        LOAD,
+        `tensor ${quote(name)}: data_offsets [${start}, ${end}] ${what}, which ends at ${expected}`,
+      );
     }
     const needed = byteLength(FormatError, LOAD, name, dtype, shape);
     if (end - start !== needed) {
-      throw new FormatError(LOAD, `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} takes ${needed} bytes, data_offsets give ${end - start}`);
+      throw new FormatError(
+        LOAD,
+        `tensor ${quote(name)}: shape [${shape.join(', ')}] of ${dtype} takes ${needed} bytes, data_offsets give ${end - start}`,
+      );
     }
     if (end > dataBytes) {
-      throw new FormatError(LOAD, `tensor ${quote(name)}: data_offsets [${start}, ${end}] reach past the file's ${dataBytes} bytes of data`);
+      throw new FormatError(
+        LOAD,
+        `tensor ${quote(name)}: data_offsets [${start}, ${end}] reach past the file's ${dataBytes} bytes of data`,
+      );
     }
     tensors.set(name, { dtype, shape, bytes: file.subarray(dataStart + start, dataStart + end) });
     expected = end;
@@ -199,10 +249,16 @@ function readHeaderText(file: Uint8Array): { text: string; dataStart: number } {
   }
   const dataStart = LENGTH_BYTES + Number(length);
   if (dataStart > file.byteLength) {
-    throw new FormatError(LOAD, `the header says it has ${length} bytes, the file has ${file.byteLength - LENGTH_BYTES} after the length`);
+    throw new FormatError(
+      LOAD,
+      `the header says it has ${length} bytes, the file has ${file.byteLength - LENGTH_BYTES} after the length`,
+    );
   }
   try {
-    return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.subarray(LENGTH_BYTES, dataStart)), dataStart };
+    return {
+      text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.subarray(LENGTH_BYTES, dataStart)),
+      dataStart,
+    };
   } catch {
     throw new FormatError(LOAD, 'the header is not valid UTF-8');
   }
@@ -213,10 +269,14 @@ function parseHeader(text: string): Record<string, unknown> {
   try {
     header = JSON.parse(text);
   } catch (error) {
-    throw new FormatError(LOAD, `the header is not valid JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new FormatError(
+      LOAD,
+      `the header is not valid JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   if (!isRecord(header)) throw new FormatError(LOAD, `the header must be a JSON object, got ${quote(header)}`);
-  if (!text.startsWith('{')) throw new FormatError(LOAD, `the header must begin with "{", it begins with ${quote(text.slice(0, 1))}`);
+  if (!text.startsWith('{'))
+    throw new FormatError(LOAD, `the header must begin with "{", it begins with ${quote(text.slice(0, 1))}`);
   refuseDuplicateKeys(text);
   return header;
 }
@@ -241,9 +301,11 @@ function refuseDuplicateKeys(text: string): void {
 function readMetadata(value: unknown): Readonly<Record<string, string>> {
   // The reference reads null as no metadata.
   if (value === null) return {};
-  if (!isRecord(value)) throw new FormatError(LOAD, `${METADATA_KEY} must be an object of strings, got ${quote(value)}`);
+  if (!isRecord(value))
+    throw new FormatError(LOAD, `${METADATA_KEY} must be an object of strings, got ${quote(value)}`);
   for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== 'string') throw new FormatError(LOAD, `${METADATA_KEY}: ${quote(key)} must be a string, got ${quote(text)}`);
+    if (typeof text !== 'string')
+      throw new FormatError(LOAD, `${METADATA_KEY}: ${quote(key)} must be a string, got ${quote(text)}`);
   }
   return value as Record<string, string>;
 }
@@ -252,7 +314,8 @@ function readEntry(name: string, info: unknown): Entry {
   const where = `tensor ${quote(name)}`;
   if (!isRecord(info)) throw new FormatError(LOAD, `${where}: its entry must be an object, got ${quote(info)}`);
   const { dtype, shape, data_offsets: offsets } = info;
-  if (!isDType(dtype)) throw new FormatError(LOAD, `${where}: unknown dtype ${quote(dtype)}, known are ${SAFETENSORS_DTYPES.join(', ')}`);
+  if (!isDType(dtype))
+    throw new FormatError(LOAD, `${where}: unknown dtype ${quote(dtype)}, known are ${SAFETENSORS_DTYPES.join(', ')}`);
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     throw new FormatError(LOAD, `${where}: shape must be a list of whole numbers below 2^53, got ${quote(shape)}`);
   }

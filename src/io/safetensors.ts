@@ -24,8 +24,17 @@ export interface SaveOptions {
   readonly raw?: Readonly<Record<string, RawTensor>>;
 }
 
-const FILE_DTYPES = { float32: 'F32', float64: 'F64', int32: 'I32', bool: 'BOOL', float16: 'F16', bfloat16: 'BF16' } as const satisfies Record<DType, SafetensorsDType>;
-const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(Object.entries(FILE_DTYPES).map(([ours, theirs]) => [theirs, ours as DType]));
+const FILE_DTYPES = {
+  float32: 'F32',
+  float64: 'F64',
+  int32: 'I32',
+  bool: 'BOOL',
+  float16: 'F16',
+  bfloat16: 'BF16',
+} as const satisfies Record<DType, SafetensorsDType>;
+const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(
+  Object.entries(FILE_DTYPES).map(([ours, theirs]) => [theirs, ours as DType]),
+);
 
 /**
  * The bytes of a safetensors file that holds a tree of tensors, byte for byte as the reference implementation writes it. A tensor's
@@ -41,15 +50,29 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
   mapLeaves(tree, (leaf, path) => {
     if (leaf === null || leaf === undefined) return leaf;
     const name = nameOf(path);
-    if (!(leaf instanceof Tensor)) throw new ValueError('saveSafetensors', `'${name}' is a ${typeof leaf}, not a tensor; make it one, or put it into the metadata`);
-    if (name === '') throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
+    if (!(leaf instanceof Tensor))
+      throw new ValueError(
+        'saveSafetensors',
+        `'${name}' is a ${typeof leaf}, not a tensor; make it one, or put it into the metadata`,
+      );
+    if (name === '')
+      throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
     named.push([name, leaf]);
     return leaf;
   });
-  const contents = await Promise.all(named.map(async ([name, t]): Promise<[string, RawTensor]> => {
-    const values = await t.rawData();
-    return [name, { dtype: FILE_DTYPES[t.dtype], shape: t.shape, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) }];
-  }));
+  const contents = await Promise.all(
+    named.map(async ([name, t]): Promise<[string, RawTensor]> => {
+      const values = await t.rawData();
+      return [
+        name,
+        {
+          dtype: FILE_DTYPES[t.dtype],
+          shape: t.shape,
+          bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+        },
+      ];
+    }),
+  );
   return encodeSafetensors([...contents, ...Object.entries(options.raw ?? {})], options.metadata);
 }
 
@@ -85,7 +108,10 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
     const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     if (!found) throw new FormatError('restoreTree', `there is no tensor '${name}'`);
     if (found.dtype !== expected.dtype || !sameShape(found.shape, expected.shape)) {
-      throw new FormatError('restoreTree', `'${name}' is ${found.dtype}${formatShape(found.shape)}; ${expected.dtype}${formatShape(expected.shape)} is wanted`);
+      throw new FormatError(
+        'restoreTree',
+        `'${name}' is ${found.dtype}${formatShape(found.shape)}; ${expected.dtype}${formatShape(expected.shape)} is wanted`,
+      );
     }
     unused.delete(name);
     return found.device === expected.device ? found : moveTo(found, expected);

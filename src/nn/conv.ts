@@ -32,35 +32,64 @@ const pairOf = (value: Pair): readonly [number, number] => (typeof value === 'nu
 
 function samePadding(op: string, kernel: number, dilation: number): number {
   const total = dilation * (kernel - 1);
-  if (total % 2 !== 0) throw new ValueError(op, `padding 'same' with kernel ${kernel} and dilation ${dilation} would need more zeros on one side; use an odd kernel`);
+  if (total % 2 !== 0)
+    throw new ValueError(
+      op,
+      `padding 'same' with kernel ${kernel} and dilation ${dilation} would need more zeros on one side; use an odd kernel`,
+    );
   return total / 2;
 }
 
 /** Convolution of sequences [N, L, inChannels] to [N, outL, outChannels]. */
-export function conv1d(inChannels: number, outChannels: number, kernel: number, options: Conv1dOptions = {}): Layer<ConvParams> {
+export function conv1d(
+  inChannels: number,
+  outChannels: number,
+  kernel: number,
+  options: Conv1dOptions = {},
+): Layer<ConvParams> {
   checkSizes('conv1d', { inChannels, outChannels, kernel });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
   const pad = padding === 'same' ? samePadding('conv1d', kernel, dilation) : padding;
-  return convolution('conv1d', [outChannels, kernel, inChannels], bias, (x, weight) => convolve1d(x, weight, { stride, padding: pad, dilation }));
+  return convolution('conv1d', [outChannels, kernel, inChannels], bias, (x, weight) =>
+    convolve1d(x, weight, { stride, padding: pad, dilation }),
+  );
 }
 
 /** Convolution of images [N, H, W, inChannels] to [N, outH, outW, outChannels]. The kernel is [height, width], or one number for both. */
-export function conv2d(inChannels: number, outChannels: number, kernel: Pair, options: Conv2dOptions = {}): Layer<ConvParams> {
+export function conv2d(
+  inChannels: number,
+  outChannels: number,
+  kernel: Pair,
+  options: Conv2dOptions = {},
+): Layer<ConvParams> {
   const [kernelH, kernelW] = pairOf(kernel);
   checkSizes('conv2d', { inChannels, outChannels, kernelH, kernelW });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
   const [dilationH, dilationW] = pairOf(dilation);
-  const pad: Pair = padding === 'same' ? [samePadding('conv2d', kernelH, dilationH), samePadding('conv2d', kernelW, dilationW)] : padding;
-  return convolution('conv2d', [outChannels, kernelH, kernelW, inChannels], bias, (x, weight) => convolve2d(x, weight, { stride, padding: pad, dilation }));
+  const pad: Pair =
+    padding === 'same'
+      ? [samePadding('conv2d', kernelH, dilationH), samePadding('conv2d', kernelW, dilationW)]
+      : padding;
+  return convolution('conv2d', [outChannels, kernelH, kernelW, inChannels], bias, (x, weight) =>
+    convolve2d(x, weight, { stride, padding: pad, dilation }),
+  );
 }
 
-function convolution(op: string, weightShape: readonly number[], bias: boolean, convolve: (x: Tensor, weight: Tensor) => Tensor): Layer<ConvParams> {
+function convolution(
+  op: string,
+  weightShape: readonly number[],
+  bias: boolean,
+  convolve: (x: Tensor, weight: Tensor) => Tensor,
+): Layer<ConvParams> {
   const outChannels = weightShape[0]!;
   const inChannels = weightShape.at(-1)!;
   const fanIn = weightShape.slice(1).reduce((a, b) => a * b, 1);
   const layout = op === 'conv1d' ? `[N, L, ${inChannels}]` : `[N, H, W, ${inChannels}]`;
   return {
-    init: (random) => ({ weight: uniformByFan(random, weightShape, fanIn), bias: bias ? uniformByFan(random, [outChannels], fanIn) : null }),
+    init: (random) => ({
+      weight: uniformByFan(random, weightShape, fanIn),
+      bias: bias ? uniformByFan(random, [outChannels], fanIn) : null,
+    }),
     apply: (params, x) => {
       checkFeatures(op, x, [weightShape.length], inChannels, layout);
       const result = convolve(x, params.weight);

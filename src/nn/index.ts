@@ -9,6 +9,13 @@ export type { LinearParams } from './linear.js';
 export { layerNorm } from './norm.js';
 export type { LayerNormParams } from './norm.js';
 export { gru, lstm } from './recurrent.js';
-export type { DirectionParams, GruState, LstmState, RecurrentLayer, RecurrentOptions, RecurrentParams } from './recurrent.js';
+export type {
+  DirectionParams,
+  GruState,
+  LstmState,
+  RecurrentLayer,
+  RecurrentOptions,
+  RecurrentParams,
+} from './recurrent.js';
 export { sequential } from './sequential.js';
 export type { Stage, StageParams } from './sequential.js';

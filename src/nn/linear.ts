@@ -15,13 +15,21 @@ export interface LinearParams {
 /** @internal Refuses sizes that are not whole and positive. */
 export function checkSizes(op: string, sizes: Readonly<Record<string, number>>): void {
   for (const [name, size] of Object.entries(sizes)) {
-    if (!Number.isInteger(size) || size < 1) throw new ValueError(op, `${name} is ${size}; it must be a positive whole number`);
+    if (!Number.isInteger(size) || size < 1)
+      throw new ValueError(op, `${name} is ${size}; it must be a positive whole number`);
   }
 }
 
 /** @internal Refuses an input whose last axis is not what the layer was made for. */
-export function checkFeatures(op: string, x: Tensor, ranks: readonly number[] | null, features: number, layout: string): void {
-  if ((ranks && !ranks.includes(x.rank)) || x.shape.at(-1) !== features) throw new ShapeError(op, `x is ${formatShape(x.shape)}; it must be ${layout}`);
+export function checkFeatures(
+  op: string,
+  x: Tensor,
+  ranks: readonly number[] | null,
+  features: number,
+  layout: string,
+): void {
+  if ((ranks && !ranks.includes(x.rank)) || x.shape.at(-1) !== features)
+    throw new ShapeError(op, `x is ${formatShape(x.shape)}; it must be ${layout}`);
 }
 
 /** `x weight^T + bias` over the last axis: [..., inFeatures] to [..., outFeatures]. */

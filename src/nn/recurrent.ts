@@ -44,7 +44,11 @@ export interface LstmState extends GruState {
 
 export interface RecurrentLayer<State> extends Layer<RecurrentParams> {
   /** Like `apply`, from a given state, with the state at the end. */
-  run(params: RecurrentParams, x: Tensor, options?: ApplyOptions & { initial?: State }): { output: Tensor; state: State };
+  run(
+    params: RecurrentParams,
+    x: Tensor,
+    options?: ApplyOptions & { initial?: State },
+  ): { output: Tensor; state: State };
 }
 
 /** How one frame changes the state: `projected` is x W_input^T + b_input of the frame, state[0] is what the layer puts out. */
@@ -63,19 +67,24 @@ interface Cell<State> {
  * it is, and come out as 0.
  */
 export function gru(inFeatures: number, hidden: number, options: RecurrentOptions = {}): RecurrentLayer<GruState> {
-  return recurrent<GruState>({
-    name: 'gru',
-    gates: 3,
-    stateNames: ['hidden'],
-    step: (projected, recurrent, [before]) => {
-      const [xr, xz, xn] = gatesOf(projected, 3);
-      const [hr, hz, hn] = gatesOf(recurrent, 3);
-      const reset = sigmoid(add(xr!, hr!));
-      const keep = sigmoid(add(xz!, hz!));
-      const candidate = tanh(add(xn!, mul(reset, hn!)));
-      return [add(candidate, mul(keep, sub(before!, candidate)))];
+  return recurrent<GruState>(
+    {
+      name: 'gru',
+      gates: 3,
+      stateNames: ['hidden'],
+      step: (projected, recurrent, [before]) => {
+        const [xr, xz, xn] = gatesOf(projected, 3);
+        const [hr, hz, hn] = gatesOf(recurrent, 3);
+        const reset = sigmoid(add(xr!, hr!));
+        const keep = sigmoid(add(xz!, hz!));
+        const candidate = tanh(add(xn!, mul(reset, hn!)));
+        return [add(candidate, mul(keep, sub(before!, candidate)))];
+      },
     },
-  }, inFeatures, hidden, options);
+    inFeatures,
+    hidden,
+    options,
+  );
 }
 
 /**
@@ -83,19 +92,29 @@ export function gru(inFeatures: number, hidden: number, options: RecurrentOption
  * Shapes and lengths as in `gru`.
  */
 export function lstm(inFeatures: number, hidden: number, options: RecurrentOptions = {}): RecurrentLayer<LstmState> {
-  return recurrent<LstmState>({
-    name: 'lstm',
-    gates: 4,
-    stateNames: ['hidden', 'cell'],
-    step: (projected, recurrent, [, before]) => {
-      const [input, forget, candidate, output] = gatesOf(add(projected, recurrent), 4);
-      const cell = add(mul(sigmoid(forget!), before!), mul(sigmoid(input!), tanh(candidate!)));
-      return [mul(sigmoid(output!), tanh(cell)), cell];
+  return recurrent<LstmState>(
+    {
+      name: 'lstm',
+      gates: 4,
+      stateNames: ['hidden', 'cell'],
+      step: (projected, recurrent, [, before]) => {
+        const [input, forget, candidate, output] = gatesOf(add(projected, recurrent), 4);
+        const cell = add(mul(sigmoid(forget!), before!), mul(sigmoid(input!), tanh(candidate!)));
+        return [mul(sigmoid(output!), tanh(cell)), cell];
+      },
     },
-  }, inFeatures, hidden, options);
+    inFeatures,
+    hidden,
+    options,
+  );
 }
 
-function recurrent<State extends GruState>(cell: Cell<State>, inFeatures: number, hidden: number, options: RecurrentOptions): RecurrentLayer<State> {
+function recurrent<State extends GruState>(
+  cell: Cell<State>,
+  inFeatures: number,
+  hidden: number,
+  options: RecurrentOptions,
+): RecurrentLayer<State> {
   checkSizes(cell.name, { inFeatures, hidden });
   const { bidirectional = false } = options;
   const direction = (random: Parameters<Layer<unknown>['init']>[0]): DirectionParams => ({
@@ -123,7 +142,11 @@ function recurrent<State extends GruState>(cell: Cell<State>, inFeatures: number
       const shown = new Array<Tensor>(frames);
       for (let i = 0; i < frames; i++) {
         const t = d === 0 ? i : frames - 1 - i;
-        const next = cell.step(projected[t]!, add(multiply(state[0]!, weights.weightHidden), weights.biasHidden), state);
+        const next = cell.step(
+          projected[t]!,
+          add(multiply(state[0]!, weights.weightHidden), weights.biasHidden),
+          state,
+        );
         const over = ended?.frames[t] ?? null;
         shown[t] = over ? where(over, 0, next[0]!) : next[0]!;
         state = over ? next.map((value, s) => where(over, state[s]!, value)) : next;
@@ -159,13 +182,23 @@ function unstack(x: Tensor): Tensor[] {
   return [...unstack(slice(x, [0, half])), ...unstack(slice(x, [half, length]))];
 }
 
-function startStates<State extends GruState>(cell: Cell<State>, initial: State | undefined, directions: number, batch: number, hidden: number, x: Tensor): Tensor[][] {
+function startStates<State extends GruState>(
+  cell: Cell<State>,
+  initial: State | undefined,
+  directions: number,
+  batch: number,
+  hidden: number,
+  x: Tensor,
+): Tensor[][] {
   const expected = [directions, batch, hidden];
   const tensors = cell.stateNames.map((name) => {
     if (initial === undefined) return null;
     const given = initial[name] as unknown as Tensor;
     if (formatShape(given.shape) !== formatShape(expected)) {
-      throw new ShapeError(cell.name, `initial ${name} is ${formatShape(given.shape)}; it must be [directions, N, hidden] = ${formatShape(expected)}`);
+      throw new ShapeError(
+        cell.name,
+        `initial ${name} is ${formatShape(given.shape)}; it must be [directions, N, hidden] = ${formatShape(expected)}`,
+      );
     }
     return given;
   });
@@ -185,7 +218,8 @@ function endedMasks(op: string, lengths: TensorLike, batch: number, frames: numb
   const counts = integersOf(op, 'lengths', lengths);
   if (counts.length !== batch) throw new ShapeError(op, `${counts.length} lengths for ${batch} sequences`);
   counts.forEach((count, n) => {
-    if (count < 0 || count > frames) throw new ValueError(op, `sequence ${n}: length is ${count}; it must be in [0, ${frames}]`);
+    if (count < 0 || count > frames)
+      throw new ValueError(op, `sequence ${n}: length is ${count}; it must be in [0, ${frames}]`);
   });
   const first = Math.min(frames, ...counts);
   if (first === frames) return null;

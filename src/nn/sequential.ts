@@ -5,7 +5,9 @@ import type { ApplyOptions, Layer } from './layer.js';
 export type Stage = Layer<unknown> | ((x: Tensor) => Tensor);
 
 /** The parameters of stages: a tuple, with null where a stage has none. */
-export type StageParams<Stages extends readonly Stage[]> = { -readonly [K in keyof Stages]: Stages[K] extends Layer<infer Params> ? Params : null };
+export type StageParams<Stages extends readonly Stage[]> = {
+  -readonly [K in keyof Stages]: Stages[K] extends Layer<infer Params> ? Params : null;
+};
 
 /**
  * Stages one after the other.
@@ -17,8 +19,12 @@ export type StageParams<Stages extends readonly Stage[]> = { -readonly [K in key
  */
 export function sequential<const Stages extends readonly Stage[]>(...stages: Stages): Layer<StageParams<Stages>> {
   return {
-    init: (random) => stages.map((stage) => (typeof stage === 'function' ? null : stage.init(random))) as StageParams<Stages>,
+    init: (random) =>
+      stages.map((stage) => (typeof stage === 'function' ? null : stage.init(random))) as StageParams<Stages>,
     apply: (params, x, options: ApplyOptions = {}) =>
-      stages.reduce<Tensor>((value, stage, i) => (typeof stage === 'function' ? stage(value) : stage.apply(params[i], value, options)), x),
+      stages.reduce<Tensor>(
+        (value, stage, i) => (typeof stage === 'function' ? stage(value) : stage.apply(params[i], value, options)),
+        x,
+      ),
   };
 }

@@ -1,7 +1,16 @@
 import { defineOp } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
 import { ShapeError } from '../errors.js';
-import { broadcastShapes, checkShape, contiguousStrides, formatShape, normalizeAxes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
+import {
+  broadcastShapes,
+  checkShape,
+  contiguousStrides,
+  formatShape,
+  normalizeAxes,
+  sameShape,
+  type Shape,
+  sizeOf,
+} from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
 import { launchCopy, permute, reshape } from './movement.js';
@@ -14,7 +23,10 @@ const broadcastOp = defineOp<{ shape: Shape }>({
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape }) => {
     const [to, from] = x!.size === 1 ? [[sizeOf(shape)], [0]] : [shape, broadcastStrides(x!.shape, shape)];
-    launchCopy(call, 'broadcastTo', to, call.inputs[0]!, { offset: 0, strides: from }, call.outputs[0]!, { offset: 0, strides: contiguousStrides(to) });
+    launchCopy(call, 'broadcastTo', to, call.inputs[0]!, { offset: 0, strides: from }, call.outputs[0]!, {
+      offset: 0,
+      strides: contiguousStrides(to),
+    });
   },
   vjp: (g, { inputs: [x] }) => [sumTo(g, x!.shape)],
 });
@@ -30,7 +42,8 @@ export function broadcastStrides(from: Shape, to: Shape): number[] {
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   checkShape('broadcastTo', shape);
-  if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) throw new ShapeError('broadcastTo', `${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
+  if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape))
+    throw new ShapeError('broadcastTo', `${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   return broadcastOp([x], { shape: [...shape] });
 }
 
@@ -48,7 +61,13 @@ export const axisView = (shape: Shape, from: number, to = from + 1): AxisView =>
 });
 
 /** Sums along the middle axis of [outer, axis, inner]. */
-export const sumKernel: Kernel = { name: 'sum', family: 'reduce', inputs: ['x'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32' } };
+export const sumKernel: Kernel = {
+  name: 'sum',
+  family: 'reduce',
+  inputs: ['x'],
+  outputs: ['out'],
+  params: { outer: 'u32', axis: 'u32', inner: 'u32' },
+};
 
 interface SumAttrs {
   /** The axes, a run of neighbours: [from, to). */
@@ -61,32 +80,56 @@ const sumOp = defineOp<SumAttrs>({
   infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: x!.dtype }),
   run: (call, [x], { from, to }) => {
     const view = axisView(x!.shape, from, to);
-    call.launch({ kernel: sumKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+    call.launch({
+      kernel: sumKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view },
+      grid: view.outer * view.inner,
+    });
   },
-  vjp: (g, { inputs: [x], attrs: { from, to } }) => [broadcastTo(g.rank === 0 ? g : reshape(g, keptShape(x!.shape, from, to)), x!.shape)],
+  vjp: (g, { inputs: [x], attrs: { from, to } }) => [
+    broadcastTo(g.rank === 0 ? g : reshape(g, keptShape(x!.shape, from, to)), x!.shape),
+  ],
 });
 
 /** The shape with the axes [from, to) of length 1. */
-const keptShape = (shape: Shape, from: number, to: number): number[] => shape.map((dim, i) => (i >= from && i < to ? 1 : dim));
+const keptShape = (shape: Shape, from: number, to: number): number[] =>
+  shape.map((dim, i) => (i >= from && i < to ? 1 : dim));
 
 /**
  * Reduces any axes by means of a reduction that knows neighbouring axes only: others are brought together first.
  * @param reduce takes x and the run [from, to) and drops those axes.
  */
-export function overAxes(op: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean, reduce: (x: Tensor, from: number, to: number) => Tensor): Tensor {
+export function overAxes(
+  op: string,
+  x: Tensor,
+  axes: number | readonly number[] | undefined,
+  keepDims: boolean,
+  reduce: (x: Tensor, from: number, to: number) => Tensor,
+): Tensor {
   if (axes === undefined && x.rank > 0 && !keepDims) return reduce(x, 0, x.rank);
   const list = normalizeAxes(op, axes, x.rank);
   if (list.length === 0) return reduce(reshape(x, [1, ...x.shape]), 0, 1);
   const [from] = list as [number];
   const isRun = list[list.length - 1]! - from === list.length - 1;
   const rest = x.shape.map((_, i) => i).filter((axis) => !list.includes(axis));
-  const result = isRun ? reduce(x, from, from + list.length) : reduce(permute(x, [...rest, ...list]), rest.length, x.rank);
-  return keepDims ? reshape(result, x.shape.map((dim, i) => (list.includes(i) ? 1 : dim))) : result;
+  const result = isRun
+    ? reduce(x, from, from + list.length)
+    : reduce(permute(x, [...rest, ...list]), rest.length, x.rank);
+  return keepDims
+    ? reshape(
+        result,
+        x.shape.map((dim, i) => (list.includes(i) ? 1 : dim)),
+      )
+    : result;
 }
 
 /** The sum over axes (all when left out). Integers and bool sum as int32. float32 is summed in float64 and rounded once. */
 export function sum(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
-  return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, (t, from, to) => sumOp([t], { from, to }));
+  return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, (t, from, to) =>
+    sumOp([t], { from, to }),
+  );
 }
 
 /** The adjoint of broadcasting: sums a tensor down to a shape that broadcasts to its own. */

@@ -5,13 +5,26 @@ import { checkDType, isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Element by element into another dtype. */
-export const castKernel: Kernel = { name: 'cast', family: 'copy', inputs: ['x'], outputs: ['out'], params: { size: 'u32' } };
+export const castKernel: Kernel = {
+  name: 'cast',
+  family: 'copy',
+  inputs: ['x'],
+  outputs: ['out'],
+  params: { size: 'u32' },
+};
 
 const castOp = defineOp<{ dtype: DType }>({
   name: 'cast',
   movesOnly: true,
   infer: ([x], { dtype }) => ({ shape: x!.shape, dtype }),
-  run: (call, [x]) => call.launch({ kernel: castKernel, inputs: call.inputs, outputs: call.outputs, params: { size: x!.size }, grid: x!.size }),
+  run: (call, [x]) =>
+    call.launch({
+      kernel: castKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { size: x!.size },
+      grid: x!.size,
+    }),
   vjp: (g, { inputs: [x], attrs: { dtype } }) => [isFloat(x!.dtype) && isFloat(dtype) ? cast(g, x!.dtype) : null],
 });
 

@@ -28,25 +28,52 @@ interface Windows {
 }
 
 const WINDOW_PARAMS = {
-  batch: 'u32', height: 'u32', width: 'u32', channels: 'u32', outH: 'u32', outW: 'u32',
-  kernelH: 'u32', kernelW: 'u32', strideH: 'u32', strideW: 'u32', padH: 'u32', padW: 'u32', dilationH: 'u32', dilationW: 'u32',
+  batch: 'u32',
+  height: 'u32',
+  width: 'u32',
+  channels: 'u32',
+  outH: 'u32',
+  outW: 'u32',
+  kernelH: 'u32',
+  kernelW: 'u32',
+  strideH: 'u32',
+  strideW: 'u32',
+  padH: 'u32',
+  padW: 'u32',
+  dilationH: 'u32',
+  dilationW: 'u32',
 } as const;
 
 /** Patches [N, outH, outW, kernelH, kernelW, C] of an image; 0 beyond its edges. */
 const unfoldKernel: Kernel = { name: 'unfold', family: 'conv', inputs: ['x'], outputs: ['out'], params: WINDOW_PARAMS };
 /** The adjoint: patches summed into an image. */
-const foldKernel: Kernel = { name: 'fold', family: 'conv', inputs: ['patches'], outputs: ['out'], params: WINDOW_PARAMS };
+const foldKernel: Kernel = {
+  name: 'fold',
+  family: 'conv',
+  inputs: ['patches'],
+  outputs: ['out'],
+  params: WINDOW_PARAMS,
+};
 /** For each window and channel, the position h * W + w of the first largest element within the image; NaN counts as largest. */
-const maxPoolKernel: Kernel = { name: 'maxPoolIndices', family: 'conv', inputs: ['x'], outputs: ['out'], params: WINDOW_PARAMS };
+const maxPoolKernel: Kernel = {
+  name: 'maxPoolIndices',
+  family: 'conv',
+  inputs: ['x'],
+  outputs: ['out'],
+  params: WINDOW_PARAMS,
+};
 
 /** Windows along one axis. */
-const count = (size: number, kernel: number, stride: number, pad: number, dilation: number): number => Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1;
+const count = (size: number, kernel: number, stride: number, pad: number, dilation: number): number =>
+  Math.floor((size + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1;
 
 /** Whether some window along one axis has all its elements in the padding. */
 function missesAll(size: number, kernel: number, stride: number, pad: number, dilation: number): boolean {
   const isInside = (at: number): boolean => at >= 0 && at < size;
   const starts = Array.from({ length: count(size, kernel, stride, pad, dilation) }, (_, i) => i * stride - pad);
-  return pad > 0 && starts.some((start) => !Array.from({ length: kernel }, (_, k) => start + k * dilation).some(isInside));
+  return (
+    pad > 0 && starts.some((start) => !Array.from({ length: kernel }, (_, k) => start + k * dilation).some(isInside))
+  );
 }
 
 const outSize = (shape: readonly number[], w: Windows): { outH: number; outW: number } => ({
@@ -55,7 +82,12 @@ const outSize = (shape: readonly number[], w: Windows): { outH: number; outW: nu
 });
 
 const windowParams = (shape: readonly number[], w: Windows): Record<string, number> => ({
-  batch: shape[0]!, height: shape[1]!, width: shape[2]!, channels: shape[3]!, ...outSize(shape, w), ...w,
+  batch: shape[0]!,
+  height: shape[1]!,
+  width: shape[2]!,
+  channels: shape[3]!,
+  ...outSize(shape, w),
+  ...w,
 });
 
 const unfoldOp: OpFunction<Windows> = defineOp({
@@ -66,7 +98,13 @@ const unfoldOp: OpFunction<Windows> = defineOp({
   },
   run: (call, [x], w) => {
     const { outH, outW } = outSize(x!.shape, w);
-    call.launch({ kernel: unfoldKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(x!.shape, w), grid: x!.shape[0]! * outH * outW * w.kernelH * w.kernelW * x!.shape[3]! });
+    call.launch({
+      kernel: unfoldKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: windowParams(x!.shape, w),
+      grid: x!.shape[0]! * outH * outW * w.kernelH * w.kernelW * x!.shape[3]!,
+    });
   },
   vjp: (g, { inputs: [x], attrs }) => [foldOp([g], { ...attrs, height: x!.shape[1]!, width: x!.shape[2]! })],
 });
@@ -76,7 +114,13 @@ const foldOp: OpFunction<Windows & { height: number; width: number }> = defineOp
   infer: ([x], { height, width }) => ({ shape: [x!.shape[0]!, height, width, x!.shape[5]!], dtype: x!.dtype }),
   run: (call, [x], { height, width, ...w }) => {
     const shape = [x!.shape[0]!, height, width, x!.shape[5]!];
-    call.launch({ kernel: foldKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(shape, w), grid: shape[0]! * height * width * shape[3]! });
+    call.launch({
+      kernel: foldKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: windowParams(shape, w),
+      grid: shape[0]! * height * width * shape[3]!,
+    });
   },
   vjp: (g, { attrs: { height: _height, width: _width, ...w } }) => [unfoldOp([g], w)],
 });
@@ -89,7 +133,13 @@ const maxPoolIndicesOp = defineOp<Windows>({
   },
   run: (call, [x], w) => {
     const { outH, outW } = outSize(x!.shape, w);
-    call.launch({ kernel: maxPoolKernel, inputs: call.inputs, outputs: call.outputs, params: windowParams(x!.shape, w), grid: x!.shape[0]! * outH * outW * x!.shape[3]! });
+    call.launch({
+      kernel: maxPoolKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: windowParams(x!.shape, w),
+      grid: x!.shape[0]! * outH * outW * x!.shape[3]!,
+    });
   },
 });
 
@@ -114,7 +164,8 @@ function windows(op: string, x: Tensor, kernel: Pair, defaultStride: Pair, optio
   const [padH, padW] = pair(options.padding ?? 0);
   const [dilationH, dilationW] = pair(options.dilation ?? 1);
   const check = (name: string, values: readonly number[], least: number): void => {
-    if (!values.every((value) => Number.isInteger(value) && value >= least)) throw new ValueError(op, `${name} ${values.join(' x ')}; whole numbers from ${least} on are allowed`);
+    if (!values.every((value) => Number.isInteger(value) && value >= least))
+      throw new ValueError(op, `${name} ${values.join(' x ')}; whole numbers from ${least} on are allowed`);
   };
   check('kernel', [kernelH, kernelW], 1);
   check('stride', [strideH, strideW], 1);
@@ -123,7 +174,10 @@ function windows(op: string, x: Tensor, kernel: Pair, defaultStride: Pair, optio
   const w = { kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW };
   const { outH, outW } = outSize(x.shape, w);
   if (outH < 1 || outW < 1) {
-    throw new ShapeError(op, `a window of ${(kernelH - 1) * dilationH + 1} x ${(kernelW - 1) * dilationW + 1} does not fit into ${x.shape[1]} x ${x.shape[2]} with padding ${padH} x ${padW}`);
+    throw new ShapeError(
+      op,
+      `a window of ${(kernelH - 1) * dilationH + 1} x ${(kernelW - 1) * dilationW + 1} does not fit into ${x.shape[1]} x ${x.shape[2]} with padding ${padH} x ${padW}`,
+    );
   }
   return w;
 }
@@ -132,7 +186,8 @@ function windows(op: string, x: Tensor, kernel: Pair, defaultStride: Pair, optio
  * The patches that a window sees, side by side (im2col): [N, H, W, C] to [N, outH, outW, kernelH, kernelW, C].
  * @throws {ShapeError} where not one window fits.
  */
-export const unfold = (x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor => unfoldOp([x], windows('unfold', x, kernel, 1, options));
+export const unfold = (x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor =>
+  unfoldOp([x], windows('unfold', x, kernel, 1, options));
 
 /**
  * Cross-correlation of images [N, H, W, C] with a weight [O, kernelH, kernelW, C] to [N, outH, outW, O] (MLX's layout).
@@ -140,26 +195,46 @@ export const unfold = (x: Tensor, kernel: Pair, options: WindowOptions = {}): Te
  */
 export function conv2d(x: Tensor, weight: Tensor, options: WindowOptions = {}): Tensor {
   if (x.rank !== 4 || weight.rank !== 4 || weight.shape[3] !== x.shape[3]) {
-    throw new ShapeError('conv2d', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, H, W, C] and [O, kernelH, kernelW, C]`);
+    throw new ShapeError(
+      'conv2d',
+      `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, H, W, C] and [O, kernelH, kernelW, C]`,
+    );
   }
   const [out, kernelH, kernelW, channels] = weight.shape as [number, number, number, number];
   const w = windows('conv2d', x, [kernelH, kernelW], 1, options);
   const isPointwise = kernelH * kernelW * w.strideH * w.strideW === 1 && w.padH + w.padW === 0;
   if (isPointwise) return linear(x, reshape(weight, [out, channels]));
   const patches = unfoldOp([x], w);
-  return linear(reshape(patches, [...patches.shape.slice(0, 3), kernelH * kernelW * channels]), reshape(weight, [out, kernelH * kernelW * channels]));
+  return linear(
+    reshape(patches, [...patches.shape.slice(0, 3), kernelH * kernelW * channels]),
+    reshape(weight, [out, kernelH * kernelW * channels]),
+  );
 }
 
 /**
  * Cross-correlation of sequences [N, L, C] with a weight [O, kernel, C] to [N, outL, O].
  * @throws {ShapeError} where shapes do not fit, naming them.
  */
-export function conv1d(x: Tensor, weight: Tensor, options: { stride?: number; padding?: number; dilation?: number } = {}): Tensor {
+export function conv1d(
+  x: Tensor,
+  weight: Tensor,
+  options: { stride?: number; padding?: number; dilation?: number } = {},
+): Tensor {
   if (x.rank !== 3 || weight.rank !== 3 || weight.shape[2] !== x.shape[2]) {
-    throw new ShapeError('conv1d', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, L, C] and [O, kernel, C]`);
+    throw new ShapeError(
+      'conv1d',
+      `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}; they must be [N, L, C] and [O, kernel, C]`,
+    );
   }
   const { stride = 1, padding = 0, dilation = 1 } = options;
-  return squeeze(conv2d(expandDims(x, 1), expandDims(weight, 1), { stride: [1, stride], padding: [0, padding], dilation: [1, dilation] }), 1);
+  return squeeze(
+    conv2d(expandDims(x, 1), expandDims(weight, 1), {
+      stride: [1, stride],
+      padding: [0, padding],
+      dilation: [1, dilation],
+    }),
+    1,
+  );
 }
 
 /**
@@ -170,12 +245,22 @@ export function conv1d(x: Tensor, weight: Tensor, options: { stride?: number; pa
 export function maxPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
   const w = windows('maxPool2d', x, kernel, kernel, options);
   const [, height, width] = x.shape as [number, number, number, number];
-  if (missesAll(height, w.kernelH, w.strideH, w.padH, w.dilationH) || missesAll(width, w.kernelW, w.strideW, w.padW, w.dilationW)) {
-    throw new ValueError('maxPool2d', `padding ${w.padH} x ${w.padW} leaves a window without any element of ${height} x ${width}, and so without a largest one`);
+  if (
+    missesAll(height, w.kernelH, w.strideH, w.padH, w.dilationH) ||
+    missesAll(width, w.kernelW, w.strideW, w.padW, w.dilationW)
+  ) {
+    throw new ValueError(
+      'maxPool2d',
+      `padding ${w.padH} x ${w.padW} leaves a window without any element of ${height} x ${width}, and so without a largest one`,
+    );
   }
   const positions = maxPoolIndicesOp([x], w);
   const [batch, outH, outW, channels] = positions.shape as [number, number, number, number];
-  const picked = takeAlongAxis(reshape(x, [batch, height * width, channels]), reshape(positions, [batch, outH * outW, channels]), 1);
+  const picked = takeAlongAxis(
+    reshape(x, [batch, height * width, channels]),
+    reshape(positions, [batch, outH * outW, channels]),
+    1,
+  );
   return reshape(picked, positions.shape);
 }
 

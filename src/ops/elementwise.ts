@@ -21,7 +21,12 @@ export const sub = binary('sub', { code: 'x - y', vjp: [(g) => g, (g) => neg(g)]
 /** a * b */
 export const mul = binary('mul', { code: 'x * y', vjp: [(g, _a, b) => mul(g, b), (g, a) => mul(g, a)] });
 /** a / b. Integers divide as float32. */
-export const div = binary('div', { code: 'x / y', result: 'float', domain: [0.5, 3], vjp: [(g, _a, b) => div(g, b), (g, _a, b, y) => neg(div(mul(g, y), b))] });
+export const div = binary('div', {
+  code: 'x / y',
+  result: 'float',
+  domain: [0.5, 3],
+  vjp: [(g, _a, b) => div(g, b), (g, _a, b, y) => neg(div(mul(g, y), b))],
+});
 const powOp = binary('pow', {
   code: 'pow(x, y)',
   domain: [0.3, 2],
@@ -36,13 +41,23 @@ const powOp = binary('pow', {
  */
 export function pow(a: TensorLike, b: TensorLike): Tensor {
   const wouldCut = a instanceof Tensor && !isFloat(a.dtype) && typeof b === 'number' && Number.isInteger(b) && b < 0;
-  if (wouldCut) throw new ValueError('pow', `${a.dtype} to the power of ${b}: the results would be fractions; cast to float32 first`);
+  if (wouldCut)
+    throw new ValueError(
+      'pow',
+      `${a.dtype} to the power of ${b}: the results would be fractions; cast to float32 first`,
+    );
   return powOp(a, b);
 }
 /** The larger of a and b; NaN where either is. Equal operands share the derivative. */
-export const maximum = binary('maximum', { code: 'max(x, y)', vjp: [(g, a, b) => mul(g, preference(a, b)), (g, a, b) => mul(g, preference(b, a))] });
+export const maximum = binary('maximum', {
+  code: 'max(x, y)',
+  vjp: [(g, a, b) => mul(g, preference(a, b)), (g, a, b) => mul(g, preference(b, a))],
+});
 /** The smaller of a and b; NaN where either is. Equal operands share the derivative. */
-export const minimum = binary('minimum', { code: 'min(x, y)', vjp: [(g, a, b) => mul(g, preference(b, a)), (g, a, b) => mul(g, preference(a, b))] });
+export const minimum = binary('minimum', {
+  code: 'min(x, y)',
+  vjp: [(g, a, b) => mul(g, preference(b, a)), (g, a, b) => mul(g, preference(a, b))],
+});
 /** 1 where a > b, 1/2 where they are equal, else 0. */
 const preference = binary('preference', { code: 'x > y ? 1 : x == y ? 0.5 : 0', result: 'float' });
 
@@ -57,11 +72,26 @@ export const floor = unary('floor', { code: 'floor(x)' });
 /** x * x */
 export const square = unary('square', { code: 'x * x', vjp: (g, x) => mul(g, mul(x, 2)) });
 /** The square root. */
-export const sqrt = unary('sqrt', { code: 'sqrt(x)', result: 'float', domain: [0.1, 4], vjp: (g, _x, y) => div(g, mul(y, 2)) });
+export const sqrt = unary('sqrt', {
+  code: 'sqrt(x)',
+  result: 'float',
+  domain: [0.1, 4],
+  vjp: (g, _x, y) => div(g, mul(y, 2)),
+});
 /** 1 / sqrt(x) */
-export const rsqrt = unary('rsqrt', { code: '1 / sqrt(x)', result: 'float', domain: [0.1, 4], vjp: (g, x, y) => mul(g, mul(div(y, x), -0.5)) });
+export const rsqrt = unary('rsqrt', {
+  code: '1 / sqrt(x)',
+  result: 'float',
+  domain: [0.1, 4],
+  vjp: (g, x, y) => mul(g, mul(div(y, x), -0.5)),
+});
 /** 1 / x */
-export const reciprocal = unary('reciprocal', { code: '1 / x', result: 'float', domain: [0.3, 3], vjp: (g, _x, y) => neg(mul(g, square(y))) });
+export const reciprocal = unary('reciprocal', {
+  code: '1 / x',
+  result: 'float',
+  domain: [0.3, 3],
+  vjp: (g, _x, y) => neg(mul(g, square(y))),
+});
 
 // Exponentials, logarithms and trigonometry
 
@@ -72,7 +102,12 @@ export const expm1 = unary('expm1', { code: 'expm1(x)', result: 'float', vjp: (g
 /** The natural logarithm. */
 export const log = unary('log', { code: 'log(x)', result: 'float', domain: [0.1, 4], vjp: (g, x) => div(g, x) });
 /** log(1 + x), without cancellation near 0. */
-export const log1p = unary('log1p', { code: 'log1p(x)', result: 'float', domain: [-0.8, 3], vjp: (g, x) => div(g, add(x, 1)) });
+export const log1p = unary('log1p', {
+  code: 'log1p(x)',
+  result: 'float',
+  domain: [-0.8, 3],
+  vjp: (g, x) => div(g, add(x, 1)),
+});
 /** The sine of x in radians. */
 export const sin = unary('sin', { code: 'sin(x)', result: 'float', vjp: (g, x) => mul(g, cos(x)) });
 /** The cosine of x in radians. */
@@ -80,7 +115,11 @@ export const cos = unary('cos', { code: 'cos(x)', result: 'float', vjp: (g, x) =
 /** The hyperbolic tangent. */
 export const tanh = unary('tanh', { code: 'tanh(x)', result: 'float', vjp: (g, _x, y) => mul(g, sub(1, square(y))) });
 /** The error function. */
-export const erf = unary('erf', { code: 'erf(x)', result: 'float', vjp: (g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))) });
+export const erf = unary('erf', {
+  code: 'erf(x)',
+  result: 'float',
+  vjp: (g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))),
+});
 
 // Activations
 
@@ -90,7 +129,9 @@ export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => mul(g, ste
 export const step = unary('step', { code: 'x > 0 ? 1 : 0' });
 /** 1 / (1 + exp(-x)). Only exponentials of negative numbers, so that neither end overflows. */
 export const sigmoid = unary('sigmoid', {
-  code: '(x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))', result: 'float', vjp: (g, _x, y) => mul(g, mul(y, sub(1, y))),
+  code: '(x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))',
+  result: 'float',
+  vjp: (g, _x, y) => mul(g, mul(y, sub(1, y))),
 });
 /** x * sigmoid(x), also called swish. Far to the left it is 0 in either precision, and -Infinity * 0 must not become NaN. */
 export const silu = unary('silu', {
@@ -106,10 +147,16 @@ export const gelu = unary('gelu', {
 });
 /** P(X <= x) for a standard normal X. */
 export const normalCdf = unary('normalCdf', {
-  code: '0.5 * erfc(x * -0.7071067811865476)', result: 'float', vjp: (g, x) => mul(g, mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI))),
+  code: '0.5 * erfc(x * -0.7071067811865476)',
+  result: 'float',
+  vjp: (g, x) => mul(g, mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI))),
 });
 /** log(1 + exp(x)), without overflow. */
-export const softplus = unary('softplus', { code: 'max(x, 0) + log1p(exp(-abs(x)))', result: 'float', vjp: (g, x) => mul(g, sigmoid(x)) });
+export const softplus = unary('softplus', {
+  code: 'max(x, 0) + log1p(exp(-abs(x)))',
+  result: 'float',
+  vjp: (g, x) => mul(g, sigmoid(x)),
+});
 
 // Comparisons and logic: bool results, no derivatives
 
@@ -121,7 +168,11 @@ export const greater = binary('greater', { code: 'x > y', result: 'bool' });
 export const greaterEqual = binary('greaterEqual', { code: 'x >= y', result: 'bool' });
 export const isNaN = unary('isNaN', { code: 'isnan(x)', result: 'bool' });
 export const isFinite = unary('isFinite', { code: 'isfinite(x)', result: 'bool' });
-export const logicalAnd = binary('logicalAnd', { code: 'x != 0 && y != 0', result: 'bool', operands: ['bool', 'bool'] });
+export const logicalAnd = binary('logicalAnd', {
+  code: 'x != 0 && y != 0',
+  result: 'bool',
+  operands: ['bool', 'bool'],
+});
 export const logicalOr = binary('logicalOr', { code: 'x != 0 || y != 0', result: 'bool', operands: ['bool', 'bool'] });
 export const logicalNot = unary('logicalNot', { code: 'x == 0', result: 'bool', operands: ['bool'] });
 

@@ -16,13 +16,37 @@ import { expandDims, launchFill, reshape } from './movement.js';
  */
 
 /** out[o, j, i] = x[o, indices[j], i] for x as [outer, axis, inner]. */
-const takeKernel: Kernel = { name: 'take', family: 'gather', inputs: ['x', 'indices'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' } };
+const takeKernel: Kernel = {
+  name: 'take',
+  family: 'gather',
+  inputs: ['x', 'indices'],
+  outputs: ['out'],
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
+};
 /** out[o, indices[j], i] += x[o, j, i], in the order of j; out starts at 0. */
-const takeAdjointKernel: Kernel = { name: 'takeAdjoint', family: 'gather', inputs: ['x', 'indices'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' } };
+const takeAdjointKernel: Kernel = {
+  name: 'takeAdjoint',
+  family: 'gather',
+  inputs: ['x', 'indices'],
+  outputs: ['out'],
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
+};
 /** out[o, j, i] = x[o, indices[o, j, i], i]. */
-const takeAlongKernel: Kernel = { name: 'takeAlongAxis', family: 'gather', inputs: ['x', 'indices'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' } };
+const takeAlongKernel: Kernel = {
+  name: 'takeAlongAxis',
+  family: 'gather',
+  inputs: ['x', 'indices'],
+  outputs: ['out'],
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
+};
 /** out[o, indices[o, j, i], i] += x[o, j, i], in the order of j; out starts at 0. */
-const scatterKernel: Kernel = { name: 'scatterAlongAxis', family: 'gather', inputs: ['x', 'indices'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' } };
+const scatterKernel: Kernel = {
+  name: 'scatterAlongAxis',
+  family: 'gather',
+  inputs: ['x', 'indices'],
+  outputs: ['out'],
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
+};
 
 interface Along {
   readonly axis: number;
@@ -32,21 +56,39 @@ interface Along {
 
 const takeOp: OpFunction<Along> = defineOp({
   name: 'take',
-  infer: ([x, indices], { axis }) => ({ shape: [...x!.shape.slice(0, axis), indices!.size, ...x!.shape.slice(axis + 1)], dtype: x!.dtype }),
+  infer: ([x, indices], { axis }) => ({
+    shape: [...x!.shape.slice(0, axis), indices!.size, ...x!.shape.slice(axis + 1)],
+    dtype: x!.dtype,
+  }),
   run: (call, [x, indices], { axis }) => {
     const view = axisView(x!.shape, axis);
-    call.launch({ kernel: takeKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view, count: indices!.size }, grid: view.outer * indices!.size * view.inner });
+    call.launch({
+      kernel: takeKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view, count: indices!.size },
+      grid: view.outer * indices!.size * view.inner,
+    });
   },
   vjp: (g, { inputs: [, indices], attrs }) => [takeAdjointOp([g, indices!], attrs), null],
 });
 
 const takeAdjointOp: OpFunction<Along> = defineOp({
   name: 'takeAdjoint',
-  infer: ([x], { axis, length }) => ({ shape: [...x!.shape.slice(0, axis), length, ...x!.shape.slice(axis + 1)], dtype: x!.dtype }),
+  infer: ([x], { axis, length }) => ({
+    shape: [...x!.shape.slice(0, axis), length, ...x!.shape.slice(axis + 1)],
+    dtype: x!.dtype,
+  }),
   run: (call, [x, indices], { axis, length }) => {
     const { outer, inner } = axisView(x!.shape, axis);
     launchFill(call, call.outputs[0]!, 0);
-    call.launch({ kernel: takeAdjointKernel, inputs: call.inputs, outputs: call.outputs, params: { outer, axis: length, inner, count: indices!.size }, grid: outer * inner });
+    call.launch({
+      kernel: takeAdjointKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { outer, axis: length, inner, count: indices!.size },
+      grid: outer * inner,
+    });
   },
   vjp: (g, { inputs: [, indices], attrs }) => [takeOp([g, indices!], attrs), null],
 });
@@ -56,7 +98,13 @@ const takeAlongOp: OpFunction<Along> = defineOp({
   infer: ([x, indices]) => ({ shape: indices!.shape, dtype: x!.dtype }),
   run: (call, [x, indices], { axis }) => {
     const view = axisView(x!.shape, axis);
-    call.launch({ kernel: takeAlongKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view, count: indices!.shape[axis]! }, grid: indices!.size });
+    call.launch({
+      kernel: takeAlongKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view, count: indices!.shape[axis]! },
+      grid: indices!.size,
+    });
   },
   vjp: (g, { inputs: [, indices], attrs }) => [scatterOp([g, indices!], attrs), null],
 });
@@ -67,22 +115,35 @@ const scatterOp: OpFunction<Along> = defineOp({
   run: (call, [x], { axis, length }) => {
     const { outer, axis: count, inner } = axisView(x!.shape, axis);
     launchFill(call, call.outputs[0]!, 0);
-    call.launch({ kernel: scatterKernel, inputs: call.inputs, outputs: call.outputs, params: { outer, axis: length, inner, count }, grid: outer * inner });
+    call.launch({
+      kernel: scatterKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { outer, axis: length, inner, count },
+      grid: outer * inner,
+    });
   },
   vjp: (g, { inputs: [, indices], attrs }) => [takeAlongOp([g, indices!], attrs), null],
 });
 
 /** Positions as an int32 tensor beside x, checked against an axis of the given length, negative ones resolved. */
 function positions(op: string, x: Tensor, indices: TensorLike, length: number): Tensor {
-  const given = indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given =
+    indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given);
   let negative = false;
   values.forEach((value, i) => {
-    if (value < -length || value >= length) throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
+    if (value < -length || value >= length)
+      throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
     negative ||= value < 0;
   });
-  const resolved = negative ? briefTensor(values.map((value) => (value < 0 ? value + length : value)), { shape: given.shape }) : given;
+  const resolved = negative
+    ? briefTensor(
+        values.map((value) => (value < 0 ? value + length : value)),
+        { shape: given.shape },
+      )
+    : given;
   return resolved.device === x.device ? resolved : moveTo(resolved, x);
 }
 
@@ -93,12 +154,17 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
 export function take(x: Tensor, indices: TensorLike, axis = 0): Tensor {
   const at = normalizeAxis('take', axis, x.rank);
   const where = positions('take', x, indices, x.shape[at]!);
-  return reshape(takeOp([x, where], { axis: at, length: x.shape[at]! }), [...x.shape.slice(0, at), ...where.shape, ...x.shape.slice(at + 1)]);
+  return reshape(takeOp([x, where], { axis: at, length: x.shape[at]! }), [
+    ...x.shape.slice(0, at),
+    ...where.shape,
+    ...x.shape.slice(at + 1),
+  ]);
 }
 
 /** Rows of a table [count, width] for ids of any shape: [..., width]. @throws {ValueError} for an id outside the table. */
 export function embedding(table: Tensor, ids: TensorLike): Tensor {
-  if (table.rank !== 2) throw new ShapeError('embedding', `the table is ${formatShape(table.shape)}; it must be [count, width]`);
+  if (table.rank !== 2)
+    throw new ShapeError('embedding', `the table is ${formatShape(table.shape)}; it must be [count, width]`);
   return take(table, ids, 0);
 }
 
@@ -110,13 +176,17 @@ export function gather(x: Tensor, indices: TensorLike, axis: number): Tensor {
   const at = normalizeAxis('gather', axis, x.rank);
   const where = positions('gather', x, indices, x.shape[at]!);
   if (where.rank !== x.rank || where.shape.some((dim, i) => i !== at && dim !== x.shape[i])) {
-    throw new ShapeError('gather', `indices ${formatShape(where.shape)} for x ${formatShape(x.shape)}; all axes but axis ${axis} must agree`);
+    throw new ShapeError(
+      'gather',
+      `indices ${formatShape(where.shape)} for x ${formatShape(x.shape)}; all axes but axis ${axis} must agree`,
+    );
   }
   return takeAlongAxis(x, where, at);
 }
 
 /** @internal `gather` for positions that are known to be right. */
-export const takeAlongAxis = (x: Tensor, indices: Tensor, axis: number): Tensor => takeAlongOp([x, indices], { axis, length: x.shape[axis]! });
+export const takeAlongAxis = (x: Tensor, indices: Tensor, axis: number): Tensor =>
+  takeAlongOp([x, indices], { axis, length: x.shape[axis]! });
 
 /**
  * x with updates added at positions along an axis, one by one (torch's scatter_add): out[..., indices[..., j, ...], ...] += updates[..., j, ...].
@@ -126,17 +196,26 @@ export const takeAlongAxis = (x: Tensor, indices: Tensor, axis: number): Tensor 
 export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis: number): Tensor {
   const at = normalizeAxis('scatterAdd', axis, x.rank);
   const where = positions('scatterAdd', x, indices, x.shape[at]!);
-  if (!sameShape(where.shape, updates.shape) || where.rank !== x.rank || where.shape.some((dim, i) => i !== at && dim !== x.shape[i])) {
-    throw new ShapeError('scatterAdd', `indices ${formatShape(where.shape)} and updates ${formatShape(updates.shape)} for x ${formatShape(x.shape)}; all axes but axis ${axis} must agree`);
+  if (
+    !sameShape(where.shape, updates.shape) ||
+    where.rank !== x.rank ||
+    where.shape.some((dim, i) => i !== at && dim !== x.shape[i])
+  ) {
+    throw new ShapeError(
+      'scatterAdd',
+      `indices ${formatShape(where.shape)} and updates ${formatShape(updates.shape)} for x ${formatShape(x.shape)}; all axes but axis ${axis} must agree`,
+    );
   }
   return add(x, scatterOp([updates, where], { axis: at, length: x.shape[at]! }));
 }
 
 /** 1 at each index, else 0, along a new last axis of the given length. An index outside [0, depth) gives zeros. */
 export function oneHot(indices: TensorLike, depth: number, dtype: DType = 'float32'): Tensor {
-  const given = indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given =
+    indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
   if (given.dtype !== 'int32') throw new DTypeError('oneHot', `indices are ${given.dtype}; they must be int32`);
-  if (!Number.isInteger(depth) || depth < 0) throw new ValueError('oneHot', `depth ${depth}; it must be a non-negative integer`);
+  if (!Number.isInteger(depth) || depth < 0)
+    throw new ValueError('oneHot', `depth ${depth}; it must be a non-negative integer`);
   const classes = arange(depth);
   return cast(equal(expandDims(given, -1), classes.device === given.device ? classes : moveTo(classes, given)), dtype);
 }

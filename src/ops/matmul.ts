@@ -26,12 +26,19 @@ interface Transposes {
 }
 
 /** Sizes of the product of two operands of rank 2 or more; the last two axes are the matrices. */
-function dims(a: Tensor, b: Tensor, { transA, transB }: Transposes): { lead: Shape; m: number; n: number; k: number; kB: number } {
+function dims(
+  a: Tensor,
+  b: Tensor,
+  { transA, transB }: Transposes,
+): { lead: Shape; m: number; n: number; k: number; kB: number } {
   const [rows, columns] = a.shape.slice(-2) as [number, number];
   const [rowsB, columnsB] = b.shape.slice(-2) as [number, number];
   return {
     lead: a.rank >= b.rank ? a.shape.slice(0, -2) : b.shape.slice(0, -2),
-    m: transA ? columns : rows, k: transA ? rows : columns, kB: transB ? columnsB : rowsB, n: transB ? rowsB : columnsB,
+    m: transA ? columns : rows,
+    k: transA ? rows : columns,
+    kB: transB ? columnsB : rowsB,
+    n: transB ? rowsB : columnsB,
   };
 }
 
@@ -46,7 +53,14 @@ const matmulOp = defineOp<Transposes>({
     const { lead, m, n, k } = dims(a!, b!, attrs);
     const batch = sizeOf(lead);
     const params = {
-      batch, m, n, k, transA: Number(attrs.transA), transB: Number(attrs.transB), strideA: a!.rank > 2 ? m * k : 0, strideB: b!.rank > 2 ? k * n : 0,
+      batch,
+      m,
+      n,
+      k,
+      transA: Number(attrs.transA),
+      transB: Number(attrs.transB),
+      strideA: a!.rank > 2 ? m * k : 0,
+      strideB: b!.rank > 2 ? k * n : 0,
     };
     call.launch({ kernel: matmulKernel, inputs: call.inputs, outputs: call.outputs, params, grid: batch * m * n });
   },
@@ -85,12 +99,17 @@ function productDType(op: string, a: Tensor, b: Tensor): DType {
  * @throws {ShapeError} when the inner axes differ. @throws {DTypeError} for bool.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  if (a.rank === 0 || b.rank === 0) throw new ShapeError('matmul', `operands ${formatShape(a.shape)} and ${formatShape(b.shape)}: neither may be a scalar`);
+  if (a.rank === 0 || b.rank === 0)
+    throw new ShapeError(
+      'matmul',
+      `operands ${formatShape(a.shape)} and ${formatShape(b.shape)}: neither may be a scalar`,
+    );
   const dtype = productDType('matmul', a, b);
   let left = cast(a.rank === 1 ? reshape(a, [1, a.size]) : a, dtype);
   let right = cast(b.rank === 1 ? reshape(b, [b.size, 1]) : b, dtype);
   const { k, kB } = dims(left, right, { transA: false, transB: false });
-  if (k !== kB) throw new ShapeError('matmul', `inner axes differ: ${formatShape(a.shape)} times ${formatShape(b.shape)}`);
+  if (k !== kB)
+    throw new ShapeError('matmul', `inner axes differ: ${formatShape(a.shape)} times ${formatShape(b.shape)}`);
   if (left.rank > 2 || right.rank > 2) {
     const lead = broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2));
     if (left.rank > 2) left = broadcastTo(left, [...lead, ...left.shape.slice(-2)]);
@@ -98,15 +117,26 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   }
   const result = product(left, right, false, false);
   const shape = result.shape.slice(0, -2);
-  return reshape(result, [...shape, ...(a.rank === 1 ? [] : [result.shape[result.rank - 2]!]), ...(b.rank === 1 ? [] : [result.shape[result.rank - 1]!])]);
+  return reshape(result, [
+    ...shape,
+    ...(a.rank === 1 ? [] : [result.shape[result.rank - 2]!]),
+    ...(b.rank === 1 ? [] : [result.shape[result.rank - 1]!]),
+  ]);
 }
 
 /** x times the transpose of a weight stored as [out, in]: what linear layers do. x is [..., in], the result [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
   const width = x.shape[x.rank - 1];
-  if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width) throw new ShapeError('linear', `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}: the weight must be [out, ${width ?? 'in'}]`);
+  if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width)
+    throw new ShapeError(
+      'linear',
+      `x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)}: the weight must be [out, ${width ?? 'in'}]`,
+    );
   const dtype = productDType('linear', x, weight);
   const lead = x.shape.slice(0, -1);
-  const flat = matmulOp([reshape(cast(x, dtype), [sizeOf(lead), width!]), cast(weight, dtype)], { transA: false, transB: true });
+  const flat = matmulOp([reshape(cast(x, dtype), [sizeOf(lead), width!]), cast(weight, dtype)], {
+    transA: false,
+    transB: true,
+  });
   return reshape(flat, [...lead, weight.shape[0]!]);
 }

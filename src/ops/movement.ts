@@ -2,7 +2,16 @@ import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { Buffer, Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { formatShape, normalizeAxis, sameShape, type Shape, checkList, checkShape, contiguousStrides, sizeOf } from '../tensor/shape.js';
+import {
+  formatShape,
+  normalizeAxis,
+  sameShape,
+  type Shape,
+  checkList,
+  checkShape,
+  contiguousStrides,
+  sizeOf,
+} from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /**
@@ -14,11 +23,24 @@ export const copyKernel: Kernel = {
   family: 'copy',
   inputs: ['source'],
   outputs: ['out'],
-  params: { rank: 'u32', shape: 'u32x8', sourceOffset: 'i32', sourceStrides: 'i32x8', outOffset: 'i32', outStrides: 'i32x8' },
+  params: {
+    rank: 'u32',
+    shape: 'u32x8',
+    sourceOffset: 'i32',
+    sourceStrides: 'i32x8',
+    outOffset: 'i32',
+    outStrides: 'i32x8',
+  },
 };
 
 /** Sets every element to one value. */
-export const fillKernel: Kernel = { name: 'fill', family: 'copy', inputs: [], outputs: ['out'], params: { size: 'u32', value: 'f32' } };
+export const fillKernel: Kernel = {
+  name: 'fill',
+  family: 'copy',
+  inputs: [],
+  outputs: ['out'],
+  params: { size: 'u32', value: 'f32' },
+};
 
 /** A strided view, in elements. */
 interface View {
@@ -30,7 +52,11 @@ interface View {
 export const MAX_RANK = 8;
 
 /** Merges axes that lie behind one another in every view; drops axes of length 1. */
-export function mergeAxes(op: string, shape: Shape, views: readonly (readonly number[])[]): { shape: number[]; strides: number[][] } {
+export function mergeAxes(
+  op: string,
+  shape: Shape,
+  views: readonly (readonly number[])[],
+): { shape: number[]; strides: number[][] } {
   const merged: number[] = [];
   const strides: number[][] = views.map(() => []);
   shape.forEach((dim, axis) => {
@@ -48,12 +74,24 @@ export function mergeAxes(op: string, shape: Shape, views: readonly (readonly nu
     merged.push(1);
     strides.forEach((list) => list.push(1));
   }
-  if (merged.length > MAX_RANK) throw new ShapeError(op, `shape ${formatShape(shape)} needs ${merged.length} separate axes here; at most ${MAX_RANK} are supported`);
+  if (merged.length > MAX_RANK)
+    throw new ShapeError(
+      op,
+      `shape ${formatShape(shape)} needs ${merged.length} separate axes here; at most ${MAX_RANK} are supported`,
+    );
   return { shape: merged, strides };
 }
 
 /** Copies `shape` elements from one view to another. */
-export function launchCopy(call: Launcher, op: string, shape: Shape, input: Buffer, source: View, output: Buffer, out: View): void {
+export function launchCopy(
+  call: Launcher,
+  op: string,
+  shape: Shape,
+  input: Buffer,
+  source: View,
+  output: Buffer,
+  out: View,
+): void {
   const size = sizeOf(shape);
   if (size === 0) return;
   const merged = mergeAxes(op, shape, [source.strides, out.strides]);
@@ -62,15 +100,25 @@ export function launchCopy(call: Launcher, op: string, shape: Shape, input: Buff
     inputs: [input],
     outputs: [output],
     params: {
-      rank: merged.shape.length, shape: merged.shape,
-      sourceOffset: source.offset, sourceStrides: merged.strides[0]!, outOffset: out.offset, outStrides: merged.strides[1]!,
+      rank: merged.shape.length,
+      shape: merged.shape,
+      sourceOffset: source.offset,
+      sourceStrides: merged.strides[0]!,
+      outOffset: out.offset,
+      outStrides: merged.strides[1]!,
     },
     grid: size,
   });
 }
 
 export function launchFill(call: Launcher, output: Buffer, value: number): void {
-  call.launch({ kernel: fillKernel, inputs: [], outputs: [output], params: { size: output.length, value }, grid: output.length });
+  call.launch({
+    kernel: fillKernel,
+    inputs: [],
+    outputs: [output],
+    params: { size: output.length, value },
+    grid: output.length,
+  });
 }
 
 const reshapeOp = defineOp<{ shape: Shape }>({
@@ -89,19 +137,35 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   if (open >= 0) {
     const rest = shape.reduce((product, dim, i) => (i === open ? product : product * dim), 1);
     const fits = rest > 0 && x.size % rest === 0 && !shape.includes(-1, open + 1);
-    if (!fits) throw new ShapeError('reshape', `cannot reshape ${formatShape(x.shape)} (${x.size} elements) to ${formatShape(shape)}`);
+    if (!fits)
+      throw new ShapeError(
+        'reshape',
+        `cannot reshape ${formatShape(x.shape)} (${x.size} elements) to ${formatShape(shape)}`,
+      );
     target = shape.map((dim, i) => (i === open ? x.size / rest : dim));
   }
   checkShape('reshape', target);
-  if (sizeOf(target) !== x.size) throw new ShapeError('reshape', `cannot reshape ${formatShape(x.shape)} (${x.size} elements) to ${formatShape(shape)}`);
+  if (sizeOf(target) !== x.size)
+    throw new ShapeError(
+      'reshape',
+      `cannot reshape ${formatShape(x.shape)} (${x.size} elements) to ${formatShape(shape)}`,
+    );
   return sameShape(target, x.shape) ? x : reshapeOp([x], { shape: [...target] });
 }
 
 /** Takes out axes of length 1: all of them, or the ones named. @throws {ShapeError} if a named axis is longer. */
 export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
-  const list = axes === undefined ? x.shape.flatMap((dim, i) => (dim === 1 ? [i] : [])) : (typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis('squeeze', axis, x.rank));
-  for (const axis of list) if (x.shape[axis] !== 1) throw new ShapeError('squeeze', `axis ${axis} of ${formatShape(x.shape)} has length ${x.shape[axis]}, not 1`);
-  return reshape(x, x.shape.filter((_, i) => !list.includes(i)));
+  const list =
+    axes === undefined
+      ? x.shape.flatMap((dim, i) => (dim === 1 ? [i] : []))
+      : (typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis('squeeze', axis, x.rank));
+  for (const axis of list)
+    if (x.shape[axis] !== 1)
+      throw new ShapeError('squeeze', `axis ${axis} of ${formatShape(x.shape)} has length ${x.shape[axis]}, not 1`);
+  return reshape(
+    x,
+    x.shape.filter((_, i) => !list.includes(i)),
+  );
 }
 
 /** Puts in an axis of length 1 at a position of the result. */
@@ -126,16 +190,30 @@ const permuteOp = defineOp<{ order: readonly number[] }>({
   run: (call, [x], { order }) => {
     const strides = contiguousStrides(x!.shape);
     const shape = order.map((axis) => x!.shape[axis]!);
-    launchCopy(call, 'permute', shape, call.inputs[0]!, { offset: 0, strides: order.map((axis) => strides[axis]!) }, call.outputs[0]!, { offset: 0, strides: contiguousStrides(shape) });
+    launchCopy(
+      call,
+      'permute',
+      shape,
+      call.inputs[0]!,
+      { offset: 0, strides: order.map((axis) => strides[axis]!) },
+      call.outputs[0]!,
+      { offset: 0, strides: contiguousStrides(shape) },
+    );
   },
-  vjp: (g, { attrs: { order } }) => [permute(g, order.map((_, i) => order.indexOf(i)))],
+  vjp: (g, { attrs: { order } }) => [
+    permute(
+      g,
+      order.map((_, i) => order.indexOf(i)),
+    ),
+  ],
 });
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. @throws {ShapeError} */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   checkList('permute', order, 'order');
   const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
-  if (axes.length !== x.rank || new Set(axes).size !== x.rank) throw new ShapeError('permute', `order ${formatShape(order)} does not name each of the ${x.rank} axes once`);
+  if (axes.length !== x.rank || new Set(axes).size !== x.rank)
+    throw new ShapeError('permute', `order ${formatShape(order)} does not name each of the ${x.rank} axes once`);
   return axes.every((axis, i) => axis === i) ? x : permuteOp([x], { order: axes });
 }
 
@@ -158,7 +236,10 @@ interface Region {
 
 const regionView = (whole: Shape, { starts, steps }: Region): View => {
   const strides = contiguousStrides(whole);
-  return { offset: starts.reduce((sum, start, i) => sum + start * strides[i]!, 0), strides: strides.map((stride, i) => stride * steps[i]!) };
+  return {
+    offset: starts.reduce((sum, start, i) => sum + start * strides[i]!, 0),
+    strides: strides.map((stride, i) => stride * steps[i]!),
+  };
 };
 
 const sliceOp: OpFunction<Region & { shape: Shape }> = defineOp({
@@ -166,7 +247,10 @@ const sliceOp: OpFunction<Region & { shape: Shape }> = defineOp({
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape, ...region }) => {
-    launchCopy(call, 'slice', shape, call.inputs[0]!, regionView(x!.shape, region), call.outputs[0]!, { offset: 0, strides: contiguousStrides(shape) });
+    launchCopy(call, 'slice', shape, call.inputs[0]!, regionView(x!.shape, region), call.outputs[0]!, {
+      offset: 0,
+      strides: contiguousStrides(shape),
+    });
   },
   vjp: (g, { inputs: [x], attrs: { starts, steps } }) => [placeOp([g], { starts, steps, shape: x!.shape, value: 0 })],
 });
@@ -178,7 +262,15 @@ const placeOp: OpFunction<Region & { shape: Shape; value: number }> = defineOp({
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape, value, ...region }) => {
     launchFill(call, call.outputs[0]!, value);
-    launchCopy(call, 'place', x!.shape, call.inputs[0]!, { offset: 0, strides: contiguousStrides(x!.shape) }, call.outputs[0]!, regionView(shape, region));
+    launchCopy(
+      call,
+      'place',
+      x!.shape,
+      call.inputs[0]!,
+      { offset: 0, strides: contiguousStrides(x!.shape) },
+      call.outputs[0]!,
+      regionView(shape, region),
+    );
   },
   vjp: (g, { inputs: [x], attrs: { starts, steps } }) => [sliceOp([g], { starts, steps, shape: x!.shape })],
 });
@@ -199,7 +291,8 @@ export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
   x.shape.forEach((dim, axis) => {
     const range = ranges[axis] ?? [];
     if (typeof range === 'number') {
-      if (!Number.isInteger(range) || range < -dim || range >= dim) throw new ValueError('slice', `index ${range} of axis ${axis} is outside [${-dim}, ${dim})`);
+      if (!Number.isInteger(range) || range < -dim || range >= dim)
+        throw new ValueError('slice', `index ${range} of axis ${axis} is outside [${-dim}, ${dim})`);
       starts.push(range < 0 ? range + dim : range);
       steps.push(1);
       shape.push(1);
@@ -216,14 +309,24 @@ export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
 }
 
 /** Python's rule for start:stop:step. */
-function resolveRange(axis: number, dim: number, range: readonly (number | null | undefined)[]): [start: number, length: number, step: number] {
+function resolveRange(
+  axis: number,
+  dim: number,
+  range: readonly (number | null | undefined)[],
+): [start: number, length: number, step: number] {
   const step = range[2] ?? 1;
   const given = [range[0], range[1], step].filter((value) => value !== null && value !== undefined);
-  if (step === 0 || !given.every(Number.isInteger)) throw new ValueError('slice', `range [${range.join(', ')}] of axis ${axis}: positions are whole numbers and the step is not 0`);
+  if (step === 0 || !given.every(Number.isInteger))
+    throw new ValueError(
+      'slice',
+      `range [${range.join(', ')}] of axis ${axis}: positions are whole numbers and the step is not 0`,
+    );
   const low = step > 0 ? 0 : -1;
   const high = step > 0 ? dim : dim - 1;
   const place = (position: number | null | undefined, fallback: number): number =>
-    position === null || position === undefined ? fallback : Math.min(Math.max(position < 0 ? position + dim : position, low), high);
+    position === null || position === undefined
+      ? fallback
+      : Math.min(Math.max(position < 0 ? position + dim : position, low), high);
   const start = place(range[0], step > 0 ? low : high);
   const stop = place(range[1], step > 0 ? high : low);
   return [start, Math.max(0, Math.ceil((stop - start) / step)), step];
@@ -231,14 +334,20 @@ function resolveRange(axis: number, dim: number, range: readonly (number | null 
 
 /** Order reversed along axes; all of them when left out. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
-  const list = (axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis('flip', axis, x.rank));
+  const list = (axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes).map((axis) =>
+    normalizeAxis('flip', axis, x.rank),
+  );
   return slice(x, ...x.shape.map((_, i): SliceRange => (list.includes(i) ? [null, null, -1] : [])));
 }
 
 /** Adds `[before, after]` elements of `value` around each axis. @throws {ShapeError} unless there is one pair for each axis. */
 export function pad(x: Tensor, widths: readonly (readonly [before: number, after: number])[], value = 0): Tensor {
   const bad = widths.length !== x.rank || !widths.flat().every((width) => Number.isInteger(width) && width >= 0);
-  if (bad) throw new ShapeError('pad', `widths ${JSON.stringify(widths)} for ${x.rank} axes: one pair of non-negative integers for each axis`);
+  if (bad)
+    throw new ShapeError(
+      'pad',
+      `widths ${JSON.stringify(widths)} for ${x.rank} axes: one pair of non-negative integers for each axis`,
+    );
   const fits = x.dtype === 'int32' ? value === (value | 0) : x.dtype !== 'bool' || value === 0 || value === 1;
   if (!fits) throw new DTypeError('pad', `value ${value} in a tensor of ${x.dtype}`);
   if (widths.every(([before, after]) => before + after === 0)) return x;
@@ -255,7 +364,15 @@ const concatOp = defineOp<{ axis: number }>({
     const strides = contiguousStrides(whole);
     let start = 0;
     parts.forEach((part, i) => {
-      launchCopy(call, 'concat', part.shape, call.inputs[i]!, { offset: 0, strides: contiguousStrides(part.shape) }, call.outputs[0]!, { offset: start * strides[axis]!, strides });
+      launchCopy(
+        call,
+        'concat',
+        part.shape,
+        call.inputs[i]!,
+        { offset: 0, strides: contiguousStrides(part.shape) },
+        call.outputs[0]!,
+        { offset: start * strides[axis]!, strides },
+      );
       start += part.shape[axis]!;
     });
   },
@@ -288,9 +405,13 @@ export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const at = normalizeAxis('concat', axis, first.rank);
   parts.forEach((part, i) => {
     if (part.rank !== first.rank || part.shape.some((dim, d) => d !== at && dim !== first.shape[d])) {
-      throw new ShapeError('concat', `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all axes but axis ${axis} must agree`);
+      throw new ShapeError(
+        'concat',
+        `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all axes but axis ${axis} must agree`,
+      );
     }
-    if (part.dtype !== first.dtype) throw new DTypeError('concat', `part ${i} is ${part.dtype} beside ${first.dtype}; cast one`);
+    if (part.dtype !== first.dtype)
+      throw new DTypeError('concat', `part ${i} is ${part.dtype} beside ${first.dtype}; cast one`);
   });
   return parts.length === 1 ? first : concatOp(parts, { axis: at });
 }
@@ -299,19 +420,33 @@ export function concat(parts: readonly Tensor[], axis = 0): Tensor {
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   const first = firstOf('stack', parts);
   parts.forEach((part, i) => {
-    if (!sameShape(part.shape, first.shape)) throw new ShapeError('stack', `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all must have one shape`);
+    if (!sameShape(part.shape, first.shape))
+      throw new ShapeError(
+        'stack',
+        `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all must have one shape`,
+      );
   });
-  return concat(parts.map((part) => expandDims(part, axis)), axis);
+  return concat(
+    parts.map((part) => expandDims(part, axis)),
+    axis,
+  );
 }
 
 /** Cuts an axis into a number of equal parts, or into parts of the given lengths. @throws {ShapeError} */
 export function split(x: Tensor, parts: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis('split', axis, x.rank);
   const dim = x.shape[at]!;
-  const equalParts = (count: number): number[] => (Number.isInteger(count) && count > 0 ? new Array<number>(count).fill(dim / count) : [NaN]);
+  const equalParts = (count: number): number[] =>
+    Number.isInteger(count) && count > 0 ? new Array<number>(count).fill(dim / count) : [NaN];
   const lengths = typeof parts === 'number' ? equalParts(parts) : parts;
-  if (!lengths.every((length) => Number.isInteger(length) && length >= 0) || lengths.reduce((sum, length) => sum + length, 0) !== dim) {
-    throw new ShapeError('split', `cannot cut axis ${axis} of length ${dim} into ${typeof parts === 'number' ? `${parts} equal parts` : `parts of ${formatShape(parts)}`}`);
+  if (
+    !lengths.every((length) => Number.isInteger(length) && length >= 0) ||
+    lengths.reduce((sum, length) => sum + length, 0) !== dim
+  ) {
+    throw new ShapeError(
+      'split',
+      `cannot cut axis ${axis} of length ${dim} into ${typeof parts === 'number' ? `${parts} equal parts` : `parts of ${formatShape(parts)}`}`,
+    );
   }
   let start = 0;
   return lengths.map((length) => slice(x, ...along(at, [start, (start += length)])));

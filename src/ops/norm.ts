@@ -10,10 +10,22 @@ import { add, div, mul, neg, rsqrt } from './elementwise.js';
 import { mean, variance } from './reduce.js';
 
 /** Rows of [rows, width] brought to mean 0 and variance 1; 1 / deviation of each row comes out as well, for the backward pass. */
-const layerNormKernel: Kernel = { name: 'layerNorm', family: 'norm', inputs: ['x'], outputs: ['out', 'rstd'], params: { rows: 'u32', width: 'u32', eps: 'f32' } };
+const layerNormKernel: Kernel = {
+  name: 'layerNorm',
+  family: 'norm',
+  inputs: ['x'],
+  outputs: ['out', 'rstd'],
+  params: { rows: 'u32', width: 'u32', eps: 'f32' },
+};
 
 /** The layer norm's vjp, row by row: rstd * (g - mean(g) - y * mean(g * y)). */
-const layerNormVjpKernel: Kernel = { name: 'layerNormVjp', family: 'norm', inputs: ['g', 'y', 'rstd'], outputs: ['out'], params: { rows: 'u32', width: 'u32' } };
+const layerNormVjpKernel: Kernel = {
+  name: 'layerNormVjp',
+  family: 'norm',
+  inputs: ['g', 'y', 'rstd'],
+  outputs: ['out'],
+  params: { rows: 'u32', width: 'u32' },
+};
 
 const rowsOf = (x: Tensor): { rows: number; width: number } => {
   const width = x.shape[x.rank - 1]!;
@@ -22,13 +34,25 @@ const rowsOf = (x: Tensor): { rows: number; width: number } => {
 
 const layerNormOp = defineMultiOp<{ eps: number }>({
   name: 'layerNorm',
-  infer: ([x]) => [{ shape: x!.shape, dtype: x!.dtype }, { shape: [...x!.shape.slice(0, -1), 1], dtype: x!.dtype }],
+  infer: ([x]) => [
+    { shape: x!.shape, dtype: x!.dtype },
+    { shape: [...x!.shape.slice(0, -1), 1], dtype: x!.dtype },
+  ],
   run: (call, [x], { eps }) => {
     const view = rowsOf(x!);
-    call.launch({ kernel: layerNormKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view, eps }, grid: view.rows });
+    call.launch({
+      kernel: layerNormKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view, eps },
+      grid: view.rows,
+    });
   },
   vjp: (g, { inputs, output, attrs: { eps }, saved: [rstd] }) => [
-    layerNormVjpOp([g, output, savedOr(rstd!, inputs, () => rsqrt(add(variance(inputs[0]!, -1, { keepDims: true }), eps)))], null),
+    layerNormVjpOp(
+      [g, output, savedOr(rstd!, inputs, () => rsqrt(add(variance(inputs[0]!, -1, { keepDims: true }), eps)))],
+      null,
+    ),
   ],
 });
 
@@ -37,7 +61,13 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
   infer: ([g]) => ({ shape: g!.shape, dtype: g!.dtype }),
   run: (call, [g]) => {
     const view = rowsOf(g!);
-    call.launch({ kernel: layerNormVjpKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.rows });
+    call.launch({
+      kernel: layerNormVjpKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view },
+      grid: view.rows,
+    });
   },
   // With c the cotangent of the result: the map is linear and symmetric in g, quadratic in y, and proportional to rstd.
   vjp: (c, { inputs: [g, y, rstd], output, needs }) => [
@@ -56,10 +86,18 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
 export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; eps?: number } = {}): Tensor {
   const { weight, bias, eps = 1e-5 } = options;
   if (x.rank === 0) throw new ShapeError('layerNorm', 'a scalar has no axis to normalise');
-  if (!(eps >= 0 && Number.isFinite(eps))) throw new ValueError('layerNorm', `eps is ${eps}; it must be finite and not negative`);
+  if (!(eps >= 0 && Number.isFinite(eps)))
+    throw new ValueError('layerNorm', `eps is ${eps}; it must be finite and not negative`);
   const width = x.shape[x.rank - 1]!;
-  for (const [name, t] of [['weight', weight], ['bias', bias]] as const) {
-    if (t && !sameShape(t.shape, [width])) throw new ShapeError('layerNorm', `${name} is ${formatShape(t.shape)}; x of ${formatShape(x.shape)} wants [${width}]`);
+  for (const [name, t] of [
+    ['weight', weight],
+    ['bias', bias],
+  ] as const) {
+    if (t && !sameShape(t.shape, [width]))
+      throw new ShapeError(
+        'layerNorm',
+        `${name} is ${formatShape(t.shape)}; x of ${formatShape(x.shape)} wants [${width}]`,
+      );
   }
   const normal = layerNormOp([cast(x, toFloat(x.dtype))], { eps })[0]!;
   const scaled = weight ? mul(normal, weight) : normal;

@@ -28,7 +28,14 @@ export interface SgdAttrs {
 export const sgdStep = defineMultiOp<SgdAttrs>({
   name: 'sgdStep',
   infer: ([p]) => [p!, p!],
-  run: (call, [p], attrs) => call.launch({ kernel: sgdKernel, inputs: call.inputs, outputs: call.outputs, params: { size: p!.size, ...attrs }, grid: p!.size }),
+  run: (call, [p], attrs) =>
+    call.launch({
+      kernel: sgdKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { size: p!.size, ...attrs },
+      grid: p!.size,
+    }),
 });
 
 const adamKernel: Kernel = {
@@ -36,7 +43,17 @@ const adamKernel: Kernel = {
   family: 'optimizer',
   inputs: ['parameter', 'gradient', 'first', 'second'],
   outputs: ['newParameter', 'newFirst', 'newSecond'],
-  params: { size: 'u32', learningRate: 'f32', beta1: 'f32', beta2: 'f32', eps: 'f32', weightDecay: 'f32', decoupled: 'u32', correction1: 'f32', correction2: 'f32' },
+  params: {
+    size: 'u32',
+    learningRate: 'f32',
+    beta1: 'f32',
+    beta2: 'f32',
+    eps: 'f32',
+    weightDecay: 'f32',
+    decoupled: 'u32',
+    correction1: 'f32',
+    correction2: 'f32',
+  },
 };
 
 export interface AdamAttrs {
@@ -60,6 +77,12 @@ export interface AdamAttrs {
 export const adamStep = defineMultiOp<AdamAttrs>({
   name: 'adamStep',
   infer: ([p]) => [p!, p!, p!],
-  run: (call, [p], attrs) => call.launch({ kernel: adamKernel, inputs: call.inputs, outputs: call.outputs, params: { size: p!.size, ...attrs }, grid: p!.size }),
+  run: (call, [p], attrs) =>
+    call.launch({
+      kernel: adamKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { size: p!.size, ...attrs },
+      grid: p!.size,
+    }),
 });
-

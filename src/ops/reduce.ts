@@ -33,18 +33,36 @@ function reduction(name: string, { result, vjp }: Reduction): (x: Tensor, from: 
   const kernel: Kernel = { name, family: 'reduce', inputs: ['x'], outputs: ['out'], params: PARAMS };
   const op = defineOp<Run>({
     name,
-    infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: result ?? x!.dtype }),
+    infer: ([x], { from, to }) => ({
+      shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)],
+      dtype: result ?? x!.dtype,
+    }),
     run: (call, [x], { from, to }) => {
       const view = axisView(x!.shape, from, to);
-      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner });
+      call.launch({
+        kernel,
+        inputs: call.inputs,
+        outputs: call.outputs,
+        params: { ...view },
+        grid: view.outer * view.inner,
+      });
     },
-    ...(vjp && { vjp: (g, { inputs: [x], output, attrs }) => [vjp(stretch(g, x!, attrs), x!, stretch(output, x!, attrs), attrs)] }),
+    ...(vjp && {
+      vjp: (g, { inputs: [x], output, attrs }) => [vjp(stretch(g, x!, attrs), x!, stretch(output, x!, attrs), attrs)],
+    }),
   });
   return (x, from, to) => op([x], { from, to });
 }
 
 /** A result of a reduction, repeated along the axes that it dropped. */
-const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor => broadcastTo(reshape(t, x.shape.map((dim, i) => (i >= from && i < to ? 1 : dim))), x.shape);
+const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
+  broadcastTo(
+    reshape(
+      t,
+      x.shape.map((dim, i) => (i >= from && i < to ? 1 : dim)),
+    ),
+    x.shape,
+  );
 
 /** Every element that equals the extremum gets an equal share of its cotangent. */
 function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, { from, to }: Run): Tensor {
@@ -61,7 +79,11 @@ const logSumExpOp = reduction('logSumExp', { vjp: (g, x, y) => mul(g, exp(sub(x,
 
 function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
   const list = normalizeAxes(op, axes, x.rank);
-  if (list.some((axis) => x.shape[axis] === 0)) throw new ShapeError(op, `no elements along the axes ${formatShape(list)} of ${formatShape(x.shape)}, and so no result`);
+  if (list.some((axis) => x.shape[axis] === 0))
+    throw new ShapeError(
+      op,
+      `no elements along the axes ${formatShape(list)} of ${formatShape(x.shape)}, and so no result`,
+    );
 }
 
 const asInt = (x: Tensor): Tensor => (x.dtype === 'bool' ? cast(x, 'int32') : x);
@@ -91,7 +113,8 @@ export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
 }
 
 /** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
-const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor => (isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x));
+const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>
+  isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x);
 
 /** How many elements of x go into one of a reduction's results. */
 const countOf = (op: string, x: Tensor, axes: Axes | undefined): number =>
@@ -112,22 +135,28 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
   const { keepDims = false, correction = 0 } = options;
   const count = countOf('variance', x, axes);
-  if (!(correction >= 0 && correction <= count)) throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
-  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction));
+  if (!(correction >= 0 && correction <= count))
+    throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
+  return wide(cast(x, toFloat(x.dtype)), (t) =>
+    div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction),
+  );
 }
 
 /** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */
-export const logSumExp = (x: Tensor, axes?: Axes, keepDims = false): Tensor => overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
+export const logSumExp = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
+  overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
 
 /**
  * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order.
  */
 export const prod = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  wide(asInt(x), (given) => overAxes('prod', given, axes, keepDims, (t, from, to) => {
-    const { outer, axis, inner } = axisView(t.shape, from, to);
-    const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
-    return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
-  }));
+  wide(asInt(x), (given) =>
+    overAxes('prod', given, axes, keepDims, (t, from, to) => {
+      const { outer, axis, inner } = axisView(t.shape, from, to);
+      const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
+      return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
+    }),
+  );
 
 function multiplyPairs(x: Tensor): Tensor {
   const [outer, axis, inner] = x.shape as [number, number, number];
@@ -142,14 +171,26 @@ function multiplyPairs(x: Tensor): Tensor {
   return multiplyPairs(axis % 2 === 0 ? pairs : concat([pairs, part([2 * half])], 1));
 }
 
-const cumsumKernel: Kernel = { name: 'cumsum', family: 'reduce', inputs: ['x'], outputs: ['out'], params: { ...PARAMS, reverse: 'u32' } };
+const cumsumKernel: Kernel = {
+  name: 'cumsum',
+  family: 'reduce',
+  inputs: ['x'],
+  outputs: ['out'],
+  params: { ...PARAMS, reverse: 'u32' },
+};
 
 const cumsumOp: OpFunction<{ axis: number; reverse: boolean }> = defineOp({
   name: 'cumsum',
   infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
   run: (call, [x], { axis, reverse }) => {
     const view = axisView(x!.shape, axis);
-    call.launch({ kernel: cumsumKernel, inputs: call.inputs, outputs: call.outputs, params: { ...view, reverse: Number(reverse) }, grid: view.outer * view.inner });
+    call.launch({
+      kernel: cumsumKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...view, reverse: Number(reverse) },
+      grid: view.outer * view.inner,
+    });
   },
   vjp: (g, { attrs: { axis, reverse } }) => [cumsumOp([g], { axis, reverse: !reverse })],
 });

@@ -26,76 +26,156 @@ export interface Row {
 export const rows = new Map<string, Row & { readonly arity: 1 | 2 | 3 }>();
 
 const NAMES = ['x', 'y', 'z'] as const;
-const PARAMS = { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' } as const;
+const PARAMS = {
+  size: 'u32',
+  rank: 'u32',
+  shape: 'u32x8',
+  xStrides: 'i32x8',
+  yStrides: 'i32x8',
+  zStrides: 'i32x8',
+} as const;
 const ONE = [1];
 const ZERO = [0];
 
 /** The cotangent of one operand, before it is summed down to the operand's shape. */
 type Partial = (g: Tensor, inputs: readonly Tensor[], output: Tensor) => Tensor | null;
 
-function define(name: string, arity: 1 | 2 | 3, row: Row, partials?: readonly (Partial | null)[]): (inputs: readonly Tensor[]) => Tensor {
+function define(
+  name: string,
+  arity: 1 | 2 | 3,
+  row: Row,
+  partials?: readonly (Partial | null)[],
+): (inputs: readonly Tensor[]) => Tensor {
   rows.set(name, { ...row, arity });
-  const elementwise: ElementwiseCode = { code: row.code, arity, result: row.result === 'bool' ? 'bool' : 'number', operands: row.operands ?? NAMES.slice(0, arity).map(() => 'number') };
-  const kernel: Kernel = { name, family: 'elementwise', inputs: NAMES.slice(0, arity), outputs: ['out'], params: PARAMS, elementwise };
-  const dtypeOf = (inputs: readonly Tensor[]): DType => (row.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype);
+  const elementwise: ElementwiseCode = {
+    code: row.code,
+    arity,
+    result: row.result === 'bool' ? 'bool' : 'number',
+    operands: row.operands ?? NAMES.slice(0, arity).map(() => 'number'),
+  };
+  const kernel: Kernel = {
+    name,
+    family: 'elementwise',
+    inputs: NAMES.slice(0, arity),
+    outputs: ['out'],
+    params: PARAMS,
+    elementwise,
+  };
+  const dtypeOf = (inputs: readonly Tensor[]): DType =>
+    row.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype;
   const op = defineOp<null>({
     name,
-    infer: (inputs) => ({ shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)), dtype: dtypeOf(inputs) }),
+    infer: (inputs) => ({
+      shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)),
+      dtype: dtypeOf(inputs),
+    }),
     run: (call, inputs, _attrs, [result]) => {
       const params = launchParams(name, result!.shape, inputs);
       call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: params.size });
     },
     ...(partials && {
-      vjp: (g, { inputs, output, needs }) => inputs.map((input, i) => {
-        const part = needs[i] ? partials[i]?.(g, inputs, output) : null;
-        return part ? sumTo(part, input.shape) : null;
-      }),
+      vjp: (g, { inputs, output, needs }) =>
+        inputs.map((input, i) => {
+          const part = needs[i] ? partials[i]?.(g, inputs, output) : null;
+          return part ? sumTo(part, input.shape) : null;
+        }),
     }),
   });
   return (inputs) => op(inputs, null);
 }
 
-function launchParams(op: string, shape: Shape, inputs: readonly Tensor[]): { size: number; rank: number; shape: readonly number[]; xStrides: readonly number[]; yStrides: readonly number[]; zStrides: readonly number[] } {
+function launchParams(
+  op: string,
+  shape: Shape,
+  inputs: readonly Tensor[],
+): {
+  size: number;
+  rank: number;
+  shape: readonly number[];
+  xStrides: readonly number[];
+  yStrides: readonly number[];
+  zStrides: readonly number[];
+} {
   const size = sizeOf(shape);
   if (inputs.every((t) => t.size === size || t.size === 1)) {
     const [x, y, z] = inputs.map((t) => (t.size === size ? ONE : ZERO));
     return { size, rank: 1, shape: [size], xStrides: x!, yStrides: y ?? ZERO, zStrides: z ?? ZERO };
   }
-  const merged = mergeAxes(op, shape, inputs.map((t) => broadcastStrides(t.shape, shape)));
-  return { size, rank: merged.shape.length, shape: merged.shape, xStrides: merged.strides[0]!, yStrides: merged.strides[1] ?? ZERO, zStrides: merged.strides[2] ?? ZERO };
+  const merged = mergeAxes(
+    op,
+    shape,
+    inputs.map((t) => broadcastStrides(t.shape, shape)),
+  );
+  return {
+    size,
+    rank: merged.shape.length,
+    shape: merged.shape,
+    xStrides: merged.strides[0]!,
+    yStrides: merged.strides[1] ?? ZERO,
+    zStrides: merged.strides[2] ?? ZERO,
+  };
 }
 
 /** An op on one tensor. The derivative: `vjp(cotangent, x, result)`. */
-export function unary(name: string, row: Row & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor }): (x: TensorLike) => Tensor {
+export function unary(
+  name: string,
+  row: Row & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor },
+): (x: TensorLike) => Tensor {
   const { vjp, ...rest } = row;
   const op = define(name, 1, rest, vjp && [(g, [x], y) => vjp(g, x!, y)]);
   return (x) => op(prepare(name, row, [x]));
 }
 
 /** An op on two tensors, broadcasting. The derivatives: one for each operand, or null where there is none. */
-export function binary(name: string, row: Row & { vjp?: readonly ((g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor)[] }): (a: TensorLike, b: TensorLike) => Tensor {
+export function binary(
+  name: string,
+  row: Row & { vjp?: readonly ((g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor)[] },
+): (a: TensorLike, b: TensorLike) => Tensor {
   const { vjp, ...rest } = row;
-  const op = define(name, 2, rest, vjp?.map((part) => (g, [a, b], y) => part(g, a!, b!, y)));
+  const op = define(
+    name,
+    2,
+    rest,
+    vjp?.map(
+      (part) =>
+        (g, [a, b], y) =>
+          part(g, a!, b!, y),
+    ),
+  );
   return (a, b) => op(prepare(name, row, [a, b]));
 }
 
 /** An op on three tensors, broadcasting. */
-export function ternary(name: string, row: Row & { vjp?: readonly (((g: Tensor, a: Tensor, b: Tensor, c: Tensor) => Tensor) | null)[] }): (a: TensorLike, b: TensorLike, c: TensorLike) => Tensor {
+export function ternary(
+  name: string,
+  row: Row & { vjp?: readonly (((g: Tensor, a: Tensor, b: Tensor, c: Tensor) => Tensor) | null)[] },
+): (a: TensorLike, b: TensorLike, c: TensorLike) => Tensor {
   const { vjp, ...rest } = row;
-  const op = define(name, 3, rest, vjp?.map((part) => part && ((g, [a, b, c]) => part(g, a!, b!, c!))));
+  const op = define(
+    name,
+    3,
+    rest,
+    vjp?.map((part) => part && ((g, [a, b, c]) => part(g, a!, b!, c!))),
+  );
   return (a, b, c) => op(prepare(name, row, [a, b, c]));
 }
 
 /** Operands as tensors of the dtype that the op computes in. */
 function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonly Tensor[] {
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
-  if (beside && !row.operands && operands.every(joinsFloat32)) return operands.map((operand) => (operand instanceof Tensor ? operand : toTensor(operand, beside, 'float32')));
+  if (beside && !row.operands && operands.every(joinsFloat32))
+    return operands.map((operand) => (operand instanceof Tensor ? operand : toTensor(operand, beside, 'float32')));
   const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
   let dtype: DType | null = null;
-  const meet = (t: Tensor): void => { dtype = dtype ? promote(dtype, t.dtype) : t.dtype; };
-  operands.forEach((operand, i) => { if (operand instanceof Tensor && isNumber(i)) meet(operand); });
+  const meet = (t: Tensor): void => {
+    dtype = dtype ? promote(dtype, t.dtype) : t.dtype;
+  };
+  operands.forEach((operand, i) => {
+    if (operand instanceof Tensor && isNumber(i)) meet(operand);
+  });
   // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensors beside them where it can hold them.
-  const isWeak = (operand: TensorLike): boolean => typeof operand === 'number' || (Array.isArray(operand) && dtype !== null && isFloat(dtype));
+  const isWeak = (operand: TensorLike): boolean =>
+    typeof operand === 'number' || (Array.isArray(operand) && dtype !== null && isFloat(dtype));
   const given = operands.map((operand, i) => {
     if (operand instanceof Tensor || (isNumber(i) && isWeak(operand)) || typeof operand === 'number') return operand;
     const made = toTensor(operand, beside);
@@ -106,22 +186,32 @@ function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonl
     if (typeof operand !== 'number' || !isNumber(i)) return found;
     return found ? promote(found, scalarDType(operand, found)) : 'float32';
   }, dtype);
-  const computed = settled && (row.result === 'float' ? toFloat(settled) : settled === 'bool' && row.result !== 'bool' && !row.operands ? 'int32' : settled);
+  const computed =
+    settled &&
+    (row.result === 'float'
+      ? toFloat(settled)
+      : settled === 'bool' && row.result !== 'bool' && !row.operands
+        ? 'int32'
+        : settled);
   return given.map((operand, i) => {
     const want = isNumber(i) ? computed! : 'bool';
     const t = operand instanceof Tensor ? operand : toTensor(operand, beside, want);
     if (t.dtype === want) return t;
-    if (want === 'bool' && isFloat(t.dtype) && op !== 'where') throw new DTypeError(op, `operand ${i} is ${t.dtype}; it must be bool or int32 (compare it: x.notEqual(0))`);
+    if (want === 'bool' && isFloat(t.dtype) && op !== 'where')
+      throw new DTypeError(op, `operand ${i} is ${t.dtype}; it must be bool or int32 (compare it: x.notEqual(0))`);
     return cast(t, want);
   });
 }
 
 /** Whether an operand leaves an op among float32 tensors in float32: such a tensor, a number, or integers, which never widen a float. */
 const joinsFloat32 = (operand: TensorLike): boolean =>
-  (operand instanceof Tensor ? operand.dtype === 'float32' : typeof operand === 'number' || operand instanceof Int32Array);
+  operand instanceof Tensor
+    ? operand.dtype === 'float32'
+    : typeof operand === 'number' || operand instanceof Int32Array;
 
 function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
-  if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend()) return fromTypedArray(new Float32Array([data]), [], dtype);
+  if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend())
+    return fromTypedArray(new Float32Array([data]), [], dtype);
   const made = briefTensor(data, dtype ? { dtype } : {});
   return beside && made.device !== beside.device ? moveTo(made, beside) : made;
 }

@@ -8,15 +8,31 @@ import { cast } from './cast.js';
 import { exp, mul, sub } from './elementwise.js';
 
 /** Normalised exponentials along one axis. */
-function softmaxLike(name: string, vjp: (g: Tensor, y: Tensor, axis: number) => Tensor): (x: Tensor, axis?: number) => Tensor {
-  const kernel: Kernel = { name, family: 'softmax', inputs: ['x'], outputs: ['out'], params: { outer: 'u32', axis: 'u32', inner: 'u32' } };
+function softmaxLike(
+  name: string,
+  vjp: (g: Tensor, y: Tensor, axis: number) => Tensor,
+): (x: Tensor, axis?: number) => Tensor {
+  const kernel: Kernel = {
+    name,
+    family: 'softmax',
+    inputs: ['x'],
+    outputs: ['out'],
+    params: { outer: 'u32', axis: 'u32', inner: 'u32' },
+  };
   const op = defineOp<{ axis: number }>({
     name,
     infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
     run: (call, [x], { axis }) => {
       const view = axisView(x!.shape, axis);
       // ctcLoss of log-probabilities computes from the logits behind them; then nothing reads these.
-      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { ...view }, grid: view.outer * view.inner, lazy: name === 'logSoftmax' });
+      call.launch({
+        kernel,
+        inputs: call.inputs,
+        outputs: call.outputs,
+        params: { ...view },
+        grid: view.outer * view.inner,
+        lazy: name === 'logSoftmax',
+      });
     },
     vjp: (g, { output, attrs: { axis } }) => [vjp(g, output, axis)],
   });

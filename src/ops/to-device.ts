@@ -12,7 +12,8 @@ export function toDevice(x: Tensor, device: Backend): Tensor {
   if (device === x.device) return x;
   x.checkAlive('to');
   if (!device.supports(x.dtype)) throw new DTypeError('to', `device '${device.name}' has no ${x.dtype}; cast it first`);
-  if (!x.device.readSync) throw new DeviceError('to', `device '${x.device.name}' cannot be read synchronously; write tensor(await x.data())`);
+  if (!x.device.readSync)
+    throw new DeviceError('to', `device '${x.device.name}' cannot be read synchronously; write tensor(await x.data())`);
   const moved = new Tensor(device.upload(x.dtype, x.device.readSync(x.buffer, 'copy')), x.shape, null, 'to');
   if (!x.trace) return moved;
   return record({ name: 'to', infer: () => x, vjp: (g: Tensor) => [toDevice(g, x.device)] }, [x], null, [moved]);

@@ -59,13 +59,21 @@ export interface AdamOptions {
  */
 export interface Sgd {
   init<Params>(params: Params): SgdState<Params>;
-  update<Params>(params: Params, gradients: GradientOf<Params>, state: SgdState<Params>): { params: Params; state: SgdState<Params> };
+  update<Params>(
+    params: Params,
+    gradients: GradientOf<Params>,
+    state: SgdState<Params>,
+  ): { params: Params; state: SgdState<Params> };
 }
 
 /** See `Sgd`. */
 export interface Adam {
   init<Params>(params: Params): AdamState<Params>;
-  update<Params>(params: Params, gradients: GradientOf<Params>, state: AdamState<Params>): { params: Params; state: AdamState<Params> };
+  update<Params>(
+    params: Params,
+    gradients: GradientOf<Params>,
+    state: AdamState<Params>,
+  ): { params: Params; state: AdamState<Params> };
 }
 
 /** Stochastic gradient descent with momentum, as torch defines it: velocity = momentum * velocity + gradient; parameter -= rate * velocity. */
@@ -79,8 +87,16 @@ export function sgd(options: SgdOptions): Sgd {
     init: (params) => ({ step: stepTensor(0), velocity: mapTensors(params, zerosLike) }),
     update: (params, gradients, state) => {
       const step = stepOf('sgd', state);
-      const attrs = { learningRate: rateAt('sgd', learningRate, step), momentum, dampening: 0, weightDecay, nesterov: Number(nesterov) };
-      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], (inputs) => sgdStep(inputs, attrs));
+      const attrs = {
+        learningRate: rateAt('sgd', learningRate, step),
+        momentum,
+        dampening: 0,
+        weightDecay,
+        nesterov: Number(nesterov),
+      };
+      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], (inputs) =>
+        sgdStep(inputs, attrs),
+      );
       return { params: next!, state: { step: stepTensor(step + 1), velocity: velocity! } };
     },
   };
@@ -100,32 +116,56 @@ function adamLike(op: string, options: AdamOptions & { weightDecay: number }, de
   checkNonNegative(op, 'weightDecay', weightDecay);
   checkRate(op, learningRate);
   return {
-    init: (params) => ({ step: stepTensor(0), mean: mapTensors(params, zerosLike), variance: mapTensors(params, zerosLike) }),
+    init: (params) => ({
+      step: stepTensor(0),
+      mean: mapTensors(params, zerosLike),
+      variance: mapTensors(params, zerosLike),
+    }),
     update: (params, gradients, state) => {
       const step = stepOf(op, state);
       const attrs = {
-        learningRate: rateAt(op, learningRate, step), beta1, beta2, eps, weightDecay,
-        decoupled: Number(decoupled), correction1: 1 - beta1 ** (step + 1), correction2: 1 - beta2 ** (step + 1),
+        learningRate: rateAt(op, learningRate, step),
+        beta1,
+        beta2,
+        eps,
+        weightDecay,
+        decoupled: Number(decoupled),
+        correction1: 1 - beta1 ** (step + 1),
+        correction2: 1 - beta2 ** (step + 1),
       };
-      const [next, mean, variance] = updateTrees(op, params, [gradients, state.mean, state.variance], (inputs) => adamStep(inputs, attrs));
+      const [next, mean, variance] = updateTrees(op, params, [gradients, state.mean, state.variance], (inputs) =>
+        adamStep(inputs, attrs),
+      );
       return { params: next!, state: { step: stepTensor(step + 1), mean: mean!, variance: variance! } };
     },
   };
 }
 
 /** Applies an update to each parameter and its tensors in the other trees; results are trees again: the parameters, then the state. */
-function updateTrees<Params>(op: string, params: Params, others: readonly unknown[], apply: (inputs: Tensor[]) => Tensor[]): Params[] {
+function updateTrees<Params>(
+  op: string,
+  params: Params,
+  others: readonly unknown[],
+  apply: (inputs: Tensor[]) => Tensor[],
+): Params[] {
   const leaves = leavesOf(params);
   const rest = others.map((tree, i) => {
     const found = leavesOf(tree);
     const differs = leaves.findIndex(([path], at) => found[at]?.[0] !== path);
-    const [path] = differs < 0 ? found[leaves.length] ?? [null] : leaves[differs]!;
+    const [path] = differs < 0 ? (found[leaves.length] ?? [null]) : leaves[differs]!;
     const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
-    if (path !== null) throw new ValueError(op, `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`);
+    if (path !== null)
+      throw new ValueError(
+        op,
+        `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`,
+      );
     return found;
   });
   if (recordingTapes([leaves, ...rest].flatMap((list) => list.map(([, leaf]) => leaf))).length > 0) {
-    throw new GradientError(op, 'an update inside a transform has no derivative; update with plain parameters, or stopGradient() them');
+    throw new GradientError(
+      op,
+      'an update inside a transform has no derivative; update with plain parameters, or stopGradient() them',
+    );
   }
   const results = leaves.map(([path, param], at) => {
     const inputs = rest.map((list) => list[at]![1]);
@@ -149,10 +189,16 @@ function leavesOf(tree: unknown): [path: string, leaf: Tensor][] {
 }
 
 function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: string): void {
-  if (!isFloat(param.dtype)) throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
+  if (!isFloat(param.dtype))
+    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
   for (const other of others) {
-    if (!sameShape(other.shape, param.shape)) throw new ShapeError(op, `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`);
-    if (other.dtype !== param.dtype) throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient or state ${other.dtype}`);
+    if (!sameShape(other.shape, param.shape))
+      throw new ShapeError(
+        op,
+        `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
+      );
+    if (other.dtype !== param.dtype)
+      throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient or state ${other.dtype}`);
   }
 }
 
@@ -164,13 +210,15 @@ function stepOf(op: string, state: OptimizerState): number {
 
 function rateAt(op: string, learningRate: number | Schedule, step: number): number {
   const rate = typeof learningRate === 'number' ? learningRate : learningRate(step);
-  if (!Number.isFinite(rate) || rate < 0) throw new ValueError(op, `the learning rate of step ${step} is ${rate}; it must be finite and not negative`);
+  if (!Number.isFinite(rate) || rate < 0)
+    throw new ValueError(op, `the learning rate of step ${step} is ${rate}; it must be finite and not negative`);
   return rate;
 }
 
 function checkRate(op: string, learningRate: number | Schedule): void {
   if (typeof learningRate === 'number') rateAt(op, learningRate, 0);
-  else if (typeof learningRate !== 'function') throw new ValueError(op, `learningRate is ${String(learningRate)}; it must be a number or a function of the step`);
+  else if (typeof learningRate !== 'function')
+    throw new ValueError(op, `learningRate is ${String(learningRate)}; it must be a number or a function of the step`);
 }
 
 function checkRange(op: string, name: string, value: number, low: number, high: number): void {
@@ -178,5 +226,6 @@ function checkRange(op: string, name: string, value: number, low: number, high: 
 }
 
 function checkNonNegative(op: string, name: string, value: number): void {
-  if (!(Number.isFinite(value) && value >= 0)) throw new ValueError(op, `${name} is ${value}; it must be finite and not negative`);
+  if (!(Number.isFinite(value) && value >= 0))
+    throw new ValueError(op, `${name} is ${value}; it must be finite and not negative`);
 }

@@ -4,11 +4,13 @@ import { ValueError } from '../errors.js';
 export type Schedule = (step: number) => number;
 
 function checkSteps(op: string, name: string, steps: number): void {
-  if (!Number.isInteger(steps) || steps < 0) throw new ValueError(op, `${name} is ${steps}; it must be a whole number, not negative`);
+  if (!Number.isInteger(steps) || steps < 0)
+    throw new ValueError(op, `${name} is ${steps}; it must be a whole number, not negative`);
 }
 
 function checkRate(op: string, name: string, rate: number): void {
-  if (!Number.isFinite(rate) || rate < 0) throw new ValueError(op, `${name} is ${rate}; it must be finite and not negative`);
+  if (!Number.isFinite(rate) || rate < 0)
+    throw new ValueError(op, `${name} is ${rate}; it must be finite and not negative`);
 }
 
 /**

@@ -3,6 +3,7 @@ import ops from 'ndarray-ops';
 import type { DType, TypedArray } from '../backends/backend.js';
 import { briefArray, hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
+import { nameOf } from './arguments.js';
 import { hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
@@ -14,7 +15,18 @@ import { Tensor } from './tensor.js';
 export type NestedNumbers = number | boolean | readonly NestedNumbers[];
 
 /** Any typed array of numbers or big integers. */
-export type AnyTypedArray = Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+export type AnyTypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** What `tensor()` takes. */
 export type TensorData = NestedNumbers | AnyTypedArray | ndarray.NdArray;
@@ -46,7 +58,10 @@ function make(data: TensorData, options: TensorOptions, allocate: Allocate): Ten
   const shape = options.shape ?? source.shape;
   checkShape('tensor', shape);
   if (sizeOf(shape) !== source.values.length) {
-    throw new ShapeError('tensor', `shape ${formatShape(shape)} holds ${sizeOf(shape)} elements, the data has ${source.values.length}`);
+    throw new ShapeError(
+      'tensor',
+      `shape ${formatShape(shape)} holds ${sizeOf(shape)} elements, the data has ${source.values.length}`,
+    );
   }
   const dtype = options.dtype ?? source.dtype;
   return fromTypedArray(convert(source.values, dtype, allocate), shape, dtype);
@@ -95,7 +110,8 @@ export function moveTo(made: Tensor, beside: Tensor): Tensor {
 export function arange(start: number, stop?: number, step = 1, dtype?: DType): Tensor {
   const from = stop === undefined ? 0 : start;
   const to = stop ?? start;
-  if (step === 0 || ![from, to, step].every(Number.isFinite)) throw new ValueError('arange', `start ${from}, stop ${to}, step ${step}: they must be finite and the step not 0`);
+  if (step === 0 || ![from, to, step].every(Number.isFinite))
+    throw new ValueError('arange', `start ${from}, stop ${to}, step ${step}: they must be finite and the step not 0`);
   const values = Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
   const type = dtype ?? ([from, to, step].every(Number.isInteger) ? 'int32' : 'float32');
   return fromTypedArray(convert(values, type), [values.length], type, 'arange');
@@ -122,10 +138,19 @@ function flatten(data: TensorData): Flat {
   if (typeof data === 'boolean') return { values: [Number(data)], shape: [], dtype: 'bool' };
   if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data), values: data, shape: [data.length] };
   if (isNdarray(data)) {
-    if (!ArrayBuffer.isView(data.data)) return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
-    return { values: strided(data, new (data.data.constructor as new (length: number) => AnyTypedArray)(data.size)), shape: data.shape, dtype: dtypeOf(data.data) };
+    if (!ArrayBuffer.isView(data.data))
+      return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
+    return {
+      values: strided(data, new (data.data.constructor as new (length: number) => AnyTypedArray)(data.size)),
+      shape: data.shape,
+      dtype: dtypeOf(data.data),
+    };
   }
-  if (!Array.isArray(data)) throw new DTypeError('tensor', `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`);
+  if (!Array.isArray(data))
+    throw new DTypeError(
+      'tensor',
+      `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`,
+    );
   return flattenNested(data as readonly NestedNumbers[]);
 }
 
@@ -136,16 +161,29 @@ function strided<A extends AnyTypedArray>(source: ndarray.NdArray, target: A): A
 
 function flattenNested(data: readonly NestedNumbers[]): Flat {
   const shape: number[] = [];
-  for (let level: NestedNumbers | undefined = data; Array.isArray(level); level = level[0] as NestedNumbers | undefined) shape.push(level.length);
+  for (let level: NestedNumbers | undefined = data; Array.isArray(level); level = level[0] as NestedNumbers | undefined)
+    shape.push(level.length);
   const values: number[] = [];
   let booleans = 0;
   const visit = (value: NestedNumbers, axis: number): void => {
     if (Array.isArray(value)) {
-      if (value.length !== shape[axis]) throw new ShapeError('tensor', `ragged data: an array of length ${value.length} at depth ${axis}, where its neighbour gives shape ${formatShape(shape)}`);
+      if (value.length !== shape[axis])
+        throw new ShapeError(
+          'tensor',
+          `ragged data: an array of length ${value.length} at depth ${axis}, where its neighbour gives shape ${formatShape(shape)}`,
+        );
       for (const inner of value as readonly NestedNumbers[]) visit(inner, axis + 1);
     } else {
-      if (axis !== shape.length) throw new ShapeError('tensor', `ragged data: a value at depth ${axis}, where its neighbours give shape ${formatShape(shape)}`);
-      if (typeof value !== 'number' && typeof value !== 'boolean') throw new DTypeError('tensor', `the data holds ${nameOf(value)}${adviceOn(value)}; it takes numbers and booleans nested in arrays`);
+      if (axis !== shape.length)
+        throw new ShapeError(
+          'tensor',
+          `ragged data: a value at depth ${axis}, where its neighbours give shape ${formatShape(shape)}`,
+        );
+      if (typeof value !== 'number' && typeof value !== 'boolean')
+        throw new DTypeError(
+          'tensor',
+          `the data holds ${nameOf(value)}${adviceOn(value)}; it takes numbers and booleans nested in arrays`,
+        );
       if (typeof value === 'boolean') booleans++;
       values.push(Number(value));
     }
@@ -159,18 +197,19 @@ function adviceOn(value: unknown): string {
   return ArrayBuffer.isView(value) ? ' (one of them makes a tensor, with { shape })' : '';
 }
 
-/** @internal What a value is, for messages. */
-export function nameOf(value: unknown): string {
-  if (value instanceof Tensor) return 'a tensor';
-  if (value instanceof DataView) return 'a DataView';
-  return ArrayBuffer.isView(value) ? 'a typed array' : value === null || value === undefined ? String(value) : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
-}
-
-const FLOATS: Readonly<Record<string, DType>> = { Float16Array: 'float16', Float32Array: 'float32', Float64Array: 'float64' };
+const FLOATS: Readonly<Record<string, DType>> = {
+  Float16Array: 'float16',
+  Float32Array: 'float32',
+  Float64Array: 'float64',
+};
 
 function dtypeOf(data: ArrayBufferView): DType {
   const name = (data as ArrayBufferView & { [Symbol.toStringTag]: string })[Symbol.toStringTag]; // of another realm's arrays as well
-  if (name === 'DataView') throw new DTypeError('tensor', 'cannot make a tensor of a DataView, which has no element type; wrap its buffer in a typed array');
+  if (name === 'DataView')
+    throw new DTypeError(
+      'tensor',
+      'cannot make a tensor of a DataView, which has no element type; wrap its buffer in a typed array',
+    );
   return FLOATS[name] ?? 'int32';
 }
 
@@ -183,14 +222,16 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType, allocate: All
   } else if (dtype === 'int32') {
     for (let i = 0; i < values.length; i++) {
       const value = Number(values[i]);
-      if (value !== (value | 0)) throw new ValueError('tensor', `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
+      if (value !== (value | 0))
+        throw new ValueError('tensor', `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
       out[i] = value;
     }
   } else if (dtype === 'float32' || dtype === 'float64') {
     if (ArrayBuffer.isView(values) && typeof values[0] === 'number') out.set(values as ArrayLike<number>);
     else for (let i = 0; i < values.length; i++) out[i] = Number(values[i]);
   } else {
-    const encode = dtype === 'bool' ? (value: number) => (value !== 0 ? 1 : 0) : dtype === 'float16' ? toHalf : toBfloat16;
+    const encode =
+      dtype === 'bool' ? (value: number) => (value !== 0 ? 1 : 0) : dtype === 'float16' ? toHalf : toBfloat16;
     for (let i = 0; i < values.length; i++) out[i] = encode(Number(values[i]));
   }
   return out;
@@ -216,7 +257,10 @@ export function integersOf(op: string, what: string, data: TensorLike): Int32Arr
   const t = integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
-  if (!values) throw new ValueError(op, `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`);
+  if (!values)
+    throw new ValueError(
+      op,
+      `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`,
+    );
   return values as Int32Array;
 }
-

@@ -23,7 +23,8 @@ export function registerDevice(name: DeviceName, open: () => Promise<Backend>): 
 
 /** The default device. */
 export function hostBackend(): Backend {
-  if (!host) throw new DeviceError('device', "no CPU backend is registered; import from 'tapegrad', not from its inner modules");
+  if (!host)
+    throw new DeviceError('device', "no CPU backend is registered; import from 'tapegrad', not from its inner modules");
   return host;
 }
 
@@ -35,7 +36,13 @@ export function device(name: DeviceName): Promise<Backend> {
   let backend = opened.get(name);
   if (!backend) {
     const open = openers.get(name);
-    if (!open) return Promise.reject(new DeviceError('device', `no device '${name}'; there are 'cpu'${[...openers.keys()].map((n) => `, '${n}'`).join('')}`));
+    if (!open)
+      return Promise.reject(
+        new DeviceError(
+          'device',
+          `no device '${name}'; there are 'cpu'${[...openers.keys()].map((n) => `, '${n}'`).join('')}`,
+        ),
+      );
     backend = open();
     opened.set(name, backend);
     backend.catch(() => opened.delete(name));

@@ -34,5 +34,6 @@ export const toFloat = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'float
 
 /** Refuses names that are no dtype, which only callers without types can give. */
 export function checkDType(op: string, dtype: DType): void {
-  if (!ORDER.includes(dtype)) throw new DTypeError(op, `there is no dtype '${String(dtype)}'; there are ${ORDER.join(', ')}`);
+  if (!ORDER.includes(dtype))
+    throw new DTypeError(op, `there is no dtype '${String(dtype)}'; there are ${ORDER.join(', ')}`);
 }

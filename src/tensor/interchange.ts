@@ -22,5 +22,12 @@ export function ndarrayOf(data: TypedArray, shape: Shape): ndarray.NdArray<Typed
 
 /** Whether a value is an ndarray (any strides), by its shape. */
 export function isNdarray(value: unknown): value is ndarray.NdArray {
-  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value && 'stride' in value && 'offset' in value;
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'data' in value &&
+    'shape' in value &&
+    'stride' in value &&
+    'offset' in value
+  );
 }

@@ -18,14 +18,20 @@ export class Random {
 
   /** @throws {ValueError} unless the seed is a 32-bit integer. */
   static fromSeed(seed: number): Random {
-    if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 32) throw new ValueError('random', `seed ${seed}; it must be a whole number below 2^32`);
+    if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 32)
+      throw new ValueError('random', `seed ${seed}; it must be a whole number below 2^32`);
     return Random.fromState(spread(seed));
   }
 
   /** @throws {ValueError} unless the state came from `state`. */
   static fromState(state: readonly number[]): Random {
-    const isState = state.length === 4 && state.every((word) => word === (word | 0)) && state.some((word) => word !== 0);
-    if (!isState) throw new ValueError('random', `a state is four 32-bit integers, not all of them 0; got ${JSON.stringify(state)}`);
+    const isState =
+      state.length === 4 && state.every((word) => word === (word | 0)) && state.some((word) => word !== 0);
+    if (!isState)
+      throw new ValueError(
+        'random',
+        `a state is four 32-bit integers, not all of them 0; got ${JSON.stringify(state)}`,
+      );
     return new Random(xoroshiro128plusFromState(state));
   }
 
@@ -44,7 +50,11 @@ export class Random {
   /** One whole number in [low, high), every one equally likely. */
   integer(low: number, high: number): number {
     const span = high - low;
-    if (!Number.isInteger(low) || !Number.isInteger(high) || span <= 0 || span > 2 ** 32) throw new ValueError('random', `integers in [${low}, ${high}): the bounds must be whole numbers, the upper one larger`);
+    if (!Number.isInteger(low) || !Number.isInteger(high) || span <= 0 || span > 2 ** 32)
+      throw new ValueError(
+        'random',
+        `integers in [${low}, ${high}): the bounds must be whole numbers, the upper one larger`,
+      );
     const limit = 2 ** 32 - (2 ** 32 % span); // draws above it would favour small numbers
     for (;;) {
       const draw = this.generator.next() >>> 0;
@@ -60,14 +70,22 @@ export class Random {
   /** Normally distributed numbers. @throws {ValueError} for a negative or infinite deviation */
   normal(shape: Shape, options: { mean?: number; std?: number; dtype?: DType } = {}): Tensor {
     const { mean = 0, std = 1, dtype = 'float32' } = options;
-    if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0) throw new ValueError('normal', `mean ${mean} and deviation ${std}: both must be finite, the deviation not negative`);
+    if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0)
+      throw new ValueError(
+        'normal',
+        `mean ${mean} and deviation ${std}: both must be finite, the deviation not negative`,
+      );
     return this.fill('normal', shape, dtype, () => mean + std * this.gaussian());
   }
 
   /** Numbers evenly distributed in [low, high). */
   uniform(shape: Shape, options: { low?: number; high?: number; dtype?: DType } = {}): Tensor {
     const { low = 0, high = 1, dtype = 'float32' } = options;
-    if (!(low <= high) || !Number.isFinite(high - low)) throw new ValueError('uniform', `numbers in [${low}, ${high}): the bounds must be finite, the upper one not smaller`);
+    if (!(low <= high) || !Number.isFinite(high - low))
+      throw new ValueError(
+        'uniform',
+        `numbers in [${low}, ${high}): the bounds must be finite, the upper one not smaller`,
+      );
     return this.fill('uniform', shape, dtype, () => {
       const value = round(low + (high - low) * this.next(), dtype);
       return value < high ? value : low; // rounding may reach the upper bound
@@ -76,7 +94,8 @@ export class Random {
 
   /** Whole numbers in [low, high), as int32. */
   integers(shape: Shape, low: number, high: number): Tensor {
-    if (low !== (low | 0) || high - 1 !== ((high - 1) | 0)) throw new ValueError('integers', `numbers in [${low}, ${high}): int32 holds whole numbers in [-2^31, 2^31)`);
+    if (low !== (low | 0) || high - 1 !== ((high - 1) | 0))
+      throw new ValueError('integers', `numbers in [${low}, ${high}): int32 holds whole numbers in [-2^31, 2^31)`);
     const data = Int32Array.from({ length: checkedSize('integers', shape) }, () => this.integer(low, high));
     return fromTypedArray(data, shape, 'int32', 'integers');
   }
@@ -93,7 +112,8 @@ export class Random {
   }
 
   private fill(op: string, shape: Shape, dtype: DType, draw: () => number): Tensor {
-    if (dtype !== 'float32' && dtype !== 'float64') throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
+    if (dtype !== 'float32' && dtype !== 'float64')
+      throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
     const data = new (arrayClass(dtype))(checkedSize(op, shape));
     for (let i = 0; i < data.length; i++) data[i] = draw();
     return fromTypedArray(data, shape, dtype, op);

@@ -28,7 +28,8 @@ export class Region {
   /** Of two regions that share values, the one that keeps them. */
   static oldest(a: Region, b: Region): Region {
     const [older, younger] = a.age < b.age ? [a, b] : [b, a];
-    if (younger.owner !== older && younger !== older) younger.owner = younger.owner ? Region.oldest(younger.owner, older) : older;
+    if (younger.owner !== older && younger !== older)
+      younger.owner = younger.owner ? Region.oldest(younger.owner, older) : older;
     return older;
   }
 

@@ -19,7 +19,10 @@ export function scope<T>(fn: () => T): T {
     const result = withinRegion(region, fn);
     if (result instanceof Promise) {
       result.catch(() => undefined); // what it throws now would only repeat this
-      throw new ValueError('scope', 'the function is asynchronous, and what it computed would be recycled while it still runs; await first, and compute inside');
+      throw new ValueError(
+        'scope',
+        'the function is asynchronous, and what it computed would be recycled while it still runs; await first, and compute inside',
+      );
     }
     return mapTensors(result, (t) => {
       region.release(t.buffer, currentRegion());

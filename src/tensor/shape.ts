@@ -9,7 +9,8 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
-export const sameShape = (a: Shape, b: Shape): boolean => a === b || (a.length === b.length && a.every((dim, i) => dim === b[i]));
+export const sameShape = (a: Shape, b: Shape): boolean =>
+  a === b || (a.length === b.length && a.every((dim, i) => dim === b[i]));
 
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
@@ -22,7 +23,8 @@ export function checkList(op: string, list: unknown, what = 'shape'): void {
 export function checkShape(op: string, shape: Shape): void {
   checkList(op, shape);
   for (const dim of shape) {
-    if (!Number.isInteger(dim) || dim < 0) throw new ShapeError(op, `shape ${formatShape(shape)} has a dimension that is not a non-negative integer`);
+    if (!Number.isInteger(dim) || dim < 0)
+      throw new ShapeError(op, `shape ${formatShape(shape)} has a dimension that is not a non-negative integer`);
   }
 }
 
@@ -48,7 +50,8 @@ export function broadcastShapes(op: string, ...shapes: Shape[]): Shape {
       const dim = shape[i]!;
       const at = rank - shape.length + i;
       if (dim === 1 || dim === result[at]) continue;
-      if (result[at] !== 1) throw new ShapeError(op, `shapes ${shapes.map(formatShape).join(' and ')} do not broadcast`);
+      if (result[at] !== 1)
+        throw new ShapeError(op, `shapes ${shapes.map(formatShape).join(' and ')} do not broadcast`);
       result[at] = dim;
     }
   }
@@ -58,7 +61,10 @@ export function broadcastShapes(op: string, ...shapes: Shape[]): Shape {
 /** An axis counted from the end when negative, as a position in [0, rank). */
 export function normalizeAxis(op: string, axis: number, rank: number): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
-    throw new ShapeError(op, rank === 0 ? `axis ${axis} of a scalar: it has no axes` : `axis ${axis} is outside [${-rank}, ${rank})`);
+    throw new ShapeError(
+      op,
+      rank === 0 ? `axis ${axis} of a scalar: it has no axes` : `axis ${axis} is outside [${-rank}, ${rank})`,
+    );
   }
   return axis < 0 ? axis + rank : axis;
 }

@@ -117,7 +117,10 @@ export class Tensor {
   rawDataSync(use: ReadUse): TypedArray {
     this.checkAlive('dataSync');
     if (!this.device.readSync) {
-      throw new DeviceError('dataSync', `device '${this.device.name}' cannot be read synchronously; write 'await t.data()'`);
+      throw new DeviceError(
+        'dataSync',
+        `device '${this.device.name}' cannot be read synchronously; write 'await t.data()'`,
+      );
     }
     return this.device.readSync(this.buffer, use);
   }
@@ -125,12 +128,19 @@ export class Tensor {
   /** @internal Refuses a tensor whose memory has been recycled. */
   checkAlive(op: string): void {
     if (this.buffer.alive) return;
-    throw new RecycledError(op, `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform or scope returned; `
-      + 'return it from the function (as aux: { hasAux: true }), or clone() it there');
+    throw new RecycledError(
+      op,
+      `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform or scope returned; ` +
+        'return it from the function (as aux: { hasAux: true }), or clone() it there',
+    );
   }
 
   private checkSingle(): void {
-    if (this.size !== 1) throw new ShapeError('item', `the tensor has ${this.size} elements (shape ${formatShape(this.shape)}); it must have one`);
+    if (this.size !== 1)
+      throw new ShapeError(
+        'item',
+        `the tensor has ${this.size} elements (shape ${formatShape(this.shape)}); it must have one`,
+      );
   }
 
   /** Shape, dtype and values where they can be had without waiting. */

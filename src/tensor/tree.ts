@@ -7,7 +7,13 @@ import { Tensor } from './tensor.js';
 export type Tree = unknown;
 
 /** The type of a tree with every tensor replaced by what `R` says; everything else stays. */
-export type MapTree<T, R> = T extends Tensor ? R : T extends (...args: never[]) => unknown ? T : T extends object ? { [K in keyof T]: MapTree<T[K], R> } : T;
+export type MapTree<T, R> = T extends Tensor
+  ? R
+  : T extends (...args: never[]) => unknown
+    ? T
+    : T extends object
+      ? { [K in keyof T]: MapTree<T[K], R> }
+      : T;
 
 /** The gradient of a tree has the tree's own type. */
 export type GradientOf<T> = MapTree<T, Tensor>;
@@ -19,12 +25,14 @@ const isContainer = (value: unknown): value is Record<string, unknown> => {
 };
 
 /** A path for messages: `.layers[0].weight`. */
-const step = (path: string, key: string | number): string => (typeof key === 'number' ? `${path}[${key}]` : `${path}.${key}`);
+const step = (path: string, key: string | number): string =>
+  typeof key === 'number' ? `${path}[${key}]` : `${path}.${key}`;
 
 /** Replaces every leaf (whatever is no array and no plain object) by `f(leaf, path)`, keeping the structure. */
 export function mapLeaves(tree: unknown, f: (leaf: unknown, path: string) => unknown, path = ''): unknown {
   if (Array.isArray(tree)) return tree.map((value: unknown, i) => mapLeaves(value, f, step(path, i)));
-  if (isContainer(tree)) return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, mapLeaves(value, f, step(path, key))]));
+  if (isContainer(tree))
+    return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, mapLeaves(value, f, step(path, key))]));
   return f(tree, path);
 }
 

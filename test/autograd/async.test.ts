@@ -99,7 +99,13 @@ test('hasAux and argnums work on promises', async () => {
     },
     { argnums: [0, 1], hasAux: true },
   )(tensor([1, 2]), tensor([3, 4]));
-  expect([value.itemSync(), aux.product.arraySync(), aux.note, da.arraySync(), db.arraySync()]).toEqual([11, [3, 8], 'kept', [3, 4], [1, 2]]);
+  expect([value.itemSync(), aux.product.arraySync(), aux.note, da.arraySync(), db.arraySync()]).toEqual([
+    11,
+    [3, 8],
+    'kept',
+    [3, 4],
+    [1, 2],
+  ]);
   const [gradient, text] = await grad(
     async (a: Tensor) => {
       await pause();

@@ -1,4 +1,19 @@
-import { customVjp, defineOp, grad, gradCheck, GradientError, type Kernel, memory, mul, ShapeError, square, tensor, type Tensor, UnsupportedOpError, ValueError } from 'tapegrad';
+import {
+  customVjp,
+  defineOp,
+  grad,
+  gradCheck,
+  GradientError,
+  type Kernel,
+  memory,
+  mul,
+  ShapeError,
+  square,
+  tensor,
+  type Tensor,
+  UnsupportedOpError,
+  ValueError,
+} from 'tapegrad';
 
 const f64 = (data: number | number[]): Tensor => tensor(data, { dtype: 'float64' });
 
@@ -87,7 +102,12 @@ describe('defineOp', () => {
     inputs: ['x'],
     outputs: ['out'],
     params: { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' },
-    elementwise: { code: 'x > 0 && !(x != x) ? x * x * x : -abs(x) * pow(x, 2)', arity: 1, result: 'number', operands: ['number'] },
+    elementwise: {
+      code: 'x > 0 && !(x != x) ? x * x * x : -abs(x) * pow(x, 2)',
+      arity: 1,
+      result: 'number',
+      operands: ['number'],
+    },
   };
   const apply = defineOp<null>({
     name: 'testCube',
@@ -106,7 +126,10 @@ describe('defineOp', () => {
 
   test("an op of one's own computes, on every float type, and differentiates", () => {
     for (const dtype of ['float32', 'float64', 'float16', 'bfloat16'] as const)
-      expect([cube(tensor([2, -3], { dtype })).dtype, cube(tensor([2, -3], { dtype })).arraySync()]).toEqual([dtype, [8, -27]]);
+      expect([cube(tensor([2, -3], { dtype })).dtype, cube(tensor([2, -3], { dtype })).arraySync()]).toEqual([
+        dtype,
+        [8, -27],
+      ]);
     expect(cube(tensor([], { shape: [0, 2] })).shape).toEqual([0, 2]);
     gradCheck(cube, [f64([0.5, -1.5])], { order: 3 });
     expect(grad((x: Tensor) => cube(x).sum())(tensor([2, -3])).arraySync()).toEqual([12, 27]);
@@ -116,7 +139,9 @@ describe('defineOp', () => {
     const spec = { name: 'testCube', infer: ([x]: readonly Tensor[]) => x!, run: () => undefined };
     expect(() => defineOp<null>(spec)).toThrow(ValueError);
     expect(() => defineOp<null>(spec)).toThrow("[defineOp] an op named 'testCube' exists already");
-    expect(() => defineOp<null>({ name: 'testIdle', infer: ([x]) => x! })).toThrow("[defineOp] op 'testIdle' has no run(): nothing would compute its result");
+    expect(() => defineOp<null>({ name: 'testIdle', infer: ([x]) => x! })).toThrow(
+      "[defineOp] op 'testIdle' has no run(): nothing would compute its result",
+    );
   });
 
   test('a kernel that the device does not have is an error, not a detour', () => {
@@ -154,7 +179,9 @@ describe('defineOp', () => {
       vjp: (g) => [g],
     });
     expect(wrong([tensor([1, 2])], null).itemSync()).toBe(3);
-    expect(() => grad((x: Tensor) => wrong([x], null))(tensor([1, 2]))).toThrow('[testWrongShape] its vjp gave input 0, which is [2], a cotangent of shape []');
+    expect(() => grad((x: Tensor) => wrong([x], null))(tensor([1, 2]))).toThrow(
+      '[testWrongShape] its vjp gave input 0, which is [2], a cotangent of shape []',
+    );
     expect(new ShapeError('a', 'b').message).toBe('[a] b');
   });
 });

@@ -33,7 +33,12 @@ const FIRST_WITH_AXIS = 12;
 
 /** A random program of six steps, always the same for one seed. */
 function program(source: Random): (...inputs: Tensor[]) => Tensor {
-  const plan = Array.from({ length: 6 }, () => ({ step: source.integer(0, STEPS.length), left: source.next(), right: source.next(), axis: source.integer(0, 3) }));
+  const plan = Array.from({ length: 6 }, () => ({
+    step: source.integer(0, STEPS.length),
+    left: source.next(),
+    right: source.next(),
+    axis: source.integer(0, 3),
+  }));
   return (...inputs) => {
     const pool = [...inputs];
     for (const { step, left, right, axis } of plan) {
@@ -52,15 +57,20 @@ function program(source: Random): (...inputs: Tensor[]) => Tensor {
   };
 }
 
-test.each(Array.from({ length: 10 }, (_, group) => group))('random programs, group %i: first and second order against differences', (group) => {
-  for (let seed = 8 * group; seed < 8 * group + 8; seed++) {
-    const source = random(seed);
-    const inputs = Array.from({ length: 3 }, () => source.uniform(SHAPES[source.integer(0, SHAPES.length)]!, { low: 0.4, high: 1.6, dtype: 'float64' }));
-    try {
-      gradCheck(program(source), inputs, { order: 2 });
-    } catch (error) {
-      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+test.each(Array.from({ length: 10 }, (_, group) => group))(
+  'random programs, group %i: first and second order against differences',
+  (group) => {
+    for (let seed = 8 * group; seed < 8 * group + 8; seed++) {
+      const source = random(seed);
+      const inputs = Array.from({ length: 3 }, () =>
+        source.uniform(SHAPES[source.integer(0, SHAPES.length)]!, { low: 0.4, high: 1.6, dtype: 'float64' }),
+      );
+      try {
+        gradCheck(program(source), inputs, { order: 2 });
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+      }
     }
-  }
-  expect(memory().scopes).toBe(0);
-});
+    expect(memory().scopes).toBe(0);
+  },
+);

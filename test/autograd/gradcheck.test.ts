@@ -126,11 +126,15 @@ test('a kink within reach of the differences is caught, not averaged', () => {
 
 test('empty inputs are fine; integer ones are refused', () => {
   expect(gradCheck((t) => t.exp(), [tensor(new Float64Array(0))]).error).toBe(0);
-  expect(() => gradCheck((t) => t, [tensor([1], { dtype: 'int32' })])).toThrow('[gradCheck] input 0 is int32; close over it instead: only float tensors have gradients');
+  expect(() => gradCheck((t) => t, [tensor([1], { dtype: 'int32' })])).toThrow(
+    '[gradCheck] input 0 is int32; close over it instead: only float tensors have gradients',
+  );
 });
 
 test('step and tolerance can be chosen; the seed changes the cotangents', () => {
   expect(() => gradCheck((t) => t.exp(), [x], { tolerance: 0 })).toThrow('allowed 0)');
   expect(gradCheck((t) => t.exp(), [x], { seed: 1 }).error).not.toBe(gradCheck((t) => t.exp(), [x], { seed: 2 }).error);
-  expect(gradCheck((t) => t.exp(), [x], { step: 1e-2, tolerance: 1e-5 }).error).toBeGreaterThan(gradCheck((t) => t.exp(), [x]).error);
+  expect(gradCheck((t) => t.exp(), [x], { step: 1e-2, tolerance: 1e-5 }).error).toBeGreaterThan(
+    gradCheck((t) => t.exp(), [x]).error,
+  );
 });

@@ -1,7 +1,30 @@
-import { clip, type DType, grad, hessian, logSoftmax, logSumExp, maximum, maxPool2d, minimum, pow, relu, silu, softmax, softplus, tensor, type Tensor, where } from 'tapegrad';
+import {
+  clip,
+  type DType,
+  grad,
+  hessian,
+  logSoftmax,
+  logSumExp,
+  maximum,
+  maxPool2d,
+  minimum,
+  pow,
+  relu,
+  silu,
+  softmax,
+  softplus,
+  tensor,
+  type Tensor,
+  where,
+} from 'tapegrad';
 
 const INF = Infinity;
-const cases: readonly (readonly [what: string, f: (x: Tensor) => Tensor, at: readonly number[], want: readonly number[]])[] = [
+const cases: readonly (readonly [
+  what: string,
+  f: (x: Tensor) => Tensor,
+  at: readonly number[],
+  want: readonly number[],
+])[] = [
   ['relu at 0', relu, [0, -0, 1e-30, -1e-30], [0, 0, 1, 0]],
   ['abs at 0', (x) => x.abs(), [0, -0, 2, -2], [0, 0, 1, -1]],
   ['maximum of equals', (x) => maximum(x, x.mul(1)), [3], [1]],
@@ -39,15 +62,23 @@ const cases: readonly (readonly [what: string, f: (x: Tensor) => Tensor, at: rea
 describe.each(['float32', 'float64'] as const)('derivatives at kinks and ends, %s', (dtype: DType) => {
   test.each(cases)('%s', (_what, f, at, want) => {
     const found = grad((x: Tensor) => f(x).sum())(tensor([...at], { dtype })).arraySync() as number[];
-    expect(found.map((value) => value + 0)).toEqual(want.map((value) => (Number.isFinite(value) ? (expect.closeTo(value, 6) as number) : value)));
+    expect(found.map((value) => value + 0)).toEqual(
+      want.map((value) => (Number.isFinite(value) ? (expect.closeTo(value, 6) as number) : value)),
+    );
   });
 });
 
 test('second derivatives at 0', () => {
-  const second = (f: (x: Tensor) => Tensor, at: number): number => hessian((x) => f(x).sum(), tensor([at], { dtype: 'float64' })).itemSync();
-  expect([second((x) => pow(x, 2), 0), second((x) => pow(x, 3), 0), second((x) => x.square(), 0), second(relu, 0), second((x) => x.abs(), 0), second((x) => pow(x, 1), 0)]).toEqual(
-    [2, 0, 2, 0, 0, 0],
-  );
+  const second = (f: (x: Tensor) => Tensor, at: number): number =>
+    hessian((x) => f(x).sum(), tensor([at], { dtype: 'float64' })).itemSync();
+  expect([
+    second((x) => pow(x, 2), 0),
+    second((x) => pow(x, 3), 0),
+    second((x) => x.square(), 0),
+    second(relu, 0),
+    second((x) => x.abs(), 0),
+    second((x) => pow(x, 1), 0),
+  ]).toEqual([2, 0, 2, 0, 0, 0]);
   expect(hessian((x) => x.prod(), tensor([2, 0, 3], { dtype: 'float64' })).arraySync()).toEqual([
     [0, 3, 0],
     [3, 0, 2],

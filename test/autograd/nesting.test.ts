@@ -40,7 +40,10 @@ describe('higher orders', () => {
       expect(value).toBeCloseTo(2 ** n * Math.exp(0.6), 10);
     });
     derivatives((x) => x.sin(), 0.7).forEach((value, n) => {
-      expect(value).toBeCloseTo([Math.sin, Math.cos, (x: number) => -Math.sin(x), (x: number) => -Math.cos(x), Math.sin][n]!(0.7), 12);
+      expect(value).toBeCloseTo(
+        [Math.sin, Math.cos, (x: number) => -Math.sin(x), (x: number) => -Math.cos(x), Math.sin][n]!(0.7),
+        12,
+      );
     });
   });
 
@@ -129,7 +132,9 @@ describe('higher orders', () => {
     })(tensor([1, 2]));
     expect(long.arraySync()).toEqual([20_001, 20_001]);
     const parts = Array.from({ length: 2000 }, (_, i) => tensor([i]));
-    expect(grad((all: Tensor[]) => concat(all).square().sum())(parts).map((t) => t.itemSync())).toEqual(parts.map((_, i) => 2 * i));
+    expect(grad((all: Tensor[]) => concat(all).square().sum())(parts).map((t) => t.itemSync())).toEqual(
+      parts.map((_, i) => 2 * i),
+    );
   });
 
   test('a jacobian inside a gradient', () => {
@@ -141,8 +146,12 @@ describe('higher orders', () => {
     expect(jacobian((x) => x.slice([0, 0]), f64([1, 2])).shape).toEqual([0, 2]);
     expect(jacobian((x) => x.sum(), f64([1, 2])).arraySync()).toEqual([1, 1]);
     expect(jacobian((x) => x.slice([0, 0]), tensor(new Float64Array(0))).shape).toEqual([0, 0]);
-    expect(() => jacobian((x) => x.argmax(), f64([1, 2]))).toThrow('[jacobian] the function returned int32; it must return a float tensor');
-    expect(() => jacobian((() => 3) as never, f64([1]))).toThrow('[jacobian] the function returned number; it must return a float tensor');
+    expect(() => jacobian((x) => x.argmax(), f64([1, 2]))).toThrow(
+      '[jacobian] the function returned int32; it must return a float tensor',
+    );
+    expect(() => jacobian((() => 3) as never, f64([1]))).toThrow(
+      '[jacobian] the function returned number; it must return a float tensor',
+    );
     expect(() => hessian((x) => x, f64([1, 2]))).toThrow('a gradient needs a scalar');
   });
 });
@@ -181,25 +190,28 @@ describe('what outer and inner transforms share', () => {
     expect(gradient.arraySync()).toEqual(w.exp().arraySync());
   });
 
-  test.each([100, 10_000, 20_000])('what transforms inside scope(fn) give (%d elements) lives in it and ends with it; the rest of them does not pile up', (size) => {
-    const before = memory();
-    const x = tensor(new Float32Array(size).fill(1));
-    const step = (t: Tensor): Tensor => t.exp().sin().exp().sin().sum();
-    let last!: Tensor;
-    let used = 0;
-    const kept = scope(() => {
-      for (let i = 0; i < 50; i++) {
-        last = grad(step)(x);
-        used = Math.max(used, memory().usedBytes - before.usedBytes);
-      }
-      expect(last.add(0).arraySync()).toEqual(grad(step)(x).arraySync());
-      return scope(() => grad(step)(x)).add(0);
-    });
-    expect(used).toBeLessThan(50 * size * 4 + 20 * size * 4 + 2 ** 20); // 50 gradients and one transform at work; in all it would be 500
-    expect(() => last.add(1)).toThrow(RecycledError);
-    expect(kept.arraySync()).toEqual(grad(step)(x).arraySync());
-    expect(memory().usedBytes).toBe(before.usedBytes);
-  });
+  test.each([100, 10_000, 20_000])(
+    'what transforms inside scope(fn) give (%d elements) lives in it and ends with it; the rest of them does not pile up',
+    (size) => {
+      const before = memory();
+      const x = tensor(new Float32Array(size).fill(1));
+      const step = (t: Tensor): Tensor => t.exp().sin().exp().sin().sum();
+      let last!: Tensor;
+      let used = 0;
+      const kept = scope(() => {
+        for (let i = 0; i < 50; i++) {
+          last = grad(step)(x);
+          used = Math.max(used, memory().usedBytes - before.usedBytes);
+        }
+        expect(last.add(0).arraySync()).toEqual(grad(step)(x).arraySync());
+        return scope(() => grad(step)(x)).add(0);
+      });
+      expect(used).toBeLessThan(50 * size * 4 + 20 * size * 4 + 2 ** 20); // 50 gradients and one transform at work; in all it would be 500
+      expect(() => last.add(1)).toThrow(RecycledError);
+      expect(kept.arraySync()).toEqual(grad(step)(x).arraySync());
+      expect(memory().usedBytes).toBe(before.usedBytes);
+    },
+  );
 
   const cube = (w: Tensor): Tensor => w.square().mul(w).sum();
 
@@ -209,14 +221,38 @@ describe('what outer and inner transforms share', () => {
   });
 
   test.each<[string, (x: Tensor, inner: (f: (w: Tensor) => Tensor) => Tensor) => Tensor]>([
-    ['a scope further in', (x, made) => { const g = made(cube); return scope(() => x.mul(g)); }],
-    ['two scopes further in', (x, made) => { const g = made(cube); return scope(() => scope(() => x.mul(g))); }],
-    ['an inner backward pass', (x, made) => { const g = made(cube); return vjp((y: Tensor) => y.mul(g), tensor([1, 1]), x)[1]; }],
-    ["a customVjp's backward pass", (x, made) => {
-      const g = made(cube);
-      const op = customVjp((y: Tensor) => y.mul(1), (c) => [c.mul(g.mul(x))]);
-      return grad((y: Tensor) => op(y).sum())(tensor([1, 1]));
-    }],
+    [
+      'a scope further in',
+      (x, made) => {
+        const g = made(cube);
+        return scope(() => x.mul(g));
+      },
+    ],
+    [
+      'two scopes further in',
+      (x, made) => {
+        const g = made(cube);
+        return scope(() => scope(() => x.mul(g)));
+      },
+    ],
+    [
+      'an inner backward pass',
+      (x, made) => {
+        const g = made(cube);
+        return vjp((y: Tensor) => y.mul(g), tensor([1, 1]), x)[1];
+      },
+    ],
+    [
+      "a customVjp's backward pass",
+      (x, made) => {
+        const g = made(cube);
+        const op = customVjp(
+          (y: Tensor) => y.mul(1),
+          (c) => [c.mul(g.mul(x))],
+        );
+        return grad((y: Tensor) => op(y).sum())(tensor([1, 1]));
+      },
+    ],
   ])('what a scope computed is kept for the outer backward pass when %s uses it', (_, use) => {
     const before = memory();
     for (const made of [(f: typeof cube): Tensor => grad(f)(tensor([2, 3])), (): Tensor => tensor([12, 27]).mul(1)]) {
@@ -275,7 +311,11 @@ describe('what outer and inner transforms share', () => {
 describe('vjp', () => {
   test('trees in, trees out, with integers among the outputs', () => {
     const cotangents = { y: f64([1, 10]), at: tensor(0) };
-    const [outputs, gradients] = vjp(({ a, b }: { a: Tensor; b: [Tensor] }) => ({ y: a.mul(b[0]), at: a.argmax() }), { a: f64([2, 3]), b: [f64([5, 7])] as [Tensor] }, cotangents);
+    const [outputs, gradients] = vjp(
+      ({ a, b }: { a: Tensor; b: [Tensor] }) => ({ y: a.mul(b[0]), at: a.argmax() }),
+      { a: f64([2, 3]), b: [f64([5, 7])] as [Tensor] },
+      cotangents,
+    );
     expect(outputs.y.arraySync()).toEqual([10, 21]);
     expect(item(outputs.at)).toBe(1);
     expect(gradients.a.arraySync()).toEqual([5, 70]);
@@ -300,7 +340,9 @@ describe('vjp', () => {
     const run = (cotangent: unknown): unknown => vjp((x: Tensor) => x.mul(2), f64([1, 2]), cotangent as Tensor);
     expect(() => run(f64([1]))).toThrow('[vjp] cotangent 0 is [1]; its output is [2]');
     expect(() => run([])).toThrow('[vjp] 0 cotangents for 1 outputs');
-    expect(() => vjp((x: Tensor) => x.mul(2), tensor([1], { dtype: 'int32' }), f64([1]))).toThrow('[vjp] argument 0 is int32: only float tensors have gradients');
+    expect(() => vjp((x: Tensor) => x.mul(2), tensor([1], { dtype: 'int32' }), f64([1]))).toThrow(
+      '[vjp] argument 0 is int32: only float tensors have gradients',
+    );
     expect(() => vjp((x: object) => x, {}, {})).toThrow(GradientError);
   });
 });

@@ -8,7 +8,9 @@ interface Row {
   expected: Record<string, unknown>;
   atol: number;
 }
-const file = JSON.parse(readFileSync(join(__dirname, '..', 'peer', 'peer_cases.json'), 'utf8')) as { cases: { kind: string; rows: Row[] }[] };
+const file = JSON.parse(readFileSync(join(__dirname, '..', 'peer', 'peer_cases.json'), 'utf8')) as {
+  cases: { kind: string; rows: Row[] }[];
+};
 const rows = file.cases.find(({ kind }) => kind === 'autodiff')!.rows;
 
 /** The recorded numbers of a program, found by its beginning, so that a changed file cannot silently drop a case. */
@@ -40,7 +42,8 @@ test('micrograd: more ops', () => {
     },
     { argnums: [0, 1] },
   )(scalar(-4), scalar(2));
-  for (const [name, t] of Object.entries({ g, da, db })) expect(Math.abs(t.itemSync() - (expected[name] as number))).toBeLessThanOrEqual(atol);
+  for (const [name, t] of Object.entries({ g, da, db }))
+    expect(Math.abs(t.itemSync() - (expected[name] as number))).toBeLessThanOrEqual(atol);
 });
 
 test('micrograd: sanity check', () => {
@@ -50,23 +53,34 @@ test('micrograd: sanity check', () => {
     const q = relu(z).add(z.mul(x));
     return relu(z.mul(z)).add(q).add(q.mul(x));
   })(scalar(-4));
-  for (const [name, t] of Object.entries({ y, dx })) expect(Math.abs(t.itemSync() - (expected[name] as number))).toBeLessThanOrEqual(atol);
+  for (const [name, t] of Object.entries({ y, dx }))
+    expect(Math.abs(t.itemSync() - (expected[name] as number))).toBeLessThanOrEqual(atol);
 });
 
 test('MLX: x * x and its derivatives up to the third', () => {
   const { expected } = row('f(x)=x*x at 0.5');
   const f = (x: Tensor): Tensor => x.mul(x);
   const x = tensor(0.5);
-  expect({ value: f(x).itemSync(), d1: grad(f)(x).itemSync(), d2: grad(grad(f))(x).itemSync(), d3: grad(grad(grad(f)))(x).itemSync() }).toEqual(expected);
+  expect({
+    value: f(x).itemSync(),
+    d1: grad(f)(x).itemSync(),
+    d2: grad(grad(f))(x).itemSync(),
+    d3: grad(grad(grad(f)))(x).itemSync(),
+  }).toEqual(expected);
 });
 
 test('MLX: trees', () => {
   const first = row('valueAndGrad(p => p.x*p.y)').expected;
-  const [value, gradient] = valueAndGrad((p: { x: Tensor; y: Tensor }) => p.x.mul(p.y))({ x: tensor(0.5), y: tensor(2) });
+  const [value, gradient] = valueAndGrad((p: { x: Tensor; y: Tensor }) => p.x.mul(p.y))({
+    x: tensor(0.5),
+    y: tensor(2),
+  });
   expect({ value: value.itemSync(), grad: plain(gradient) }).toEqual(first);
 
   const second = row('valueAndGrad((p,b)').expected;
-  const [deep, inner] = valueAndGrad((p: { foo: [unknown[], unknown[], Tensor] }[], b: Tensor) => p[0]!.foo[2].square().mul(b))([{ foo: [[], [], tensor(2)] }], tensor(0.5));
+  const [deep, inner] = valueAndGrad((p: { foo: [unknown[], unknown[], Tensor] }[], b: Tensor) =>
+    p[0]!.foo[2].square().mul(b),
+  )([{ foo: [[], [], tensor(2)] }], tensor(0.5));
   expect({ value: deep.itemSync(), grad: plain(inner) }).toEqual(second);
 });
 
@@ -86,10 +100,10 @@ test('MLX: what is refused', () => {
 
 test('MLX: auxiliary values', () => {
   const { expected } = row('f(x,y)=(sum(x*y)');
-  const [[value, aux], gradient] = valueAndGrad((x: Tensor, y: Tensor) => [x.mul(y).sum(), { note: 'kept', list: [x.sum(), 7] }] as const, { hasAux: true })(
-    ones([2, 2]),
-    ones([2, 2]),
-  );
+  const [[value, aux], gradient] = valueAndGrad(
+    (x: Tensor, y: Tensor) => [x.mul(y).sum(), { note: 'kept', list: [x.sum(), 7] }] as const,
+    { hasAux: true },
+  )(ones([2, 2]), ones([2, 2]));
   expect({ value: value.itemSync(), grad: plain(gradient) }).toEqual(expected);
   expect(plain(aux)).toEqual({ note: 'kept', list: [4, 7] });
 });

@@ -2,7 +2,8 @@ import { DeviceError, grad, GradientError, hessian, ones, tensor, type Tensor, v
 import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
 import { remoteDevice } from '../devices.js';
 
-const loose = (f: (...args: Tensor[]) => unknown): ((...args: unknown[]) => Tensor) => f as (...args: unknown[]) => Tensor;
+const loose = (f: (...args: Tensor[]) => unknown): ((...args: unknown[]) => Tensor) =>
+  f as (...args: unknown[]) => Tensor;
 
 describe('trees', () => {
   class Opaque {
@@ -10,7 +11,10 @@ describe('trees', () => {
   }
 
   test('empties, null, undefined and tuples are kept where they are', () => {
-    const argument = { a: [tensor([1, 2]), null, undefined, [], {}] as const, b: { c: tensor(3), d: undefined as Tensor | undefined } };
+    const argument = {
+      a: [tensor([1, 2]), null, undefined, [], {}] as const,
+      b: { c: tensor(3), d: undefined as Tensor | undefined },
+    };
     const gradient = grad((p: typeof argument) => p.a[0].sum().mul(p.b.c))(argument);
     expect(Object.keys(gradient)).toEqual(['a', 'b']);
     expect(gradient.a.slice(1)).toEqual([null, undefined, [], {}]);
@@ -25,7 +29,12 @@ describe('trees', () => {
       spare: tensor(new Float64Array([1, 2])),
       half: tensor([[1]], { dtype: 'float16' }),
     });
-    expect([gradient.spare.dtype, gradient.spare.arraySync(), gradient.half.dtype, gradient.half.arraySync()]).toEqual(['float64', [0, 0], 'float16', [[0]]]);
+    expect([gradient.spare.dtype, gradient.spare.arraySync(), gradient.half.dtype, gradient.half.arraySync()]).toEqual([
+      'float64',
+      [0, 0],
+      'float16',
+      [[0]],
+    ]);
   });
 
   test('the gradient has the dtype of its argument, whatever the others have', () => {
@@ -51,7 +60,10 @@ describe('trees', () => {
 
   test('arguments are not changed, and come back as they were in aux', () => {
     const argument = Object.freeze({ w: Object.freeze([tensor([1, 2])]) });
-    const [[, aux]] = valueAndGrad((p: typeof argument) => [p.w[0]!.sum(), { p, list: [p.w[0]!.mul(2), 'text', 7, null] }] as const, { hasAux: true })(argument);
+    const [[, aux]] = valueAndGrad(
+      (p: typeof argument) => [p.w[0]!.sum(), { p, list: [p.w[0]!.mul(2), 'text', 7, null] }] as const,
+      { hasAux: true },
+    )(argument);
     expect(aux.p.w[0]!.arraySync()).toEqual([1, 2]);
     expect(aux.list[0].arraySync()).toEqual([2, 4]);
     expect(aux.list.slice(1)).toEqual(['text', 7, null]);
@@ -64,7 +76,9 @@ describe('trees', () => {
       '[grad] argument 0 at .layers[1].w is a number, not a tensor: there is no gradient by it (make it a tensor, or leave it out of argnums)',
     );
     expect(() => grad(f)(new Opaque(tensor(1)))).toThrow('[grad] argument 0 is an object, not a tensor');
-    expect(() => grad(f)([tensor(1), tensor([1], { dtype: 'int32' })])).toThrow('[grad] argument 0 at [1] is int32: only float tensors have gradients');
+    expect(() => grad(f)([tensor(1), tensor([1], { dtype: 'int32' })])).toThrow(
+      '[grad] argument 0 at [1] is int32: only float tensors have gradients',
+    );
     expect(() => grad(f)(tensor([true]))).toThrow('[grad] argument 0 is bool: only float tensors have gradients');
     expect(() => grad(f)({ empty: [] })).toThrow('[grad] argument 0 holds no tensors to differentiate by');
     expect(() => grad(f)(null)).toThrow('[grad] argument 0 holds no tensors to differentiate by');
@@ -82,15 +96,21 @@ describe('argnums', () => {
   });
 
   test('arguments that are not asked for may be anything', () => {
-    const g = grad((options: { scale: number }, x: Tensor, ids: number[]) => x.take(ids).mul(options.scale).sum(), { argnums: 1 });
+    const g = grad((options: { scale: number }, x: Tensor, ids: number[]) => x.take(ids).mul(options.scale).sum(), {
+      argnums: 1,
+    });
     expect(g({ scale: 3 }, tensor([1, 2]), [1, 1]).arraySync()).toEqual([0, 6]);
   });
 
   test('refused as MLX refuses them', () => {
     const g = loose(f);
     const call = (argnums: number | number[]): unknown => valueAndGrad(g, { argnums })(...args);
-    expect(() => call(3)).toThrow("[valueAndGrad] can't compute the gradient of argument 3: the function was called with 3 arguments");
-    expect(() => valueAndGrad(g, { argnums: 1 })(args[0])).toThrow("[valueAndGrad] can't compute the gradient of argument 1: the function was called with 1 argument");
+    expect(() => call(3)).toThrow(
+      "[valueAndGrad] can't compute the gradient of argument 3: the function was called with 3 arguments",
+    );
+    expect(() => valueAndGrad(g, { argnums: 1 })(args[0])).toThrow(
+      "[valueAndGrad] can't compute the gradient of argument 1: the function was called with 1 argument",
+    );
     expect(() => call(-1)).toThrow('[valueAndGrad] argnums must be non-negative whole numbers; got -1');
     expect(() => call(0.5)).toThrow('[valueAndGrad] argnums must be non-negative whole numbers; got 0.5');
     expect(() => call([0, 1, 0])).toThrow('[valueAndGrad] argnums names argument 0 twice');
@@ -105,13 +125,19 @@ describe('the value', () => {
       (f: (x: Tensor) => unknown): (() => unknown) =>
       () =>
         grad(loose(f as never))(tensor([1, 2]));
-    expect(refused((x) => x)).toThrow('[grad] the function returned a tensor of shape [2]; a gradient needs a scalar (reduce it with sum() or mean(), or use vjp)');
+    expect(refused((x) => x)).toThrow(
+      '[grad] the function returned a tensor of shape [2]; a gradient needs a scalar (reduce it with sum() or mean(), or use vjp)',
+    );
     expect(refused((x) => x.sum(0, true))).toThrow('[grad] the function returned a tensor of shape [1]');
     expect(refused((x) => x.argmax())).toThrow('[grad] the function returned int32; a gradient needs a float');
     expect(refused(() => 3)).toThrow('[grad] the function returned number; it must return a scalar tensor');
     expect(refused(() => undefined)).toThrow('[grad] the function returned undefined; it must return a scalar tensor');
-    expect(refused((x) => [x.sum(), x])).toThrow('[grad] the function returned an array; it must return a scalar tensor (for [value, aux] set hasAux)');
-    expect(() => valueAndGrad((x: Tensor) => [x.sum()] as never, { hasAux: true })(tensor([1]))).toThrow('[valueAndGrad] with hasAux the function must return [value, aux]');
+    expect(refused((x) => [x.sum(), x])).toThrow(
+      '[grad] the function returned an array; it must return a scalar tensor (for [value, aux] set hasAux)',
+    );
+    expect(() => valueAndGrad((x: Tensor) => [x.sum()] as never, { hasAux: true })(tensor([1]))).toThrow(
+      '[valueAndGrad] with hasAux the function must return [value, aux]',
+    );
     expect(() => hessian((x) => x, tensor([1, 2]))).toThrow(GradientError);
   });
 
@@ -143,10 +169,14 @@ describe('devices', () => {
     const both = await remoteDevice((buffer) => (buffer as CpuBuffer).copy());
     const gradient = grad((x: Tensor) => x.square().to(both).mul(3).sum().to(x.device))(tensor([1, 2]));
     expect([gradient.device.name, gradient.arraySync()]).toEqual(['cpu', [6, 12]]);
-    const inner = grad((x: Tensor) => x.mul(grad((y: Tensor) => y.to(both).square().to(y.device).sum())(x)).sum())(tensor([1, 2]));
+    const inner = grad((x: Tensor) => x.mul(grad((y: Tensor) => y.to(both).square().to(y.device).sum())(x)).sum())(
+      tensor([1, 2]),
+    );
     expect(inner.arraySync()).toEqual([4, 8]);
     expect(both.memory().scopes).toBe(0);
-    expect(() => tensor([1]).to(other).to(both)).toThrow("[to] device 'webgpu' cannot be read synchronously; write tensor(await x.data())");
+    expect(() => tensor([1]).to(other).to(both)).toThrow(
+      "[to] device 'webgpu' cannot be read synchronously; write tensor(await x.data())",
+    );
   });
 
   test('results stay on the device of the inputs, gradients too', async () => {
@@ -155,7 +185,9 @@ describe('devices', () => {
     const [value, gradient] = valueAndGrad((t: Tensor) => t.mul(2).softmax().slice([], [0, 2]).square().mean())(x);
     expect([value.device.name, gradient.device.name, gradient.shape]).toEqual(['webgpu', 'webgpu', [2, 3]]);
     expect(await value.item()).toBeCloseTo(1 / 9, 6);
-    expect(() => value.itemSync()).toThrow("[dataSync] device 'webgpu' cannot be read synchronously; write 'await t.data()'");
+    expect(() => value.itemSync()).toThrow(
+      "[dataSync] device 'webgpu' cannot be read synchronously; write 'await t.data()'",
+    );
     const [, zero] = vjp(() => tensor([1]), x, tensor([1]));
     expect(zero.device.name).toBe('webgpu');
   });

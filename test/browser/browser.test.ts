@@ -11,7 +11,9 @@ import { ctcLoss, logSoftmax, random, valueAndGrad } from 'tapegrad';
  * tapegrad in a real page, bundled as users bundle it: the same loss and gradient as in Node, with threads where the page is isolated
  * across origins and with one thread where it is not. Wants chromium; BROWSER_REQUIRED=1 makes its absence a failure.
  */
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+);
 const isRequired = process.env.BROWSER_REQUIRED === '1';
 if (!chromium && !isRequired) console.log('no chromium here: the browser tests are skipped');
 const describeBrowser = chromium || isRequired ? describe : describe.skip;
@@ -51,11 +53,19 @@ async function visit(script: string, isolated: boolean): Promise<Report> {
   let server: Server | undefined;
   const reported = new Promise<Report>((resolve, reject) => {
     server = createServer((request, response) => {
-      if (isolated) response.setHeader('Cross-Origin-Opener-Policy', 'same-origin').setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+      if (isolated)
+        response
+          .setHeader('Cross-Origin-Opener-Policy', 'same-origin')
+          .setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
       if (request.url === '/report') {
         let body = '';
-        request.on('data', (chunk: Buffer) => { body += chunk.toString(); });
-        request.on('end', () => { response.end(); resolve(JSON.parse(body) as Report); });
+        request.on('data', (chunk: Buffer) => {
+          body += chunk.toString();
+        });
+        request.on('end', () => {
+          response.end();
+          resolve(JSON.parse(body) as Report);
+        });
       } else if (request.url === '/page.js') {
         response.setHeader('Content-Type', 'text/javascript').end(script);
       } else {
@@ -64,13 +74,31 @@ async function visit(script: string, isolated: boolean): Promise<Report> {
     });
     server.on('error', reject);
   });
-  await new Promise<void>((resolve) => { server!.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server!.listen(0, '127.0.0.1', resolve);
+  });
   const { port } = server!.address() as AddressInfo;
-  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--user-data-dir=${profile}`];
+  const flags = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    `--user-data-dir=${profile}`,
+  ];
   const browser = spawn(chromium!, [...flags, `http://127.0.0.1:${port}/`], { stdio: 'ignore', detached: true }); // detached: a process group, to be ended as a whole
-  const ended = new Promise<void>((resolve) => { browser.on('exit', () => { resolve(); }); });
+  const ended = new Promise<void>((resolve) => {
+    browser.on('exit', () => {
+      resolve();
+    });
+  });
   try {
-    const gone = ended.then(() => { throw new Error('the browser ended before the page had reported'); });
+    const gone = ended.then(() => {
+      throw new Error('the browser ended before the page had reported');
+    });
     return await Promise.race([reported, gone]);
   } finally {
     if (browser.exitCode === null) process.kill(-browser.pid!, 'SIGKILL');
@@ -84,7 +112,14 @@ describeBrowser('in a page', () => {
   let script = '';
 
   beforeAll(async () => {
-    const bundled = await build({ stdin: { contents: PROGRAM, resolveDir: join(__dirname, '../..') }, alias: { tapegrad: './src/index.ts' }, bundle: true, format: 'esm', platform: 'browser', write: false });
+    const bundled = await build({
+      stdin: { contents: PROGRAM, resolveDir: join(__dirname, '../..') },
+      alias: { tapegrad: './src/index.ts' },
+      bundle: true,
+      format: 'esm',
+      platform: 'browser',
+      write: false,
+    });
     script = bundled.outputFiles[0]!.text;
   });
 
@@ -92,18 +127,24 @@ describeBrowser('in a page', () => {
     const rng = random(5);
     const logits = rng.normal([120, 16, 40]);
     const targets = rng.integers([16, 20], 1, 40);
-    const [value, gradient] = valueAndGrad((x: typeof logits) => ctcLoss(logSoftmax(x), targets, new Array<number>(16).fill(120), new Array<number>(16).fill(20)).sum())(logits);
+    const [value, gradient] = valueAndGrad((x: typeof logits) =>
+      ctcLoss(logSoftmax(x), targets, new Array<number>(16).fill(120), new Array<number>(16).fill(20)).sum(),
+    )(logits);
     return { loss: value.itemSync(), gradient: Array.from(gradient.dataSync().slice(0, 50)) };
   }
 
-  test.each([true, false])('cross-origin isolated: %s', async (isolated) => {
-    const report = await visit(script, isolated);
-    const { loss, gradient } = expected();
-    expect(report.error).toBeUndefined();
-    expect(report.isolated).toBe(isolated);
-    expect(report.threads).toBe(isolated ? 2 : 1);
-    expect(report.loss).toBe(loss);
-    expect(report.gradient).toEqual(gradient);
-    expect(report.sum).toBeGreaterThan(1);
-  }, 60_000);
+  test.each([true, false])(
+    'cross-origin isolated: %s',
+    async (isolated) => {
+      const report = await visit(script, isolated);
+      const { loss, gradient } = expected();
+      expect(report.error).toBeUndefined();
+      expect(report.isolated).toBe(isolated);
+      expect(report.threads).toBe(isolated ? 2 : 1);
+      expect(report.loss).toBe(loss);
+      expect(report.gradient).toEqual(gradient);
+      expect(report.sum).toBeGreaterThan(1);
+    },
+    60_000,
+  );
 });

@@ -9,11 +9,48 @@ import { Arena, heap } from '../../src/backends/cpu/heap.js';
 
 const COUNT = 2 ** 16;
 const STEP = 19937;
-const EDGES = [0, -0, 1, -1, Infinity, -Infinity, NaN, 0.5, -0.5, 2, 1e-45, -1e-45, 1.2e-38, -1.2e-38, 3.4e38, -3.4e38, 88.722, 88.723, 88.73, -87.33, -103.9, -104, 0.625, 1e9, -1e9];
+const EDGES = [
+  0,
+  -0,
+  1,
+  -1,
+  Infinity,
+  -Infinity,
+  NaN,
+  0.5,
+  -0.5,
+  2,
+  1e-45,
+  -1e-45,
+  1.2e-38,
+  -1.2e-38,
+  3.4e38,
+  -3.4e38,
+  88.722,
+  88.723,
+  88.73,
+  -87.33,
+  -103.9,
+  -104,
+  0.625,
+  1e9,
+  -1e9,
+];
 
-type Loop = (out: TypedArray, at: number, n: number, xs: TypedArray, xAt: number, xStep: number, ys: TypedArray, yAt: number, yStep: number) => void;
+type Loop = (
+  out: TypedArray,
+  at: number,
+  n: number,
+  xs: TypedArray,
+  xAt: number,
+  xStep: number,
+  ys: TypedArray,
+  yAt: number,
+  yStep: number,
+) => void;
 
-const unit = (value: number): number => (Math.abs(value) < 2 ** -126 ? 2 ** -149 : 2 ** (Math.floor(Math.log2(Math.abs(value))) - 23));
+const unit = (value: number): number =>
+  Math.abs(value) < 2 ** -126 ? 2 ** -149 : 2 ** (Math.floor(Math.log2(Math.abs(value))) - 23);
 
 /** How far a float32 is from the exact value; beyond the largest float32, infinity is the exact answer. */
 function ulps(got: number, exact: number): number {
@@ -26,11 +63,17 @@ function ulps(got: number, exact: number): number {
 }
 
 let arena: Arena;
-beforeEach(() => { arena = new Arena(); });
+beforeEach(() => {
+  arena = new Arena();
+});
 afterEach(() => arena.close());
 
 /** All operands at once through the kernel; the worst error and where. */
-function worst(name: string, run: (addresses: readonly number[], out: number, n: number) => void, operands: readonly Float32Array[]): { error: number; at: readonly number[] } {
+function worst(
+  name: string,
+  run: (addresses: readonly number[], out: number, n: number) => void,
+  operands: readonly Float32Array[],
+): { error: number; at: readonly number[] } {
   const n = operands[0]!.length;
   const addresses = operands.map(() => arena.allocate(n * 4));
   const out = arena.allocate(n * 4);
@@ -39,7 +82,17 @@ function worst(name: string, run: (addresses: readonly number[], out: number, n:
   const results = heap().f32.slice(out / 4, out / 4 + n);
   const wide = operands.map((values) => Float64Array.from(values));
   const exact = new Float64Array(n);
-  (elementwiseLoops as unknown as Readonly<Record<string, Loop>>)[name]!(exact, 0, n, wide[0]!, 0, 1, wide[1] ?? wide[0]!, 0, 1);
+  (elementwiseLoops as unknown as Readonly<Record<string, Loop>>)[name]!(
+    exact,
+    0,
+    n,
+    wide[0]!,
+    0,
+    1,
+    wide[1] ?? wide[0]!,
+    0,
+    1,
+  );
   let found = { error: 0, at: [] as number[] };
   for (let i = 0; i < n; i++) {
     const error = ulps(results[i]!, exact[i]!);
@@ -58,10 +111,34 @@ function allFloats(): Float32Array {
 
 describe('float32 functions', () => {
   test.each([
-    ['exp', 1], ['expm1', 1.5], ['log', 1], ['log1p', 1.5], ['sin', 1.6], ['cos', 1.6], ['tanh', 1.5], ['erf', 1.5], ['sqrt', 0.5], ['rsqrt', 1.5],
-    ['neg', 0], ['abs', 0], ['sign', 0], ['floor', 0], ['square', 0.5], ['reciprocal', 0.5], ['relu', 0], ['step', 0], ['sigmoid', 2.2], ['softplus', 2],
+    ['exp', 1],
+    ['expm1', 1.5],
+    ['log', 1],
+    ['log1p', 1.5],
+    ['sin', 1.6],
+    ['cos', 1.6],
+    ['tanh', 1.5],
+    ['erf', 1.5],
+    ['sqrt', 0.5],
+    ['rsqrt', 1.5],
+    ['neg', 0],
+    ['abs', 0],
+    ['sign', 0],
+    ['floor', 0],
+    ['square', 0.5],
+    ['reciprocal', 0.5],
+    ['relu', 0],
+    ['step', 0],
+    ['sigmoid', 2.2],
+    ['softplus', 2],
   ] as const)('%s is accurate to %d ulp', (name, limit) => {
-    const { error, at } = worst(name, ([x], out, n) => { heap().kernels[name]!(x!, out, n); }, [allFloats()]);
+    const { error, at } = worst(
+      name,
+      ([x], out, n) => {
+        heap().kernels[name]!(x!, out, n);
+      },
+      [allFloats()],
+    );
     expect({ within: error <= limit, error, at }).toMatchObject({ within: true });
   });
 
@@ -80,7 +157,13 @@ describe('float32 functions', () => {
       bases.push(Math.exp(20 * u), 10 * u, 1 + 0.1 * u);
       exponents.push(8 * v, Math.round(10 * v), 900 * v);
     }
-    const { error, at } = worst('pow', ([x, y], out, n) => { heap().kernels.pow!(x!, y!, out, 1, n, 0, 0, 1, 1); }, [Float32Array.from(bases), Float32Array.from(exponents)]);
+    const { error, at } = worst(
+      'pow',
+      ([x, y], out, n) => {
+        heap().kernels.pow!(x!, y!, out, 1, n, 0, 0, 1, 1);
+      },
+      [Float32Array.from(bases), Float32Array.from(exponents)],
+    );
     expect({ within: error <= 1, error, at }).toMatchObject({ within: true });
   });
 });

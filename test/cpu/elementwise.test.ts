@@ -3,7 +3,10 @@ import { code, memoryFlags } from '../../src/backends/cpu/generated/kernels.js';
 import { decodeBase64, type Kernels } from '../../src/backends/cpu/heap.js';
 
 const kernel = (name: string, code: string): Kernel => ({
-  name, family: 'elementwise', inputs: ['x', 'y'], outputs: ['out'],
+  name,
+  family: 'elementwise',
+  inputs: ['x', 'y'],
+  outputs: ['out'],
   params: { size: 'u32', rank: 'u32', shape: 'u32x8', xStrides: 'i32x8', yStrides: 'i32x8', zStrides: 'i32x8' },
   elementwise: { code, arity: 2, result: 'number', operands: ['number', 'number'] },
 });
@@ -15,13 +18,23 @@ const define = (name: string, kernelName: string, code: string) =>
     infer: ([x]) => x!,
     run: (call, [x]) => {
       const size = x!.size;
-      call.launch({ kernel: kernel(kernelName, code), inputs: call.inputs, outputs: call.outputs, params: { size, rank: 1, shape: [size], xStrides: [1], yStrides: [1], zStrides: [0] }, grid: size });
+      call.launch({
+        kernel: kernel(kernelName, code),
+        inputs: call.inputs,
+        outputs: call.outputs,
+        params: { size, rank: 1, shape: [size], xStrides: [1], yStrides: [1], zStrides: [0] },
+        grid: size,
+      });
     },
   });
 
 describe('elementwise kernels', () => {
   test("a user's own expression runs on every dtype", () => {
-    const op = define('softThreshold', 'softThreshold', 'abs(x) <= y || isnan(y) ? 0 : x > 0 ? x - y : -(-x - y) + 0 * pow(x, 2)');
+    const op = define(
+      'softThreshold',
+      'softThreshold',
+      'abs(x) <= y || isnan(y) ? 0 : x > 0 ? x - y : -(-x - y) + 0 * pow(x, 2)',
+    );
     for (const dtype of ['float32', 'float64', 'int32'] as const) {
       const x = tensor([-3, -1, 0, 2, 5], { dtype });
       const y = tensor([1, 2, 3, 1, 2], { dtype });
@@ -44,7 +57,9 @@ describe('elementwise kernels', () => {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
     const bytes = decodeBase64(code);
     bytes[memoryFlags.at] = memoryFlags.plain;
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory, abort: () => undefined } });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      env: { memory, abort: () => undefined },
+    });
     const floats = new Float32Array(memory.buffer);
     const kernels = exports as unknown as Kernels;
     const at = Math.ceil(kernels.heapBase!() / 64) * 64;

@@ -19,14 +19,21 @@ describe('elementwise expressions', () => {
     ['-x * y', '((-x) * y)'],
     ['-(x + 1.5e-3)', '(-(x + 0.0015))'],
     ['x < y + 1 ? 1 : x > z ? 2 : 3', '((x < (y + 1)) ? 1 : ((x > z) ? 2 : 3))'],
-    ['x < y && y <= z || !(x != z) ? pow(x, y) : max(x, -z)', '((((x < y) && (y <= z)) || (!(x != z))) ? pow(x, y) : max(x, (-z)))'],
+    [
+      'x < y && y <= z || !(x != z) ? pow(x, y) : max(x, -z)',
+      '((((x < y) && (y <= z)) || (!(x != z))) ? pow(x, y) : max(x, (-z)))',
+    ],
     ['isnan(x) ? 0 : x', '(isnan(x) ? 0 : x)'],
   ])('%s is read as %s', (code, expected) => {
     expect(fold(parseExpression(code, 3), text)).toBe(expected);
   });
 
   test('work that occurs twice becomes a variable, in order', () => {
-    const { statements, result } = toSource(parseExpression('exp(-abs(x)) / (1 + exp(-abs(x))) * -abs(x)', 1), text, (name, truth, value) => `${truth ? 'bool' : 'float'} ${name} = ${value}`);
+    const { statements, result } = toSource(
+      parseExpression('exp(-abs(x)) / (1 + exp(-abs(x))) * -abs(x)', 1),
+      text,
+      (name, truth, value) => `${truth ? 'bool' : 'float'} ${name} = ${value}`,
+    );
     expect(statements).toEqual(['float t0 = (-abs(x))', 'float t1 = exp(t0)']);
     expect(result).toBe('((t1 / (1 + t1)) * t0)');
   });

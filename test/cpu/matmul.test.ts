@@ -12,9 +12,19 @@ describe('matrix products by rows', () => {
   };
 
   test.each([
-    [7, 13, 19], [33, 11, 300], [65, 40, 513], [9, 8, 700], [2, 33, 300], [50, 1, 77],
+    [7, 13, 19],
+    [33, 11, 300],
+    [65, 40, 513],
+    [9, 8, 700],
+    [2, 33, 300],
+    [50, 1, 77],
   ])('%d x %d over %d', (m, n, k) => {
-    for (const [transA, transB] of [[0, 0], [1, 0], [0, 1], [1, 1]] as const) {
+    for (const [transA, transB] of [
+      [0, 0],
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ] as const) {
       const a = place(m * k, 0);
       const b = place(k * n, 1);
       const out = arena.allocate(m * n * 4);

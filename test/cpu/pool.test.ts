@@ -12,17 +12,28 @@ function expInParts(parts: number): string {
   const [x, out] = [region.start, region.start + COUNT * 4];
   for (let i = 0; i < COUNT; i++) heap().f32[x / 4 + i] = (i % 1000) / 50 - 10;
   heap().f32.fill(0, out / 4, out / 4 + COUNT);
-  parallel('exp', cut(COUNT, parts).map(([begin, end]) => [x + begin * 4, out + begin * 4, end - begin]));
+  parallel(
+    'exp',
+    cut(COUNT, parts).map(([begin, end]) => [x + begin * 4, out + begin * 4, end - begin]),
+  );
   const bits = Buffer.from(heap().f32.slice(out / 4, out / 4 + COUNT).buffer).toString('latin1');
   heap().give(region);
   return bits;
 }
 
-afterAll(() => { setThreads(1); });
+afterAll(() => {
+  setThreads(1);
+});
 
 describe('thread pool', () => {
   test('cuts ranges without gaps, on the grain', () => {
-    for (const [total, parts, grain] of [[10, 3, 1], [7, 4, 4], [0, 2, 1], [100, 7, 8], [3, 8, 1]] as const) {
+    for (const [total, parts, grain] of [
+      [10, 3, 1],
+      [7, 4, 4],
+      [0, 2, 1],
+      [100, 7, 8],
+      [3, 8, 1],
+    ] as const) {
       const ranges = cut(total, parts, grain);
       let at = 0;
       for (const [begin, end] of ranges) {
@@ -36,7 +47,10 @@ describe('thread pool', () => {
   });
 
   test('refuses senseless numbers of threads', () => {
-    for (const n of [0, -1, 1.5, 65, NaN]) expect(() => { setThreads(n); }).toThrow(/\[setThreads\] n is .*from 1 to 64/);
+    for (const n of [0, -1, 1.5, 65, NaN])
+      expect(() => {
+        setThreads(n);
+      }).toThrow(/\[setThreads\] n is .*from 1 to 64/);
   });
 
   test('small work stays on one thread, and starts none', () => {
@@ -85,7 +99,12 @@ describe('thread pool', () => {
     setThreads(2);
     await warmThreads();
     const outside = 2 ** 32 - 64;
-    expect(() => { parallel('exp', [[outside, outside, 1 << 20], [outside, outside, 1 << 20]]); }).toThrow(/\[cpu\] a kernel failed in part 0 of 2/);
+    expect(() => {
+      parallel('exp', [
+        [outside, outside, 1 << 20],
+        [outside, outside, 1 << 20],
+      ]);
+    }).toThrow(/\[cpu\] a kernel failed in part 0 of 2/);
     expect(expInParts(4) === expInParts(1)).toBe(true);
   });
 
@@ -94,7 +113,9 @@ describe('thread pool', () => {
     await warmThreads();
     const x = random(1).normal([4500, 16, 3]);
     const labels = Array.from({ length: 16 }, () => Int32Array.from({ length: 2000 }, (_, i) => 1 + (i % 2)));
-    const f = valueAndGrad((t: Tensor) => ctcLoss(t, labels, undefined, undefined, { from: 'logits', reduction: 'sum' }));
+    const f = valueAndGrad((t: Tensor) =>
+      ctcLoss(t, labels, undefined, undefined, { from: 'logits', reduction: 'sum' }),
+    );
     const [value, gradient] = f(x);
     expect(memory().reservedBytes).toBeLessThan(1.5 * 2 ** 30); // 144 MB a thread
     setThreads(1);
@@ -105,7 +126,10 @@ describe('thread pool', () => {
 
   test.each([
     ['are forbidden', 'class { constructor() { started++; throw new Error("forbidden"); } }'],
-    ['end at once', 'class { constructor() { started++; } unref() {} terminate() {} on(event, f) { setImmediate(f); } }'],
+    [
+      'end at once',
+      'class { constructor() { started++; } unref() {} terminate() {} on(event, f) { setImmediate(f); } }',
+    ],
   ])('where threads %s, calls do without them, and soon start no more', (_, worker) => {
     const program = `
       import { syncBuiltinESMExports } from 'node:module';
@@ -126,7 +150,11 @@ describe('thread pool', () => {
       matmul(a, a);
       console.log([...values], before > 0 && before < 13, started > before);
     `;
-    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: join(__dirname, '../..'), encoding: 'utf8', timeout: 30_000 });
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: join(__dirname, '../..'),
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     expect(stderr).toBe('');
     expect(stdout.trim()).toBe('[ 256 ] true true');
   });
@@ -142,7 +170,11 @@ describe('thread pool', () => {
       console.log(matmul(a, a).slice([0, 1], [0, 1]).itemSync(), threads());
     `;
     const start = Date.now();
-    const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: join(__dirname, '../..'), encoding: 'utf8', timeout: 30_000 });
+    const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: join(__dirname, '../..'),
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     expect(stdout.trim()).toBe('512 2');
     expect(status).toBe(0);
     expect(Date.now() - start).toBeLessThan(20_000);

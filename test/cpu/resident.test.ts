@@ -28,7 +28,9 @@ beforeEach(settled);
 test('what is used in turn and does not fit leaves the copies that are there in place', () => {
   const many = Array.from({ length: 10 }, (_, i) => filled(i));
   const round = (): (number | undefined)[] => {
-    many.forEach((t, i) => { expect(use(t)).toBe(2 * i * COUNT); });
+    many.forEach((t, i) => {
+      expect(use(t)).toBe(2 * i * COUNT);
+    });
     return many.map(placeOf);
   };
   round();
@@ -62,10 +64,14 @@ test('copies go when memory runs out, but not those that the running call reads'
   const [a, b] = [filled(1), filled(2)];
   for (let i = 0; i < 2; i++) [a, b].forEach(use);
   expect(residentBytes()).toBe(16 * MIB);
-  jest.spyOn(heap() as unknown as { grow(bytes: number): void }, 'grow').mockImplementation(() => { throw new OutOfMemoryError('cpu', 'no room'); });
+  jest.spyOn(heap() as unknown as { grow(bytes: number): void }, 'grow').mockImplementation(() => {
+    throw new OutOfMemoryError('cpu', 'no room');
+  });
   const taken: HeapRegion[] = [];
   try {
-    expect(() => { for (;;) taken.push(heap().take(7 * MIB)); }).toThrow(OutOfMemoryError);
+    expect(() => {
+      for (;;) taken.push(heap().take(7 * MIB));
+    }).toThrow(OutOfMemoryError);
     expect(placeOf(a)).toBeUndefined(); // b was read by the latest call
     expect([placeOf(b), residentBytes()]).toEqual([expect.any(Number), 8 * MIB]);
     heap().give(taken.pop()!);

@@ -1,5 +1,29 @@
 import {
-  add, argmax, clone, conv2d, exp, greater, layerNorm, logSoftmax, matmul, max, maxPool2d, mul, pow, random, scope, setThreads, sin, softmax, square, sum, type Tensor, transpose, unfold, valueAndGrad, where,
+  add,
+  argmax,
+  clone,
+  conv2d,
+  exp,
+  greater,
+  layerNorm,
+  logSoftmax,
+  matmul,
+  max,
+  maxPool2d,
+  mul,
+  pow,
+  random,
+  scope,
+  setThreads,
+  sin,
+  softmax,
+  square,
+  sum,
+  type Tensor,
+  transpose,
+  unfold,
+  valueAndGrad,
+  where,
 } from 'tapegrad';
 import { poolState, warmThreads } from '../../src/backends/cpu/pool.js';
 
@@ -33,16 +57,21 @@ const OPS: Readonly<Record<string, () => Tensor>> = {
   'argmax of rows': () => argmax(flat, 1),
   unfold: () => unfold(images, 3, { padding: 1 }),
   maxPool2d: () => maxPool2d(images, 3, { stride: 1 }),
-  'convolution, gradient of the weight': () => valueAndGrad((w: Tensor) => sum(square(conv2d(images, w, { padding: 1 }))))(weight)[1],
-  'convolution, gradient of the images': () => valueAndGrad((x: Tensor) => sum(square(conv2d(x, weight, { padding: 1 }))))(images)[1],
+  'convolution, gradient of the weight': () =>
+    valueAndGrad((w: Tensor) => sum(square(conv2d(images, w, { padding: 1 }))))(weight)[1],
+  'convolution, gradient of the images': () =>
+    valueAndGrad((x: Tensor) => sum(square(conv2d(x, weight, { padding: 1 }))))(images)[1],
   'layer norm gradient': () => valueAndGrad((x: Tensor) => sum(square(layerNorm(exp(x)))))(flat)[1],
 };
 
 /** The bits of every result; buffers compare a thousand times faster than arrays of a million numbers. */
-const results = (): Map<string, Buffer> => new Map(Object.entries(OPS).map(([name, run]) => {
-  const data = scope(() => clone(run())).dataSync();
-  return [name, Buffer.from(data.buffer, data.byteOffset, data.byteLength)];
-}));
+const results = (): Map<string, Buffer> =>
+  new Map(
+    Object.entries(OPS).map(([name, run]) => {
+      const data = scope(() => clone(run())).dataSync();
+      return [name, Buffer.from(data.buffer, data.byteOffset, data.byteLength)];
+    }),
+  );
 
 describe('work shared among threads', () => {
   let alone: Map<string, Buffer>;
@@ -50,7 +79,9 @@ describe('work shared among threads', () => {
     setThreads(1);
     alone = results();
   });
-  afterAll(() => { setThreads(1); });
+  afterAll(() => {
+    setThreads(1);
+  });
 
   test.each([2, 3, 5])('%d threads give the bits of one', async (n) => {
     setThreads(n);

@@ -16,7 +16,9 @@ test('the heap may grow at any moment of a transform', () => {
     const x = random(0).uniform([frames, 8, 700]);
     const weights = random(1).uniform([8]); // no usual reduction: the gradient is computed in the backward pass, where the heap grows again
     const f = (t: Library.Tensor): Library.Tensor =>
-      ctcLoss(t, labels, undefined, undefined, { from: 'logits' }).mul(t.dtype === 'float64' ? weights.cast('float64') : weights).sum();
+      ctcLoss(t, labels, undefined, undefined, { from: 'logits' })
+        .mul(t.dtype === 'float64' ? weights.cast('float64') : weights)
+        .sum();
     const [value, gradient] = valueAndGrad(f)(x);
     const [want, wantGradient] = valueAndGrad(f)(tensor(Float64Array.from(x.dataSync()), { shape: x.shape }));
     expect(Math.abs(value.itemSync() / want.itemSync() - 1)).toBeLessThan(1e-6);

@@ -1,7 +1,9 @@
 import { setThreads } from 'tapegrad';
 import { fuzzCtc } from './fuzz.js';
 
-beforeAll(() => { setThreads(1); });
+beforeAll(() => {
+  setThreads(1);
+});
 
 test('6000 random sequences: the certificate accepts nothing wrong', () => {
   const report = fuzzCtc(6000, 20261);

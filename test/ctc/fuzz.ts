@@ -1,5 +1,14 @@
-import type { Random} from 'tapegrad';
-import { ctcLoss, ctcStatistics, type CtcStatistics, random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
+import type { Random } from 'tapegrad';
+import {
+  ctcLoss,
+  ctcStatistics,
+  type CtcStatistics,
+  random,
+  resetCtcStatistics,
+  tensor,
+  type Tensor,
+  vjp,
+} from 'tapegrad';
 
 /**
  * Random sequences of the kinds that break implementations, in mixed batches, the float32 tiers against the float64 log-domain tier. What the
@@ -27,7 +36,19 @@ const GRADIENT_BOUND = 1e-6;
 const SMALL_GRADIENT = 0.06;
 const LOSS_BOUND = 1e-7;
 
-const KINDS = ['normal', 'peaky', 'wrong', 'uniform', 'oneHot', 'blankCollapsed', 'wide', 'shifted', 'impossible', 'small', 'repeated'] as const;
+const KINDS = [
+  'normal',
+  'peaky',
+  'wrong',
+  'uniform',
+  'oneHot',
+  'blankCollapsed',
+  'wide',
+  'shifted',
+  'impossible',
+  'small',
+  'repeated',
+] as const;
 type Kind = (typeof KINDS)[number];
 
 interface Batch {
@@ -71,7 +92,12 @@ function solve({ from, scores, shape, blank, targets, inputLengths }: Batch, dty
   return { losses: losses.dataSync(), gradient: gradient.dataSync() };
 }
 
-function compare({ kinds, from, shape, targets, inputLengths }: Batch, fast: Solved, exact: Solved, report: FuzzReport): void {
+function compare(
+  { kinds, from, shape, targets, inputLengths }: Batch,
+  fast: Solved,
+  exact: Solved,
+  report: FuzzReport,
+): void {
   const [, batch, classes] = shape;
   targets.forEach((target, n) => {
     const loss = exact.losses[n]!;
@@ -82,7 +108,8 @@ function compare({ kinds, from, shape, targets, inputLengths }: Batch, fast: Sol
       for (let c = 0; c < classes; c++) {
         const at = (t * batch + n) * classes + c;
         const want = exact.gradient[at]!;
-        const error = t < inputLengths[n]! ? difference(fast.gradient[at]!, want) : difference(fast.gradient[at]!, 0) * Infinity;
+        const error =
+          t < inputLengths[n]! ? difference(fast.gradient[at]!, want) : difference(fast.gradient[at]!, 0) * Infinity;
         largest = Math.max(largest, Math.abs(want) || 0);
         worst = Math.max(worst, Number.isNaN(error) ? 0 : error);
       }
@@ -95,8 +122,10 @@ function compare({ kinds, from, shape, targets, inputLengths }: Batch, fast: Sol
     if (gradientError > GRADIENT_BOUND || lossError > LOSS_BOUND || negative) {
       report.falseAccepts++;
       if (report.examples.length < 10) {
-        report.examples.push(`case ${report.cases + n} (${kinds[n]}, ${from}, shape ${shape.join('x')}, ${inputLengths[n]} frames, ${target.length} labels): `
-          + `loss ${got} for ${loss}, gradient error ${gradientError}`);
+        report.examples.push(
+          `case ${report.cases + n} (${kinds[n]}, ${from}, shape ${shape.join('x')}, ${inputLengths[n]} frames, ${target.length} labels): ` +
+            `loss ${got} for ${loss}, gradient error ${gradientError}`,
+        );
       }
     }
   });
@@ -140,7 +169,8 @@ function makeBatch(rng: Random): Batch {
         continue;
       }
       const peak = kind === 'wrong' ? rng.integer(0, classes) : path[t]!;
-      for (let c = 0; c < classes; c++) scores[(t * batch + n) * classes + c] = score(rng, kind, c === peak, c === blank, t, height);
+      for (let c = 0; c < classes; c++)
+        scores[(t * batch + n) * classes + c] = score(rng, kind, c === peak, c === blank, t, height);
     }
   }
   if (from === 'logProbs' && rng.next() < 0.8) normalise(scores, classes);
@@ -162,17 +192,28 @@ function alignment(target: readonly number[], blank: number, frames: number): nu
 function score(rng: Random, kind: Kind, isPeak: boolean, isBlank: boolean, t: number, height: number): number {
   const noise = rng.gaussian();
   switch (kind) {
-    case 'normal': return noise;
-    case 'peaky': return noise + (isPeak ? 10 : 0);
-    case 'wrong': return noise + (isPeak ? 10 : 0);
-    case 'uniform': return 0;
-    case 'oneHot': return isPeak ? height : 0;
-    case 'blankCollapsed': return 0.3 * noise + (isBlank ? height / 3 : 0);
-    case 'wide': return noise * height;
-    case 'shifted': return noise + (t % 2 ? 8 : -2.4) * height ** 2.5; // from a hundred to ten million away from 0
-    case 'impossible': return rng.next() < 0.15 && !isPeak ? -Infinity : noise;
-    case 'small': return noise * 1e-3;
-    case 'repeated': return noise * 2;
+    case 'normal':
+      return noise;
+    case 'peaky':
+      return noise + (isPeak ? 10 : 0);
+    case 'wrong':
+      return noise + (isPeak ? 10 : 0);
+    case 'uniform':
+      return 0;
+    case 'oneHot':
+      return isPeak ? height : 0;
+    case 'blankCollapsed':
+      return 0.3 * noise + (isBlank ? height / 3 : 0);
+    case 'wide':
+      return noise * height;
+    case 'shifted':
+      return noise + (t % 2 ? 8 : -2.4) * height ** 2.5; // from a hundred to ten million away from 0
+    case 'impossible':
+      return rng.next() < 0.15 && !isPeak ? -Infinity : noise;
+    case 'small':
+      return noise * 1e-3;
+    case 'repeated':
+      return noise * 2;
   }
 }
 
@@ -181,14 +222,23 @@ function normalise(scores: Float32Array, classes: number): void {
     const row = scores.subarray(at, at + classes);
     const top = Math.max(...row);
     const log = top + Math.log(row.reduce((sum, x) => sum + Math.exp(x - top), 0));
-    row.forEach((x, c) => { row[c] = x - log; });
+    row.forEach((x, c) => {
+      row[c] = x - log;
+    });
   }
 }
 
 /** NaN past the inputs' ends, where nothing may look, and now and then within a sequence. */
-function spoil(rng: Random, scores: Float32Array, [frames, batch, classes]: Batch['shape'], inputLengths: readonly number[]): void {
+function spoil(
+  rng: Random,
+  scores: Float32Array,
+  [frames, batch, classes]: Batch['shape'],
+  inputLengths: readonly number[],
+): void {
   inputLengths.forEach((length, n) => {
-    for (let t = length; t < frames; t++) if (rng.next() < 0.5) scores[(t * batch + n) * classes + rng.integer(0, classes)] = NaN;
-    if (length > 0 && rng.next() < 0.03) scores[(rng.integer(0, length) * batch + n) * classes + rng.integer(0, classes)] = NaN;
+    for (let t = length; t < frames; t++)
+      if (rng.next() < 0.5) scores[(t * batch + n) * classes + rng.integer(0, classes)] = NaN;
+    if (length > 0 && rng.next() < 0.03)
+      scores[(rng.integer(0, length) * batch + n) * classes + rng.integer(0, classes)] = NaN;
   });
 }

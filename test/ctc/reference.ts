@@ -40,7 +40,9 @@ export function solve(problem: Batch, logits: boolean): Solved {
   const losses = problem.targets.map((target, n) => {
     const rows = logProbsOf(problem, n, logits);
     if (rows.flat().some(Number.isNaN)) {
-      rows.forEach((row, t) => { gradient.fill(NaN, (t * batch + n) * classes, (t * batch + n) * classes + row.length); });
+      rows.forEach((row, t) => {
+        gradient.fill(NaN, (t * batch + n) * classes, (t * batch + n) * classes + row.length);
+      });
       return NaN;
     }
     const states = [blank, ...target.flatMap((label) => [label, blank])];
@@ -50,31 +52,45 @@ export function solve(problem: Batch, logits: boolean): Solved {
       const all: number[][] = [];
       frames.forEach((row, t) => {
         const before = all[t - 1];
-        all.push(labels.map((label, s) => {
-          if (!before) return s < 2 ? row[label]! : -Infinity;
-          let sum = before[s]!;
-          if (s > 0) sum = logAdd(sum, before[s - 1]!);
-          if (skip[s]) sum = logAdd(sum, before[s - 2]!);
-          return sum + row[label]!;
-        }));
+        all.push(
+          labels.map((label, s) => {
+            if (!before) return s < 2 ? row[label]! : -Infinity;
+            let sum = before[s]!;
+            if (s > 0) sum = logAdd(sum, before[s - 1]!);
+            if (skip[s]) sum = logAdd(sum, before[s - 2]!);
+            return sum + row[label]!;
+          }),
+        );
       });
       return all;
     };
     const alpha = sweep(rows, states, skips);
     const mirrored = [...states].reverse();
-    const beta = sweep([...rows].reverse(), mirrored, mirrored.map((label, s) => s > 1 && label !== blank && label !== mirrored[s - 2]))
-      .reverse().map((row) => row.reverse());
+    const beta = sweep(
+      [...rows].reverse(),
+      mirrored,
+      mirrored.map((label, s) => s > 1 && label !== blank && label !== mirrored[s - 2]),
+    )
+      .reverse()
+      .map((row) => row.reverse());
     const last = alpha[rows.length - 1]!;
     const total = last.slice(-2).reduce(logAdd, -Infinity);
     if (total === -Infinity) return Infinity;
     rows.forEach((row, t) => {
-      const through = states.map((label, s) => alpha[t]![s]! + beta[t]![s]! - (row[label] === -Infinity ? 0 : row[label]!));
+      const through = states.map(
+        (label, s) => alpha[t]![s]! + beta[t]![s]! - (row[label] === -Infinity ? 0 : row[label]!),
+      );
       const top = Math.max(...through);
       const weights = through.map((w) => Math.exp(w - top));
       const sum = weights.reduce((a, b) => a + b, 0);
       const at = (t * batch + n) * classes;
-      if (logits) row.forEach((lp, c) => { gradient[at + c] = Math.exp(lp); });
-      states.forEach((label, s) => { gradient[at + label]! -= weights[s]! / sum; });
+      if (logits)
+        row.forEach((lp, c) => {
+          gradient[at + c] = Math.exp(lp);
+        });
+      states.forEach((label, s) => {
+        gradient[at + label]! -= weights[s]! / sum;
+      });
     });
     return -total;
   });
@@ -91,7 +107,8 @@ export function enumerate(logProbs: readonly (readonly number[])[], target: read
       return;
     }
     const labels = path.filter((c, i) => c !== blank && c !== path[i - 1]);
-    if (labels.length === target.length && labels.every((label, i) => label === target[i])) probability += Math.exp(logP);
+    if (labels.length === target.length && labels.every((label, i) => label === target[i]))
+      probability += Math.exp(logP);
   };
   visit(0, [], 0);
   return -Math.log(probability);

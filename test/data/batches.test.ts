@@ -2,9 +2,36 @@ import { bucketedBatches, padSequences, random, shuffledBatches, tensor, valueAn
 
 describe('padSequences', () => {
   test('fills up the ends', () => {
-    const { padded, lengths } = padSequences([tensor([[1, 2]]), tensor([[3, 4], [5, 6], [7, 8]]), tensor([], { shape: [0, 2] })], { value: -1 });
+    const { padded, lengths } = padSequences(
+      [
+        tensor([[1, 2]]),
+        tensor([
+          [3, 4],
+          [5, 6],
+          [7, 8],
+        ]),
+        tensor([], { shape: [0, 2] }),
+      ],
+      { value: -1 },
+    );
     expect(lengths).toEqual([1, 3, 0]);
-    expect(padded.arraySync()).toEqual([[[1, 2], [-1, -1], [-1, -1]], [[3, 4], [5, 6], [7, 8]], [[-1, -1], [-1, -1], [-1, -1]]]);
+    expect(padded.arraySync()).toEqual([
+      [
+        [1, 2],
+        [-1, -1],
+        [-1, -1],
+      ],
+      [
+        [3, 4],
+        [5, 6],
+        [7, 8],
+      ],
+      [
+        [-1, -1],
+        [-1, -1],
+        [-1, -1],
+      ],
+    ]);
   });
 
   test('rounds the length up, keeps the dtype', () => {
@@ -14,13 +41,19 @@ describe('padSequences', () => {
   });
 
   test('gradients pass through to the sequences alone', () => {
-    const [, gradient] = valueAndGrad((x: ReturnType<typeof tensor>) => padSequences([x, tensor([1, 1, 1])], { value: 5 }).padded.square().sum())(tensor([2, 3]));
+    const [, gradient] = valueAndGrad((x: ReturnType<typeof tensor>) =>
+      padSequences([x, tensor([1, 1, 1])], { value: 5 })
+        .padded.square()
+        .sum(),
+    )(tensor([2, 3]));
     expect(gradient.arraySync()).toEqual([4, 6]);
   });
 
   test('bad input', () => {
     expect(() => padSequences([])).toThrow('[padSequences] there are no sequences');
-    expect(() => padSequences([tensor([[1, 2]]), tensor([[1, 2, 3]])])).toThrow('sequence 1 is [1, 3]; like sequence 0 it must be [length, 2]');
+    expect(() => padSequences([tensor([[1, 2]]), tensor([[1, 2, 3]])])).toThrow(
+      'sequence 1 is [1, 3]; like sequence 0 it must be [length, 2]',
+    );
     expect(() => padSequences([tensor(1)])).toThrow('sequence 0 is []');
     expect(() => padSequences([tensor([1])], { multipleOf: 0 })).toThrow('multipleOf is 0');
   });
@@ -47,11 +80,15 @@ describe('bucketedBatches', () => {
     const filled = sizes.reduce((a, b) => a + b);
     const real = lengths.reduce((a, b) => a + b);
     expect(filled / real).toBeLessThan(1.15);
-    expect(batches.map((batch) => lengths[batch[0]!])).not.toEqual(batches.map((batch) => lengths[batch[0]!]!).sort((a, b) => a - b));
+    expect(batches.map((batch) => lengths[batch[0]!])).not.toEqual(
+      batches.map((batch) => lengths[batch[0]!]!).sort((a, b) => a - b),
+    );
   });
 
   test('bad input', () => {
-    expect(() => bucketedBatches([3, 401], 400, random(1))).toThrow('[bucketedBatches] sequence 1 has 401 frames; a batch holds at most 400');
+    expect(() => bucketedBatches([3, 401], 400, random(1))).toThrow(
+      '[bucketedBatches] sequence 1 has 401 frames; a batch holds at most 400',
+    );
     expect(() => bucketedBatches([0.5], 400, random(1))).toThrow('length 0 is 0.5');
   });
 });

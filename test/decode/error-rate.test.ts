@@ -3,7 +3,15 @@ import { ValueError } from '../../src/errors.js';
 
 describe('errorRate', () => {
   test('counts each kind of edit', () => {
-    expect(errorRate(['kitten'], ['sitting'])).toEqual({ rate: 3 / 6, substitutions: 2, insertions: 1, deletions: 0, referenceLength: 6, exactMatches: 0, pairs: 1 });
+    expect(errorRate(['kitten'], ['sitting'])).toEqual({
+      rate: 3 / 6,
+      substitutions: 2,
+      insertions: 1,
+      deletions: 0,
+      referenceLength: 6,
+      exactMatches: 0,
+      pairs: 1,
+    });
     expect(errorRate(['abc'], [''])).toMatchObject({ rate: 1, substitutions: 0, insertions: 0, deletions: 3 });
     expect(errorRate(['abcd'], ['xbd'])).toMatchObject({ substitutions: 1, insertions: 0, deletions: 1 });
     expect(errorRate(['ac'], ['abbc'])).toMatchObject({ rate: 1, insertions: 2 });
@@ -21,7 +29,12 @@ describe('errorRate', () => {
   });
 
   test('words', () => {
-    expect(errorRate(['the cat  sat'], [' the bat sat down'], { unit: 'word' })).toMatchObject({ rate: 2 / 3, substitutions: 1, insertions: 1, referenceLength: 3 });
+    expect(errorRate(['the cat  sat'], [' the bat sat down'], { unit: 'word' })).toMatchObject({
+      rate: 2 / 3,
+      substitutions: 1,
+      insertions: 1,
+      referenceLength: 3,
+    });
     expect(errorRate(['a  b'], ['a b'], { unit: 'word' }).exactMatches).toBe(1);
   });
 
@@ -49,8 +62,13 @@ describe('errorRate', () => {
       if (a.length === 0 || b.length === 0) return [a.length + b.length, a.length + b.length];
       const same = a.at(-1) === b.at(-1) ? 0 : 1;
       const options = [
-        [search(a.slice(0, -1), b.slice(0, -1)), same, 0], [search(a.slice(0, -1), b), 1, 1], [search(a, b.slice(0, -1)), 1, 1],
-      ].map(([rest, edit, shift]) => [(rest as number[])[0]! + (edit as number), (rest as number[])[1]! + (shift as number)] as [number, number]);
+        [search(a.slice(0, -1), b.slice(0, -1)), same, 0],
+        [search(a.slice(0, -1), b), 1, 1],
+        [search(a, b.slice(0, -1)), 1, 1],
+      ].map(
+        ([rest, edit, shift]) =>
+          [(rest as number[])[0]! + (edit as number), (rest as number[])[1]! + (shift as number)] as [number, number],
+      );
       return options.sort((x, y) => x[0] - y[0] || x[1] - y[1])[0]!;
     };
     for (let i = 0; i < 60; i++) {

@@ -8,12 +8,30 @@ describe('greedyDecode', () => {
     // Of tensorflow/python/kernel_tests/nn_ops/ctc_decoder_ops_test.py, testCTCGreedyDecoder: [6 frames, 2 sequences, 4 classes].
     const i = MINUS_INFINITY;
     const scores = tensor([
-      [[0, i, i, i], [P1, P9, i, i]],
-      [[i, i, P4, P6], [i, P9, P1, i]],
-      [[i, i, P4, P6], [i, i, P1, P9]],
-      [[i, P9, P1, i], [i, P9, P1, P1]],
-      [[i, i, i, i], [P9, P1, i, i]],
-      [[i, i, i, i], [i, i, i, i]],
+      [
+        [0, i, i, i],
+        [P1, P9, i, i],
+      ],
+      [
+        [i, i, P4, P6],
+        [i, P9, P1, i],
+      ],
+      [
+        [i, i, P4, P6],
+        [i, i, P1, P9],
+      ],
+      [
+        [i, P9, P1, i],
+        [i, P9, P1, P1],
+      ],
+      [
+        [i, i, i, i],
+        [P9, P1, i, i],
+      ],
+      [
+        [i, i, i, i],
+        [i, i, i, i],
+      ],
     ]);
     const [first, second] = await greedyDecode(scores, [4, 5], { blank: 3 });
     expect(first).toMatchObject({ labels: [0, 1], frames: [0, 3] });
@@ -49,7 +67,14 @@ describe('greedyDecode', () => {
   });
 
   test('the best path need not be the best labelling: two blanks win although "a" is likelier', () => {
-    const paths = greedyDecodeSync(tensor([[0.4, 0, 0.6], [0.4, 0, 0.6]]).log(), undefined, { blank: 2 });
+    const paths = greedyDecodeSync(
+      tensor([
+        [0.4, 0, 0.6],
+        [0.4, 0, 0.6],
+      ]).log(),
+      undefined,
+      { blank: 2 },
+    );
     expect(paths).toHaveLength(1);
     expect(paths[0]).toMatchObject({ labels: [], frames: [] });
     expect(paths[0]!.logProb).toBeCloseTo(2 * P6, 6);
@@ -62,33 +87,83 @@ describe('greedyDecode', () => {
   });
 
   test('of equal classes the lowest wins, also when all are impossible', () => {
-    expect(greedyDecodeSync(tensor([[-1, -1, -2], [-3, -1, -1]]))[0]!.labels).toEqual([1]);
-    expect(greedyDecodeSync(tensor([[MINUS_INFINITY, MINUS_INFINITY]]), undefined, { blank: 1 })[0]).toEqual({ labels: [0], frames: [0], logProb: MINUS_INFINITY });
+    expect(
+      greedyDecodeSync(
+        tensor([
+          [-1, -1, -2],
+          [-3, -1, -1],
+        ]),
+      )[0]!.labels,
+    ).toEqual([1]);
+    expect(greedyDecodeSync(tensor([[MINUS_INFINITY, MINUS_INFINITY]]), undefined, { blank: 1 })[0]).toEqual({
+      labels: [0],
+      frames: [0],
+      logProb: MINUS_INFINITY,
+    });
   });
 
   test('empty batches, no frames, length 0', () => {
     expect(greedyDecodeSync(tensor(new Float32Array(0), { shape: [3, 0, 4] }))).toEqual([]);
-    expect(greedyDecodeSync(tensor(new Float32Array(0), { shape: [0, 1, 4] }))).toEqual([{ labels: [], frames: [], logProb: 0 }]);
+    expect(greedyDecodeSync(tensor(new Float32Array(0), { shape: [0, 1, 4] }))).toEqual([
+      { labels: [], frames: [], logProb: 0 },
+    ]);
     expect(greedyDecodeSync(tensor([[[NaN, 0]]]), 0)).toEqual([{ labels: [], frames: [], logProb: 0 }]);
   });
 
   test('float64 and float16', () => {
     for (const dtype of ['float64', 'float16', 'bfloat16'] as const) {
-      expect(greedyDecodeSync(tensor([[-1, -0.5], [-2, -4]], { dtype }))[0]).toEqual({ labels: [1], frames: [0], logProb: -2.5 });
+      expect(
+        greedyDecodeSync(
+          tensor(
+            [
+              [-1, -0.5],
+              [-2, -4],
+            ],
+            { dtype },
+          ),
+        )[0],
+      ).toEqual({ labels: [1], frames: [0], logProb: -2.5 });
     }
   });
 
   test('bad input, named before the device is asked', async () => {
-    const scores = tensor([[[0, 1], [0, 1]]]);
+    const scores = tensor([
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    ]);
     await expect(greedyDecode(scores, [1])).rejects.toThrow('[greedyDecode] 1 inputLengths for 2 sequences');
-    expect(() => greedyDecodeSync(scores, [1, 2])).toThrow('[greedyDecode] sequence 1: input length is 2; it must be in [0, 1]');
+    expect(() => greedyDecodeSync(scores, [1, 2])).toThrow(
+      '[greedyDecode] sequence 1: input length is 2; it must be in [0, 1]',
+    );
     expect(() => greedyDecodeSync(scores, [1, 0.5])).toThrow('element 1 is 0.5; int32 holds whole numbers');
     expect(() => greedyDecodeSync(scores, tensor([1, 1]))).toThrow('inputLengths is float32');
-    expect(() => greedyDecodeSync(scores, undefined, { blank: 2 })).toThrow('[greedyDecode] blank is 2; it must be a class in [0, 2)');
+    expect(() => greedyDecodeSync(scores, undefined, { blank: 2 })).toThrow(
+      '[greedyDecode] blank is 2; it must be a class in [0, 2)',
+    );
     expect(() => greedyDecodeSync(tensor([1, 2]))).toThrow('logProbs is [2]; it must be [T, N, C] or [T, C]');
     expect(() => greedyDecodeSync(tensor([[1, 2]], { dtype: 'int32' }))).toThrow('logProbs is int32');
     expect(() => greedyDecodeSync(tensor(new Float32Array(0), { shape: [2, 0] }))).toThrow('has no classes');
-    expect(() => greedyDecodeSync(tensor([[[0, 1], [0, NaN]]]))).toThrow(ValueError);
-    expect(() => greedyDecodeSync(tensor([[[0, 1], [0, NaN]]]))).toThrow('sequence 1, frame 0: class 1 is NaN');
+    expect(() =>
+      greedyDecodeSync(
+        tensor([
+          [
+            [0, 1],
+            [0, NaN],
+          ],
+        ]),
+      ),
+    ).toThrow(ValueError);
+    expect(() =>
+      greedyDecodeSync(
+        tensor([
+          [
+            [0, 1],
+            [0, NaN],
+          ],
+        ]),
+      ),
+    ).toThrow('sequence 1, frame 0: class 1 is NaN');
   });
 });

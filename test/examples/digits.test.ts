@@ -13,13 +13,19 @@ interface Result {
 }
 
 /** Runs the example as a user does; `whileRunning` may send it signals. */
-function runExample(args: string[], whileRunning?: (child: ReturnType<typeof spawn>) => void, folder = EXAMPLE): Promise<Result> {
+function runExample(
+  args: string[],
+  whileRunning?: (child: ReturnType<typeof spawn>) => void,
+  folder = EXAMPLE,
+): Promise<Result> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(folder, 'train.mjs'), ...args], { cwd: ROOT });
     let [out, error] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()));
-    child.on('close', (code) => { done({ code, out, error }); });
+    child.on('close', (code) => {
+      done({ code, out, error });
+    });
     whileRunning?.(child);
   });
 }
@@ -36,7 +42,9 @@ function evaluate(code: string): Promise<unknown> {
 
 /** When a source file was last changed. What the kernel build generates does not count: `npm test` writes it anew. */
 const newest = (folder: string): number => {
-  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts') && !name.includes('generated'));
+  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && !name.includes('generated'),
+  );
   return Math.max(...sources.map((name) => statSync(join(folder, name)).mtimeMs));
 };
 
@@ -45,11 +53,14 @@ let scratch = '';
 beforeAll(() => {
   const built = join(ROOT, 'dist/index.js');
   // The example uses the built package, as its users do: testing an old build would prove nothing.
-  if (!existsSync(built) || statSync(built).mtimeMs < newest(join(ROOT, 'src'))) throw new Error("dist/ is missing or older than src/: run 'npm run build' first");
+  if (!existsSync(built) || statSync(built).mtimeMs < newest(join(ROOT, 'src')))
+    throw new Error("dist/ is missing or older than src/: run 'npm run build' first");
   scratch = mkdtempSync(join(tmpdir(), 'digits-'));
 });
 
-afterAll(() => { rmSync(scratch, { recursive: true, force: true }); });
+afterAll(() => {
+  rmSync(scratch, { recursive: true, force: true });
+});
 
 test('lines: no image on both sides of the split, always readable by CTC, decided by the seed', async () => {
   const facts = await evaluate(`
@@ -76,7 +87,15 @@ test('lines: no image on both sides of the split, always readable by CTC, decide
     }));
   `);
   expect(facts).toEqual({
-    counts: [8495, 1505], shared: 0, sharedContents: 0, digits: [3, 7], range: [0, expect.closeTo(1, 2) as number], sizes: true, feasible: true, same: true, other: true,
+    counts: [8495, 1505],
+    shared: 0,
+    sharedContents: 0,
+    digits: [3, 7],
+    range: [0, expect.closeTo(1, 2) as number],
+    sizes: true,
+    feasible: true,
+    same: true,
+    other: true,
   });
 }, 60_000);
 
@@ -86,11 +105,16 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   const parts = join(scratch, 'parts');
   const uninterrupted = await runExample([...args, '--out', whole]);
   expect(uninterrupted).toMatchObject({ code: 0, error: '' });
-  expect(uninterrupted.out).toMatch(/step 48\/48 {2}(blank plateau|learning|starting) {2}loss \d+\.\d+ {2}lr \S+ {2}CER \d+\.\d % {2}\d+ lines\/s {2}0 s left/);
-  expect(uninterrupted.out).toMatch(/Held-out CER \d+\.\d\d % on 2000 lines: \d+ substitutions, \d+ insertions, \d+ deletions in \d+ digits/);
+  expect(uninterrupted.out).toMatch(
+    /step 48\/48 {2}(blank plateau|learning|starting) {2}loss \d+\.\d+ {2}lr \S+ {2}CER \d+\.\d % {2}\d+ lines\/s {2}0 s left/,
+  );
+  expect(uninterrupted.out).toMatch(
+    /Held-out CER \d+\.\d\d % on 2000 lines: \d+ substitutions, \d+ insertions, \d+ deletions in \d+ digits/,
+  );
   expect(uninterrupted.out).toMatch(/Lines read exactly: \d+\.\d % \(\d+ of 2000\)/);
   expect(uninterrupted.out).toMatch(/[\u2801-\u28FF].*\n[^]*truth \d{3,7} {3}read (\d+|\(nothing\))/);
-  for (const picture of ['loss.svg', 'alignment.svg']) expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
+  for (const picture of ['loss.svg', 'alignment.svg'])
+    expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
 
   const checkpoint = join(parts, 'checkpoint.safetensors');
   const stopped = await runExample([...args, '--out', parts], (child) => {

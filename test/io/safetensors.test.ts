@@ -1,41 +1,82 @@
-import { Random, loadSafetensors, nn, optim, random, relu, restoreTree, saveSafetensors, tensor, type Tensor, valueAndGrad } from 'tapegrad';
+import {
+  Random,
+  loadSafetensors,
+  nn,
+  optim,
+  random,
+  relu,
+  restoreTree,
+  saveSafetensors,
+  tensor,
+  type Tensor,
+  valueAndGrad,
+} from 'tapegrad';
 
 const values = (t: Tensor): number[] => Array.from(t.dataSync());
-const text = (file: Uint8Array): string => new TextDecoder().decode(file.subarray(8, 8 + Number(new DataView(file.buffer).getBigUint64(0, true)))).trimEnd();
+const text = (file: Uint8Array): string =>
+  new TextDecoder().decode(file.subarray(8, 8 + Number(new DataView(file.buffer).getBigUint64(0, true)))).trimEnd();
 
 describe('safetensors', () => {
   test('a tree becomes names, and every dtype its bytes', async () => {
-    const file = await saveSafetensors({
-      layers: [{ weight: tensor([[1, -2]]) }, null, { mask: tensor([true, false, true]) }],
-      count: tensor([-1, 7], { dtype: 'int32' }),
-      half: tensor([1.5], { dtype: 'float16' }),
-      brain: tensor([1.5], { dtype: 'bfloat16' }),
-      wide: tensor(Math.PI, { dtype: 'float64' }),
-    }, { metadata: { step: '3' } });
-    expect(text(file)).toBe('{"__metadata__":{"step":"3"},"wide":{"dtype":"F64","shape":[],"data_offsets":[0,8]},'
-      + '"layers.0.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[8,16]},"count":{"dtype":"I32","shape":[2],"data_offsets":[16,24]},'
-      + '"brain":{"dtype":"BF16","shape":[1],"data_offsets":[24,26]},"half":{"dtype":"F16","shape":[1],"data_offsets":[26,28]},'
-      + '"layers.2.mask":{"dtype":"BOOL","shape":[3],"data_offsets":[28,31]}}');
+    const file = await saveSafetensors(
+      {
+        layers: [{ weight: tensor([[1, -2]]) }, null, { mask: tensor([true, false, true]) }],
+        count: tensor([-1, 7], { dtype: 'int32' }),
+        half: tensor([1.5], { dtype: 'float16' }),
+        brain: tensor([1.5], { dtype: 'bfloat16' }),
+        wide: tensor(Math.PI, { dtype: 'float64' }),
+      },
+      { metadata: { step: '3' } },
+    );
+    expect(text(file)).toBe(
+      '{"__metadata__":{"step":"3"},"wide":{"dtype":"F64","shape":[],"data_offsets":[0,8]},' +
+        '"layers.0.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[8,16]},"count":{"dtype":"I32","shape":[2],"data_offsets":[16,24]},' +
+        '"brain":{"dtype":"BF16","shape":[1],"data_offsets":[24,26]},"half":{"dtype":"F16","shape":[1],"data_offsets":[26,28]},' +
+        '"layers.2.mask":{"dtype":"BOOL","shape":[3],"data_offsets":[28,31]}}',
+    );
     expect(Array.from(file.subarray(-31))).toEqual([
-      0x18, 0x2d, 0x44, 0x54, 0xfb, 0x21, 0x09, 0x40, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0, 255, 255, 255, 255, 7, 0, 0, 0, 0xc0, 0x3f, 0, 0x3e, 1, 0, 1,
+      0x18, 0x2d, 0x44, 0x54, 0xfb, 0x21, 0x09, 0x40, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0, 255, 255, 255, 255, 7, 0, 0, 0,
+      0xc0, 0x3f, 0, 0x3e, 1, 0, 1,
     ]);
   });
 
-  test.each(['float32', 'float64', 'int32', 'bool', 'float16', 'bfloat16'] as const)('%s comes back, any shape', async (dtype) => {
-    const tree = { a: tensor([[1, 0, 1], [0, 0, 1]], { dtype }), scalar: tensor(1, { dtype }), none: tensor([], { shape: [0, 3], dtype }) };
-    const file = await saveSafetensors(tree);
-    for (const bytes of [file, Buffer.from(file), file.buffer]) {
-      const { tensors, raw, metadata } = loadSafetensors(bytes as Uint8Array);
-      expect(raw).toEqual({});
-      expect(metadata).toEqual({});
-      for (const name of ['a', 'scalar', 'none'] as const) {
-        expect([tensors[name]!.dtype, tensors[name]!.shape, values(tensors[name]!)]).toEqual([dtype, tree[name].shape, values(tree[name])]);
+  test.each(['float32', 'float64', 'int32', 'bool', 'float16', 'bfloat16'] as const)(
+    '%s comes back, any shape',
+    async (dtype) => {
+      const tree = {
+        a: tensor(
+          [
+            [1, 0, 1],
+            [0, 0, 1],
+          ],
+          { dtype },
+        ),
+        scalar: tensor(1, { dtype }),
+        none: tensor([], { shape: [0, 3], dtype }),
+      };
+      const file = await saveSafetensors(tree);
+      for (const bytes of [file, Buffer.from(file), file.buffer]) {
+        const { tensors, raw, metadata } = loadSafetensors(bytes as Uint8Array);
+        expect(raw).toEqual({});
+        expect(metadata).toEqual({});
+        for (const name of ['a', 'scalar', 'none'] as const) {
+          expect([tensors[name]!.dtype, tensors[name]!.shape, values(tensors[name]!)]).toEqual([
+            dtype,
+            tree[name].shape,
+            values(tree[name]),
+          ]);
+        }
       }
-    }
-  });
+    },
+  );
 
   test('what is loaded is a copy', async () => {
-    const file = Buffer.from(await saveSafetensors({ a: tensor([1, 2]) }, { raw: { b: { dtype: 'I64', shape: [1], bytes: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) } } }));
+    const file = Buffer.from(
+      await saveSafetensors(
+        { a: tensor([1, 2]) },
+        { raw: { b: { dtype: 'I64', shape: [1], bytes: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) } } },
+      ),
+    );
     const { tensors, raw } = loadSafetensors(file);
     file.fill(0);
     expect(values(tensors.a!)).toEqual([1, 2]);
@@ -43,7 +84,10 @@ describe('safetensors', () => {
   });
 
   test('dtypes that tapegrad does not have pass through untouched', async () => {
-    const raw = { ids: { dtype: 'I64', shape: [1], bytes: Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 127) }, f8: { dtype: 'F8_E4M3', shape: [2], bytes: Uint8Array.of(1, 2) } } as const;
+    const raw = {
+      ids: { dtype: 'I64', shape: [1], bytes: Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 127) },
+      f8: { dtype: 'F8_E4M3', shape: [2], bytes: Uint8Array.of(1, 2) },
+    } as const;
     const file = await saveSafetensors({ w: tensor([1]) }, { raw, metadata: { a: 'b' } });
     const loaded = loadSafetensors(file);
     expect(loaded.raw).toEqual(raw);
@@ -54,7 +98,9 @@ describe('safetensors', () => {
     await expect(saveSafetensors({ step: 3 })).rejects.toThrow("[saveSafetensors] 'step' is a number, not a tensor");
     await expect(saveSafetensors({ f: { g: 'x' } })).rejects.toThrow("'f.g' is a string");
     await expect(saveSafetensors(tensor(1))).rejects.toThrow('a bare tensor has no name');
-    await expect(saveSafetensors({ a: { b: tensor(1) }, 'a.b': tensor(2) })).rejects.toThrow('two tensors are named "a.b"');
+    await expect(saveSafetensors({ a: { b: tensor(1) }, 'a.b': tensor(2) })).rejects.toThrow(
+      'two tensors are named "a.b"',
+    );
     expect(() => loadSafetensors(new Uint8Array(7))).toThrow('[loadSafetensors] the file has 7 bytes');
   });
 });
@@ -72,9 +118,15 @@ describe('restoreTree', () => {
 
   test('refuses what does not fit', () => {
     expect(() => restoreTree(template, { w: tensors.w })).toThrow("[restoreTree] there is no tensor 'rest.0'");
-    expect(() => restoreTree(template, { ...tensors, extra: tensor(1) })).toThrow("the tensor 'extra' has no place in the template");
-    expect(() => restoreTree(template, { ...tensors, w: tensor([1, 2]) })).toThrow("'w' is float32[2]; float32[1, 2] is wanted");
-    expect(() => restoreTree(template, { ...tensors, w: tensor([[1, 2]], { dtype: 'float64' }) })).toThrow("'w' is float64[1, 2]; float32[1, 2] is wanted");
+    expect(() => restoreTree(template, { ...tensors, extra: tensor(1) })).toThrow(
+      "the tensor 'extra' has no place in the template",
+    );
+    expect(() => restoreTree(template, { ...tensors, w: tensor([1, 2]) })).toThrow(
+      "'w' is float32[2]; float32[1, 2] is wanted",
+    );
+    expect(() => restoreTree(template, { ...tensors, w: tensor([[1, 2]], { dtype: 'float64' }) })).toThrow(
+      "'w' is float64[1, 2]; float32[1, 2] is wanted",
+    );
     expect(() => restoreTree({ toString: tensor(1) }, {})).toThrow("there is no tensor 'toString'");
   });
 });
@@ -83,7 +135,12 @@ test('a resumed training equals an uninterrupted one, bit for bit', async () => 
   const model = nn.sequential(nn.linear(6, 16), nn.layerNorm(16), relu, nn.dropout(0.3), nn.linear(16, 3));
   const optimizer = optim.adamw({ learningRate: optim.warmup(3, optim.cosine(0.05, 12, 1e-4)), weightDecay: 0.01 });
   type Params = ReturnType<typeof model.init>;
-  interface Run { params: Params; state: optim.AdamState<Params>; source: Random; losses: number[] }
+  interface Run {
+    params: Params;
+    state: optim.AdamState<Params>;
+    source: Random;
+    losses: number[];
+  }
 
   const start = (): Run => {
     const source = random(11);
@@ -93,18 +150,28 @@ test('a resumed training equals an uninterrupted one, bit for bit', async () => 
   const advance = (run: Run, steps: number): void => {
     for (let i = 0; i < steps; i++) {
       const x = run.source.normal([8, 6]);
-      const lossOf = (p: Params): Tensor => model.apply(p, x, { random: run.source }).sub(x.slice([], [0, 3])).square().mean();
+      const lossOf = (p: Params): Tensor =>
+        model
+          .apply(p, x, { random: run.source })
+          .sub(x.slice([], [0, 3]))
+          .square()
+          .mean();
       const [loss, gradients] = valueAndGrad(lossOf)(run.params);
       const clipped = optim.clipByGlobalNorm(gradients, 0.5);
       ({ params: run.params, state: run.state } = optimizer.update(run.params, clipped.gradients, run.state));
       run.losses.push(loss.itemSync());
     }
   };
-  const save = ({ params, state, source }: Run): Promise<Uint8Array> => saveSafetensors({ params, state }, { metadata: { random: JSON.stringify(source.state) } });
+  const save = ({ params, state, source }: Run): Promise<Uint8Array> =>
+    saveSafetensors({ params, state }, { metadata: { random: JSON.stringify(source.state) } });
   const load = (file: Uint8Array): Run => {
     const { tensors, metadata } = loadSafetensors(file);
     const fresh = start();
-    return { ...restoreTree({ params: fresh.params, state: fresh.state }, tensors), source: Random.fromState(JSON.parse(metadata.random!) as number[]), losses: [] };
+    return {
+      ...restoreTree({ params: fresh.params, state: fresh.state }, tensors),
+      source: Random.fromState(JSON.parse(metadata.random!) as number[]),
+      losses: [],
+    };
   };
 
   const whole = start();

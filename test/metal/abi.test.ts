@@ -7,8 +7,17 @@ import { encodingOf, MESSAGES, type CType, type Message } from '../../src/backen
 import { softTests } from './harness.js';
 
 const C_TYPES: Readonly<Record<CType, string>> = {
-  void: 'void', id: 'id', uint64: 'unsigned long', int64: 'long', bool: 'bool', double: 'double', cstring: 'const char *', pointer: 'void *',
-  bytes: 'const void *', errorSlot: 'id *', MTLSize: 'MTLSize',
+  void: 'void',
+  id: 'id',
+  uint64: 'unsigned long',
+  int64: 'long',
+  bool: 'bool',
+  double: 'double',
+  cstring: 'const char *',
+  pointer: 'void *',
+  bytes: 'const void *',
+  errorSlot: 'id *',
+  MTLSize: 'MTLSize',
 };
 
 /** One C function a message, casting objc_msgSend as the binding does. */
@@ -33,13 +42,29 @@ ${functions.join('\n')}
 function instructionsFor(target: string, source: string): Map<string, string[]> {
   const arm = target.startsWith('a') ? ['-mcpu=generic', '-fno-omit-frame-pointer'] : ['-fomit-frame-pointer'];
   const compiler = (process.env.SOFT_METAL_CXX ?? 'clang++-19').replace('clang++', 'clang');
-  const flags = [`--target=${target}`, '-O1', '-fno-asynchronous-unwind-tables', '-fno-stack-protector', '-fno-pic', ...arm, '-S', '-o', '-', '-x', 'c', '-'];
+  const flags = [
+    `--target=${target}`,
+    '-O1',
+    '-fno-asynchronous-unwind-tables',
+    '-fno-stack-protector',
+    '-fno-pic',
+    ...arm,
+    '-S',
+    '-o',
+    '-',
+    '-x',
+    'c',
+    '-',
+  ];
   const compiled = spawnSync(compiler, flags, { input: source, encoding: 'utf8' });
   if (compiled.status !== 0) throw new Error(compiled.stderr);
   const functions = new Map<string, string[]>();
   let current: string[] = [];
   for (const raw of compiled.stdout.split('\n')) {
-    const line = raw.replace(/(\/\/|;|#).*$/, '').replace(/\b_(call_\d+|objc_msgSend)\b/g, '$1').trim();
+    const line = raw
+      .replace(/(\/\/|;|#).*$/, '')
+      .replace(/\b_(call_\d+|objc_msgSend)\b/g, '$1')
+      .trim();
     const label = /^(call_\d+):/.exec(line);
     if (label) functions.set(label[1]!, (current = []));
     else if (line && !line.startsWith('.') && !/^[\w$.]+:/.test(line)) current.push(line);
@@ -58,16 +83,19 @@ softTests('calling conventions', () => {
     const [there, here] = [instructionsFor(apple, source), instructionsFor(linux, source)];
     expect(there.size).toBe(messages.length);
     // The order of independent moves is the scheduler's choice, so instructions are compared as sets.
-    const sorted = (functions: Map<string, string[]>) => messages.map((message, i) => [message.selector, encodingOf(message), [...functions.get(`call_${i}`)!].sort()]);
+    const sorted = (functions: Map<string, string[]>) =>
+      messages.map((message, i) => [message.selector, encodingOf(message), [...functions.get(`call_${i}`)!].sort()]);
     expect(sorted(there)).toEqual(sorted(here));
   });
 
-  test('the comparison sees a difference: variadic calls on Apple\'s arm64 pass arguments on the stack', () => {
+  test("the comparison sees a difference: variadic calls on Apple's arm64 pass arguments on the stack", () => {
     const variadic = `typedef void *id;
 typedef const char *SEL;
 extern id objc_msgSend(id, SEL, ...);
 id call_0(id a, SEL b, unsigned long c, int further) { return objc_msgSend(a, b, c); }
 `;
-    expect(instructionsFor('arm64-apple-macos14', variadic).get('call_0')).not.toEqual(instructionsFor('aarch64-linux-gnu', variadic).get('call_0'));
+    expect(instructionsFor('arm64-apple-macos14', variadic).get('call_0')).not.toEqual(
+      instructionsFor('aarch64-linux-gnu', variadic).get('call_0'),
+    );
   });
 });

@@ -27,20 +27,37 @@ const whole = (memory: MetalMemory) => ({ memory, offset: 0 });
 
 metalTests('the Metal binding', () => {
   let device: MetalDevice;
-  beforeAll(async () => { device = await openDevice(); });
-  afterAll(() => { device.close(); });
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => {
+    device.close();
+  });
 
-  function scaled(by: number): { run: () => ReturnType<MetalDevice['submit']>; result: Float32Array; release: () => void } {
+  function scaled(by: number): {
+    run: () => ReturnType<MetalDevice['submit']>;
+    result: Float32Array;
+    release: () => void;
+  } {
     const library = device.library(SCALE);
     const pipeline = library.pipeline('scale');
     library.release();
     const x = device.buffer(256);
     const y = device.buffer(256);
-    new Float32Array(x.view).forEach((_, i, all) => { all[i] = i; });
+    new Float32Array(x.view).forEach((_, i, all) => {
+      all[i] = i;
+    });
     return {
-      run: () => device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([by])], [2, 1, 1], 32); }),
+      run: () =>
+        device.submit((encoder) => {
+          encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([by])], [2, 1, 1], 32);
+        }),
       result: new Float32Array(y.view),
-      release: () => { pipeline.release(); x.release(); y.release(); },
+      release: () => {
+        pipeline.release();
+        x.release();
+        y.release();
+      },
     };
   }
 
@@ -57,9 +74,16 @@ metalTests('the Metal binding', () => {
     const x = device.buffer(4);
     let turns = 0;
     let waiting = true;
-    const turn = (): void => { turns++; if (waiting) setImmediate(turn); };
+    const turn = (): void => {
+      turns++;
+      if (waiting) setImmediate(turn);
+    };
     setImmediate(turn);
-    const seconds = await device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), new Uint32Array([60_000_000])], [1, 1, 1], 1); }).done();
+    const seconds = await device
+      .submit((encoder) => {
+        encoder.dispatch(pipeline, [whole(x), new Uint32Array([60_000_000])], [1, 1, 1], 1);
+      })
+      .done();
     waiting = false;
     expect(seconds).toBeGreaterThan(0);
     expect(turns).toBeGreaterThan(2);
@@ -72,12 +96,16 @@ metalTests('the Metal binding', () => {
     const x = device.buffer(512);
     new Float32Array(x.view).fill(1).fill(7, 64);
     const y = device.buffer(128);
-    device.submit((encoder) => { encoder.dispatch(pipeline, [{ memory: x, offset: 256 }, whole(y), new Float32Array([2])], [1, 1, 1], 32); }).wait();
+    device
+      .submit((encoder) => {
+        encoder.dispatch(pipeline, [{ memory: x, offset: 256 }, whole(y), new Float32Array([2])], [1, 1, 1], 32);
+      })
+      .wait();
     expect(new Float32Array(y.view)[31]).toBe(14);
     for (const it of [library, pipeline, x, y]) it.release();
   });
 
-  test('the compiler\'s words reach the user', () => {
+  test("the compiler's words reach the user", () => {
     const broken = `${HEADER}kernel void k(device float *x [[buffer(0)]]) {\n  x[0] = nothing;\n}`;
     expect(() => device.library(broken)).toThrow(MetalCompileError);
     expect(() => device.library(broken)).toThrow(/program_source:4:.*undeclared identifier 'nothing'/s);
@@ -100,12 +128,16 @@ kernel void k(device float *x [[buffer(0)]]) {
     const pipeline = library.pipeline('k');
     const x = device.buffer(12);
     new Float32Array(x.view)[0] = -Infinity;
-    device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x)], [1, 1, 1], 1); }).wait();
+    device
+      .submit((encoder) => {
+        encoder.dispatch(pipeline, [whole(x)], [1, 1, 1], 1);
+      })
+      .wait();
     expect(Array.from(new Float32Array(x.view))).toEqual([-Infinity, -Infinity, 1]);
     for (const it of [library, pipeline, x]) it.release();
   });
 
-  test('a buffer over the device\'s limit is refused before Metal is asked', () => {
+  test("a buffer over the device's limit is refused before Metal is asked", () => {
     expect(() => device.buffer(device.maxBufferLength + 1)).toThrow(OutOfMemoryError);
     expect(() => device.buffer(device.maxBufferLength + 1)).toThrow(/over the \d+ bytes that .* allows/);
   });
@@ -117,8 +149,12 @@ kernel void k(device float *x [[buffer(0)]]) {
     expect(() => send.contents(null as unknown as Id)).toThrow(MetalError);
     expect(() => send.newBuffer(device.handle, -1, 0)).toThrow(/newBufferWithLength/);
     expect(() => send.newBuffer(device.handle, 1.5, 0)).toThrow(MetalError);
-    expect(() => send.dispatchThreadgroups(device.handle, [1, 1, 1] as never, { width: 1, height: 1, depth: 1 })).toThrow(/MTLSize/);
-    expect(() => send.dispatchThreadgroups(device.handle, { width: 1, height: 1 } as never, { width: 1, height: 1, depth: 1 })).toThrow(MetalError);
+    expect(() =>
+      send.dispatchThreadgroups(device.handle, [1, 1, 1] as never, { width: 1, height: 1, depth: 1 }),
+    ).toThrow(/MTLSize/);
+    expect(() =>
+      send.dispatchThreadgroups(device.handle, { width: 1, height: 1 } as never, { width: 1, height: 1, depth: 1 }),
+    ).toThrow(MetalError);
     expect(() => send.setBytes(device.handle, 12 as never, 4, 0)).toThrow(MetalError);
     expect(() => send.setBytes(device.handle, new Uint8Array(0), 0, 0)).toThrow(MetalError);
     expect(() => send.stringWithUTF8String(device.handle, 'a\0b')).toThrow(MetalError);
@@ -135,7 +171,11 @@ kernel void k(device float *x [[buffer(0)]]) {
   test('nothing is submitted when recording throws', () => {
     const work = scaled(9);
     work.result.fill(-1);
-    expect(() => device.submit(() => { throw new RangeError('changed my mind'); })).toThrow(RangeError);
+    expect(() =>
+      device.submit(() => {
+        throw new RangeError('changed my mind');
+      }),
+    ).toThrow(RangeError);
     expect(work.result[1]).toBe(-1);
     work.release();
   });
@@ -195,11 +235,18 @@ softTests('the Metal binding on devices that are hard to come by', () => {
     const pipeline = library.pipeline('scale');
     library.release();
     const [x, y] = [device.buffer(256), device.buffer(256)];
-    const run = () => device.submit((encoder) => { encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([1])], [1, 1, 1], 64); });
+    const run = () =>
+      device.submit((encoder) => {
+        encoder.dispatch(pipeline, [whole(x), whole(y), new Float32Array([1])], [1, 1, 1], 64);
+      });
     for (let i = 0; i < 20; i++) run().wait();
     await Promise.all(Array.from({ length: 20 }, () => run().done()));
     expect(() => device.library('kernel')).toThrow(MetalCompileError);
-    expect(() => device.submit(() => { throw new RangeError('changed my mind'); })).toThrow(RangeError);
+    expect(() =>
+      device.submit(() => {
+        throw new RangeError('changed my mind');
+      }),
+    ).toThrow(RangeError);
     for (const it of [pipeline, x, y]) it.release();
     device.close();
     expect(await liveObjects()).toBe(before);
@@ -211,7 +258,13 @@ metalTests('koffi', () => {
     const bundle = join(__dirname, '..', '..', 'out', 'soft-metal', 'tapegrad.mjs');
     mkdirSync(dirname(bundle), { recursive: true });
     buildSync({
-      entryPoints: [join(__dirname, '..', '..', 'src', 'index.ts')], bundle: true, platform: 'node', format: 'esm', external: ['koffi'], outfile: bundle, logLevel: 'silent',
+      entryPoints: [join(__dirname, '..', '..', 'src', 'index.ts')],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      external: ['koffi'],
+      outfile: bundle,
+      logLevel: 'silent',
       banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" }, // for the CommonJS packages in it
     });
     const program = `

@@ -11,13 +11,16 @@ const source = sourceOf('ctc');
 interface Problem {
   readonly times: number;
   readonly classes: number;
-  readonly x: Float32Array;            // [times, batch, classes]
+  readonly x: Float32Array; // [times, batch, classes]
   readonly targets: readonly (readonly number[])[];
   readonly inputLengths: readonly number[];
   readonly fromLogits: boolean;
 }
 
-interface Result { readonly losses: number[]; readonly grad: number[] }
+interface Result {
+  readonly losses: number[];
+  readonly grad: number[];
+}
 
 const logSumExp = (values: readonly number[]): number => {
   const top = Math.max(...values);
@@ -31,7 +34,9 @@ function reference({ times, classes, x, targets, inputLengths, fromLogits }: Pro
   const grad = new Array<number>(times * batch * classes).fill(0);
   targets.forEach((target, n) => {
     const frames = inputLengths[n]!;
-    const raw = Array.from({ length: frames }, (_, t) => Array.from(x.subarray((t * batch + n) * classes, (t * batch + n + 1) * classes)));
+    const raw = Array.from({ length: frames }, (_, t) =>
+      Array.from(x.subarray((t * batch + n) * classes, (t * batch + n + 1) * classes)),
+    );
     const logProbs = raw.map((row) => {
       const norm = fromLogits ? logSumExp(row) : 0;
       return row.map((v) => v - norm);
@@ -42,41 +47,74 @@ function reference({ times, classes, x, targets, inputLengths, fromLogits }: Pro
     for (let t = 0; t < frames; t++) {
       const last = alpha[t]!;
       // A virtual frame before the first: one may enter the first blank or the first label.
-      const from = (s: number): number[] => [last[s]!, ...(s > 0 ? [last[s - 1]!] : []), ...(skips[s] ? [last[s - 2]!] : [])];
-      alpha.push(states.map((label, s) => logSumExp(t === 0 ? [s < 2 ? 0 : -Infinity] : from(s)) + logProbs[t]![label]!));
+      const from = (s: number): number[] => [
+        last[s]!,
+        ...(s > 0 ? [last[s - 1]!] : []),
+        ...(skips[s] ? [last[s - 2]!] : []),
+      ];
+      alpha.push(
+        states.map((label, s) => logSumExp(t === 0 ? [s < 2 ? 0 : -Infinity] : from(s)) + logProbs[t]![label]!),
+      );
     }
     let beta = states.map((_, s) => (s >= states.length - 2 ? 0 : -Infinity));
     const end = alpha[frames]!;
-    const logP = frames === 0 ? (target.length === 0 ? 0 : -Infinity) : logSumExp(states.length > 1 ? [end[states.length - 1]!, end[states.length - 2]!] : [end[0]!]);
+    const logP =
+      frames === 0
+        ? target.length === 0
+          ? 0
+          : -Infinity
+        : logSumExp(states.length > 1 ? [end[states.length - 1]!, end[states.length - 2]!] : [end[0]!]);
     const poisoned = raw.some((row) => row.some(Number.isNaN));
     losses.push(poisoned ? NaN : -logP);
     for (let t = frames - 1; t >= 0; t--) {
       const row = (t * batch + n) * classes;
       for (let c = 0; c < classes; c++) {
-        const posterior = states.reduce((sum, label, s) => (label === c ? sum + Math.exp(alpha[t + 1]![s]! + beta[s]! - logP) : sum), 0);
+        const posterior = states.reduce(
+          (sum, label, s) => (label === c ? sum + Math.exp(alpha[t + 1]![s]! + beta[s]! - logP) : sum),
+          0,
+        );
         const softmax = fromLogits ? Math.exp(logProbs[t]![c]!) : 0;
         grad[row + c] = poisoned ? NaN : logP === -Infinity ? 0 : softmax - posterior;
       }
       const next = beta.map((b, s) => b + logProbs[t]![states[s]!]!);
-      beta = states.map((_, s) => logSumExp([next[s]!, ...(s + 1 < states.length ? [next[s + 1]!] : []), ...(skips[s + 2] ? [next[s + 2]!] : [])]));
+      beta = states.map((_, s) =>
+        logSumExp([
+          next[s]!,
+          ...(s + 1 < states.length ? [next[s + 1]!] : []),
+          ...(skips[s + 2] ? [next[s + 2]!] : []),
+        ]),
+      );
     }
   });
   return { losses, grad };
 }
 
-interface Layout { readonly width?: number; readonly lanes?: number; readonly byClass?: boolean }
+interface Layout {
+  readonly width?: number;
+  readonly lanes?: number;
+  readonly byClass?: boolean;
+}
 
 class Kernels {
   private readonly pipelines: Readonly<Record<'ctcEmit' | 'ctcRecursion' | 'ctcGrad', Pipeline>>;
   constructor(private readonly device: MetalDevice) {
     const library = device.library(source);
-    this.pipelines = { ctcEmit: library.pipeline('ctcEmit'), ctcRecursion: library.pipeline('ctcRecursion'), ctcGrad: library.pipeline('ctcGrad') };
+    this.pipelines = {
+      ctcEmit: library.pipeline('ctcEmit'),
+      ctcRecursion: library.pipeline('ctcRecursion'),
+      ctcGrad: library.pipeline('ctcGrad'),
+    };
     library.release();
   }
 
-  release(): void { for (const pipeline of Object.values(this.pipelines)) pipeline.release(); }
+  release(): void {
+    for (const pipeline of Object.values(this.pipelines)) pipeline.release();
+  }
 
-  run({ times, classes, x, targets, inputLengths, fromLogits }: Problem, { width = 256, lanes = 32, byClass = false }: Layout = {}): Result {
+  run(
+    { times, classes, x, targets, inputLengths, fromLogits }: Problem,
+    { width = 256, lanes = 32, byClass = false }: Layout = {},
+  ): Result {
     const { device, pipelines } = this;
     const batch = targets.length;
     const longest = Math.max(1, ...targets.map((t) => t.length));
@@ -86,26 +124,74 @@ class Kernels {
       made.push(device.buffer(4 * Math.max(1, length)));
       return { memory: made[made.length - 1]!, offset: 0 };
     };
-    const filled = (data: ArrayLike<number>, type: Float32ArrayConstructor | Int32ArrayConstructor): { memory: MetalMemory; offset: number } => {
+    const filled = (
+      data: ArrayLike<number>,
+      type: Float32ArrayConstructor | Int32ArrayConstructor,
+    ): { memory: MetalMemory; offset: number } => {
       const place = room(data.length);
       new type(place.memory.view).set(data);
       return place;
     };
     const padded = targets.flatMap((t) => [...t, ...new Array<number>(longest - t.length).fill(-1)]);
     const [input, labels] = [filled(x, Float32Array), filled(padded, Int32Array)];
-    const [frameCounts, labelCounts] = [filled(inputLengths, Int32Array), filled(targets.map((t) => t.length), Int32Array)];
+    const [frameCounts, labelCounts] = [
+      filled(inputLengths, Int32Array),
+      filled(
+        targets.map((t) => t.length),
+        Int32Array,
+      ),
+    ];
     const [emissions, frames, rows] = [room(batch * times * slots * 2), room(batch * times), room(times * batch * 2)];
-    const [states, losses, totals, memory] = [room(2 * batch * times * longest * 2), room(batch), room(batch * 2), room(batch * 2 * 3 * (longest + 1) * 2)];
+    const [states, losses, totals, memory] = [
+      room(2 * batch * times * longest * 2),
+      room(batch),
+      room(batch * 2),
+      room(batch * 2 * 3 * (longest + 1) * 2),
+    ];
     const grad = room(times * batch * classes);
-    const params = new Uint32Array([times, batch, classes, longest, 0, fromLogits ? 1 : 0, 0, batch, slots, byClass ? 1 : 0, lanes, 2, 0]);
+    const params = new Uint32Array([
+      times,
+      batch,
+      classes,
+      longest,
+      0,
+      fromLogits ? 1 : 0,
+      0,
+      batch,
+      slots,
+      byClass ? 1 : 0,
+      lanes,
+      2,
+      0,
+    ]);
     const rowGroups = Math.ceil((times * batch) / Math.max(1, Math.floor(width / Math.min(lanes, width)))) || 1;
     try {
-      device.submit((encoder) => {
-        encoder.dispatch(pipelines.ctcEmit, [input, labels, frameCounts, labelCounts, emissions, frames, rows, params], [rowGroups, 1, 1], width);
-        encoder.dispatch(pipelines.ctcRecursion, [emissions, frames, labels, frameCounts, labelCounts, states, losses, totals, memory, params], [2 * batch, 1, 1], width);
-        encoder.dispatch(pipelines.ctcGrad, [input, labels, frameCounts, labelCounts, states, losses, totals, rows, grad, params], [rowGroups, 1, 1], width);
-      }).wait();
-      return { losses: Array.from(new Float32Array(losses.memory.view, 0, batch)), grad: Array.from(new Float32Array(grad.memory.view, 0, times * batch * classes)) };
+      device
+        .submit((encoder) => {
+          encoder.dispatch(
+            pipelines.ctcEmit,
+            [input, labels, frameCounts, labelCounts, emissions, frames, rows, params],
+            [rowGroups, 1, 1],
+            width,
+          );
+          encoder.dispatch(
+            pipelines.ctcRecursion,
+            [emissions, frames, labels, frameCounts, labelCounts, states, losses, totals, memory, params],
+            [2 * batch, 1, 1],
+            width,
+          );
+          encoder.dispatch(
+            pipelines.ctcGrad,
+            [input, labels, frameCounts, labelCounts, states, losses, totals, rows, grad, params],
+            [rowGroups, 1, 1],
+            width,
+          );
+        })
+        .wait();
+      return {
+        losses: Array.from(new Float32Array(losses.memory.view, 0, batch)),
+        grad: Array.from(new Float32Array(grad.memory.view, 0, times * batch * classes)),
+      };
     } finally {
       for (const memory_ of made) memory_.release();
     }
@@ -118,10 +204,20 @@ function uniform(seed: number): () => number {
   return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
 }
 
-function random(seed: number, times: number, batch: number, classes: number, longest: number, fromLogits: boolean, spread = 4): Problem {
+function random(
+  seed: number,
+  times: number,
+  batch: number,
+  classes: number,
+  longest: number,
+  fromLogits: boolean,
+  spread = 4,
+): Problem {
   const next = uniform(seed);
   const x = Float32Array.from({ length: times * batch * classes }, () => (next() - 0.5) * spread);
-  const targets = Array.from({ length: batch }, () => Array.from({ length: Math.floor(next() * (longest + 1)) }, () => 1 + Math.floor(next() * (classes - 1))));
+  const targets = Array.from({ length: batch }, () =>
+    Array.from({ length: Math.floor(next() * (longest + 1)) }, () => 1 + Math.floor(next() * (classes - 1))),
+  );
   const inputLengths = targets.map(() => Math.floor(times * (0.5 + next() / 2)));
   return { times, classes, x, targets, inputLengths, fromLogits };
 }
@@ -131,7 +227,8 @@ const SLACK = process.platform === 'darwin' ? 4 : 1;
 
 function expectClose(got: Result, want: Result, tolerance = 3e-6): void {
   want.losses.forEach((loss, n) => {
-    if (Number.isFinite(loss)) expect(Math.abs(got.losses[n]! - loss)).toBeLessThanOrEqual(SLACK * (2e-6 * Math.abs(loss) + 2e-6));
+    if (Number.isFinite(loss))
+      expect(Math.abs(got.losses[n]! - loss)).toBeLessThanOrEqual(SLACK * (2e-6 * Math.abs(loss) + 2e-6));
     else expect(got.losses[n]).toBe(loss);
   });
   const top = Math.max(1e-30, ...want.grad.filter(Number.isFinite).map(Math.abs));
@@ -146,17 +243,32 @@ function expectClose(got: Result, want: Result, tolerance = 3e-6): void {
 function suite(settings: Partial<Record<Setting, number>>): void {
   let device: MetalDevice;
   let kernels: Kernels;
-  const here = async <T>(body: () => T): Promise<T> => (softLibrary === undefined ? body() : withSettings(settings, body));
-  beforeAll(async () => { device = await openDevice(); kernels = await here(() => new Kernels(device)); });
-  afterAll(() => { kernels.release(); device.close(); });
-  const check = async (problem: Problem, layout?: Layout): Promise<void> => { expectClose(await here(() => kernels.run(problem, layout)), reference(problem)); };
+  const here = async <T>(body: () => T): Promise<T> =>
+    softLibrary === undefined ? body() : withSettings(settings, body);
+  beforeAll(async () => {
+    device = await openDevice();
+    kernels = await here(() => new Kernels(device));
+  });
+  afterAll(() => {
+    kernels.release();
+    device.close();
+  });
+  const check = async (problem: Problem, layout?: Layout): Promise<void> => {
+    expectClose(await here(() => kernels.run(problem, layout)), reference(problem));
+  };
 
   test.each([true, false])('a ragged batch, from logits: %s', async (fromLogits) => {
     for (let seed = 1; seed <= 4; seed++) await check(random(seed, 24, 5, 7, 8, fromLogits));
   });
 
   test.each([
-    { width: 32 }, { width: 48, lanes: 16 }, { width: 100, lanes: 32 }, { width: 256, lanes: 256 }, { width: 7, lanes: 3 }, { width: 64, byClass: true }, { width: 1, lanes: 1 },
+    { width: 32 },
+    { width: 48, lanes: 16 },
+    { width: 100, lanes: 32 },
+    { width: 256, lanes: 256 },
+    { width: 7, lanes: 3 },
+    { width: 64, byClass: true },
+    { width: 1, lanes: 1 },
   ])('any width: %p', async (layout) => {
     await check(random(11, 18, 3, 9, 6, true), layout);
     await check(random(12, 18, 3, 9, 6, false), layout);
@@ -188,32 +300,62 @@ function suite(settings: Partial<Record<Setting, number>>): void {
     expect((await here(() => kernels.run(problem))).losses.slice(0, 2)).toEqual([0, Infinity]);
   });
 
-  test.each([true, false])('a NaN stays in its sequence, and frames past the end are not looked at; from logits: %s', async (fromLogits) => {
-    const problem = random(61, 10, 3, 5, 3, fromLogits);
-    const x = problem.x.slice();
-    x[(2 * 3 + 1) * 5 + 4] = NaN;
-    for (let t = 6; t < 10; t++) for (let c = 0; c < 5; c++) x[(t * 3 + 2) * 5 + c] = NaN;
-    await check({ ...problem, x, targets: [[1, 2], [3], [4, 4]], inputLengths: [10, 8, 6] });
-  });
+  test.each([true, false])(
+    'a NaN stays in its sequence, and frames past the end are not looked at; from logits: %s',
+    async (fromLogits) => {
+      const problem = random(61, 10, 3, 5, 3, fromLogits);
+      const x = problem.x.slice();
+      x[(2 * 3 + 1) * 5 + 4] = NaN;
+      for (let t = 6; t < 10; t++) for (let c = 0; c < 5; c++) x[(t * 3 + 2) * 5 + c] = NaN;
+      await check({ ...problem, x, targets: [[1, 2], [3], [4, 4]], inputLengths: [10, 8, 6] });
+    },
+  );
 
   test('a certain net: the loss keeps its last digits and is not negative', async () => {
     const x = new Float32Array(6 * 2 * 4).fill(-9);
-    [1, 0, 2, 0, 3, 0].forEach((label, t) => { x[(t * 2) * 4 + label] = 9; x[(t * 2 + 1) * 4 + label] = 60; });
-    const problem: Problem = { times: 6, classes: 4, x, targets: [[1, 2, 3], [1, 2, 3]], inputLengths: [6, 6], fromLogits: true };
+    [1, 0, 2, 0, 3, 0].forEach((label, t) => {
+      x[t * 2 * 4 + label] = 9;
+      x[(t * 2 + 1) * 4 + label] = 60;
+    });
+    const problem: Problem = {
+      times: 6,
+      classes: 4,
+      x,
+      targets: [
+        [1, 2, 3],
+        [1, 2, 3],
+      ],
+      inputLengths: [6, 6],
+      fromLogits: true,
+    };
     const { losses } = await here(() => kernels.run(problem));
     const want = reference(problem).losses;
-    losses.forEach((loss, n) => { expect(loss).toBeGreaterThanOrEqual(0); expect(Math.abs(loss - want[n]!)).toBeLessThan(1e-6); });
+    losses.forEach((loss, n) => {
+      expect(loss).toBeGreaterThanOrEqual(0);
+      expect(Math.abs(loss - want[n]!)).toBeLessThan(1e-6);
+    });
   });
 
-  test('classes by the thousand', async () => { await check(random(71, 6, 2, 2600, 4, true), { lanes: 256 }); });
+  test('classes by the thousand', async () => {
+    await check(random(71, 6, 2, 2600, 4, true), { lanes: 256 });
+  });
 }
 
-metalTests('the CTC kernels', () => { suite({}); });
-softTests('the CTC kernels, checked', () => { suite({ checked: 1 }); });
-softTests('the CTC kernels, threads in reverse', () => { suite({ order: ORDER.reverse }); });
+metalTests('the CTC kernels', () => {
+  suite({});
+});
+softTests('the CTC kernels, checked', () => {
+  suite({ checked: 1 });
+});
+softTests('the CTC kernels, threads in reverse', () => {
+  suite({ order: ORDER.reverse });
+});
 
 metalTests('the CTC kernels at size', () => {
-  test.each([[150, 1100], [600, 120]])('a target of %i labels and a frame count of %i take the walk that fits', async (longest, times) => {
+  test.each([
+    [150, 1100],
+    [600, 120],
+  ])('a target of %i labels and a frame count of %i take the walk that fits', async (longest, times) => {
     const device = await openDevice();
     const kernels = new Kernels(device);
     const next = uniform(5);

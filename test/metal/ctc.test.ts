@@ -1,7 +1,18 @@
 /** ctcLoss on the 'metal' device: the peers' cases, and the CPU's answers on random batches. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cast, ctcLoss, ctcPosterior, grad, logSoftmax, random, sum, tensor, type Tensor, valueAndGrad } from 'tapegrad';
+import {
+  cast,
+  ctcLoss,
+  ctcPosterior,
+  grad,
+  logSoftmax,
+  random,
+  sum,
+  tensor,
+  type Tensor,
+  valueAndGrad,
+} from 'tapegrad';
 import { gpuKernels, gpuLimits } from '../../src/ops/ctc/gpu.js';
 import { metalTests } from './harness.js';
 import { inEveryMode } from './modes.js';
@@ -19,19 +30,30 @@ interface PeerCase {
   readonly targets: readonly (readonly number[])[];
   readonly input_lengths: readonly number[];
   readonly target_lengths: readonly number[];
-  readonly expected: { readonly losses?: Nested; readonly grad_logits?: Nested; readonly grad_log_probs?: Nested; readonly atol?: number };
+  readonly expected: {
+    readonly losses?: Nested;
+    readonly grad_logits?: Nested;
+    readonly grad_log_probs?: Nested;
+    readonly atol?: number;
+  };
 }
 
-const { cases } = JSON.parse(readFileSync(join(__dirname, '..', 'peer', 'peer_cases.json'), 'utf8')) as { cases: readonly PeerCase[] };
+const { cases } = JSON.parse(readFileSync(join(__dirname, '..', 'peer', 'peer_cases.json'), 'utf8')) as {
+  cases: readonly PeerCase[];
+};
 // Some cases give their values by a formula.
-const losses = cases.filter((c) => c.kind === 'ctc_loss' && Array.isArray(c.values) && Array.isArray(c.expected.losses));
+const losses = cases.filter(
+  (c) => c.kind === 'ctc_loss' && Array.isArray(c.values) && Array.isArray(c.expected.losses),
+);
 
-const numbers = (data: Nested): number[] => (Array.isArray(data) ? (data as readonly Nested[]).flatMap(numbers) : [Number(data)]);
+const numbers = (data: Nested): number[] =>
+  Array.isArray(data) ? (data as readonly Nested[]).flatMap(numbers) : [Number(data)];
 
 function expectClose(got: ArrayLike<number>, want: readonly number[], relative: number, absolute: number): void {
   expect(got.length).toBe(want.length);
   want.forEach((value, i) => {
-    if (Number.isFinite(value)) expect(Math.abs(got[i]! - value)).toBeLessThanOrEqual(absolute + relative * Math.abs(value));
+    if (Number.isFinite(value))
+      expect(Math.abs(got[i]! - value)).toBeLessThanOrEqual(absolute + relative * Math.abs(value));
     else expect(got[i]).toBe(value);
   });
 }
@@ -39,15 +61,20 @@ function expectClose(got: ArrayLike<number>, want: readonly number[], relative: 
 const launched = watchLaunches();
 
 inEveryMode('ctcLoss on metal', ({ metal }) => {
-  test('there are enough cases', () => { expect(losses.length).toBeGreaterThanOrEqual(15); });
+  test('there are enough cases', () => {
+    expect(losses.length).toBeGreaterThanOrEqual(15);
+  });
 
   test.each(losses.map((c) => [c.id, c] as const))('%s', async (_, c) => {
     const x = tensor(Float32Array.from(numbers(c.values)), { shape: c.shape }).to(metal());
     const from = c.domain === 'logits' ? 'logits' : 'logProbs';
-    const [[, each], gradient] = valueAndGrad((t: Tensor) => {
-      const all = ctcLoss(t, c.targets, c.input_lengths, c.target_lengths, { blank: c.blank ?? 0, from });
-      return [sum(all), all] as const;
-    }, { hasAux: true })(x);
+    const [[, each], gradient] = valueAndGrad(
+      (t: Tensor) => {
+        const all = ctcLoss(t, c.targets, c.input_lengths, c.target_lengths, { blank: c.blank ?? 0, from });
+        return [sum(all), all] as const;
+      },
+      { hasAux: true },
+    )(x);
     expectClose(await each.data(), numbers(c.expected.losses!), 2e-6, 2e-5);
     const want = c.expected.grad_logits ?? c.expected.grad_log_probs;
     if (want !== undefined) expectClose(await gradient.data(), numbers(want), 1e-5, 2e-6);
@@ -58,8 +85,11 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
   const LABELS = TARGETS.map((target) => target.length);
 
   test.each([
-    ['logits', 'sum'], ['logits', 'mean'], ['logProbs', 'sum'], ['logProbs', 'mean'],
-  ] as const)('from %s with reduction %s: value and gradient are the CPU\'s', async (from, reduction) => {
+    ['logits', 'sum'],
+    ['logits', 'mean'],
+    ['logProbs', 'sum'],
+    ['logProbs', 'mean'],
+  ] as const)("from %s with reduction %s: value and gradient are the CPU's", async (from, reduction) => {
     const x = random(7).normal([20, 4, 6]).mul(2);
     const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from, reduction, zeroInfinity: true });
     const [value, gradient] = valueAndGrad(f)(x);
@@ -80,7 +110,8 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
   test('cotangents of any sign, one for each sequence; an impossible target gets exact zeros', async () => {
     const x = random(9).normal([6, 3, 5]);
     const weights = tensor([-2, 0.5, 3]);
-    const f = (w: Tensor) => (t: Tensor) => sum(ctcLoss(t, [[1, 2], [3], [4, 4, 4, 4]], [6, 4, 6], [2, 1, 4], { from: 'logits', zeroInfinity: true }).mul(w));
+    const f = (w: Tensor) => (t: Tensor) =>
+      sum(ctcLoss(t, [[1, 2], [3], [4, 4, 4, 4]], [6, 4, 6], [2, 1, 4], { from: 'logits', zeroInfinity: true }).mul(w));
     const [, gradient] = valueAndGrad(f(weights))(x);
     const [, gradientOnMetal] = valueAndGrad(f(weights.to(metal())))(x.to(metal()));
     const data = await gradientOnMetal.data();
@@ -90,7 +121,19 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
 
   test('the same bits every time', async () => {
     const x = random(10).normal([30, 3, 8]).to(metal());
-    const f = valueAndGrad((t: Tensor) => ctcLoss(t, [[1, 2, 1, 2, 1], [7, 7], [3, 4, 5, 6]], [30, 21, 30], [5, 2, 4], { from: 'logits', reduction: 'sum' }));
+    const f = valueAndGrad((t: Tensor) =>
+      ctcLoss(
+        t,
+        [
+          [1, 2, 1, 2, 1],
+          [7, 7],
+          [3, 4, 5, 6],
+        ],
+        [30, 21, 30],
+        [5, 2, 4],
+        { from: 'logits', reduction: 'sum' },
+      ),
+    );
     const first = Array.from(await f(x)[1].data());
     for (let i = 0; i < 3; i++) expect(Array.from(await f(x)[1].data())).toEqual(first);
   });
@@ -98,7 +141,12 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
   test('posteriors', async () => {
     const x = logSoftmax(random(11).normal([20, 4, 6]).mul(2));
     const want = ctcPosterior(x, TARGETS, FRAMES, LABELS);
-    expectClose(await ctcPosterior(x.to(metal()), TARGETS, FRAMES, LABELS).data(), Array.from(want.dataSync()), 1e-5, 1e-6);
+    expectClose(
+      await ctcPosterior(x.to(metal()), TARGETS, FRAMES, LABELS).data(),
+      Array.from(want.dataSync()),
+      1e-5,
+      1e-6,
+    );
   });
 
   test.each(['logits', 'logProbs'] as const)('second derivatives along a direction, from %s', async (from) => {
@@ -112,16 +160,26 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
 
   test('a batch that passes through in parts gives the same bits', async () => {
     const [x, v] = [random(16).normal([20, 4, 6]).to(metal()), random(17).normal([20, 4, 6]).to(metal())];
-    const f = (t: Tensor) => ctcLoss(t, TARGETS, FRAMES, LABELS, { from: 'logits', reduction: 'mean', zeroInfinity: true });
+    const f = (t: Tensor) =>
+      ctcLoss(t, TARGETS, FRAMES, LABELS, { from: 'logits', reduction: 'mean', zeroInfinity: true });
     const all = async (): Promise<number[][]> => {
-      const found = [f(x), grad(f)(x), ctcPosterior(logSoftmax(x), TARGETS, FRAMES, LABELS), grad((t: Tensor) => sum(grad(f)(t).mul(v)))(x)];
+      const found = [
+        f(x),
+        grad(f)(x),
+        ctcPosterior(logSoftmax(x), TARGETS, FRAMES, LABELS),
+        grad((t: Tensor) => sum(grad(f)(t).mul(v)))(x),
+      ];
       return Promise.all(found.map(async (t) => Array.from(await t.data())));
     };
     const whole = await all();
     const { bytes } = gpuLimits;
     for (const limit of [1, 20_000]) {
       gpuLimits.bytes = limit;
-      try { expect(await all()).toEqual(whole); } finally { gpuLimits.bytes = bytes; }
+      try {
+        expect(await all()).toEqual(whole);
+      } finally {
+        gpuLimits.bytes = bytes;
+      }
     }
   });
 
@@ -131,7 +189,12 @@ inEveryMode('ctcLoss on metal', ({ metal }) => {
     const f = (t: Tensor) => ctcLoss(t, [target], [330], [300], { from: 'logits', reduction: 'sum' });
     const along = (w: Tensor) => (t: Tensor) => sum(grad(f)(t).mul(w));
     const want = Array.from(grad(along(cast(v, 'float64')))(cast(x, 'float64')).dataSync());
-    expectClose(await grad(along(v.to(metal())))(x.to(metal())).data(), want, 0, 1e-4 * Math.max(...want.map(Math.abs)));
+    expectClose(
+      await grad(along(v.to(metal())))(x.to(metal())).data(),
+      want,
+      0,
+      1e-4 * Math.max(...want.map(Math.abs)),
+    );
   });
 });
 
@@ -139,7 +202,11 @@ metalTests('CTC kernels on metal', () => {
   test('all of them have run, with the buffers and parameters that the op declares', () => {
     const kernels = [...launched].filter(({ family }) => family.startsWith('ctc'));
     expect(kernels.map(({ name }) => name).sort()).toEqual([...gpuKernels.map(({ name }) => name), 'ctcScale'].sort());
-    expect(kernels.map((kernel) => [kernel.name, signatureOf(kernel)])).toEqual(kernels.map((kernel) => [kernel.name, declared(kernel)]));
-    expect(kernels.map((kernel) => Object.keys(signatureOf(kernel).params))).toEqual(kernels.map((kernel) => Object.keys(kernel.params)));
+    expect(kernels.map((kernel) => [kernel.name, signatureOf(kernel)])).toEqual(
+      kernels.map((kernel) => [kernel.name, declared(kernel)]),
+    );
+    expect(kernels.map((kernel) => Object.keys(signatureOf(kernel).params))).toEqual(
+      kernels.map((kernel) => Object.keys(kernel.params)),
+    );
   });
 });

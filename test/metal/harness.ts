@@ -10,14 +10,19 @@ import { Runtime } from '../../src/backends/metal/objc.js';
 
 const isMac = process.platform === 'darwin';
 
-interface Where { readonly library?: string; readonly missing?: string }
+interface Where {
+  readonly library?: string;
+  readonly missing?: string;
+}
 
 function findMetal(): Where {
   const given = process.env.TAPEGRAD_METAL_LIBRARY;
   if (given) return { library: given };
   if (isMac) return {};
   const built = spawnSync(process.execPath, [join(__dirname, 'soft', 'build.mjs')], { encoding: 'utf8' });
-  return built.status === 0 ? { library: built.stdout.trim() } : { missing: built.stderr.trim().split('\n').pop() ?? 'no compiler' };
+  return built.status === 0
+    ? { library: built.stdout.trim() }
+    : { missing: built.stderr.trim().split('\n').pop() ?? 'no compiler' };
 }
 
 const where = findMetal();
@@ -29,9 +34,16 @@ let hasSaid = false;
 
 /** A suite that needs Metal. */
 export function metalTests(name: string, body: () => void): void {
-  if (where.missing === undefined) { describe(name, body); return; }
+  if (where.missing === undefined) {
+    describe(name, body);
+    return;
+  }
   if (process.env.METAL_REQUIRED === '1') {
-    describe(name, () => { test('Metal is required here', () => { throw new Error(where.missing); }); });
+    describe(name, () => {
+      test('Metal is required here', () => {
+        throw new Error(where.missing);
+      });
+    });
     return;
   }
   if (!hasSaid) console.info(`Metal tests are skipped: ${where.missing}`);
@@ -42,7 +54,12 @@ export function metalTests(name: string, body: () => void): void {
 /** A suite about the software device itself, or in a mode that only it has: there is nothing of it on a Mac. */
 export function softTests(name: string, body: () => void): void {
   if (!isMac) metalTests(name, body);
-  else describe(name, () => { test('is about Linux\'s software device only', () => { expect(softLibrary).toBeUndefined(); }); });
+  else
+    describe(name, () => {
+      test("is about Linux's software device only", () => {
+        expect(softLibrary).toBeUndefined();
+      });
+    });
 }
 
 /** The device under test. */
@@ -51,7 +68,14 @@ export const openDevice = (): Promise<MetalDevice> => MetalDevice.open(softLibra
 export type Setting = 'checked' | 'order' | 'memory' | 'defaultDevice' | 'devices' | 'family';
 export const ORDER = { forward: 0, reverse: 1, shuffled: 2 } as const;
 
-const USUAL: Readonly<Record<Setting, number>> = { checked: 0, order: ORDER.forward, memory: 0, defaultDevice: 1, devices: 1, family: 1005 };
+const USUAL: Readonly<Record<Setting, number>> = {
+  checked: 0,
+  order: ORDER.forward,
+  memory: 0,
+  defaultDevice: 1,
+  devices: 1,
+  family: 1005,
+};
 
 /** Changes the software device; the result changes it back. */
 export async function change(settings: Partial<Record<Setting, number>>): Promise<() => void> {
@@ -59,19 +83,30 @@ export async function change(settings: Partial<Record<Setting, number>>): Promis
   const set = runtime.cFunction<(name: string, value: number) => void>('void soft_set(const char *, long)');
   const names = Object.keys(settings) as Setting[];
   for (const name of names) set(name, settings[name] ?? USUAL[name]);
-  return () => { for (const name of names) set(name, USUAL[name]); };
+  return () => {
+    for (const name of names) set(name, USUAL[name]);
+  };
 }
 
 /** Changes the software device while `body` runs. */
-export async function withSettings<T>(settings: Partial<Record<Setting, number>>, body: () => T | Promise<T>): Promise<T> {
+export async function withSettings<T>(
+  settings: Partial<Record<Setting, number>>,
+  body: () => T | Promise<T>,
+): Promise<T> {
   const restore = await change(settings);
-  try { return await body(); } finally { restore(); }
+  try {
+    return await body();
+  } finally {
+    restore();
+  }
 }
 
 /** Objective-C objects alive in the software device. */
 export async function liveObjects(): Promise<number> {
   const runtime = await Runtime.load(softLibrary);
   // The queue's thread lets go of a command buffer just after it has said that it is done.
-  await new Promise((resolve) => { setTimeout(resolve, 50); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 50);
+  });
   return runtime.cFunction<() => number>('long soft_live_objects()')();
 }

@@ -15,7 +15,9 @@ function suite(settings: Partial<Record<Setting, number>>, strict: boolean, body
     backend = await MetalBackend.open(softLibrary, { strict });
   });
   // What a test has launched runs, and fails, with that test.
-  afterEach(() => { backend.finish(); });
+  afterEach(() => {
+    backend.finish();
+  });
   afterAll(() => {
     backend.close();
     restore?.();
@@ -25,7 +27,13 @@ function suite(settings: Partial<Record<Setting, number>>, strict: boolean, body
 
 /** Registers the suite once for each mode. In checked mode buffers have no slack and recycled memory is overwritten. */
 export function inEveryMode(name: string, body: (on: OnMetal) => void): void {
-  metalTests(name, () => { suite({}, false, body); });
-  softTests(`${name}, checked`, () => { suite({ checked: 1 }, true, body); });
-  softTests(`${name}, threads in reverse`, () => { suite({ order: ORDER.reverse }, false, body); });
+  metalTests(name, () => {
+    suite({}, false, body);
+  });
+  softTests(`${name}, checked`, () => {
+    suite({ checked: 1 }, true, body);
+  });
+  softTests(`${name}, threads in reverse`, () => {
+    suite({ order: ORDER.reverse }, false, body);
+  });
 }

@@ -11,10 +11,14 @@ const slack: Slack = process.platform === 'darwin' ? { ulps: 12, flushesDenormal
 
 const launched = watchLaunches();
 
-inEveryMode('on metal', ({ metal }) => { opSuite('metal', () => Promise.resolve(metal()), slack); });
+inEveryMode('on metal', ({ metal }) => {
+  opSuite('metal', () => Promise.resolve(metal()), slack);
+});
 
 metalTests('kernels on metal', () => {
-  const inFiles = Object.values(sources).flatMap((source) => [...source.matchAll(/^kernel void (\w+)\(/gm)].map(([, name]) => name!));
+  const inFiles = Object.values(sources).flatMap((source) =>
+    [...source.matchAll(/^kernel void (\w+)\(/gm)].map(([, name]) => name!),
+  );
 
   test('the suite has run every kernel of metal/ but for CTC, and every elementwise op', () => {
     const names = new Set([...launched].map(({ name }) => name));
@@ -23,8 +27,12 @@ metalTests('kernels on metal', () => {
 
   test('each has the buffers and parameters that its op declares, in that order', () => {
     const kernels = [...launched];
-    expect(kernels.map((kernel) => [kernel.name, signatureOf(kernel)])).toEqual(kernels.map((kernel) => [kernel.name, declared(kernel)]));
+    expect(kernels.map((kernel) => [kernel.name, signatureOf(kernel)])).toEqual(
+      kernels.map((kernel) => [kernel.name, declared(kernel)]),
+    );
     // Objects are equal in any order, structs are not.
-    expect(kernels.map((kernel) => Object.keys(signatureOf(kernel).params))).toEqual(kernels.map((kernel) => Object.keys(kernel.params)));
+    expect(kernels.map((kernel) => Object.keys(signatureOf(kernel).params))).toEqual(
+      kernels.map((kernel) => Object.keys(kernel.params)),
+    );
   });
 });

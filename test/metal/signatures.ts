@@ -35,11 +35,13 @@ export function signatureIn(source: string, entry: string): Signature {
   const inputs: string[] = [];
   const outputs: string[] = [];
   let params: Record<string, string> = {};
-  [...list.matchAll(/(device|constant)\s+(const\s+)?(\w+)\s*[*&](\w+)\s*\[\[buffer\((\d+)\)\]\]/g)].forEach(([, space, isConst, type, name, index], place) => {
-    if (Number(index) !== place) throw new Error(`kernel ${entry}: ${name!} has index ${index!} at place ${place}`);
-    if (space === 'constant') params = structMembers(source, type!);
-    else (isConst ? inputs : outputs).push(name!.replace(/_$/, ''));
-  });
+  [...list.matchAll(/(device|constant)\s+(const\s+)?(\w+)\s*[*&](\w+)\s*\[\[buffer\((\d+)\)\]\]/g)].forEach(
+    ([, space, isConst, type, name, index], place) => {
+      if (Number(index) !== place) throw new Error(`kernel ${entry}: ${name!} has index ${index!} at place ${place}`);
+      if (space === 'constant') params = structMembers(source, type!);
+      else (isConst ? inputs : outputs).push(name!.replace(/_$/, ''));
+    },
+  );
   return { inputs, outputs, params };
 }
 
@@ -47,7 +49,10 @@ export function signatureIn(source: string, entry: string): Signature {
 export function signatureOf(kernel: Kernel): Signature {
   if (!kernel.elementwise) return signatureIn(sourceOf(kernel.family), kernel.name);
   const { arity, result, operands } = kernel.elementwise;
-  const types = [...operands.map((kind) => (kind === 'bool' ? 'bool' as const : 'float32' as const)), result === 'bool' ? 'bool' as const : 'float32' as const];
+  const types = [
+    ...operands.map((kind) => (kind === 'bool' ? ('bool' as const) : ('float32' as const))),
+    result === 'bool' ? ('bool' as const) : ('float32' as const),
+  ];
   const source = elementwiseSource(kernel, types.slice(0, arity).concat(types[arity]!));
   return signatureIn(ELEMENTWISE_PARAMS + source!, [kernel.name, ...types].join('_'));
 }
@@ -57,7 +62,10 @@ export const declared = ({ inputs, outputs, params }: Kernel): Signature => ({ i
 /** Collects the kernels that are launched from now on. */
 export function watchLaunches(): Set<Kernel> {
   const seen = new Set<Kernel>();
-  const original = Object.getOwnPropertyDescriptor(MetalBackend.prototype, 'dispatch')!.value as (this: MetalBackend, launch: Dispatch) => void;
+  const original = Object.getOwnPropertyDescriptor(MetalBackend.prototype, 'dispatch')!.value as (
+    this: MetalBackend,
+    launch: Dispatch,
+  ) => void;
   MetalBackend.prototype.dispatch = function watched(this: MetalBackend, launch) {
     seen.add(launch.kernel);
     original.call(this, launch);

@@ -4,13 +4,13 @@ import { expectClose, gradCheckTree, inFloat64, wave } from './wave.js';
 /* The constants were computed with torch 1.13 in float64, on the same waves. */
 
 const CONV1D = [
-  0.693653211, 0.857374018, 1.98038712, 2.10259635, 2.6025771, 2.7882873, 0.0716623606, 0.250657062, -1.18082304, -1.03136578,
-  0.139159692, 0.278685425,
+  0.693653211, 0.857374018, 1.98038712, 2.10259635, 2.6025771, 2.7882873, 0.0716623606, 0.250657062, -1.18082304,
+  -1.03136578, 0.139159692, 0.278685425,
 ];
 const CONV2D = [
-  0.441666024, 0.692665942, 1.38580158, 1.49424448, 0.643106693, 0.384694233, 1.46317604, 1.17217682, -0.133717555, 1.09335821,
-  -0.627565611, 2.10527193, 2.61715921, 0.0379572139, -0.109725976, 1.19320107, 2.28669732, -1.02125829, 1.2150987, 0.509578316,
-  0.80251956, 1.73481254, 0.734365655, 0.0493466926, 0.771520693, 1.3862865, 0.33556834,
+  0.441666024, 0.692665942, 1.38580158, 1.49424448, 0.643106693, 0.384694233, 1.46317604, 1.17217682, -0.133717555,
+  1.09335821, -0.627565611, 2.10527193, 2.61715921, 0.0379572139, -0.109725976, 1.19320107, 2.28669732, -1.02125829,
+  1.2150987, 0.509578316, 0.80251956, 1.73481254, 0.734365655, 0.0493466926, 0.771520693, 1.3862865, 0.33556834,
 ];
 const LAYER_NORM = [
   0.0493997706, 1.16216975, 1.63634873, 0.275502261, 1.59513416, 1.14047236, -0.101966268, -0.427589835,
@@ -21,8 +21,25 @@ const plain = (x: Tensor): number[] => Array.from(x.dataSync());
 describe('layers against numbers from elsewhere', () => {
   test('linear, by hand', () => {
     const layer = nn.linear(2, 3);
-    const params = { weight: tensor([[1, 2], [3, 4], [5, 6]]), bias: tensor([0.5, 0, -1]) };
-    expect(plain(layer.apply(params, tensor([[1, -1], [0, 2]])))).toEqual([-0.5, -1, -2, 4.5, 8, 11]);
+    const params = {
+      weight: tensor([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ]),
+      bias: tensor([0.5, 0, -1]),
+    };
+    expect(
+      plain(
+        layer.apply(
+          params,
+          tensor([
+            [1, -1],
+            [0, 2],
+          ]),
+        ),
+      ),
+    ).toEqual([-0.5, -1, -2, 4.5, 8, 11]);
     expect(plain(layer.apply({ ...params, bias: null }, tensor([1, 1])))).toEqual([3, 7, 11]);
     expect(layer.apply(params, tensor(new Float32Array(0), { shape: [0, 2] })).shape).toEqual([0, 3]);
   });
@@ -58,22 +75,43 @@ describe('layers against numbers from elsewhere', () => {
 
   test('embedding', () => {
     const layer = nn.embedding(5, 3);
-    const y = layer.apply({ table: wave([5, 3], 0.2) }, tensor([[4, 0], [1, 1]], { dtype: 'int32' }));
+    const y = layer.apply(
+      { table: wave([5, 3], 0.2) },
+      tensor(
+        [
+          [4, 0],
+          [1, 1],
+        ],
+        { dtype: 'int32' },
+      ),
+    );
     expect(y.shape).toEqual([2, 2, 3]);
-    expectClose(y, [12, 13, 14, 0, 1, 2, 3, 4, 5, 3, 4, 5].map((i) => Math.sin(0.7 * i + 0.2)));
+    expectClose(
+      y,
+      [12, 13, 14, 0, 1, 2, 3, 4, 5, 3, 4, 5].map((i) => Math.sin(0.7 * i + 0.2)),
+    );
   });
 });
 
 describe('gradients', () => {
   const cases: [string, () => void][] = [];
   const add = <P>(name: string, layer: nn.Layer<P>, x: Tensor): void => {
-    cases.push([name, () => { gradCheckTree((params: P, input) => layer.apply(params, input), inFloat64(layer.init(random(3))), x); }]);
+    cases.push([
+      name,
+      () => {
+        gradCheckTree((params: P, input) => layer.apply(params, input), inFloat64(layer.init(random(3))), x);
+      },
+    ]);
   };
   add('linear', nn.linear(3, 2), wave([4, 3], 0.3));
   add('conv1d', nn.conv1d(2, 3, 3, { stride: 2, padding: 'same' }), wave([2, 5, 2], 0.3));
   add('conv2d', nn.conv2d(2, 2, 3, { padding: 'same' }), wave([1, 4, 3, 2], 0.3));
   add('layerNorm', nn.layerNorm(5), wave([3, 5], 0.3));
-  add('sequential', nn.sequential(nn.linear(3, 4), nn.layerNorm(4), (x) => x.tanh(), nn.linear(4, 2)), wave([2, 3], 0.3));
+  add(
+    'sequential',
+    nn.sequential(nn.linear(3, 4), nn.layerNorm(4), (x) => x.tanh(), nn.linear(4, 2)),
+    wave([2, 3], 0.3),
+  );
 
   test.each(cases)('%s agrees with finite differences', (_, check) => {
     expect(check).not.toThrow();
@@ -82,7 +120,18 @@ describe('gradients', () => {
   test('embedding: rows that are looked up several times add up', () => {
     const layer = nn.embedding(4, 2);
     const ids = tensor([1, 3, 1], { dtype: 'int32' });
-    const [, gradient] = valueAndGrad((params: nn.EmbeddingParams) => layer.apply(params, ids).mul(tensor([[1, 2], [3, 4], [5, 6]])).sum())(layer.init(random(1)));
+    const [, gradient] = valueAndGrad((params: nn.EmbeddingParams) =>
+      layer
+        .apply(params, ids)
+        .mul(
+          tensor([
+            [1, 2],
+            [3, 4],
+            [5, 6],
+          ]),
+        )
+        .sum(),
+    )(layer.init(random(1)));
     expect(plain(gradient.table)).toEqual([0, 0, 6, 8, 0, 0, 3, 4]);
   });
 });
@@ -96,7 +145,12 @@ describe('parameters', () => {
     expect(params[3]).toBeNull();
     expect(plain(params[0].weight)).toEqual(plain(model.init(random(5))[0].weight));
     expect(plain(params[0].weight)).not.toEqual(plain(model.init(random(6))[0].weight));
-    const [, gradients] = valueAndGrad((p: typeof params) => model.apply(p, random(1).normal([2, 6, 4])).square().mean())(params);
+    const [, gradients] = valueAndGrad((p: typeof params) =>
+      model
+        .apply(p, random(1).normal([2, 6, 4]))
+        .square()
+        .mean(),
+    )(params);
     expect(gradients[0].weight.shape).toEqual([8, 3, 4]);
     expect(gradients[3]).toBeNull();
     expect(Object.keys(gradients[4])).toEqual(['weight', 'bias']);
@@ -132,9 +186,18 @@ describe('bad input is refused by name', () => {
     ["[conv2d] padding 'same' with kernel 2", () => nn.conv2d(1, 2, [3, 2], { padding: 'same' })],
     ['[dropout] rate is 1', () => nn.dropout(1)],
     ['[embedding] count is -1', () => nn.embedding(-1, 2)],
-    ['[linear] x is [2, 3]; it must be [..., 4]', () => nn.linear(4, 2).apply(nn.linear(4, 2).init(random(1)), random(1).normal([2, 3]))],
-    ['[conv2d] x is [2, 3, 4]; it must be [N, H, W, 4]', () => nn.conv2d(4, 2, 1).apply(nn.conv2d(4, 2, 1).init(random(1)), random(1).normal([2, 3, 4]))],
-    ['[layerNorm] x is [2, 3]; it must be [..., 4]', () => nn.layerNorm(4).apply(nn.layerNorm(4).init(random(1)), random(1).normal([2, 3]))],
+    [
+      '[linear] x is [2, 3]; it must be [..., 4]',
+      () => nn.linear(4, 2).apply(nn.linear(4, 2).init(random(1)), random(1).normal([2, 3])),
+    ],
+    [
+      '[conv2d] x is [2, 3, 4]; it must be [N, H, W, 4]',
+      () => nn.conv2d(4, 2, 1).apply(nn.conv2d(4, 2, 1).init(random(1)), random(1).normal([2, 3, 4])),
+    ],
+    [
+      '[layerNorm] x is [2, 3]; it must be [..., 4]',
+      () => nn.layerNorm(4).apply(nn.layerNorm(4).init(random(1)), random(1).normal([2, 3])),
+    ],
   ])('%s', (message, run: () => unknown) => {
     expect(run).toThrow(message);
   });

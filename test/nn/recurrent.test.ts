@@ -4,56 +4,61 @@ import { expectClose, gradCheckTree, inFloat64, wave } from './wave.js';
 /* The constants were computed with torch 1.13 in float64, on packed sequences of lengths 4, 2 and 1, on the same waves. */
 
 const GRU_OUTPUT = [
-  -0.512396642, -0.584933948, -0.00886704991, -0.431913675, 0.0605607779, 0.858731966, -0.774578374, -0.866586116, -0.0120324632,
-  0.11463089, -0.520617722, 0.794397779, -0.864811095, -0.557420377, 0.567386095, 0.717678455, 0.273751222, 0.723416291,
-  -0.886841418, 0.152618118, 0.926826882, 0.539253189, 0.910528837, 0.561321422, -0.352783471, -0.286557571, 0.514203288,
-  -0.259421433, 0.692205391, 0.776163707, -0.59093431, -0.837524477, 0.155467569, -0.578196509, -0.131478059, 0.486572997, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.208737319, 0.1582959, 0.784762376, 0.428097587, 0.876864922, 0.628279174, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  -0.512396642, -0.584933948, -0.00886704991, -0.431913675, 0.0605607779, 0.858731966, -0.774578374, -0.866586116,
+  -0.0120324632, 0.11463089, -0.520617722, 0.794397779, -0.864811095, -0.557420377, 0.567386095, 0.717678455,
+  0.273751222, 0.723416291, -0.886841418, 0.152618118, 0.926826882, 0.539253189, 0.910528837, 0.561321422, -0.352783471,
+  -0.286557571, 0.514203288, -0.259421433, 0.692205391, 0.776163707, -0.59093431, -0.837524477, 0.155467569,
+  -0.578196509, -0.131478059, 0.486572997, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.208737319, 0.1582959, 0.784762376,
+  0.428097587, 0.876864922, 0.628279174, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 const GRU_HIDDEN = [
   -0.886841418, 0.152618118, 0.926826882, -0.59093431, -0.837524477, 0.155467569, -0.208737319, 0.1582959, 0.784762376,
-  -0.431913675, 0.0605607779, 0.858731966, -0.259421433, 0.692205391, 0.776163707, 0.428097587, 0.876864922, 0.628279174,
+  -0.431913675, 0.0605607779, 0.858731966, -0.259421433, 0.692205391, 0.776163707, 0.428097587, 0.876864922,
+  0.628279174,
 ];
 const GRU_DX = [
-  -0.540580312, -0.558883854, -0.429157204, -0.330178324, 0.478582802, 0.256162514, -0.313523211, -0.852104037, -0.0667374746,
-  -0.121475256, 0.631415636, 0.437115348, 0, 0, 0, 0, 0.310155377, 0.486292784, 0, 0, 0, 0, 0, 0,
+  -0.540580312, -0.558883854, -0.429157204, -0.330178324, 0.478582802, 0.256162514, -0.313523211, -0.852104037,
+  -0.0667374746, -0.121475256, 0.631415636, 0.437115348, 0, 0, 0, 0, 0.310155377, 0.486292784, 0, 0, 0, 0, 0, 0,
 ];
 const GRU_D_WEIGHT_HIDDEN_BACKWARD = [
   0.0242677167, 0.000834246864, -0.006947318, -0.0178420875, 0.047056575, 0.0200927933, -0.0190940809, 0.00331875258,
-  0.00977272414, 0.112850324, 0.027326413, 0.126829179, 0.178858782, 0.0444283072, 0.0597509037, 0.0334879435, -0.00268493561,
-  -0.0446436549, 0.292216494, -0.0919531554, 0.727692319, -0.0361048767, -0.0856771854, 0.0827362149, -0.0359661346,
-  -0.000163953906, 0.0190758018,
+  0.00977272414, 0.112850324, 0.027326413, 0.126829179, 0.178858782, 0.0444283072, 0.0597509037, 0.0334879435,
+  -0.00268493561, -0.0446436549, 0.292216494, -0.0919531554, 0.727692319, -0.0361048767, -0.0856771854, 0.0827362149,
+  -0.0359661346, -0.000163953906, 0.0190758018,
 ];
 const GRU_D_BIAS_HIDDEN = [
-  -0.0193257183, -0.120902487, -0.0652793967, 0.102416731, -0.103382701, 0.00911192628, 0.150129399, 0.160933397, -0.425060108,
+  -0.0193257183, -0.120902487, -0.0652793967, 0.102416731, -0.103382701, 0.00911192628, 0.150129399, 0.160933397,
+  -0.425060108,
 ];
 const LSTM_OUTPUT = [
-  -0.53592369, -0.567158141, 0.0409748989, -0.392676455, 0.194768588, 0.082802007, -0.532185698, -0.734403605, 0.138701336,
-  -0.200961421, -0.0817960927, 0.054005144, -0.42798754, -0.458407488, 0.602676224, 0.418055189, 0.153061901, 0.243234966,
-  -0.529928285, -0.069374233, 0.638278254, 0.174951382, 0.336445548, 0.328973949, -0.48933046, -0.268058674, 0.326301367,
-  -0.15267128, 0.33010218, 0.194169895, -0.597980633, -0.682951559, 0.22331271, -0.513747072, 0.0111642115, 0.0153878713, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.399863651, 0.0618575288, 0.456861893, 0.185902412, 0.303618912, 0.291679406, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  -0.53592369, -0.567158141, 0.0409748989, -0.392676455, 0.194768588, 0.082802007, -0.532185698, -0.734403605,
+  0.138701336, -0.200961421, -0.0817960927, 0.054005144, -0.42798754, -0.458407488, 0.602676224, 0.418055189,
+  0.153061901, 0.243234966, -0.529928285, -0.069374233, 0.638278254, 0.174951382, 0.336445548, 0.328973949, -0.48933046,
+  -0.268058674, 0.326301367, -0.15267128, 0.33010218, 0.194169895, -0.597980633, -0.682951559, 0.22331271, -0.513747072,
+  0.0111642115, 0.0153878713, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.399863651, 0.0618575288, 0.456861893, 0.185902412,
+  0.303618912, 0.291679406, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 const LSTM_HIDDEN = [
-  -0.529928285, -0.069374233, 0.638278254, -0.597980633, -0.682951559, 0.22331271, -0.399863651, 0.0618575288, 0.456861893,
-  -0.392676455, 0.194768588, 0.082802007, -0.15267128, 0.33010218, 0.194169895, 0.185902412, 0.303618912, 0.291679406,
+  -0.529928285, -0.069374233, 0.638278254, -0.597980633, -0.682951559, 0.22331271, -0.399863651, 0.0618575288,
+  0.456861893, -0.392676455, 0.194768588, 0.082802007, -0.15267128, 0.33010218, 0.194169895, 0.185902412, 0.303618912,
+  0.291679406,
 ];
 const LSTM_CELL = [
-  -1.34312063, -0.153377239, 0.916395995, -0.840794025, -0.963075564, 0.29638133, -0.667126958, 0.099601631, 0.671447209,
-  -0.505384817, 0.342598778, 0.379533398, -0.245304395, 0.588302143, 0.462797047, 0.353652551, 0.569565481, 0.521505582,
+  -1.34312063, -0.153377239, 0.916395995, -0.840794025, -0.963075564, 0.29638133, -0.667126958, 0.099601631,
+  0.671447209, -0.505384817, 0.342598778, 0.379533398, -0.245304395, 0.588302143, 0.462797047, 0.353652551, 0.569565481,
+  0.521505582,
 ];
 const LSTM_DX = [
-  -0.433940817, -0.505264762, -0.0864349195, -0.16587205, 0.153286464, 0.19069634, 0.0381463258, -0.173875129, 0.107857321,
-  0.0101096748, 0.674709659, 0.524029908, 0, 0, 0, 0, -0.043086142, 0.130378644, 0, 0, 0, 0, 0, 0,
+  -0.433940817, -0.505264762, -0.0864349195, -0.16587205, 0.153286464, 0.19069634, 0.0381463258, -0.173875129,
+  0.107857321, 0.0101096748, 0.674709659, 0.524029908, 0, 0, 0, 0, -0.043086142, 0.130378644, 0, 0, 0, 0, 0, 0,
 ];
 const LSTM_D_WEIGHT_HIDDEN_BACKWARD = [
-  0.00481297223, -0.00707368475, -0.011569185, -0.0730383624, -0.0137953668, -0.0191885354, -0.0375216573, -0.00105052768,
-  -0.00327208041, 0.031309372, 0.00167276181, 0.00453607959, 0.00977827294, 0.00183073082, 0.00460869259, 0.000621420755,
-  -0.000101996816, -0.00113123436, 0.0486138124, 0.00518863502, 0.0821195884, 0.0425581488, 0.00602282421, 0.019563604,
-  -0.00908549272, -0.000962630488, -0.00111237289, 0.00926687005, -0.0144501575, -0.0196848278, -0.0824044841, -0.019923349,
-  -0.0234611127, -0.0323839994, -0.00119613857, -0.00253355397,
+  0.00481297223, -0.00707368475, -0.011569185, -0.0730383624, -0.0137953668, -0.0191885354, -0.0375216573,
+  -0.00105052768, -0.00327208041, 0.031309372, 0.00167276181, 0.00453607959, 0.00977827294, 0.00183073082,
+  0.00460869259, 0.000621420755, -0.000101996816, -0.00113123436, 0.0486138124, 0.00518863502, 0.0821195884,
+  0.0425581488, 0.00602282421, 0.019563604, -0.00908549272, -0.000962630488, -0.00111237289, 0.00926687005,
+  -0.0144501575, -0.0196848278, -0.0824044841, -0.019923349, -0.0234611127, -0.0323839994, -0.00119613857,
+  -0.00253355397,
 ];
 const LSTM_D_BIAS_HIDDEN = [
   -0.082124827, 0.00585525508, -0.100258194, -0.0459334007, 0.00426836475, -0.0535828875, 0.102925345, -0.00840040881,
@@ -71,7 +76,10 @@ function params(gates: number): nn.RecurrentParams {
     return values;
   };
   const direction = (): nn.DirectionParams => ({
-    weightInput: next([gates * HIDDEN, FEATURES]), weightHidden: next([gates * HIDDEN, HIDDEN]), biasInput: next([gates * HIDDEN]), biasHidden: next([gates * HIDDEN]),
+    weightInput: next([gates * HIDDEN, FEATURES]),
+    weightHidden: next([gates * HIDDEN, HIDDEN]),
+    biasInput: next([gates * HIDDEN]),
+    biasHidden: next([gates * HIDDEN]),
   });
   return { forward: direction(), backward: direction() };
 }
@@ -80,12 +88,26 @@ const x = wave([3, 4, FEATURES], 0.1);
 
 describe.each([
   {
-    name: 'gru', layer: nn.gru(FEATURES, HIDDEN, { bidirectional: true }), gates: 3, output: GRU_OUTPUT, hidden: GRU_HIDDEN, cell: null,
-    dx: GRU_DX, dWeightHidden: GRU_D_WEIGHT_HIDDEN_BACKWARD, dBiasHidden: GRU_D_BIAS_HIDDEN,
+    name: 'gru',
+    layer: nn.gru(FEATURES, HIDDEN, { bidirectional: true }),
+    gates: 3,
+    output: GRU_OUTPUT,
+    hidden: GRU_HIDDEN,
+    cell: null,
+    dx: GRU_DX,
+    dWeightHidden: GRU_D_WEIGHT_HIDDEN_BACKWARD,
+    dBiasHidden: GRU_D_BIAS_HIDDEN,
   },
   {
-    name: 'lstm', layer: nn.lstm(FEATURES, HIDDEN, { bidirectional: true }), gates: 4, output: LSTM_OUTPUT, hidden: LSTM_HIDDEN, cell: LSTM_CELL,
-    dx: LSTM_DX, dWeightHidden: LSTM_D_WEIGHT_HIDDEN_BACKWARD, dBiasHidden: LSTM_D_BIAS_HIDDEN,
+    name: 'lstm',
+    layer: nn.lstm(FEATURES, HIDDEN, { bidirectional: true }),
+    gates: 4,
+    output: LSTM_OUTPUT,
+    hidden: LSTM_HIDDEN,
+    cell: LSTM_CELL,
+    dx: LSTM_DX,
+    dWeightHidden: LSTM_D_WEIGHT_HIDDEN_BACKWARD,
+    dBiasHidden: LSTM_D_BIAS_HIDDEN,
   },
 ])('$name', ({ name, layer, gates, output, hidden, cell, dx, dWeightHidden, dBiasHidden }) => {
   test('outputs and states of ragged sequences, both directions', () => {
@@ -98,7 +120,11 @@ describe.each([
   });
 
   test('gradients of ragged sequences', () => {
-    const lossOf = (p: nn.RecurrentParams, input: Tensor): Tensor => layer.apply(p, input, { lengths: LENGTHS }).mul(wave([3, 4, 2 * HIDDEN], 0.4)).sum();
+    const lossOf = (p: nn.RecurrentParams, input: Tensor): Tensor =>
+      layer
+        .apply(p, input, { lengths: LENGTHS })
+        .mul(wave([3, 4, 2 * HIDDEN], 0.4))
+        .sum();
     const [, [dParams, dInput]] = valueAndGrad(lossOf, { argnums: [0, 1] })(params(gates), x);
     expectClose(dInput, dx);
     expectClose(dParams.backward!.weightHidden, dWeightHidden);
@@ -108,10 +134,17 @@ describe.each([
   test('lengths may be an integer tensor or left out, and frames beyond them may hold anything', () => {
     const lengths = tensor(LENGTHS, { dtype: 'int32' });
     const spoiled = x.dataSync();
-    LENGTHS.forEach((length, n) => { spoiled.fill(NaN, (n * 4 + length) * FEATURES, (n + 1) * 4 * FEATURES); });
+    LENGTHS.forEach((length, n) => {
+      spoiled.fill(NaN, (n * 4 + length) * FEATURES, (n + 1) * 4 * FEATURES);
+    });
     const bad = tensor(spoiled, { shape: x.shape });
     expectClose(layer.apply(params(gates), bad, { lengths }), output);
-    const [, dWeights] = valueAndGrad((p: nn.RecurrentParams) => layer.apply(p, bad, { lengths }).mul(wave([3, 4, 2 * HIDDEN], 0.4)).sum())(params(gates));
+    const [, dWeights] = valueAndGrad((p: nn.RecurrentParams) =>
+      layer
+        .apply(p, bad, { lengths })
+        .mul(wave([3, 4, 2 * HIDDEN], 0.4))
+        .sum(),
+    )(params(gates));
     expectClose(dWeights.backward!.weightHidden, dWeightHidden);
     const whole = layer.apply(params(gates), x);
     expectClose(whole, Array.from(layer.apply(params(gates), x, { lengths: [4, 4, 4] }).dataSync()), 0);
@@ -119,7 +152,8 @@ describe.each([
   });
 
   test('a state at the end is a state to begin with', () => {
-    const one = name === 'gru' ? nn.gru(FEATURES, HIDDEN) : (nn.lstm(FEATURES, HIDDEN) as nn.RecurrentLayer<nn.GruState>);
+    const one =
+      name === 'gru' ? nn.gru(FEATURES, HIDDEN) : (nn.lstm(FEATURES, HIDDEN) as nn.RecurrentLayer<nn.GruState>);
     const weights = { forward: params(gates).forward, backward: null };
     const whole = one.run(weights, x);
     const first = one.run(weights, x.slice([], [0, 3]));
@@ -137,14 +171,25 @@ describe.each([
   test('first derivatives agree with finite differences, second ones too', () => {
     const small = inFloat64(layer.init(random(2)));
     expect(() => {
-      gradCheckTree((p: nn.RecurrentParams, input) => layer.apply(p, input, { lengths: [2, 1] }), small, wave([2, 2, FEATURES], 0.3), { order: 2 });
+      gradCheckTree(
+        (p: nn.RecurrentParams, input) => layer.apply(p, input, { lengths: [2, 1] }),
+        small,
+        wave([2, 2, FEATURES], 0.3),
+        { order: 2 },
+      );
     }).not.toThrow();
   });
 
   test('bad input', () => {
-    expect(() => layer.apply(params(gates), wave([3, 4, 5], 0))).toThrow(`[${name}] x is [3, 4, 5]; it must be [N, T, 2]`);
-    expect(() => layer.apply(params(gates), x, { lengths: [4, 5, 1] })).toThrow(`[${name}] sequence 1: length is 5; it must be in [0, 4]`);
+    expect(() => layer.apply(params(gates), wave([3, 4, 5], 0))).toThrow(
+      `[${name}] x is [3, 4, 5]; it must be [N, T, 2]`,
+    );
+    expect(() => layer.apply(params(gates), x, { lengths: [4, 5, 1] })).toThrow(
+      `[${name}] sequence 1: length is 5; it must be in [0, 4]`,
+    );
     expect(() => layer.apply(params(gates), x, { lengths: [4] })).toThrow(`[${name}] 1 lengths for 3 sequences`);
-    expect(() => layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } })).toThrow('initial hidden is [1, 3, 3]');
+    expect(() =>
+      layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } }),
+    ).toThrow('initial hidden is [1, 3, 3]');
   });
 });

@@ -1,14 +1,34 @@
-import { DTypeError, embedding, gather, oneHot, scatterAdd, ShapeError, take, tensor, ValueError, zeros } from 'tapegrad';
+import {
+  DTypeError,
+  embedding,
+  gather,
+  oneHot,
+  scatterAdd,
+  ShapeError,
+  take,
+  tensor,
+  ValueError,
+  zeros,
+} from 'tapegrad';
 import { at, build, range, spread, total, values } from '../reference.js';
 import { exact, int, type OpInfo } from './info.js';
 
 const outside = (name: string, run: (index: number) => unknown): OpInfo['errors'] & object =>
-  [3, -4].map((index) => ({ run: () => run(index), error: ValueError, message: `[${name}] index 0 is ${index}; allowed are [-3, 3)` }));
+  [3, -4].map((index) => ({
+    run: () => run(index),
+    error: ValueError,
+    message: `[${name}] index 0 is ${index}; allowed are [-3, 3)`,
+  }));
 
 export const indexingInfo = {
   take: {
     samples: [
-      { name: 'rows, one of them twice', inputs: [spread([3, 2], -3, 3)], run: (x) => take(x, [2, 0, 2]), want: (x) => build([3, 2], ([i, j]) => at(x, [[2, 0, 2][i!]!, j!])) },
+      {
+        name: 'rows, one of them twice',
+        inputs: [spread([3, 2], -3, 3)],
+        run: (x) => take(x, [2, 0, 2]),
+        want: (x) => build([3, 2], ([i, j]) => at(x, [[2, 0, 2][i!]!, j!])),
+      },
       {
         name: 'a matrix of positions along -1',
         inputs: [spread([2, 3], -3, 3)],
@@ -48,10 +68,17 @@ export const indexingInfo = {
         want: (x) => build([2, 3, 3], ([i, j, k]) => at(x, [i!, [3, 3, 1][j!]!, k!])),
       },
     ],
-    exact: [exact('int32', () => take(int([5, 6, 7]), [2, 0]), 'int32', [2], [7, 5]), exact('bool', () => take(tensor([true, false]), [1, 0, 0]), 'bool', [3], [0, 1, 1])],
+    exact: [
+      exact('int32', () => take(int([5, 6, 7]), [2, 0]), 'int32', [2], [7, 5]),
+      exact('bool', () => take(tensor([true, false]), [1, 0, 0]), 'bool', [3], [0, 1, 1]),
+    ],
     errors: [
       ...outside('take', (index) => take(zeros([3]), [index])),
-      { run: () => take(zeros([3]), tensor([0.5])), error: DTypeError, message: '[take] indices are float32; they must be int32' },
+      {
+        run: () => take(zeros([3]), tensor([0.5])),
+        error: DTypeError,
+        message: '[take] indices are float32; they must be int32',
+      },
       { run: () => take(zeros([3]), [0.5]), error: ValueError, message: 'element 0 is 0.5; int32 holds whole numbers' },
       { run: () => take(zeros([3]), [0], 1), error: ShapeError, message: '[take] axis 1 is outside [-1, 1)' },
       { run: () => take(zeros([]), [0]), error: ShapeError, message: '[take] axis 0 of a scalar: it has no axes' },
@@ -79,7 +106,13 @@ export const indexingInfo = {
           ),
       },
     ],
-    errors: [{ run: () => embedding(zeros([3]), [0]), error: ShapeError, message: '[embedding] the table is [3]; it must be [count, width]' }],
+    errors: [
+      {
+        run: () => embedding(zeros([3]), [0]),
+        error: ShapeError,
+        message: '[embedding] the table is [3]; it must be [count, width]',
+      },
+    ],
   },
   gather: {
     samples: [
@@ -106,7 +139,12 @@ export const indexingInfo = {
             ]),
           ),
       },
-      { name: '[2,3] along -1, negative', inputs: [spread([2, 3], -3, 3)], run: (x) => gather(x, [[-1], [0]], -1), want: (x) => values([2, 1], [at(x, [0, 2]), at(x, [1, 0])]) },
+      {
+        name: '[2,3] along -1, negative',
+        inputs: [spread([2, 3], -3, 3)],
+        run: (x) => gather(x, [[-1], [0]], -1),
+        want: (x) => values([2, 1], [at(x, [0, 2]), at(x, [1, 0])]),
+      },
       {
         name: '[4,33,2] along 1',
         inputs: [spread([4, 33, 2], -3, 3)],
@@ -117,8 +155,16 @@ export const indexingInfo = {
     ],
     errors: [
       ...outside('gather', (index) => gather(zeros([3]), [index], 0)),
-      { run: () => gather(zeros([2, 3]), [[0]], 1), error: ShapeError, message: '[gather] indices [1, 1] for x [2, 3]; all axes but axis 1 must agree' },
-      { run: () => gather(zeros([2, 3]), [0], 1), error: ShapeError, message: '[gather] indices [1] for x [2, 3]; all axes but axis 1 must agree' },
+      {
+        run: () => gather(zeros([2, 3]), [[0]], 1),
+        error: ShapeError,
+        message: '[gather] indices [1, 1] for x [2, 3]; all axes but axis 1 must agree',
+      },
+      {
+        run: () => gather(zeros([2, 3]), [0], 1),
+        error: ShapeError,
+        message: '[gather] indices [1] for x [2, 3]; all axes but axis 1 must agree',
+      },
     ],
   },
   scatterAdd: {
@@ -153,7 +199,12 @@ export const indexingInfo = {
               ),
           ),
       },
-      { name: 'nothing', inputs: [spread([3], -3, 3), spread([0], 0, 1)], run: (x, updates) => scatterAdd(x, [], updates, 0), want: (x) => x },
+      {
+        name: 'nothing',
+        inputs: [spread([3], -3, 3), spread([0], 0, 1)],
+        run: (x, updates) => scatterAdd(x, [], updates, 0),
+        want: (x) => x,
+      },
     ],
     ulps: 2,
     absolute: 5e-7,
@@ -177,16 +228,31 @@ export const indexingInfo = {
       },
     ],
     exact: [
-      exact('outside is zeros', () => oneHot([0, -1, 3, 2], 3), 'float32', [4, 3], [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+      exact(
+        'outside is zeros',
+        () => oneHot([0, -1, 3, 2], 3),
+        'float32',
+        [4, 3],
+        [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+      ),
       exact('int32', () => oneHot(1, 2, 'int32'), 'int32', [2], [0, 1]),
       exact('no classes', () => oneHot([1], 0), 'float32', [1, 0], []),
     ],
     errors: [
-      { run: () => oneHot([0], -1), error: ValueError, message: '[oneHot] depth -1; it must be a non-negative integer' },
-      { run: () => oneHot(tensor([0]), 2), error: DTypeError, message: '[oneHot] indices are float32; they must be int32' },
+      {
+        run: () => oneHot([0], -1),
+        error: ValueError,
+        message: '[oneHot] depth -1; it must be a non-negative integer',
+      },
+      {
+        run: () => oneHot(tensor([0]), 2),
+        error: DTypeError,
+        message: '[oneHot] indices are float32; they must be int32',
+      },
     ],
   },
 } satisfies Record<string, OpInfo>;
 
 /** Positions [rows, 1, columns] for the longer gather. */
-const along = (rows: number, columns: number): number[][][] => range(rows).map((i) => [range(columns).map((k) => (7 * i + k) % 33)]);
+const along = (rows: number, columns: number): number[][][] =>
+  range(rows).map((i) => [range(columns).map((k) => (7 * i + k) % 33)]);

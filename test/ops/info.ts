@@ -20,13 +20,26 @@ export interface Exact {
   readonly values: readonly number[];
 }
 
-export const exact = (name: string, run: () => Tensor, dtype: DType, shape: readonly number[], numbers: readonly number[]): Exact => ({ name, run, dtype, shape, values: numbers });
+export const exact = (
+  name: string,
+  run: () => Tensor,
+  dtype: DType,
+  shape: readonly number[],
+  numbers: readonly number[],
+): Exact => ({ name, run, dtype, shape, values: numbers });
 
 /** An int32 tensor. */
-export const int = (data: readonly number[] | readonly (readonly number[])[], shape?: readonly number[]): Tensor => tensor(data, { dtype: 'int32', ...(shape && { shape }) });
+export const int = (data: readonly number[] | readonly (readonly number[])[], shape?: readonly number[]): Tensor =>
+  tensor(data, { dtype: 'int32', ...(shape && { shape }) });
 
 /** A sample with one operand. */
-export const sampleOf = (shape: readonly number[], run: Sample['run'], want: (x: Values) => Values, name = text(shape), forwardOnly = false): Sample => ({
+export const sampleOf = (
+  shape: readonly number[],
+  run: Sample['run'],
+  want: (x: Values) => Values,
+  name = text(shape),
+  forwardOnly = false,
+): Sample => ({
   name,
   inputs: [spread(shape, -3, 3)],
   run,
@@ -67,7 +80,10 @@ export interface OpInfo {
   /** The op on the operands of `edges`; the first sample's `run` when left out. */
   readonly apply?: (...operands: Tensor[]) => Tensor;
   /** Operands with special values, one number each, and the result, or a function that gives it. */
-  readonly edges?: readonly (readonly [operands: readonly number[], want: number | ((...operands: number[]) => number)])[];
+  readonly edges?: readonly (readonly [
+    operands: readonly number[],
+    want: number | ((...operands: number[]) => number),
+  ])[];
   readonly exact?: readonly Exact[];
   readonly errors?: readonly Refusal[];
 }
@@ -116,7 +132,8 @@ export const LONG_PAIRS: readonly (readonly [readonly number[], readonly number[
 ];
 
 /** Shapes in a sample's name. */
-export const text = (...shapes: (readonly number[])[]): string => shapes.map((shape) => `[${shape.join(',')}]`).join(' and ');
+export const text = (...shapes: (readonly number[])[]): string =>
+  shapes.map((shape) => `[${shape.join(',')}]`).join(' and ');
 
 interface Elementwise extends Omit<OpInfo, 'samples'> {
   readonly domain?: readonly [number, number];
@@ -128,8 +145,18 @@ interface Elementwise extends Omit<OpInfo, 'samples'> {
 const SPECIAL = [NaN, Infinity, -Infinity, 0, -0, 1e-40, -1e-40, 1.5e-38, 3e38, -3e38, 1e-300, 1, -1];
 
 /** Samples of a function of one number; special values are answered by `f` itself unless `edges` says otherwise. */
-export function unaryInfo(run: (x: Tensor) => Tensor, f: (x: number) => number, { domain = [-3, 3], special = SPECIAL, edges = [], ...rest }: Elementwise = {}): OpInfo {
-  const sample = (shape: readonly number[], forwardOnly: boolean): Sample => ({ name: text(shape), inputs: [spread(shape, ...domain)], run, want: mapped(f), forwardOnly });
+export function unaryInfo(
+  run: (x: Tensor) => Tensor,
+  f: (x: number) => number,
+  { domain = [-3, 3], special = SPECIAL, edges = [], ...rest }: Elementwise = {},
+): OpInfo {
+  const sample = (shape: readonly number[], forwardOnly: boolean): Sample => ({
+    name: text(shape),
+    inputs: [spread(shape, ...domain)],
+    run,
+    want: mapped(f),
+    forwardOnly,
+  });
   return {
     samples: [
       ...NORMAL_SHAPES.map((shape) => sample(shape, false)),
@@ -138,10 +165,17 @@ export function unaryInfo(run: (x: Tensor) => Tensor, f: (x: number) => number, 
         name: 'permuted [3,4]',
         inputs: [spread([3, 4], ...domain)],
         run: (x) => run(x.permute([1, 0])),
-        want: (x) => mapped(f)({ shape: [4, 3], data: Array.from({ length: 12 }, (_, i) => x.data[(i % 3) * 4 + Math.floor(i / 3)]!) }),
+        want: (x) =>
+          mapped(f)({
+            shape: [4, 3],
+            data: Array.from({ length: 12 }, (_, i) => x.data[(i % 3) * 4 + Math.floor(i / 3)]!),
+          }),
       },
     ],
-    edges: [...edges, ...special.filter((x) => !edges.some(([[known]]) => Object.is(known, x))).map((x) => [[x], f] as const)],
+    edges: [
+      ...edges,
+      ...special.filter((x) => !edges.some(([[known]]) => Object.is(known, x))).map((x) => [[x], f] as const),
+    ],
     ...rest,
   };
 }
@@ -159,5 +193,8 @@ export function binaryInfo(
     want: mapped(f),
     forwardOnly,
   });
-  return { samples: [...PAIRS.map((pair) => sample(pair, false)), ...LONG_PAIRS.map((pair) => sample(pair, true))], ...rest };
+  return {
+    samples: [...PAIRS.map((pair) => sample(pair, false)), ...LONG_PAIRS.map((pair) => sample(pair, true))],
+    ...rest,
+  };
 }

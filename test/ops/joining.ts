@@ -1,4 +1,18 @@
-import { cast, clone, concat, DTypeError, dropout, pad, random, ShapeError, split, stack, tensor, ValueError, zeros } from 'tapegrad';
+import {
+  cast,
+  clone,
+  concat,
+  DTypeError,
+  dropout,
+  pad,
+  random,
+  ShapeError,
+  split,
+  stack,
+  tensor,
+  ValueError,
+  zeros,
+} from 'tapegrad';
 import { at, build, spread, type Values, values } from '../reference.js';
 import { counting, exact, type OpInfo, sampleOf } from './info.js';
 
@@ -56,22 +70,44 @@ export const joiningInfo = {
       exact('float16', () => pad(tensor([1.5], { dtype: 'float16' }), [[0, 1]], 0.5), 'float16', [2], [1.5, 0.5]),
     ],
     errors: [
-      { run: () => pad(zeros([2, 2]), [[1, 1]]), error: ShapeError, message: '[pad] widths [[1,1]] for 2 axes: one pair of non-negative integers for each axis' },
+      {
+        run: () => pad(zeros([2, 2]), [[1, 1]]),
+        error: ShapeError,
+        message: '[pad] widths [[1,1]] for 2 axes: one pair of non-negative integers for each axis',
+      },
       { run: () => pad(zeros([2]), [[-1, 1]]), error: ShapeError, message: '[pad] widths [[-1,1]] for 1 axes' },
-      { run: () => pad(counting([2]), [[1, 1]], 0.5), error: DTypeError, message: '[pad] value 0.5 in a tensor of int32' },
-      { run: () => pad(counting([2]), [[1, 1]], NaN), error: DTypeError, message: '[pad] value NaN in a tensor of int32' },
+      {
+        run: () => pad(counting([2]), [[1, 1]], 0.5),
+        error: DTypeError,
+        message: '[pad] value 0.5 in a tensor of int32',
+      },
+      {
+        run: () => pad(counting([2]), [[1, 1]], NaN),
+        error: DTypeError,
+        message: '[pad] value NaN in a tensor of int32',
+      },
     ],
   },
   concat: {
     samples: [
-      { name: '[2] and [3]', inputs: [spread([2], -3, 3), spread([3], -3, 3, 1)], run: (a, b) => concat([a, b]), want: (a, b) => values([5], [...a.data, ...b.data]) },
+      {
+        name: '[2] and [3]',
+        inputs: [spread([2], -3, 3), spread([3], -3, 3, 1)],
+        run: (a, b) => concat([a, b]),
+        want: (a, b) => values([5], [...a.data, ...b.data]),
+      },
       {
         name: '[2,1], [2,0] and [2,2] along -1',
         inputs: [spread([2, 1], -3, 3), spread([2, 0], 0, 1), spread([2, 2], -3, 3, 1)],
         run: (a, b, c) => concat([a, b, c], -1),
         want: (a, _, c) => build([2, 3], ([i, j]) => (j! < 1 ? at(a, [i!, 0]) : at(c, [i!, j! - 1]))),
       },
-      { name: 'the same twice', inputs: [spread([2, 2], -3, 3)], run: (x) => concat([x, x]), want: (x) => values([4, 2], [...x.data, ...x.data]) },
+      {
+        name: 'the same twice',
+        inputs: [spread([2, 2], -3, 3)],
+        run: (x) => concat([x, x]),
+        want: (x) => values([4, 2], [...x.data, ...x.data]),
+      },
       { name: 'one', inputs: [spread([2], -3, 3)], run: (x) => concat([x]), want: (x) => x },
       {
         name: '[5,33] and [5,19] along 1',
@@ -84,9 +120,21 @@ export const joiningInfo = {
     exact: [exact('int32', () => concat([counting([2]), counting([1])]), 'int32', [3], [0, 1, 0])],
     errors: [
       { run: () => concat([]), error: ShapeError, message: '[concat] no tensors to join' },
-      { run: () => concat([zeros([2]), zeros([2, 1])]), error: ShapeError, message: '[concat] part 1 is [2, 1] beside [2]; all axes but axis 0 must agree' },
-      { run: () => concat([zeros([2, 3]), zeros([2, 4])]), error: ShapeError, message: '[concat] part 1 is [2, 4] beside [2, 3]; all axes but axis 0 must agree' },
-      { run: () => concat([zeros([2]), counting([2])]), error: DTypeError, message: '[concat] part 1 is int32 beside float32; cast one' },
+      {
+        run: () => concat([zeros([2]), zeros([2, 1])]),
+        error: ShapeError,
+        message: '[concat] part 1 is [2, 1] beside [2]; all axes but axis 0 must agree',
+      },
+      {
+        run: () => concat([zeros([2, 3]), zeros([2, 4])]),
+        error: ShapeError,
+        message: '[concat] part 1 is [2, 4] beside [2, 3]; all axes but axis 0 must agree',
+      },
+      {
+        run: () => concat([zeros([2]), counting([2])]),
+        error: DTypeError,
+        message: '[concat] part 1 is int32 beside float32; cast one',
+      },
     ],
   },
   stack: {
@@ -97,10 +145,19 @@ export const joiningInfo = {
         run: (a, b) => stack([a, b], 1),
         want: (a, b) => build([3, 2], ([i, j]) => (j === 0 ? a.data[i!]! : b.data[i!]!)),
       },
-      { name: 'scalars', inputs: [spread([], -3, 3), spread([], -3, 3, 1)], run: (a, b) => stack([a, b]), want: (a, b) => values([2], [...a.data, ...b.data]) },
+      {
+        name: 'scalars',
+        inputs: [spread([], -3, 3), spread([], -3, 3, 1)],
+        run: (a, b) => stack([a, b]),
+        want: (a, b) => values([2], [...a.data, ...b.data]),
+      },
     ],
     errors: [
-      { run: () => stack([zeros([2]), zeros([3])]), error: ShapeError, message: '[stack] part 1 is [3] beside [2]; all must have one shape' },
+      {
+        run: () => stack([zeros([2]), zeros([3])]),
+        error: ShapeError,
+        message: '[stack] part 1 is [3] beside [2]; all must have one shape',
+      },
       { run: () => stack([]), error: ShapeError, message: '[stack] no tensors to join' },
     ],
   },
@@ -118,10 +175,26 @@ export const joiningInfo = {
       ),
     ],
     errors: [
-      { run: () => split(zeros([5]), 2), error: ShapeError, message: '[split] cannot cut axis 0 of length 5 into 2 equal parts' },
-      { run: () => split(zeros([5]), [2, 2]), error: ShapeError, message: '[split] cannot cut axis 0 of length 5 into parts of [2, 2]' },
-      { run: () => split(zeros([5]), 0), error: ShapeError, message: '[split] cannot cut axis 0 of length 5 into 0 equal parts' },
-      { run: () => split(zeros([5]), -1), error: ShapeError, message: '[split] cannot cut axis 0 of length 5 into -1 equal parts' },
+      {
+        run: () => split(zeros([5]), 2),
+        error: ShapeError,
+        message: '[split] cannot cut axis 0 of length 5 into 2 equal parts',
+      },
+      {
+        run: () => split(zeros([5]), [2, 2]),
+        error: ShapeError,
+        message: '[split] cannot cut axis 0 of length 5 into parts of [2, 2]',
+      },
+      {
+        run: () => split(zeros([5]), 0),
+        error: ShapeError,
+        message: '[split] cannot cut axis 0 of length 5 into 0 equal parts',
+      },
+      {
+        run: () => split(zeros([5]), -1),
+        error: ShapeError,
+        message: '[split] cannot cut axis 0 of length 5 into -1 equal parts',
+      },
     ],
   },
   clone: {
@@ -170,26 +243,66 @@ export const joiningInfo = {
     ],
     exact: [
       exact('to int32 cuts off', () => cast(tensor([1.9, -1.9, 0.5, -0.5]), 'int32'), 'int32', [4], [1, -1, 0, 0]),
-      exact('to int32 beyond its range', () => cast(tensor([3e9, -3e9, Infinity, -Infinity, NaN]), 'int32'), 'int32', [5], [2147483647, -2147483648, 2147483647, -2147483648, 0]),
+      exact(
+        'to int32 beyond its range',
+        () => cast(tensor([3e9, -3e9, Infinity, -Infinity, NaN]), 'int32'),
+        'int32',
+        [5],
+        [2147483647, -2147483648, 2147483647, -2147483648, 0],
+      ),
       exact('to bool', () => cast(tensor([0, -0, 2, NaN]), 'bool'), 'bool', [4], [0, 0, 1, 1]),
       exact('bool to float32', () => cast(tensor([true, false]), 'float32'), 'float32', [2], [1, 0]),
-      exact('int32 to float64', () => cast(tensor([2147483647], { dtype: 'int32' }), 'float64'), 'float64', [1], [2147483647]),
-      exact('int32 to float32 rounds', () => cast(tensor([16777217], { dtype: 'int32' }), 'float32'), 'float32', [1], [16777216]),
-      exact('to float16', () => cast(tensor([2049, 2051, 65519, 65520, -1e-8]), 'float16'), 'float16', [5], [2048, 2052, 65504, Infinity, -0]),
-      exact('float64 to float16 rounds once', () => cast(tensor(new Float64Array([1 + 2 ** -11 + 2 ** -40])), 'float16'), 'float16', [1], [1 + 2 ** -10]),
+      exact(
+        'int32 to float64',
+        () => cast(tensor([2147483647], { dtype: 'int32' }), 'float64'),
+        'float64',
+        [1],
+        [2147483647],
+      ),
+      exact(
+        'int32 to float32 rounds',
+        () => cast(tensor([16777217], { dtype: 'int32' }), 'float32'),
+        'float32',
+        [1],
+        [16777216],
+      ),
+      exact(
+        'to float16',
+        () => cast(tensor([2049, 2051, 65519, 65520, -1e-8]), 'float16'),
+        'float16',
+        [5],
+        [2048, 2052, 65504, Infinity, -0],
+      ),
+      exact(
+        'float64 to float16 rounds once',
+        () => cast(tensor(new Float64Array([1 + 2 ** -11 + 2 ** -40])), 'float16'),
+        'float16',
+        [1],
+        [1 + 2 ** -10],
+      ),
       exact('to bfloat16', () => cast(tensor([257, 259, 3.4e38]), 'bfloat16'), 'bfloat16', [3], [256, 260, Infinity]),
       exact('float16 to bool', () => cast(tensor([0, -0, 6e-8], { dtype: 'float16' }), 'bool'), 'bool', [3], [0, 0, 1]),
     ],
   },
   dropout: {
     samples: [
-      { name: '[1027]', inputs: [spread([1027], 1, 3)], run: (x) => dropout(x, 0.3, random(7)), want: dropped, forwardOnly: true },
+      {
+        name: '[1027]',
+        inputs: [spread([1027], 1, 3)],
+        run: (x) => dropout(x, 0.3, random(7)),
+        want: dropped,
+        forwardOnly: true,
+      },
       { name: '[4,5]', inputs: [spread([4, 5], 1, 3)], run: (x) => dropout(x, 0.3, random(7)), want: dropped },
       { name: 'rate 0', inputs: [spread([3], 1, 3)], run: (x) => dropout(x, 0, random(7)), want: (x) => x },
     ],
     ulps: 1.5,
     absolute: 1e-7,
-    errors: [1, -0.1, NaN, 1.5].map((rate) => ({ run: () => dropout(zeros([2]), rate, random(0)), error: ValueError, message: `[dropout] rate ${rate}; it must be in [0, 1)` })),
+    errors: [1, -0.1, NaN, 1.5].map((rate) => ({
+      run: () => dropout(zeros([2]), rate, random(0)),
+      error: ValueError,
+      message: `[dropout] rate ${rate}; it must be in [0, 1)`,
+    })),
   },
 } satisfies Record<string, OpInfo>;
 

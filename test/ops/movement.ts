@@ -1,4 +1,19 @@
-import { broadcastTo, expandDims, flatten, flip, ones, permute, reshape, ShapeError, slice, squeeze, tensor, transpose, ValueError, zeros } from 'tapegrad';
+import {
+  broadcastTo,
+  expandDims,
+  flatten,
+  flip,
+  ones,
+  permute,
+  reshape,
+  ShapeError,
+  slice,
+  squeeze,
+  tensor,
+  transpose,
+  ValueError,
+  zeros,
+} from 'tapegrad';
 import { at, build, type Values, values } from '../reference.js';
 import { counting, exact, type OpInfo, sampleOf } from './info.js';
 
@@ -30,12 +45,36 @@ export const movementInfo = {
     ],
     exact: [exact('bool', () => reshape(tensor([true, false]), [2, 1]), 'bool', [2, 1], [1, 0])],
     errors: [
-      { run: () => reshape(zeros([2, 3]), [4]), error: ShapeError, message: '[reshape] cannot reshape [2, 3] (6 elements) to [4]' },
-      { run: () => reshape(zeros([2, 3]), [-1, -1]), error: ShapeError, message: '[reshape] cannot reshape [2, 3] (6 elements) to [-1, -1]' },
-      { run: () => reshape(zeros([2, 3]), [-1, 4]), error: ShapeError, message: '[reshape] cannot reshape [2, 3] (6 elements) to [-1, 4]' },
-      { run: () => reshape(zeros([0]), [-1, 0]), error: ShapeError, message: '[reshape] cannot reshape [0] (0 elements) to [-1, 0]' },
-      { run: () => reshape(zeros([4]), [-2, -2]), error: ShapeError, message: '[reshape] shape [-2, -2] has a dimension that is not a non-negative integer' },
-      { run: () => reshape(zeros([4]), [2.5]), error: ShapeError, message: '[reshape] shape [2.5] has a dimension that is not a non-negative integer' },
+      {
+        run: () => reshape(zeros([2, 3]), [4]),
+        error: ShapeError,
+        message: '[reshape] cannot reshape [2, 3] (6 elements) to [4]',
+      },
+      {
+        run: () => reshape(zeros([2, 3]), [-1, -1]),
+        error: ShapeError,
+        message: '[reshape] cannot reshape [2, 3] (6 elements) to [-1, -1]',
+      },
+      {
+        run: () => reshape(zeros([2, 3]), [-1, 4]),
+        error: ShapeError,
+        message: '[reshape] cannot reshape [2, 3] (6 elements) to [-1, 4]',
+      },
+      {
+        run: () => reshape(zeros([0]), [-1, 0]),
+        error: ShapeError,
+        message: '[reshape] cannot reshape [0] (0 elements) to [-1, 0]',
+      },
+      {
+        run: () => reshape(zeros([4]), [-2, -2]),
+        error: ShapeError,
+        message: '[reshape] shape [-2, -2] has a dimension that is not a non-negative integer',
+      },
+      {
+        run: () => reshape(zeros([4]), [2.5]),
+        error: ShapeError,
+        message: '[reshape] shape [2.5] has a dimension that is not a non-negative integer',
+      },
     ],
   },
   flatten: {
@@ -46,7 +85,13 @@ export const movementInfo = {
       sampleOf([2, 3, 4], (x) => flatten(x, 0, 1), shaped([6, 4])),
       sampleOf([2, 3, 4], (x) => flatten(x, -3, -2), shaped([6, 4])),
     ],
-    errors: [{ run: () => flatten(zeros([2, 3]), 1, 0), error: ShapeError, message: '[flatten] axes from 1 to 0: the first comes after the last' }],
+    errors: [
+      {
+        run: () => flatten(zeros([2, 3]), 1, 0),
+        error: ShapeError,
+        message: '[flatten] axes from 1 to 0: the first comes after the last',
+      },
+    ],
   },
   squeeze: {
     samples: [
@@ -54,7 +99,13 @@ export const movementInfo = {
       sampleOf([1, 3, 1], (x) => squeeze(x, -1), shaped([1, 3])),
       sampleOf([1, 1], (x) => squeeze(x, [0, 1]), shaped([])),
     ],
-    errors: [{ run: () => squeeze(zeros([1, 3]), 1), error: ShapeError, message: '[squeeze] axis 1 of [1, 3] has length 3, not 1' }],
+    errors: [
+      {
+        run: () => squeeze(zeros([1, 3]), 1),
+        error: ShapeError,
+        message: '[squeeze] axis 1 of [1, 3] has length 3, not 1',
+      },
+    ],
   },
   expandDims: {
     samples: [
@@ -62,7 +113,9 @@ export const movementInfo = {
       sampleOf([2, 3], (x) => expandDims(x, -1), shaped([2, 3, 1])),
       sampleOf([], (x) => expandDims(x, 0), shaped([1])),
     ],
-    errors: [{ run: () => expandDims(zeros([2]), 2), error: ShapeError, message: '[expandDims] axis 2 is outside [-2, 2)' }],
+    errors: [
+      { run: () => expandDims(zeros([2]), 2), error: ShapeError, message: '[expandDims] axis 2 is outside [-2, 2)' },
+    ],
   },
   permute: {
     samples: [
@@ -92,8 +145,16 @@ export const movementInfo = {
       ),
     ],
     errors: [
-      { run: () => permute(zeros([2, 3]), [0]), error: ShapeError, message: '[permute] order [0] does not name each of the 2 axes once' },
-      { run: () => permute(zeros([2, 3]), [0, 0]), error: ShapeError, message: '[permute] order [0, 0] does not name each of the 2 axes once' },
+      {
+        run: () => permute(zeros([2, 3]), [0]),
+        error: ShapeError,
+        message: '[permute] order [0] does not name each of the 2 axes once',
+      },
+      {
+        run: () => permute(zeros([2, 3]), [0, 0]),
+        error: ShapeError,
+        message: '[permute] order [0, 0] does not name each of the 2 axes once',
+      },
       { run: () => permute(zeros([2, 3]), [0, 2]), error: ShapeError, message: '[permute] axis 2 is outside [-2, 2)' },
     ],
   },
@@ -109,7 +170,13 @@ export const movementInfo = {
       ),
       sampleOf([2, 3, 4], (x) => transpose(x, 1), reordered([0, 2, 1])),
     ],
-    errors: [{ run: () => transpose(zeros([2, 3]), 0, 2), error: ShapeError, message: '[transpose] axis 2 is outside [-2, 2)' }],
+    errors: [
+      {
+        run: () => transpose(zeros([2, 3]), 0, 2),
+        error: ShapeError,
+        message: '[transpose] axis 2 is outside [-2, 2)',
+      },
+    ],
   },
   broadcastTo: {
     samples: [
@@ -143,10 +210,26 @@ export const movementInfo = {
     ],
     exact: [exact('bool', () => broadcastTo(tensor([true]), [3]), 'bool', [3], [1, 1, 1])],
     errors: [
-      { run: () => broadcastTo(zeros([2]), [3]), error: ShapeError, message: '[broadcastTo] shapes [2] and [3] do not broadcast' },
-      { run: () => broadcastTo(zeros([2, 3]), [3]), error: ShapeError, message: '[broadcastTo] [2, 3] does not stretch to [3]' },
-      { run: () => broadcastTo(zeros([3]), [1]), error: ShapeError, message: '[broadcastTo] [3] does not stretch to [1]' },
-      { run: () => broadcastTo(ones([1]), [-3]), error: ShapeError, message: '[broadcastTo] shape [-3] has a dimension that is not a non-negative integer' },
+      {
+        run: () => broadcastTo(zeros([2]), [3]),
+        error: ShapeError,
+        message: '[broadcastTo] shapes [2] and [3] do not broadcast',
+      },
+      {
+        run: () => broadcastTo(zeros([2, 3]), [3]),
+        error: ShapeError,
+        message: '[broadcastTo] [2, 3] does not stretch to [3]',
+      },
+      {
+        run: () => broadcastTo(zeros([3]), [1]),
+        error: ShapeError,
+        message: '[broadcastTo] [3] does not stretch to [1]',
+      },
+      {
+        run: () => broadcastTo(ones([1]), [-3]),
+        error: ShapeError,
+        message: '[broadcastTo] shape [-3] has a dimension that is not a non-negative integer',
+      },
     ],
   },
   slice: {
@@ -206,7 +289,11 @@ export const movementInfo = {
     errors: [
       { run: () => slice(zeros([3]), 3), error: ValueError, message: '[slice] index 3 of axis 0 is outside [-3, 3)' },
       { run: () => slice(zeros([3]), -4), error: ValueError, message: '[slice] index -4 of axis 0 is outside [-3, 3)' },
-      { run: () => slice(zeros([3]), [0, 3, 0]), error: ValueError, message: '[slice] range [0, 3, 0] of axis 0: positions are whole numbers and the step is not 0' },
+      {
+        run: () => slice(zeros([3]), [0, 3, 0]),
+        error: ValueError,
+        message: '[slice] range [0, 3, 0] of axis 0: positions are whole numbers and the step is not 0',
+      },
       { run: () => slice(zeros([3]), [0.5]), error: ValueError, message: 'positions are whole numbers' },
       { run: () => slice(zeros([3]), [], []), error: ShapeError, message: '[slice] 2 ranges for 1 axes' },
     ],

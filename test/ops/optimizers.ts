@@ -11,7 +11,10 @@ const sgd = (attrs: SgdAttrs, shape: readonly number[]): OpInfo['samples'][numbe
     const gradient = g.data.map((value, i) => value + attrs.weightDecay * p.data[i]!);
     const velocity = gradient.map((value, i) => attrs.momentum * v.data[i]! + (1 - attrs.dampening) * value);
     return stacked(
-      p.data.map((value, i) => value - attrs.learningRate * (attrs.nesterov ? gradient[i]! + attrs.momentum * velocity[i]! : velocity[i]!)),
+      p.data.map(
+        (value, i) =>
+          value - attrs.learningRate * (attrs.nesterov ? gradient[i]! + attrs.momentum * velocity[i]! : velocity[i]!),
+      ),
       velocity,
     );
   },
@@ -28,26 +31,46 @@ const adam = (attrs: AdamAttrs, shape: readonly number[]): OpInfo['samples'][num
     const parameter = p.data.map(
       (value, i) =>
         (attrs.decoupled ? value * (1 - attrs.learningRate * attrs.weightDecay) : value) -
-        (attrs.learningRate * (first[i]! / attrs.correction1)) / (Math.sqrt(second[i]! / attrs.correction2) + attrs.eps),
+        (attrs.learningRate * (first[i]! / attrs.correction1)) /
+          (Math.sqrt(second[i]! / attrs.correction2) + attrs.eps),
     );
     return stacked(parameter, first, second);
   },
 });
 
 const joined = (parts: Tensor[]): Tensor => concat(parts.map((part) => part.flatten()));
-const stacked = (...parts: (readonly number[])[]): Values => values([parts.reduce((sum, part) => sum + part.length, 0)], parts.flat());
+const stacked = (...parts: (readonly number[])[]): Values =>
+  values([parts.reduce((sum, part) => sum + part.length, 0)], parts.flat());
 
 const SGD = { learningRate: 0.1, momentum: 0.9, dampening: 0.25, weightDecay: 0.01, nesterov: 0 };
-const ADAM = { learningRate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1, decoupled: 0, correction1: 1 - 0.9 ** 3, correction2: 1 - 0.999 ** 3 };
+const ADAM = {
+  learningRate: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  weightDecay: 0.1,
+  decoupled: 0,
+  correction1: 1 - 0.9 ** 3,
+  correction2: 1 - 0.999 ** 3,
+};
 const SHAPES = [[5], [2, 3], [0], [], [1027]];
 
 /** The fused optimizer steps. They update parameters and are not differentiated. */
 export const optimizerInfo = {
   sgdStep: {
-    samples: SHAPES.flatMap((shape) => [sgd(SGD, shape), sgd({ ...SGD, nesterov: 1 }, shape), sgd({ ...SGD, momentum: 0, dampening: 0, weightDecay: 0 }, shape)]),
+    samples: SHAPES.flatMap((shape) => [
+      sgd(SGD, shape),
+      sgd({ ...SGD, nesterov: 1 }, shape),
+      sgd({ ...SGD, momentum: 0, dampening: 0, weightDecay: 0 }, shape),
+    ]),
     differentiable: false,
     ulps: 2,
     absolute: 1e-6,
   },
-  adamStep: { samples: SHAPES.flatMap((shape) => [adam(ADAM, shape), adam({ ...ADAM, decoupled: 1 }, shape)]), differentiable: false, ulps: 2, absolute: 1e-6 },
+  adamStep: {
+    samples: SHAPES.flatMap((shape) => [adam(ADAM, shape), adam({ ...ADAM, decoupled: 1 }, shape)]),
+    differentiable: false,
+    ulps: 2,
+    absolute: 1e-6,
+  },
 } satisfies Record<string, OpInfo>;

@@ -134,10 +134,26 @@ export const productInfo = {
       ),
     ],
     errors: [
-      { run: () => matmul(zeros([2, 3]), zeros([2, 3])), error: ShapeError, message: '[matmul] inner axes differ: [2, 3] times [2, 3]' },
-      { run: () => matmul(zeros([]), zeros([2])), error: ShapeError, message: '[matmul] operands [] and [2]: neither may be a scalar' },
-      { run: () => matmul(zeros([2, 2, 3]), zeros([3, 3, 2])), error: ShapeError, message: '[matmul] shapes [2] and [3] do not broadcast' },
-      { run: () => matmul(tensor([true]), tensor([true])), error: DTypeError, message: '[matmul] operands are bool; cast them' },
+      {
+        run: () => matmul(zeros([2, 3]), zeros([2, 3])),
+        error: ShapeError,
+        message: '[matmul] inner axes differ: [2, 3] times [2, 3]',
+      },
+      {
+        run: () => matmul(zeros([]), zeros([2])),
+        error: ShapeError,
+        message: '[matmul] operands [] and [2]: neither may be a scalar',
+      },
+      {
+        run: () => matmul(zeros([2, 2, 3]), zeros([3, 3, 2])),
+        error: ShapeError,
+        message: '[matmul] shapes [2] and [3] do not broadcast',
+      },
+      {
+        run: () => matmul(tensor([true]), tensor([true])),
+        error: DTypeError,
+        message: '[matmul] operands are bool; cast them',
+      },
     ],
   },
   linear: {
@@ -176,9 +192,21 @@ export const productInfo = {
     absolute: 2e-5,
     gradientError: 1e-5,
     errors: [
-      { run: () => linear(zeros([2, 3]), zeros([3, 4])), error: ShapeError, message: '[linear] x [2, 3] and weight [3, 4]: the weight must be [out, 3]' },
-      { run: () => linear(zeros([]), zeros([3, 4])), error: ShapeError, message: '[linear] x [] and weight [3, 4]: the weight must be [out, in]' },
-      { run: () => linear(tensor([true]), tensor([[true]])), error: DTypeError, message: '[linear] operands are bool; cast them' },
+      {
+        run: () => linear(zeros([2, 3]), zeros([3, 4])),
+        error: ShapeError,
+        message: '[linear] x [2, 3] and weight [3, 4]: the weight must be [out, 3]',
+      },
+      {
+        run: () => linear(zeros([]), zeros([3, 4])),
+        error: ShapeError,
+        message: '[linear] x [] and weight [3, 4]: the weight must be [out, in]',
+      },
+      {
+        run: () => linear(tensor([true]), tensor([[true]])),
+        error: DTypeError,
+        message: '[linear] operands are bool; cast them',
+      },
     ],
   },
 } satisfies Record<string, OpInfo>;

@@ -1,4 +1,18 @@
-import { argmax, argmin, logSumExp, max, mean, min, prod, ShapeError, sum, tensor, type Tensor, variance, zeros } from 'tapegrad';
+import {
+  argmax,
+  argmin,
+  logSumExp,
+  max,
+  mean,
+  min,
+  prod,
+  ShapeError,
+  sum,
+  tensor,
+  type Tensor,
+  variance,
+  zeros,
+} from 'tapegrad';
 import { average, logSumExpOf, reduced, spread, total, values, varianceOf } from '../reference.js';
 import { exact, int, type OpInfo, type Refusal, type Sample } from './info.js';
 
@@ -68,7 +82,12 @@ export const reductionInfo = {
     samples: [
       ...reductionSamples(sum, total),
       { name: '[0,3] over all', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x), want: () => values([], [0]) },
-      { name: '[0,3] over 0', inputs: [spread([0, 3], 0, 1)], run: (x) => sum(x, 0), want: () => values([3], [0, 0, 0]) },
+      {
+        name: '[0,3] over 0',
+        inputs: [spread([0, 3], 0, 1)],
+        run: (x) => sum(x, 0),
+        want: () => values([3], [0, 0, 0]),
+      },
     ],
     absolute: 1e-15,
     ulps64: 2,
@@ -92,7 +111,13 @@ export const reductionInfo = {
       exact('one infinity', () => sum(row(Infinity, 1, 2, 3, 4)()), 'float32', [], [Infinity]),
       exact('both infinities', () => sum(row(Infinity, -Infinity)()), 'float32', [], [NaN]),
       exact('NaN', () => sum(row(1, NaN, 2)(), 1), 'float32', [1], [NaN]),
-      exact('float64, both infinities', () => sum(tensor(new Float64Array([Infinity, 1, -Infinity]))), 'float64', [], [NaN]),
+      exact(
+        'float64, both infinities',
+        () => sum(tensor(new Float64Array([Infinity, 1, -Infinity]))),
+        'float64',
+        [],
+        [NaN],
+      ),
       exact('float64, compensated', () => sum(tensor(new Float64Array([1, 1e100, 1, -1e100]))), 'float64', [], [2]),
     ],
     errors: WRONG_AXES('sum', sum),
@@ -117,7 +142,13 @@ export const reductionInfo = {
       ),
       exact('bool', () => mean(tensor([true, false, true, true])), 'float32', [], [0.75]),
       exact('of nothing', () => mean(zeros([0])), 'float32', [], [NaN]),
-      exact('float16 does not overflow on the way', () => mean(tensor([60000, 60000], { dtype: 'float16' })), 'float16', [], [60000]),
+      exact(
+        'float16 does not overflow on the way',
+        () => mean(tensor([60000, 60000], { dtype: 'float16' })),
+        'float16',
+        [],
+        [60000],
+      ),
     ],
     errors: WRONG_AXES('mean', mean),
   },
@@ -130,7 +161,13 @@ export const reductionInfo = {
         run: (x) => variance(x, 0, { correction: 1 }),
         want: (x) => reduced(x, [0], false, (elements) => varianceOf(elements, 1)),
       },
-      { name: 'far from 0', inputs: [spread([2, 16], 1000, 1003)], run: (x) => variance(x, 1), want: (x) => reduced(x, [1], false, varianceOf), forwardOnly: true },
+      {
+        name: 'far from 0',
+        inputs: [spread([2, 16], 1000, 1003)],
+        run: (x) => variance(x, 1),
+        want: (x) => reduced(x, [1], false, varianceOf),
+        forwardOnly: true,
+      },
     ],
     ulps: 8,
     absolute: 3e-5,
@@ -165,8 +202,16 @@ export const reductionInfo = {
     ],
     errors: [
       ...WRONG_AXES('max', max),
-      { run: () => max(zeros([0, 3]), 0), error: ShapeError, message: '[max] no elements along the axes [0] of [0, 3], and so no result' },
-      { run: () => max(zeros([0, 3])), error: ShapeError, message: '[max] no elements along the axes [0, 1] of [0, 3], and so no result' },
+      {
+        run: () => max(zeros([0, 3]), 0),
+        error: ShapeError,
+        message: '[max] no elements along the axes [0] of [0, 3], and so no result',
+      },
+      {
+        run: () => max(zeros([0, 3])),
+        error: ShapeError,
+        message: '[max] no elements along the axes [0, 1] of [0, 3], and so no result',
+      },
     ],
   },
   min: {
@@ -189,7 +234,14 @@ export const reductionInfo = {
       exact('NaN wins', () => min(row(1, NaN, -Infinity, 4, 5, 6, 7, 8)(), 1), 'float32', [1], [NaN]),
       exact('all Infinity', () => min(row(Infinity, Infinity)()), 'float32', [], [Infinity]),
     ],
-    errors: [...WRONG_AXES('min', min), { run: () => min(zeros([0, 3]), 0), error: ShapeError, message: '[min] no elements along the axes [0] of [0, 3], and so no result' }],
+    errors: [
+      ...WRONG_AXES('min', min),
+      {
+        run: () => min(zeros([0, 3]), 0),
+        error: ShapeError,
+        message: '[min] no elements along the axes [0] of [0, 3], and so no result',
+      },
+    ],
   },
   prod: {
     samples: [
@@ -276,10 +328,20 @@ function position(run: typeof argmax, sign: number, name: string, nan: string): 
         [2],
         sign > 0 ? [1, 0] : [0, 1],
       ),
-      exact('infinities', () => run(row(-Infinity, Infinity, 0, Infinity, -Infinity)()), 'int32', [], [sign > 0 ? 1 : 0]),
+      exact(
+        'infinities',
+        () => run(row(-Infinity, Infinity, 0, Infinity, -Infinity)()),
+        'int32',
+        [],
+        [sign > 0 ? 1 : 0],
+      ),
     ],
     errors: [
-      { run: () => run(zeros([2, 0]), 1), error: ShapeError, message: `[${name}] no elements along the axes [1] of [2, 0], and so no result` },
+      {
+        run: () => run(zeros([2, 0]), 1),
+        error: ShapeError,
+        message: `[${name}] no elements along the axes [1] of [2, 0], and so no result`,
+      },
       { run: () => run(zeros([2]), 1), error: ShapeError, message: `[${name}] axis 1 is outside [-1, 1)` },
     ],
   };

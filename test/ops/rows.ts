@@ -1,5 +1,16 @@
 import { cumsum, layerNorm, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
-import { alongAxis, at, average, build, logSumExpOf, spread, total, type Values, values, varianceOf } from '../reference.js';
+import {
+  alongAxis,
+  at,
+  average,
+  build,
+  logSumExpOf,
+  spread,
+  total,
+  type Values,
+  values,
+  varianceOf,
+} from '../reference.js';
 import { exact, int, type OpInfo, type Sample } from './info.js';
 
 const softmaxOf = (elements: number[]): number[] => elements.map((x) => Math.exp(x - logSumExpOf(elements)));
@@ -28,8 +39,20 @@ export const rowInfo = {
           want: (x) => running(x, axis, reverse),
         })),
       ),
-      { name: '[33,7] along 0', inputs: [spread([33, 7], -3, 3)], run: (x) => cumsum(x), want: (x) => running(x, 0, false), forwardOnly: true },
-      { name: '[3,1027] along -1', inputs: [spread([3, 1027], -3, 3)], run: (x) => cumsum(x, -1), want: (x) => running(x, 1, false), forwardOnly: true },
+      {
+        name: '[33,7] along 0',
+        inputs: [spread([33, 7], -3, 3)],
+        run: (x) => cumsum(x),
+        want: (x) => running(x, 0, false),
+        forwardOnly: true,
+      },
+      {
+        name: '[3,1027] along -1',
+        inputs: [spread([3, 1027], -3, 3)],
+        run: (x) => cumsum(x, -1),
+        want: (x) => running(x, 1, false),
+        forwardOnly: true,
+      },
     ],
     absolute64: 1e-12, // where the sum comes near 0
     exact: [
@@ -77,7 +100,9 @@ export const rowInfo = {
       exact('-Infinity', () => logSoftmax(row(-Infinity, 3)()), 'float32', [1, 2], [-Infinity, 0]),
       exact('NaN', () => logSoftmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]),
     ],
-    errors: [{ run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' }],
+    errors: [
+      { run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' },
+    ],
   },
   layerNorm: {
     samples: [
@@ -93,7 +118,13 @@ export const rowInfo = {
       },
       { name: '[1,1]', inputs: [spread([1, 1], 1, 3)], run: (x) => layerNorm(x), want: () => values([1, 1], [0]) },
       { name: '[0,4]', inputs: [spread([0, 4], 1, 3)], run: (x) => layerNorm(x), want: () => values([0, 4], []) },
-      { name: '[9,131]', inputs: [spread([9, 131], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5), forwardOnly: true },
+      {
+        name: '[9,131]',
+        inputs: [spread([9, 131], -3, 3)],
+        run: (x) => layerNorm(x),
+        want: (x) => normalised(x, 1e-5),
+        forwardOnly: true,
+      },
     ],
     ulps: 8,
     absolute: 2e-6,
@@ -102,14 +133,24 @@ export const rowInfo = {
     exact: [exact('a constant row', () => layerNorm(tensor([[3, 3, 3, 3]])), 'float32', [1, 4], [0, 0, 0, 0])],
     errors: [
       { run: () => layerNorm(zeros([])), error: ShapeError, message: '[layerNorm] a scalar has no axis to normalise' },
-      { run: () => layerNorm(zeros([2, 3]), { weight: zeros([2]) }), error: ShapeError, message: '[layerNorm] weight is [2]; x of [2, 3] wants [3]' },
-      { run: () => layerNorm(zeros([2, 3]), { bias: zeros([1, 3]) }), error: ShapeError, message: '[layerNorm] bias is [1, 3]; x of [2, 3] wants [3]' },
+      {
+        run: () => layerNorm(zeros([2, 3]), { weight: zeros([2]) }),
+        error: ShapeError,
+        message: '[layerNorm] weight is [2]; x of [2, 3] wants [3]',
+      },
+      {
+        run: () => layerNorm(zeros([2, 3]), { bias: zeros([1, 3]) }),
+        error: ShapeError,
+        message: '[layerNorm] bias is [1, 3]; x of [2, 3] wants [3]',
+      },
     ],
   },
 } satisfies Record<string, OpInfo>;
 
 function running(x: Values, axis: number, reverse: boolean): Values {
-  return alongAxis(x, axis, (elements) => elements.map((_, i) => total(reverse ? elements.slice(i) : elements.slice(0, i + 1))));
+  return alongAxis(x, axis, (elements) =>
+    elements.map((_, i) => total(reverse ? elements.slice(i) : elements.slice(0, i + 1))),
+  );
 }
 
 function rows(run: (x: Tensor, axis?: number) => Tensor, f: (elements: number[]) => number[]): Sample[] {
@@ -136,9 +177,14 @@ function rows(run: (x: Tensor, axis?: number) => Tensor, f: (elements: number[])
     want: (x) => alongAxis(x, axis, f),
     forwardOnly,
   });
-  return [...cases.map(([shape, axis]) => sample(shape, axis, false)), ...long.map(([shape, axis]) => sample(shape, axis, true))];
+  return [
+    ...cases.map(([shape, axis]) => sample(shape, axis, false)),
+    ...long.map(([shape, axis]) => sample(shape, axis, true)),
+  ];
 }
 
 function normalised(x: Values, eps: number): Values {
-  return alongAxis(x, -1, (elements) => elements.map((value) => (value - average(elements)) / Math.sqrt(varianceOf(elements) + eps)));
+  return alongAxis(x, -1, (elements) =>
+    elements.map((value) => (value - average(elements)) / Math.sqrt(varianceOf(elements) + eps)),
+  );
 }

@@ -14,19 +14,40 @@ const flat = ({ a, rest }: Params): Tensor => concat([a, rest[0]]);
 
 const optimizers: [string, optim.Sgd | optim.Adam, number[]][] = [
   ['sgd', optim.sgd({ learningRate: 0.1 }), [0.099976151, 0.901308329, 1.27874112, 0.722234473, 0.906121458]],
-  ['sgd with momentum', optim.sgd({ learningRate: 0.1, momentum: 0.9 }), [-0.637456922, 0.421833927, 1.28272969, 0.535008875, 0.760786633]],
-  ['sgd, Nesterov, weight decay', optim.sgd({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.05 }), [-0.730324243, 0.494223916, 1.48633084, 0.458519867, 0.63571894]],
+  [
+    'sgd with momentum',
+    optim.sgd({ learningRate: 0.1, momentum: 0.9 }),
+    [-0.637456922, 0.421833927, 1.28272969, 0.535008875, 0.760786633],
+  ],
+  [
+    'sgd, Nesterov, weight decay',
+    optim.sgd({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.05 }),
+    [-0.730324243, 0.494223916, 1.48633084, 0.458519867, 0.63571894],
+  ],
   ['adam', optim.adam({ learningRate: 0.1 }), [-0.00592896236, 0.649474453, 0.974521179, 0.464114702, 0.64601425]],
-  ['adam with everything', optim.adam({ learningRate: 0.1, betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.05 }), [0.00944801217, 0.6671856, 0.98682864, 0.468837175, 0.636275428]],
-  ['adamw', optim.adamw({ learningRate: 0.1, weightDecay: 0.05 }), [-0.00890951006, 0.635264565, 0.956314224, 0.451489305, 0.629015016]],
+  [
+    'adam with everything',
+    optim.adam({ learningRate: 0.1, betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.05 }),
+    [0.00944801217, 0.6671856, 0.98682864, 0.468837175, 0.636275428],
+  ],
+  [
+    'adamw',
+    optim.adamw({ learningRate: 0.1, weightDecay: 0.05 }),
+    [-0.00890951006, 0.635264565, 0.956314224, 0.451489305, 0.629015016],
+  ],
 ];
 
 /** Sgd and Adam differ only in the type of their state. */
-function run(optimizer: optim.Sgd | optim.Adam, steps: number, prepare: (params: Params) => Params = (params) => params): { params: Params; state: optim.OptimizerState } {
+function run(
+  optimizer: optim.Sgd | optim.Adam,
+  steps: number,
+  prepare: (params: Params) => Params = (params) => params,
+): { params: Params; state: optim.OptimizerState } {
   const either = optimizer as optim.Adam;
   let params = prepare(start());
   let state = either.init(params);
-  for (let step = 0; step < steps; step++) ({ params, state } = either.update(params, prepare(gradientsAt(step)), state));
+  for (let step = 0; step < steps; step++)
+    ({ params, state } = either.update(params, prepare(gradientsAt(step)), state));
   return { params, state };
 }
 
@@ -39,7 +60,10 @@ describe('optimizers', () => {
   });
 
   test.each(optimizers)('%s in float32', (_, optimizer, expected) => {
-    const single = (params: Params): Params => ({ a: params.a.cast('float32'), rest: [params.rest[0].cast('float32')] });
+    const single = (params: Params): Params => ({
+      a: params.a.cast('float32'),
+      rest: [params.rest[0].cast('float32')],
+    });
     const { params } = run(optimizer, 4, single);
     expect(params.a.dtype).toBe('float32');
     expectClose(flat(params), expected, 1e-6);
@@ -51,7 +75,8 @@ describe('optimizers', () => {
     const [one, many] = [size, 1].map((count) => {
       let params = { w: tensor(new Float32Array(count).fill(0.5)) };
       let state = optimizer.init(params);
-      for (let i = 0; i < 3; i++) ({ params, state } = optimizer.update(params, { w: tensor(new Float32Array(count).fill(0.25)) }, state));
+      for (let i = 0; i < 3; i++)
+        ({ params, state } = optimizer.update(params, { w: tensor(new Float32Array(count).fill(0.25)) }, state));
       return Array.from(params.w.dataSync());
     });
     expect(new Set(one)).toEqual(new Set(many));
@@ -70,7 +95,12 @@ describe('optimizers', () => {
 
   test('a schedule is asked for the step that the state holds', () => {
     const asked: number[] = [];
-    const optimizer = optim.sgd({ learningRate: (step) => { asked.push(step); return 0; } });
+    const optimizer = optim.sgd({
+      learningRate: (step) => {
+        asked.push(step);
+        return 0;
+      },
+    });
     run(optimizer, 3);
     expect(asked).toEqual([0, 1, 2]);
   });
@@ -78,12 +108,20 @@ describe('optimizers', () => {
   test('bad input', () => {
     const optimizer = optim.adam({ learningRate: 0.1 });
     const state = optimizer.init(start());
-    expect(() => optimizer.update(start(), { a: wave([3], 0) } as Params, state)).toThrow("[adam] the gradients have no tensor at '.rest[0]'");
-    expect(() => optimizer.update(start(), { ...start(), a: wave([4], 0) }, state)).toThrow("[adam] the parameter '.a' is [3], its gradient or state [4]");
-    expect(() => optimizer.update(start(), { ...start(), a: tensor([1, 2, 3]) }, state)).toThrow("[adam] the parameter '.a' is float64, its gradient or state float32");
+    expect(() => optimizer.update(start(), { a: wave([3], 0) } as Params, state)).toThrow(
+      "[adam] the gradients have no tensor at '.rest[0]'",
+    );
+    expect(() => optimizer.update(start(), { ...start(), a: wave([4], 0) }, state)).toThrow(
+      "[adam] the parameter '.a' is [3], its gradient or state [4]",
+    );
+    expect(() => optimizer.update(start(), { ...start(), a: tensor([1, 2, 3]) }, state)).toThrow(
+      "[adam] the parameter '.a' is float64, its gradient or state float32",
+    );
     expect(() => optim.sgd({ learningRate: -1 })).toThrow('[sgd] the learning rate of step 0 is -1');
     expect(() => optim.sgd({ learningRate: 1, nesterov: true })).toThrow('[sgd] nesterov');
-    expect(() => optim.adamw({ learningRate: 1, betas: [1, 0.9] })).toThrow('[adamw] betas[0] is 1; it must be in [0, 1)');
+    expect(() => optim.adamw({ learningRate: 1, betas: [1, 0.9] })).toThrow(
+      '[adamw] betas[0] is 1; it must be in [0, 1)',
+    );
     expect(() => optim.adamw({ learningRate: 1, weightDecay: NaN })).toThrow('[adamw] weightDecay is NaN');
     const falling = optim.sgd({ learningRate: (step) => 1 - step });
     const later = { ...falling.init(start()), step: tensor(2, { dtype: 'int32' }) };
@@ -126,7 +164,9 @@ describe('schedules', () => {
 
   test('warmup rises to what follows', () => {
     const rate = optim.warmup(4, optim.cosine(1, 10));
-    [0.2, 0.4, 0.6, 0.8, 1].forEach((expected, step) => { expect(rate(step)).toBeCloseTo(expected, 12); });
+    [0.2, 0.4, 0.6, 0.8, 1].forEach((expected, step) => {
+      expect(rate(step)).toBeCloseTo(expected, 12);
+    });
     expect(rate(14)).toBe(0);
     expect(rate(9)).toBeCloseTo(0.5, 12);
     expect(optim.warmup(0, optim.cosine(1, 10))(0)).toBe(1);
@@ -151,8 +191,12 @@ describe('trees and transforms', () => {
   test('gradients of another structure are refused, extra ones as well', () => {
     const params = { w: tensor([1]) };
     const optimizer = optim.adam({ learningRate: 1 });
-    expect(() => optimizer.update(params, { v: tensor([1]) } as never, optimizer.init(params))).toThrow("[adam] the gradients have no tensor at '.w'");
-    expect(() => optimizer.update(params, { w: tensor([1]), x: tensor([1]) } as never, optimizer.init(params))).toThrow("[adam] the gradients have an extra tensor at '.x'");
+    expect(() => optimizer.update(params, { v: tensor([1]) } as never, optimizer.init(params))).toThrow(
+      "[adam] the gradients have no tensor at '.w'",
+    );
+    expect(() => optimizer.update(params, { w: tensor([1]), x: tensor([1]) } as never, optimizer.init(params))).toThrow(
+      "[adam] the gradients have an extra tensor at '.x'",
+    );
   });
 
   test('an update inside a transform is refused: it would have gradient 0', () => {
@@ -162,7 +206,10 @@ describe('trees and transforms', () => {
   });
 
   test('clipping keeps dtypes, and float16 gradients do not overflow on the way', () => {
-    const { gradients, norm } = optim.clipByGlobalNorm({ a: tensor([300, 400], { dtype: 'float16' }), b: tensor([0], { dtype: 'float64' }) }, 5);
+    const { gradients, norm } = optim.clipByGlobalNorm(
+      { a: tensor([300, 400], { dtype: 'float16' }), b: tensor([0], { dtype: 'float64' }) },
+      5,
+    );
     expect(norm.itemSync()).toBeCloseTo(500, 3);
     expect([gradients.a.dtype, gradients.b.dtype]).toEqual(['float16', 'float64']);
     expect(Array.from(gradients.a.dataSync(), Math.round)).toEqual([3, 4]);

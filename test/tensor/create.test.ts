@@ -1,5 +1,19 @@
 import ndarray from 'ndarray';
-import { arange, DTypeError, eye, full, ones, onesLike, ShapeError, tensor, type Tensor, type TensorData, ValueError, zeros, zerosLike } from 'tapegrad';
+import {
+  arange,
+  DTypeError,
+  eye,
+  full,
+  ones,
+  onesLike,
+  ShapeError,
+  tensor,
+  type Tensor,
+  type TensorData,
+  ValueError,
+  zeros,
+  zerosLike,
+} from 'tapegrad';
 import { integersOf } from '../../src/tensor/create.js';
 
 const facts = (t: Tensor): unknown => ({ dtype: t.dtype, shape: t.shape, values: Array.from(t.dataSync()) });
@@ -45,7 +59,8 @@ describe('tensor() of plain data', () => {
   });
 
   test('what is no number is refused', () => {
-    for (const data of [null, undefined, 'text', {}, 5n, () => 1, new DataView(new ArrayBuffer(8)), new Map()]) expect(refused(data)).toThrow(DTypeError);
+    for (const data of [null, undefined, 'text', {}, 5n, () => 1, new DataView(new ArrayBuffer(8)), new Map()])
+      expect(refused(data)).toThrow(DTypeError);
     expect(refused(['1'])).toThrow('[tensor] the data holds a string; it takes numbers and booleans');
     expect(refused([1, null])).toThrow('the data holds null');
     expect(refused([1, undefined])).toThrow('the data holds undefined');
@@ -55,7 +70,11 @@ describe('tensor() of plain data', () => {
   });
 
   test('shape and dtype', () => {
-    expect(facts(tensor([1, 2, 3, 4], { shape: [2, 2], dtype: 'int32' }))).toEqual({ dtype: 'int32', shape: [2, 2], values: [1, 2, 3, 4] });
+    expect(facts(tensor([1, 2, 3, 4], { shape: [2, 2], dtype: 'int32' }))).toEqual({
+      dtype: 'int32',
+      shape: [2, 2],
+      values: [1, 2, 3, 4],
+    });
     expect(
       facts(
         tensor(
@@ -70,8 +89,12 @@ describe('tensor() of plain data', () => {
     expect(refused([1, 2, 3], { shape: [2, 2] })).toThrow('[tensor] shape [2, 2] holds 4 elements, the data has 3');
     for (const shape of [[-1], [1.5], [NaN], [Infinity]]) expect(refused([1], { shape })).toThrow(ShapeError);
     for (const value of [0.5, NaN, Infinity, 2 ** 31, -(2 ** 31) - 1])
-      expect(refused([1, value], { dtype: 'int32' })).toThrow(`[tensor] element 1 is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
-    expect(facts(tensor([-(2 ** 31), 2 ** 31 - 1, -0], { dtype: 'int32' }))).toMatchObject({ values: [-(2 ** 31), 2 ** 31 - 1, 0] });
+      expect(refused([1, value], { dtype: 'int32' })).toThrow(
+        `[tensor] element 1 is ${value}; int32 holds whole numbers in [-2^31, 2^31)`,
+      );
+    expect(facts(tensor([-(2 ** 31), 2 ** 31 - 1, -0], { dtype: 'int32' }))).toMatchObject({
+      values: [-(2 ** 31), 2 ** 31 - 1, 0],
+    });
   });
 
   test('the shape given is copied', () => {
@@ -99,7 +122,11 @@ describe('tensor() of typed arrays', () => {
 
   test('big integers and Uint32 beyond int32 are errors, not wrapped', () => {
     expect(facts(tensor(BigInt64Array.of(5n, -7n)))).toEqual({ dtype: 'int32', shape: [2], values: [5, -7] });
-    expect(facts(tensor(BigUint64Array.of(5n), { dtype: 'float64' }))).toEqual({ dtype: 'float64', shape: [1], values: [5] });
+    expect(facts(tensor(BigUint64Array.of(5n), { dtype: 'float64' }))).toEqual({
+      dtype: 'float64',
+      shape: [1],
+      values: [5],
+    });
     expect(refused(BigInt64Array.of(1n, 2n ** 40n))).toThrow('element 1 is 1099511627776; int32 holds');
     expect(refused(BigUint64Array.of(2n ** 63n))).toThrow(ValueError);
     expect(refused(Uint32Array.of(2 ** 31))).toThrow('element 0 is 2147483648; int32 holds');
@@ -116,7 +143,9 @@ describe('tensor() of typed arrays', () => {
   });
 
   test('conversions between float types', () => {
-    expect(facts(tensor(Float64Array.of(0.1, 1e300), { dtype: 'float32' }))).toMatchObject({ values: [Math.fround(0.1), Infinity] });
+    expect(facts(tensor(Float64Array.of(0.1, 1e300), { dtype: 'float32' }))).toMatchObject({
+      values: [Math.fround(0.1), Infinity],
+    });
     expect(facts(tensor(Float64Array.of(2, 3), { dtype: 'int32' }))).toMatchObject({ dtype: 'int32', values: [2, 3] });
     expect(facts(tensor(Float64Array.of(2049, 1e-8), { dtype: 'float16' }))).toMatchObject({ values: [2048, 0] });
   });
@@ -148,11 +177,27 @@ describe('tensor() of ndarrays', () => {
 
   test('every kind of data', () => {
     expect(facts(tensor(ndarray([1, 2.5], [2])))).toEqual({ dtype: 'float32', shape: [2], values: [1, 2.5] });
-    expect(facts(tensor(ndarray(Uint8Array.of(1, 255, 3, 4), [2, 2]).transpose(1, 0)))).toEqual({ dtype: 'int32', shape: [2, 2], values: [1, 3, 255, 4] });
-    expect(facts(tensor(ndarray(Float32Array.of(1, 2), [2]).step(-1)))).toEqual({ dtype: 'float32', shape: [2], values: [2, 1] });
+    expect(facts(tensor(ndarray(Uint8Array.of(1, 255, 3, 4), [2, 2]).transpose(1, 0)))).toEqual({
+      dtype: 'int32',
+      shape: [2, 2],
+      values: [1, 3, 255, 4],
+    });
+    expect(facts(tensor(ndarray(Float32Array.of(1, 2), [2]).step(-1)))).toEqual({
+      dtype: 'float32',
+      shape: [2],
+      values: [2, 1],
+    });
     expect(refused(ndarray(Uint32Array.of(7, 2 ** 32 - 1), [2]))).toThrow('element 1 is 4294967295; int32 holds');
-    expect(facts(tensor(ndarray(BigInt64Array.of(1n, -2n), [2]) as never))).toEqual({ dtype: 'int32', shape: [2], values: [1, -2] });
-    expect(facts(tensor(ndarray(Float64Array.of(1, 2), [2]), { dtype: 'int32', shape: [2, 1] }))).toEqual({ dtype: 'int32', shape: [2, 1], values: [1, 2] });
+    expect(facts(tensor(ndarray(BigInt64Array.of(1n, -2n), [2]) as never))).toEqual({
+      dtype: 'int32',
+      shape: [2],
+      values: [1, -2],
+    });
+    expect(facts(tensor(ndarray(Float64Array.of(1, 2), [2]), { dtype: 'int32', shape: [2, 1] }))).toEqual({
+      dtype: 'int32',
+      shape: [2, 1],
+      values: [1, 2],
+    });
   });
 });
 
@@ -168,7 +213,8 @@ describe('others', () => {
     expect(facts(eye(2, 1, 'bfloat16'))).toMatchObject({ shape: [2, 1], values: [1, 0] });
     expect(facts(zerosLike(ones([2], 'int32')))).toEqual({ dtype: 'int32', shape: [2], values: [0, 0] });
     expect(facts(onesLike(zeros([1], 'float16')))).toEqual({ dtype: 'float16', shape: [1], values: [1] });
-    for (const make of [() => zeros([-1]), () => ones([0.5]), () => eye(-1), () => full([NaN], 1)]) expect(make).toThrow(ShapeError);
+    for (const make of [() => zeros([-1]), () => ones([0.5]), () => eye(-1), () => full([NaN], 1)])
+      expect(make).toThrow(ShapeError);
     expect(() => full([1], 0.5, 'int32')).toThrow(ValueError);
   });
 

@@ -7,7 +7,9 @@ test('the CPU is there at once, and is always the same', async () => {
   expect(cpu).toBe(await device('cpu'));
   expect(tensor([1]).device).toBe(cpu);
   expect(memory(cpu)).toEqual(memory());
-  expect(['float32', 'float64', 'int32', 'bool', 'float16', 'bfloat16'].every((dtype) => cpu.supports(dtype as 'float32'))).toBe(true);
+  expect(
+    ['float32', 'float64', 'int32', 'bool', 'float16', 'bfloat16'].every((dtype) => cpu.supports(dtype as 'float32')),
+  ).toBe(true);
 });
 
 test('a device that nobody introduced is an error that says what there is', async () => {
@@ -18,7 +20,9 @@ test('a device that nobody introduced is an error that says what there is', asyn
 test('a device is opened once; one that failed to open may be tried again', async () => {
   const remote = await remoteDevice();
   let tries = 0;
-  registerDevice('webgpu', () => (++tries === 1 ? Promise.reject(new DeviceError('device', 'not yet')) : Promise.resolve(remote)));
+  registerDevice('webgpu', () =>
+    ++tries === 1 ? Promise.reject(new DeviceError('device', 'not yet')) : Promise.resolve(remote),
+  );
   await expect(device('webgpu')).rejects.toThrow('[device] not yet');
   const [first, second] = await Promise.all([device('webgpu'), device('webgpu')]);
   expect([first, second, await device('webgpu')]).toEqual([remote, remote, remote]);

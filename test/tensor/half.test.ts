@@ -48,7 +48,12 @@ describe.each(formats)('$name', ({ from, to, exponent, mantissa, infinity }) => 
     const step = largest - from(infinity - 2);
     expect(to(largest + step / 2)).toBe(infinity); // the tie rounds up to the even pattern, which is infinity
     expect(to(largest + step / 2 - step * 2 ** -20)).toBe(infinity - 1);
-    expect([to(1e300), to(-1e300), to(Infinity), to(-Infinity)]).toEqual([infinity, infinity | 0x8000, infinity, infinity | 0x8000]);
+    expect([to(1e300), to(-1e300), to(Infinity), to(-Infinity)]).toEqual([
+      infinity,
+      infinity | 0x8000,
+      infinity,
+      infinity | 0x8000,
+    ]);
     expect([to(0), to(-0), to(5e-324), to(-5e-324)]).toEqual([0, 0x8000, 0, 0x8000]);
     expect([to(from(1) / 2), to(from(1) * 0.51), to(from(1) * 1.5), to(from(1) * 2.5)]).toEqual([0, 1, 2, 2]);
     expect(Number.isNaN(from(to(NaN)))).toBe(true);

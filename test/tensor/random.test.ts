@@ -34,7 +34,9 @@ test('the same seed gives the same numbers on every machine', () => {
   expect(Array.from({ length: 3 }, () => source.next())).toEqual(FIXED.next);
   expect(of(42).integers([6], 0, 100).arraySync()).toEqual(FIXED.integers);
   expect(of(42).permutation(8).arraySync()).toEqual(FIXED.permutation);
-  expect(of(42).normal([2], { dtype: 'float64' }).arraySync()).toEqual(FIXED.normal.map((value) => expect.closeTo(value, 12) as number)); // Math.log and Math.cos may differ in the last digit
+  expect(of(42).normal([2], { dtype: 'float64' }).arraySync()).toEqual(
+    FIXED.normal.map((value) => expect.closeTo(value, 12) as number),
+  ); // Math.log and Math.cos may differ in the last digit
   expect(of(42).uniform([2, 1], { low: -1, high: 3 }).arraySync()).toEqual(FIXED.uniform);
 });
 
@@ -61,7 +63,8 @@ test('a state goes on where the source stopped, and is not changed by it', () =>
 });
 
 test('bad seeds and states are refused', () => {
-  for (const seed of [0.5, NaN, 2 ** 32, -(2 ** 32)]) expect(() => random(seed)).toThrow(`[random] seed ${seed}; it must be a whole number below 2^32`);
+  for (const seed of [0.5, NaN, 2 ** 32, -(2 ** 32)])
+    expect(() => random(seed)).toThrow(`[random] seed ${seed}; it must be a whole number below 2^32`);
   for (const state of [[], [1, 2, 3], [1, 2, 3, 0.5], [0, 0, 0, 0], [1, 2, 3, 2 ** 40]])
     expect(() => Random.fromState(state)).toThrow('[random] a state is four 32-bit integers, not all of them 0');
 });
@@ -115,11 +118,15 @@ test('integers: every one of the range, equally often; ends and large spans', ()
     expect(() => of(0).integer(low, high)).toThrow(ValueError);
     expect(() => of(0).integers([1], low, high)).toThrow(ValueError);
   }
-  expect(() => of(0).integers([2], 0, 2 ** 32)).toThrow('[integers] numbers in [0, 4294967296): int32 holds whole numbers in [-2^31, 2^31)');
+  expect(() => of(0).integers([2], 0, 2 ** 32)).toThrow(
+    '[integers] numbers in [0, 4294967296): int32 holds whole numbers in [-2^31, 2^31)',
+  );
 });
 
 test('permutations hold every number once, every order equally often', () => {
-  expect(Array.from(of(4).permutation(1000).dataSync()).sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+  expect(Array.from(of(4).permutation(1000).dataSync()).sort((a, b) => a - b)).toEqual(
+    Array.from({ length: 1000 }, (_, i) => i),
+  );
   const source = of(5);
   const counts = new Map<string, number>();
   for (let i = 0; i < 6000; i++) {
@@ -134,10 +141,20 @@ test('permutations hold every number once, every order equally often', () => {
 
 test('bad shapes, types and ranges are refused', () => {
   const source = of(0);
-  for (const make of [() => source.normal([-1]), () => source.uniform([0.5]), () => source.integers([-1], 0, 2), () => source.permutation(-1), () => source.permutation(1.5)])
+  for (const make of [
+    () => source.normal([-1]),
+    () => source.uniform([0.5]),
+    () => source.integers([-1], 0, 2),
+    () => source.permutation(-1),
+    () => source.permutation(1.5),
+  ])
     expect(make).toThrow(ShapeError);
   expect(() => source.normal([1], { dtype: 'int32' })).toThrow(DTypeError);
-  expect(() => source.uniform([1], { dtype: 'float16' })).toThrow('[uniform] these numbers come as float32 or float64, not float16; cast them');
-  expect(() => source.uniform([1], { low: 1, high: 0 })).toThrow('[uniform] numbers in [1, 0): the bounds must be finite, the upper one not smaller');
+  expect(() => source.uniform([1], { dtype: 'float16' })).toThrow(
+    '[uniform] these numbers come as float32 or float64, not float16; cast them',
+  );
+  expect(() => source.uniform([1], { low: 1, high: 0 })).toThrow(
+    '[uniform] numbers in [1, 0): the bounds must be finite, the upper one not smaller',
+  );
   expect(() => source.uniform([1], { high: Infinity })).toThrow(ValueError);
 });

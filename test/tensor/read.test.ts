@@ -64,9 +64,12 @@ test('an array that leaves the library has its ArrayBuffer to itself, and no two
       for (const t of [...many.slice(0, 3), kept]) {
         const nd = t.ndarray().data;
         expect(t.ndarray().data).toBe(nd);
-        for (const array of [t.dataSync(), await t.data(), nd]) expect([array.byteOffset, array.buffer.byteLength]).toEqual([0, array.byteLength]);
+        for (const array of [t.dataSync(), await t.data(), nd])
+          expect([array.byteOffset, array.buffer.byteLength]).toEqual([0, array.byteLength]);
       }
-      many.forEach((t, i) => { expect(Array.from(t.dataSync())).toEqual(new Array<number>(length).fill(i % 2)); });
+      many.forEach((t, i) => {
+        expect(Array.from(t.dataSync())).toEqual(new Array<number>(length).fill(i % 2));
+      });
       expect(Array.from(kept.dataSync())).toEqual(new Array<number>(length).fill(1));
     }
   }
@@ -76,7 +79,17 @@ test('what is kept keeps nothing else alive: every result has an array of its ow
   const x = random(0).normal([20, 5]);
   const [loss, gradient] = valueAndGrad((t: Tensor) => ctcLoss(t, [1, 2, 3], [20], [3]).div([2]).sum())(x);
   const results = [
-    x, loss, gradient, tensor([1, 2, 3]), tensor(new Int32Array(30)), x.argmax(1), x.greater(0), x.cast('float16'), x.cast('float64').exp(), scope(() => x.sum(0)), x.add(new Int32Array(5)),
+    x,
+    loss,
+    gradient,
+    tensor([1, 2, 3]),
+    tensor(new Int32Array(30)),
+    x.argmax(1),
+    x.greater(0),
+    x.cast('float16'),
+    x.cast('float64').exp(),
+    scope(() => x.sum(0)),
+    x.add(new Int32Array(5)),
     x.take([1, 2]),
   ];
   for (const t of results) {

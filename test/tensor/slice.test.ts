@@ -24,7 +24,9 @@ test('every start, stop and step on axes of length 0 to 5 gives what Python give
           const got = x.slice([start, stop, step]).arraySync();
           const want = python(length, start, stop, step);
           if (JSON.stringify(got) !== JSON.stringify(want))
-            throw new Error(`length ${length}, [${start}, ${stop}, ${step}]: ${JSON.stringify(got)}, Python gives ${JSON.stringify(want)}`);
+            throw new Error(
+              `length ${length}, [${start}, ${stop}, ${step}]: ${JSON.stringify(got)}, Python gives ${JSON.stringify(want)}`,
+            );
           compared++;
         }
   }

@@ -42,11 +42,36 @@ afterEach(() => {
 
 describe('callers without types', () => {
   test.each<[string, () => unknown, new (...args: never[]) => TapegradError, string]>([
-    ['a number for a shape', () => zeros(loose(3)), ShapeError, '[full] the shape is 3; it must be an array of numbers'],
-    ['dimensions one by one', () => (matrix as unknown as { reshape: (...dims: number[]) => Tensor }).reshape(4, 1), ShapeError, '[reshape] the shape is 4; it must be an array'],
-    ['axes one by one', () => matrix.permute(loose(1)), ShapeError, '[permute] the order is 1; it must be an array of numbers'],
-    ['tensors one by one', () => concat(loose(matrix)), ShapeError, '[concat] the tensors to join come in an array: concat([a, b])'],
-    ['tensors one by one, stacked', () => stack(loose(matrix)), ShapeError, '[stack] the tensors to join come in an array: stack([a, b])'],
+    [
+      'a number for a shape',
+      () => zeros(loose(3)),
+      ShapeError,
+      '[full] the shape is 3; it must be an array of numbers',
+    ],
+    [
+      'dimensions one by one',
+      () => (matrix as unknown as { reshape: (...dims: number[]) => Tensor }).reshape(4, 1),
+      ShapeError,
+      '[reshape] the shape is 4; it must be an array',
+    ],
+    [
+      'axes one by one',
+      () => matrix.permute(loose(1)),
+      ShapeError,
+      '[permute] the order is 1; it must be an array of numbers',
+    ],
+    [
+      'tensors one by one',
+      () => concat(loose(matrix)),
+      ShapeError,
+      '[concat] the tensors to join come in an array: concat([a, b])',
+    ],
+    [
+      'tensors one by one, stacked',
+      () => stack(loose(matrix)),
+      ShapeError,
+      '[stack] the tensors to join come in an array: stack([a, b])',
+    ],
     [
       'a dtype that does not exist',
       () => tensor([1], { dtype: loose<DType>('float') }),
@@ -56,8 +81,18 @@ describe('callers without types', () => {
     ['the same for full', () => full([1], 0, loose<DType>('f32')), DTypeError, "[full] there is no dtype 'f32'"],
     ['the same for eye', () => eye(2, 2, loose<DType>('f32')), DTypeError, "[eye] there is no dtype 'f32'"],
     ['the same for cast', () => cast(matrix, loose<DType>('double')), DTypeError, "[cast] there is no dtype 'double'"],
-    ['an array for a tensor', () => softmax(loose([1, 2])), DTypeError, 'an input is an array, not a tensor; write tensor(data)'],
-    ['an array for a matrix', () => matmul(matrix, loose([[1], [2]])), DTypeError, 'an input is an array, not a tensor'],
+    [
+      'an array for a tensor',
+      () => softmax(loose([1, 2])),
+      DTypeError,
+      'an input is an array, not a tensor; write tensor(data)',
+    ],
+    [
+      'an array for a matrix',
+      () => matmul(matrix, loose([[1], [2]])),
+      DTypeError,
+      'an input is an array, not a tensor',
+    ],
     [
       'argnums as text',
       () => grad((x: Tensor) => x.sum(), { argnums: loose<number>('0') })(matrix),
@@ -76,18 +111,40 @@ describe('callers without types', () => {
       GradientError,
       '[twins] the function returned an array; it must return one tensor',
     ],
-    ['padding that int32 cannot hold', () => pad(tensor([1], { dtype: 'int32' }), [[1, 0]], 2 ** 40), DTypeError, '[pad] value 1099511627776 in a tensor of int32'],
-    ['padding that bool cannot hold', () => pad(tensor([true]), [[1, 0]], 2), DTypeError, '[pad] value 2 in a tensor of bool'],
+    [
+      'padding that int32 cannot hold',
+      () => pad(tensor([1], { dtype: 'int32' }), [[1, 0]], 2 ** 40),
+      DTypeError,
+      '[pad] value 1099511627776 in a tensor of int32',
+    ],
+    [
+      'padding that bool cannot hold',
+      () => pad(tensor([true]), [[1, 0]], 2),
+      DTypeError,
+      '[pad] value 2 in a tensor of bool',
+    ],
   ])('%s', (_, run, error, message) => {
     expect(run).toThrow(error);
     expect(run).toThrow(message);
   });
 
   test.each<[string, () => unknown, string]>([
-    ['a negative eps', () => layerNorm(matrix, { eps: -1 }), '[layerNorm] eps is -1; it must be finite and not negative'],
-    ['a correction above the count', () => matrix.variance(0, { correction: 3 }), '[variance] correction 3 for 2 elements; it must be in [0, 2]'],
+    [
+      'a negative eps',
+      () => layerNorm(matrix, { eps: -1 }),
+      '[layerNorm] eps is -1; it must be finite and not negative',
+    ],
+    [
+      'a correction above the count',
+      () => matrix.variance(0, { correction: 3 }),
+      '[variance] correction 3 for 2 elements; it must be in [0, 2]',
+    ],
     ['a negative correction', () => matrix.variance(0, { correction: -1 }), '[variance] correction -1'],
-    ['a deviation that is no number', () => random(0).normal([2], { std: NaN }), '[normal] mean 0 and deviation NaN: both must be finite'],
+    [
+      'a deviation that is no number',
+      () => random(0).normal([2], { std: NaN }),
+      '[normal] mean 0 and deviation NaN: both must be finite',
+    ],
   ])('numbers that would end in nonsense: %s', (_, run, message) => {
     expect(run).toThrow(ValueError);
     expect(run).toThrow(message);
@@ -123,6 +180,8 @@ test('every op of one tensor and more is a method as well', () => {
     expect(method.shape).toEqual(fn.shape);
     expect(method.arraySync()).toEqual(fn.arraySync());
   }
-  const missing = ['conv1d', 'avgPool2d', 'unfold'].filter((name) => typeof (matrix as unknown as Record<string, unknown>)[name] !== 'function');
+  const missing = ['conv1d', 'avgPool2d', 'unfold'].filter(
+    (name) => typeof (matrix as unknown as Record<string, unknown>)[name] !== 'function',
+  );
   expect(missing).toEqual([]);
 });

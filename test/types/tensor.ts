@@ -1,5 +1,20 @@
 import ndarray from 'ndarray';
-import { add, type Backend, concat, device, type DType, matmul, random, type Random, type Shape, split, tensor, Tensor, type TypedArray, where } from 'tapegrad';
+import {
+  add,
+  type Backend,
+  concat,
+  device,
+  type DType,
+  matmul,
+  random,
+  type Random,
+  type Shape,
+  split,
+  tensor,
+  Tensor,
+  type TypedArray,
+  where,
+} from 'tapegrad';
 import * as ops from '../../src/ops/index.js';
 import { check, type Same } from './expect.js';
 
@@ -30,12 +45,30 @@ tensor(new BigInt64Array(2), { dtype: 'int32', shape: [2, 1] });
 tensor(ndarray(new Float32Array(4), [2, 2]));
 
 // Methods are the functions, with the tensor as their first argument.
-type Methods = { [K in keyof Tensor & keyof typeof ops]: Tensor[K] extends (...rest: infer Rest) => infer Result ? [Rest, Result] : never };
-type Functions = { [K in keyof Methods]: (typeof ops)[K] extends (self: infer _Self, ...rest: infer Rest) => infer Result ? [Rest, Result] : never };
+type Methods = {
+  [K in keyof Tensor & keyof typeof ops]: Tensor[K] extends (...rest: infer Rest) => infer Result
+    ? [Rest, Result]
+    : never;
+};
+type Functions = {
+  [K in keyof Methods]: (typeof ops)[K] extends (self: infer _Self, ...rest: infer Rest) => infer Result
+    ? [Rest, Result]
+    : never;
+};
 type Reordered = 'where' | 'concat' | 'stack';
 check<Same<Omit<Methods, Reordered>, Omit<Functions, Reordered>>>();
 
-const y: Tensor = x.add(1).sub([1, 2]).mul(x).div(2).exp().sum(0, true).reshape([-1]).slice([0, 2], null, -1).softmax().argmax();
+const y: Tensor = x
+  .add(1)
+  .sub([1, 2])
+  .mul(x)
+  .div(2)
+  .exp()
+  .sum(0, true)
+  .reshape([-1])
+  .slice([0, 2], null, -1)
+  .softmax()
+  .argmax();
 const parts: Tensor[] = x.split(3, -1);
 const joined: Tensor = concat(split(x, [1, 2]), 1);
 

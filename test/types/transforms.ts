@@ -1,4 +1,18 @@
-import { customVjp, grad, type GradientOf, hessian, hvp, jacobian, mapTensors, scope, stopGradient, type Tensor, tensor, valueAndGrad, vjp } from 'tapegrad';
+import {
+  customVjp,
+  grad,
+  type GradientOf,
+  hessian,
+  hvp,
+  jacobian,
+  mapTensors,
+  scope,
+  stopGradient,
+  type Tensor,
+  tensor,
+  valueAndGrad,
+  vjp,
+} from 'tapegrad';
 import { check, type Same } from './expect.js';
 
 interface Parameters {
@@ -43,11 +57,16 @@ const curvature = grad((t: Tensor) => grad((u: Tensor) => u.pow(3).sum())(t).sum
 check<Same<typeof curvature, Tensor>>();
 
 // hasAux: a tuple comes without 'as const'; its second part keeps its type.
-const withAux = valueAndGrad((p: Parameters) => [p.weight.sum(), { logits: p.weight, count: 3 }], { hasAux: true })(parameters);
+const withAux = valueAndGrad((p: Parameters) => [p.weight.sum(), { logits: p.weight, count: 3 }], { hasAux: true })(
+  parameters,
+);
 check<Same<typeof withAux, [[Tensor, { logits: Tensor; count: number }], Parameters]>>();
 const constAux = valueAndGrad((p: Parameters) => [p.weight.sum(), 'text'] as const, { hasAux: true })(parameters);
 check<Same<typeof constAux, [readonly [Tensor, 'text'], Parameters]>>();
-const auxByTwo = valueAndGrad((a: Tensor, b: { c: Tensor }) => [a.mul(b.c).sum(), 7], { hasAux: true, argnums: [1, 0] })(x, { c: x });
+const auxByTwo = valueAndGrad((a: Tensor, b: { c: Tensor }) => [a.mul(b.c).sum(), 7], {
+  hasAux: true,
+  argnums: [1, 0],
+})(x, { c: x });
 check<Same<(typeof auxByTwo)[1], [{ c: Tensor }, Tensor]>>();
 const gradAux = grad((a: Tensor) => [a.sum(), { text: 'kept' }], { hasAux: true })(x);
 check<Same<typeof gradAux, [Tensor, { text: string }]>>();
@@ -57,9 +76,13 @@ const later = valueAndGrad(async (p: Parameters) => Promise.resolve(p.weight.sum
 check<Same<typeof later, Promise<[Tensor, Parameters]>>>();
 const laterGrad = grad(async (p: [Tensor]) => Promise.resolve(p[0].sum()))([x]);
 check<Same<typeof laterGrad, Promise<[Tensor]>>>();
-const laterAux = valueAndGrad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), { hasAux: true })(x);
+const laterAux = valueAndGrad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), {
+  hasAux: true,
+})(x);
 check<Same<typeof laterAux, Promise<[[Tensor, string], Tensor]>>>();
-const laterGradAux = grad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), { hasAux: true })(x);
+const laterGradAux = grad(async (a: Tensor): Promise<[Tensor, string]> => Promise.resolve([a.sum(), 'text']), {
+  hasAux: true,
+})(x);
 check<Same<typeof laterGradAux, Promise<[Tensor, string]>>>();
 
 // vjp, hvp, hessian, jacobian, stopGradient, scope, mapTensors, customVjp

@@ -50,7 +50,10 @@ class CpuBackend implements Backend {
   dispatch(launch: Dispatch, scope: Scope | null): void {
     for (const input of launch.inputs) (input as CpuBuffer).settle();
     const [output] = launch.outputs as readonly CpuBuffer[];
-    if (launch.lazy && output && canWait(launch, scope)) output.pending = () => { this.run(launch, output.scope); };
+    if (launch.lazy && output && canWait(launch, scope))
+      output.pending = () => {
+        this.run(launch, output.scope);
+      };
     else this.run(launch, scope as CpuScope | null);
   }
 
@@ -69,13 +72,21 @@ class CpuBackend implements Backend {
   }
 
   memory(): MemoryInfo {
-    return { reservedBytes: heap().reserved, usedBytes: heap().used - scratchBytes() - residentBytes(), scopes: this.scopes };
+    return {
+      reservedBytes: heap().reserved,
+      usedBytes: heap().used - scratchBytes() - residentBytes(),
+      scopes: this.scopes,
+    };
   }
 }
 
 /** Whether the inputs will still be there when the output is read: they lie in the same scope, or in ordinary arrays. */
 const canWait = ({ inputs, outputs }: Dispatch, scope: Scope | null): boolean =>
-  scope !== null && outputs.length === 1 && [...inputs, ...outputs].every((buffer) => (buffer as CpuBuffer).scope === scope || (buffer as CpuBuffer).array !== null)
-  && (outputs[0] as CpuBuffer).array === null;
+  scope !== null &&
+  outputs.length === 1 &&
+  [...inputs, ...outputs].every(
+    (buffer) => (buffer as CpuBuffer).scope === scope || (buffer as CpuBuffer).array !== null,
+  ) &&
+  (outputs[0] as CpuBuffer).array === null;
 
 export const cpu: Backend = new CpuBackend();

@@ -164,7 +164,8 @@ function copyOf(address: number, length: number): Float32Array {
 
 /** Copies an ordinary array to an address of the heap. */
 export function write(address: number, data: TypedArray): void {
-  if (data.length === 1 && data instanceof Float32Array) heap().f32[address / 4] = data[0]!; // scalars come often, and calling set() takes longer
+  if (data.length === 1 && data instanceof Float32Array)
+    heap().f32[address / 4] = data[0]!; // scalars come often, and calling set() takes longer
   else writeAll(address, data);
 }
 

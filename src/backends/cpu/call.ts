@@ -29,7 +29,10 @@ export class CpuCall {
 
   /** Whether every buffer is float32, the fast kernels' type. */
   get isFloat32(): boolean {
-    return this.inputs.every((buffer) => buffer.dtype === 'float32') && this.outputs.every((buffer) => buffer.dtype === 'float32');
+    return (
+      this.inputs.every((buffer) => buffer.dtype === 'float32') &&
+      this.outputs.every((buffer) => buffer.dtype === 'float32')
+    );
   }
 
   /** A number of the parameter struct. */

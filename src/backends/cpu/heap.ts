@@ -11,7 +11,8 @@ export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
 /**
  * Whether threads can share memory: always in Node, in a page only with cross-origin isolation.
  */
-export const canShare = typeof SharedArrayBuffer !== 'undefined' && (typeof crossOriginIsolated === 'undefined' || crossOriginIsolated);
+export const canShare =
+  typeof SharedArrayBuffer !== 'undefined' && (typeof crossOriginIsolated === 'undefined' || crossOriginIsolated);
 
 /** What is used of WebAssembly.Memory; TypeScript without DOM's declarations does not know the name. */
 export interface WasmMemory {
@@ -142,7 +143,10 @@ class Heap {
 }
 
 const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
-  new OutOfMemoryError('cpu', `no room for ${bytes} bytes: ${reserved} bytes are reserved and WebAssembly's address space ends at ${MAX_PAGES * PAGE}`);
+  new OutOfMemoryError(
+    'cpu',
+    `no room for ${bytes} bytes: ${reserved} bytes are reserved and WebAssembly's address space ends at ${MAX_PAGES * PAGE}`,
+  );
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 

@@ -15,7 +15,15 @@ const MOST_TASKS = 256;
 const MOST_ARGUMENTS = 24;
 
 /** Words of the control block, shared with src/backends/cpu/worker.ts. */
-export const CONTROL = { ready: 0, generation: 1, remaining: 2, kernel: 3, argumentCount: 4, finished: 5, flags: 16 } as const;
+export const CONTROL = {
+  ready: 0,
+  generation: 1,
+  remaining: 2,
+  kernel: 3,
+  argumentCount: 4,
+  finished: 5,
+  flags: 16,
+} as const;
 export const ARGUMENTS_AT = (CONTROL.flags + MOST_TASKS) * 4;
 const CONTROL_BYTES = ARGUMENTS_AT + MOST_TASKS * MOST_ARGUMENTS * 8;
 
@@ -45,7 +53,7 @@ let pool: Pool | null = null;
 let stillborn = 0;
 
 /** Threads that kernels are shared among, the caller included. */
-export const threads = (): number => (canShare ? wished ?? available() : 1);
+export const threads = (): number => (canShare ? (wished ?? available()) : 1);
 
 /**
  * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, softmax, large elementwise ops). The
@@ -54,14 +62,15 @@ export const threads = (): number => (canShare ? wished ?? available() : 1);
  * @throws {ValueError} unless n is a whole number from 1 to 64.
  */
 export function setThreads(n: number): void {
-  if (!Number.isInteger(n) || n < 1 || n > 64) throw new ValueError('setThreads', `n is ${n}; it must be a whole number from 1 to 64`);
+  if (!Number.isInteger(n) || n < 1 || n > 64)
+    throw new ValueError('setThreads', `n is ${n}; it must be a whole number from 1 to 64`);
   wished = n;
   stillborn = 0;
   if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);
 }
 
 function available(): number {
-  const { hardwareConcurrency } = globalThis.navigator as { hardwareConcurrency?: number } | undefined ?? {};
+  const { hardwareConcurrency } = (globalThis.navigator as { hardwareConcurrency?: number } | undefined) ?? {};
   return Math.min(hardwareConcurrency ?? builtinParallelism(), 16);
 }
 
@@ -77,7 +86,9 @@ function builtinParallelism(): number {
 export function partsFor(work: number, uneven = false): number {
   if (work < WORTH_SHARING || threads() === 1) return 1;
   const ready = readyWorkers();
-  return ready === 0 ? 1 : Math.min((ready + 1) * (uneven ? 2 : 1), MOST_TASKS, Math.max(1, Math.floor(work / (WORTH_SHARING / 4))));
+  return ready === 0
+    ? 1
+    : Math.min((ready + 1) * (uneven ? 2 : 1), MOST_TASKS, Math.max(1, Math.floor(work / (WORTH_SHARING / 4))));
 }
 
 /** Cuts [0, total) into at most `parts` ranges whose bounds are multiples of `grain`. */
@@ -104,7 +115,13 @@ function readyWorkers(): number {
 
 function createPool(): Pool {
   const control = new SharedArrayBuffer(CONTROL_BYTES);
-  return { control, words: new Int32Array(control, 0, ARGUMENTS_AT / 4), args: new Float64Array(control, ARGUMENTS_AT), names: Object.keys(heap().kernels), workers: new Set() };
+  return {
+    control,
+    words: new Int32Array(control, 0, ARGUMENTS_AT / 4),
+    args: new Float64Array(control, ARGUMENTS_AT),
+    names: Object.keys(heap().kernels),
+    workers: new Set(),
+  };
 }
 
 function hire(to: Pool): WorkerHandle | null {
@@ -150,7 +167,8 @@ export function parallel(name: string, tasks: readonly (readonly number[])[]): v
   Atomics.add(words, CONTROL.generation, 1);
   Atomics.notify(words, CONTROL.generation);
   const start = performance.now();
-  for (let left = Atomics.sub(words, CONTROL.remaining, 1); left > 0; left = Atomics.sub(words, CONTROL.remaining, 1)) runHere(kernel, tasks, left - 1);
+  for (let left = Atomics.sub(words, CONTROL.remaining, 1); left > 0; left = Atomics.sub(words, CONTROL.remaining, 1))
+    runHere(kernel, tasks, left - 1);
   settle(kernel, tasks, performance.now() - start);
 }
 
@@ -181,7 +199,9 @@ function settle(kernel: (...args: number[]) => number, tasks: readonly (readonly
     // A thread was lost in the middle of a task. All are replaced, and what is open is computed here.
     for (const worker of [...pool!.workers]) retire(pool!, worker);
     Atomics.store(words, CONTROL.ready, 0);
-    tasks.forEach((_, t) => { if (Atomics.load(words, CONTROL.flags + t) === 0) runHere(kernel, tasks, t); });
+    tasks.forEach((_, t) => {
+      if (Atomics.load(words, CONTROL.flags + t) === 0) runHere(kernel, tasks, t);
+    });
     const lost = pool!;
     pool = null; // a thread that is still on its way out knows only the old control block
     return check(lost.words, tasks.length);
@@ -203,16 +223,21 @@ function waitFor(words: Int32Array, index: number, value: number): void {
 
 function check(words: Int32Array, count: number): void {
   for (let t = 0; t < count; t++) {
-    if (Atomics.load(words, CONTROL.flags + t) === FAILED) throw new TapegradError('cpu', `a kernel failed in part ${t} of ${count}; this is a bug in tapegrad`);
+    if (Atomics.load(words, CONTROL.flags + t) === FAILED)
+      throw new TapegradError('cpu', `a kernel failed in part ${t} of ${count}; this is a bug in tapegrad`);
   }
 }
 
 /** @internal For tests. */
-export const poolState = (): { workers: readonly WorkerHandle[]; ready: number } => ({ workers: [...(pool?.workers ?? [])], ready: pool ? Atomics.load(pool.words, CONTROL.ready) : 0 });
+export const poolState = (): { workers: readonly WorkerHandle[]; ready: number } => ({
+  workers: [...(pool?.workers ?? [])],
+  ready: pool ? Atomics.load(pool.words, CONTROL.ready) : 0,
+});
 
 /** @internal Waits until all threads are ready, for tests and benchmarks. */
 export async function warmThreads(): Promise<number> {
   if (threads() === 1) return 1;
-  for (let tries = 0; tries < 500 && readyWorkers() < threads() - 1; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let tries = 0; tries < 500 && readyWorkers() < threads() - 1; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   return readyWorkers() + 1;
 }

@@ -55,23 +55,35 @@ const serve = ({ module, memory, control, own }) => {
 export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void): WorkerHandle | null {
   const own = new Int32Array(new SharedArrayBuffer(4));
   const isReady = (): boolean => Atomics.load(own, 0) === 1;
-  const ended = (): void => { died(isReady()); };
+  const ended = (): void => {
+    died(isReady());
+  };
   const data = { ...init, own };
   const node = nodeThreads();
   try {
     if (node) {
-      const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, { eval: true, workerData: data });
+      const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, {
+        eval: true,
+        workerData: data,
+      });
       worker.unref();
       worker.on('error', ended);
       worker.on('exit', ended);
       return { isReady, stop: () => void worker.terminate() };
     }
     if (typeof Worker === 'undefined' || typeof Blob === 'undefined') return null;
-    const url = URL.createObjectURL(new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }));
+    const url = URL.createObjectURL(
+      new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }),
+    );
     const worker = new Worker(url);
     worker.onerror = ended;
     worker.postMessage(data);
-    return { isReady, stop: () => { worker.terminate(); } };
+    return {
+      isReady,
+      stop: () => {
+        worker.terminate();
+      },
+    };
   } catch {
     ended();
     return null;
@@ -84,9 +96,15 @@ let imported: NodeThreads | null | undefined;
 /** Node's module without a static import, which bundlers for browsers would stumble over. Before Node 20.16 it takes a turn of the event loop. */
 function nodeThreads(): NodeThreads | null {
   if (imported !== undefined || typeof process === 'undefined' || !process.versions?.node) return imported ?? null;
-  if (typeof process.getBuiltinModule === 'function') return (imported = process.getBuiltinModule('node:worker_threads'));
+  if (typeof process.getBuiltinModule === 'function')
+    return (imported = process.getBuiltinModule('node:worker_threads'));
   imported = null;
   const name = 'node:worker_threads'; // a variable: bundlers leave it alone
-  void import(name).then((module: NodeThreads) => { imported = module; }, () => undefined);
+  void import(name).then(
+    (module: NodeThreads) => {
+      imported = module;
+    },
+    () => undefined,
+  );
   return null;
 }

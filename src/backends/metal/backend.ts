@@ -1,4 +1,16 @@
-import { arrayClass, type Backend, type Buffer, BYTES, type Dispatch, type DType, type Kernel, type MemoryInfo, type Params, type Scope, type TypedArray } from '../backend.js';
+import {
+  arrayClass,
+  type Backend,
+  type Buffer,
+  BYTES,
+  type Dispatch,
+  type DType,
+  type Kernel,
+  type MemoryInfo,
+  type Params,
+  type Scope,
+  type TypedArray,
+} from '../backend.js';
 import { DTypeError } from '../../errors.js';
 import { type Argument, MAX_INLINE_BYTES, MetalDevice, type Pipeline, type Submission } from './device.js';
 import { MetalError } from './errors.js';
@@ -31,7 +43,13 @@ interface InFlight {
 
 /** Where each parameter lies in the struct, in 4-byte words. */
 interface StructLayout {
-  readonly members: readonly { readonly name: string; readonly at: number; readonly count: number; readonly isFloat: boolean; readonly isSigned: boolean }[];
+  readonly members: readonly {
+    readonly name: string;
+    readonly at: number;
+    readonly count: number;
+    readonly isFloat: boolean;
+    readonly isSigned: boolean;
+  }[];
   readonly words: number;
 }
 
@@ -48,7 +66,8 @@ function layoutOf(kernel: Kernel): StructLayout {
     return member;
   });
   layout = { members, words };
-  if (words * 4 > MAX_INLINE_BYTES) throw new MetalError(`the parameters of ${kernel.name} take ${words * 4} bytes; ${MAX_INLINE_BYTES} are allowed`);
+  if (words * 4 > MAX_INLINE_BYTES)
+    throw new MetalError(`the parameters of ${kernel.name} take ${words * 4} bytes; ${MAX_INLINE_BYTES} are allowed`);
   layouts.set(kernel, layout);
   return layout;
 }
@@ -82,9 +101,14 @@ export class MetalBackend implements Backend, Clock {
   private openScopes = 0;
   private closed = false;
   /** Buffers outside scopes: their memory comes back when they are collected. */
-  private readonly collected = new FinalizationRegistry<Block>((block) => { if (!this.closed) this.pool.give(block); });
+  private readonly collected = new FinalizationRegistry<Block>((block) => {
+    if (!this.closed) this.pool.give(block);
+  });
 
-  private constructor(private readonly device: MetalDevice, options: PoolOptions) {
+  private constructor(
+    private readonly device: MetalDevice,
+    options: PoolOptions,
+  ) {
     this.description = `Metal (${device.name})`;
     this.programs = new Programs(device);
     this.pool = new Pool(device, this, options);
@@ -100,11 +124,22 @@ export class MetalBackend implements Backend, Clock {
     return new MetalBackend(await MetalDevice.open(library), options);
   }
 
-  supports(dtype: DType): boolean { return dtype !== 'float64'; }
+  supports(dtype: DType): boolean {
+    return dtype !== 'float64';
+  }
 
   openScope(): Scope {
     this.openScopes++;
-    return new MetalScope(this, this.pool, (buffer) => { this.collect(buffer); }, () => { this.openScopes--; });
+    return new MetalScope(
+      this,
+      this.pool,
+      (buffer) => {
+        this.collect(buffer);
+      },
+      () => {
+        this.openScopes--;
+      },
+    );
   }
 
   allocate(dtype: DType, length: number, scope: Scope | null): MetalBuffer {
@@ -141,7 +176,11 @@ export class MetalBackend implements Backend, Clock {
     try {
       while (this.completed < until) {
         const next = this.inFlight[0]!;
-        try { await next.submission.done(); } finally { this.retire(next); }
+        try {
+          await next.submission.done();
+        } finally {
+          this.retire(next);
+        }
       }
       return copyOf(buffer, block);
     } finally {
@@ -156,14 +195,17 @@ export class MetalBackend implements Backend, Clock {
     return copyOf(buffer, block);
   }
 
-  has(launch: Dispatch): boolean { return this.programs.has(launch); }
+  has(launch: Dispatch): boolean {
+    return this.programs.has(launch);
+  }
 
   dispatch(launch: Dispatch): void {
     const { kernel, inputs, outputs, params, grid, groupSize } = launch;
     if (grid === 0) return;
     const { pipeline, layout } = this.programs.get(launch);
     const width = Math.min(groupSize ?? WIDTH, WIDTH, pipeline.maxThreads);
-    const groups = groupSize !== undefined ? grid : layout === 'rows' ? Math.min(grid, MAX_ROW_GROUPS) : Math.ceil(grid / width);
+    const groups =
+      groupSize !== undefined ? grid : layout === 'rows' ? Math.min(grid, MAX_ROW_GROUPS) : Math.ceil(grid / width);
     const args: Argument[] = [...inputs, ...outputs].map((buffer) => {
       const block = blockOf(buffer);
       block.lastUse = this.recording;
@@ -193,7 +235,9 @@ export class MetalBackend implements Backend, Clock {
   }
 
   /** Waits for everything. */
-  finish(): void { this.waitFor(this.recording); }
+  finish(): void {
+    this.waitFor(this.recording);
+  }
 
   /** Gives the GPU and all memory back. No tensor of this device can be used afterwards. */
   close(): void {
@@ -209,13 +253,19 @@ export class MetalBackend implements Backend, Clock {
     if (!this.supports(dtype)) throw new DTypeError('metal', `GPUs have no ${dtype}; use float32, or the CPU`);
   }
 
-  private collect(buffer: MetalBuffer): void { this.collected.register(buffer, buffer.block!, buffer); }
+  private collect(buffer: MetalBuffer): void {
+    this.collected.register(buffer, buffer.block!, buffer);
+  }
 
   private waitFor(number: number): void {
     if (number >= this.recording) this.flush();
     while (this.inFlight.length > 0 && this.inFlight[0]!.number <= number) {
       const next = this.inFlight[0]!;
-      try { next.submission.wait(); } finally { this.retire(next); }
+      try {
+        next.submission.wait();
+      } finally {
+        this.retire(next);
+      }
     }
   }
 
@@ -232,4 +282,5 @@ function blockOf(buffer: Buffer): Block {
 }
 
 /** The elements out of shared memory. A copy: a view would dangle when the memory is recycled. */
-const copyOf = (buffer: Buffer, block: Block): TypedArray => new (arrayClass(buffer.dtype))(block.memory.view, 0, buffer.length).slice();
+const copyOf = (buffer: Buffer, block: Block): TypedArray =>
+  new (arrayClass(buffer.dtype))(block.memory.view, 0, buffer.length).slice();

@@ -23,7 +23,10 @@ export class MetalDevice {
   private readonly queue: Id;
   private closed = false;
 
-  private constructor(readonly runtime: Runtime, readonly handle: Id) {
+  private constructor(
+    readonly runtime: Runtime,
+    readonly handle: Id,
+  ) {
     this.send = runtime.send;
     this.name = runtime.pool(() => this.text(this.send.name(handle)));
     this.maxBufferLength = this.send.maxBufferLength(handle);
@@ -50,7 +53,9 @@ export class MetalDevice {
   }
 
   /** Whether the GPU has everything of that family (a value of FAMILY). */
-  supports(family: number): boolean { return this.send.supportsFamily(this.handle, family); }
+  supports(family: number): boolean {
+    return this.send.supportsFamily(this.handle, family);
+  }
 
   /**
    * Compiles Metal Shading Language text, with fast math off: it would let the compiler assume away the infinities that stand for
@@ -60,7 +65,10 @@ export class MetalDevice {
    */
   library(source: string): MetalLibrary {
     return this.runtime.pool(() => {
-      const options = this.required(this.send.newOptions(this.runtime.classOf('MTLCompileOptions')), 'MTLCompileOptions');
+      const options = this.required(
+        this.send.newOptions(this.runtime.classOf('MTLCompileOptions')),
+        'MTLCompileOptions',
+      );
       this.send.setFastMathEnabled(options, false);
       const slot: ErrorSlot = [null];
       // Synchronous on purpose: koffi's worker threads have 128 KiB of stack, and a compiler needs more.
@@ -78,7 +86,9 @@ export class MetalDevice {
    */
   buffer(bytes: number): MetalMemory {
     if (bytes > this.maxBufferLength) {
-      throw outOfMemory(`a buffer of ${bytes} bytes is over the ${this.maxBufferLength} bytes that ${this.name} allows for one`);
+      throw outOfMemory(
+        `a buffer of ${bytes} bytes is over the ${this.maxBufferLength} bytes that ${this.name} allows for one`,
+      );
     }
     const handle = this.send.newBuffer(this.handle, bytes, STORAGE_SHARED);
     if (handle === null) throw outOfMemory(`${this.name} has no memory left for a buffer of ${bytes} bytes`);
@@ -94,7 +104,11 @@ export class MetalDevice {
     return this.runtime.pool(() => {
       const commandBuffer = this.required(this.send.commandBuffer(this.queue), 'commandBuffer');
       const encoder = this.required(this.send.computeCommandEncoder(commandBuffer), 'computeCommandEncoder');
-      try { record(new Encoder(this, encoder)); } finally { this.send.endEncoding(encoder); }
+      try {
+        record(new Encoder(this, encoder));
+      } finally {
+        this.send.endEncoding(encoder);
+      }
       this.send.commit(commandBuffer);
       return new Submission(this, this.runtime.retain(commandBuffer));
     });
@@ -118,7 +132,9 @@ export class MetalDevice {
     this.runtime.release(this.handle);
   }
 
-  private text(string: Id | null): string { return string === null ? '' : this.send.utf8String(string); }
+  private text(string: Id | null): string {
+    return string === null ? '' : this.send.utf8String(string);
+  }
 
   private required(object: Id | null, what: string): Id {
     if (object === null) throw outOfMemory(`Metal has no resources left for a new ${what}`);
@@ -140,7 +156,10 @@ function defaultDevice(runtime: Runtime): Id {
 
 /** Compiled kernels. */
 export class MetalLibrary {
-  constructor(private readonly device: MetalDevice, private readonly handle: Id) {}
+  constructor(
+    private readonly device: MetalDevice,
+    private readonly handle: Id,
+  ) {}
 
   /**
    * A kernel, ready to run.
@@ -156,26 +175,40 @@ export class MetalLibrary {
       const slot: ErrorSlot = [null];
       const pipeline = send.newPipeline(handle, kernel, slot);
       runtime.release(kernel);
-      if (pipeline === null) throw new MetalCompileError(`kernel ${name} does not build: ${this.device.describe(slot[0])}`);
+      if (pipeline === null)
+        throw new MetalCompileError(`kernel ${name} does not build: ${this.device.describe(slot[0])}`);
       return new Pipeline(this.device, pipeline, name, send.maxThreads(pipeline));
     });
   }
 
-  release(): void { this.device.runtime.release(this.handle); }
+  release(): void {
+    this.device.runtime.release(this.handle);
+  }
 }
 
 /** A kernel, built for the device. */
 export class Pipeline {
-  constructor(private readonly device: MetalDevice, readonly handle: Id, readonly name: string, readonly maxThreads: number) {}
+  constructor(
+    private readonly device: MetalDevice,
+    readonly handle: Id,
+    readonly name: string,
+    readonly maxThreads: number,
+  ) {}
 
-  release(): void { this.device.runtime.release(this.handle); }
+  release(): void {
+    this.device.runtime.release(this.handle);
+  }
 }
 
 /** Shared memory. Its view is handed out only inside this backend: after `release` it would point at nothing. */
 export class MetalMemory {
   private memory: ArrayBuffer | null;
 
-  constructor(private readonly device: MetalDevice, readonly handle: Id, readonly bytes: number) {
+  constructor(
+    private readonly device: MetalDevice,
+    readonly handle: Id,
+    readonly bytes: number,
+  ) {
     const contents = device.runtime.send.contents(handle);
     if (contents === null) throw outOfMemory(`a buffer of ${bytes} bytes cannot be seen by the CPU`);
     this.memory = device.runtime.view(contents, bytes);
@@ -201,17 +234,31 @@ export type Argument = { readonly memory: MetalMemory; readonly offset: number }
 export class Encoder {
   private readonly send: Messages;
 
-  constructor(device: MetalDevice, private readonly handle: Id) { this.send = device.runtime.send; }
+  constructor(
+    device: MetalDevice,
+    private readonly handle: Id,
+  ) {
+    this.send = device.runtime.send;
+  }
 
   /** Runs `groups` threadgroups of `threads` threads, the arguments bound in order. */
-  dispatch(pipeline: Pipeline, args: readonly Argument[], groups: readonly [number, number, number], threads: number): void {
+  dispatch(
+    pipeline: Pipeline,
+    args: readonly Argument[],
+    groups: readonly [number, number, number],
+    threads: number,
+  ): void {
     const { send, handle } = this;
     send.setPipeline(handle, pipeline.handle);
     args.forEach((argument, index) => {
       if (ArrayBuffer.isView(argument)) send.setBytes(handle, argument, argument.byteLength, index);
       else send.setBuffer(handle, argument.memory.handle, argument.offset, index);
     });
-    send.dispatchThreadgroups(handle, { width: groups[0], height: groups[1], depth: groups[2] }, { width: threads, height: 1, depth: 1 });
+    send.dispatchThreadgroups(
+      handle,
+      { width: groups[0], height: groups[1], depth: groups[2] },
+      { width: threads, height: 1, depth: 1 },
+    );
   }
 }
 
@@ -219,7 +266,10 @@ export class Encoder {
 export class Submission {
   private outcome: { readonly seconds: number } | { readonly error: Error } | null = null;
 
-  constructor(private readonly device: MetalDevice, private readonly handle: Id) {}
+  constructor(
+    private readonly device: MetalDevice,
+    private readonly handle: Id,
+  ) {}
 
   /**
    * Blocks until the GPU is done.
@@ -238,7 +288,11 @@ export class Submission {
     const { runtime } = this.device;
     // The waiting thread's own: somebody else may finish in place meanwhile and give the other one back.
     runtime.retain(this.handle);
-    try { await runtime.sendAsync('waitUntilCompleted', this.handle); } finally { runtime.release(this.handle); }
+    try {
+      await runtime.sendAsync('waitUntilCompleted', this.handle);
+    } finally {
+      runtime.release(this.handle);
+    }
     return this.finish();
   }
 
@@ -253,9 +307,12 @@ export class Submission {
     const { send } = runtime;
     return runtime.pool(() => {
       try {
-        if (send.status(this.handle) === STATUS_COMPLETED) return { seconds: send.gpuEndTime(this.handle) - send.gpuStartTime(this.handle) };
+        if (send.status(this.handle) === STATUS_COMPLETED)
+          return { seconds: send.gpuEndTime(this.handle) - send.gpuStartTime(this.handle) };
         return { error: new MetalExecutionError(`the GPU stopped: ${this.device.describe(send.error(this.handle))}`) };
-      } finally { runtime.release(this.handle); }
+      } finally {
+        runtime.release(this.handle);
+      }
     });
   }
 }

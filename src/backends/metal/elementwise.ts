@@ -5,14 +5,34 @@ import { MSL_TYPE } from './types.js';
 
 /** What the functions of the notation are called in metal/math.metal and in Metal. */
 const FLOAT_FUNCTIONS: Readonly<Record<string, string>> = {
-  exp: 'exp', expm1: 'expMinusOne', log: 'log', log1p: 'logOnePlus', sqrt: 'sqrt', abs: 'fabs', sin: 'sin', cos: 'cos', tanh: 'tanh',
-  erf: 'errorFunction', erfc: 'complementaryErrorFunction', floor: 'floor', pow: 'power', min: 'smaller', max: 'larger', isnan: 'isNaN', isfinite: 'isFinite',
+  exp: 'exp',
+  expm1: 'expMinusOne',
+  log: 'log',
+  log1p: 'logOnePlus',
+  sqrt: 'sqrt',
+  abs: 'fabs',
+  sin: 'sin',
+  cos: 'cos',
+  tanh: 'tanh',
+  erf: 'errorFunction',
+  erfc: 'complementaryErrorFunction',
+  floor: 'floor',
+  pow: 'power',
+  min: 'smaller',
+  max: 'larger',
+  isnan: 'isNaN',
+  isfinite: 'isFinite',
 };
 
 /** Those that mean something for whole numbers: text from the arguments' texts. */
 const INT_FUNCTIONS: Readonly<Record<string, (...args: readonly string[]) => string>> = {
-  abs: (x) => `abs(${x})`, floor: (x) => x, pow: (x, y) => `power(${x}, ${y})`, min: (x, y) => `smaller(${x}, ${y})`, max: (x, y) => `larger(${x}, ${y})`,
-  isnan: (x) => `isNaN(${x})`, isfinite: (x) => `isFinite(${x})`,
+  abs: (x) => `abs(${x})`,
+  floor: (x) => x,
+  pow: (x, y) => `power(${x}, ${y})`,
+  min: (x, y) => `smaller(${x}, ${y})`,
+  max: (x, y) => `larger(${x}, ${y})`,
+  isnan: (x) => `isNaN(${x})`,
+  isfinite: (x) => `isFinite(${x})`,
 };
 
 class NotWhole extends Error {}
@@ -63,7 +83,11 @@ export function elementwiseSource(kernel: Kernel, types: ElementTypes): string |
   const expression = parseExpression(code, arity);
   let body: ReturnType<typeof toSource>;
   try {
-    body = toSource(expression, language(whole), (name, truth, text) => `const ${truth ? 'bool' : type} ${name} = ${text};`);
+    body = toSource(
+      expression,
+      language(whole),
+      (name, truth, text) => `const ${truth ? 'bool' : type} ${name} = ${text};`,
+    );
   } catch (error) {
     if (error instanceof NotWhole) return null;
     throw error;

@@ -3,7 +3,9 @@ import { DeviceError, OutOfMemoryError, TapegradError } from '../../errors.js';
 /** The binding was used wrongly: a message with arguments of the wrong kind, or an object after its release. */
 export class MetalError extends TapegradError {
   override readonly name: string = 'MetalError';
-  constructor(problem: string) { super('metal', problem); }
+  constructor(problem: string) {
+    super('metal', problem);
+  }
 }
 
 /** A kernel did not compile; the message carries the compiler's own text. */

@@ -37,7 +37,9 @@ export class MetalBuffer implements Buffer {
     readonly host?: TypedArray,
   ) {}
 
-  get alive(): boolean { return this.block !== null; }
+  get alive(): boolean {
+    return this.block !== null;
+  }
 }
 
 // Metal refuses empty buffers and empty bindings.
@@ -68,14 +70,19 @@ export class Pool {
   private readonly blocks = new Set<Block>();
   private readonly free = new Map<number, Block[]>();
 
-  constructor(private readonly device: MetalDevice, private readonly clock: Clock, private readonly options: PoolOptions) {}
+  constructor(
+    private readonly device: MetalDevice,
+    private readonly clock: Clock,
+    private readonly options: PoolOptions,
+  ) {}
 
   /** @param forHost whether the CPU will write into it right away */
   acquire(bytes: number, forHost: boolean): Block {
     const size = this.options.strict ? Math.max(bytes, 4) : roundUp(Math.max(bytes, LEAST_BYTES));
     const list = this.free.get(size);
     // The oldest is the likeliest to be out of use.
-    const idle = list && forHost ? (list[0] && list[0].lastUse <= this.clock.completed ? list.shift() : undefined) : list?.pop();
+    const idle =
+      list && forHost ? (list[0] && list[0].lastUse <= this.clock.completed ? list.shift() : undefined) : list?.pop();
     if (idle) {
       this.freeBytes -= size;
       return idle;
@@ -138,7 +145,9 @@ export class Pool {
       return this.device.buffer(bytes);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw outOfMemory(`no memory left for a buffer of ${bytes} bytes: live tensors hold ${this.reservedBytes} bytes; use scope(fn) to recycle intermediate results`);
+      throw outOfMemory(
+        `no memory left for a buffer of ${bytes} bytes: live tensors hold ${this.reservedBytes} bytes; use scope(fn) to recycle intermediate results`,
+      );
     }
   }
 }

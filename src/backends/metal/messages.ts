@@ -5,7 +5,8 @@
  */
 
 /** The C types that appear in these methods. 'bytes' is `const void *`, 'errorSlot' is `NSError **`. */
-export type CType = 'void' | 'id' | 'uint64' | 'int64' | 'bool' | 'double' | 'cstring' | 'pointer' | 'bytes' | 'errorSlot' | 'MTLSize';
+export type CType =
+  'void' | 'id' | 'uint64' | 'int64' | 'bool' | 'double' | 'cstring' | 'pointer' | 'bytes' | 'errorSlot' | 'MTLSize';
 
 declare const address: unique symbol;
 
@@ -42,8 +43,19 @@ export interface Meaning {
 
 /** The objects that answer messages here; a plus sign marks a class. */
 export type Receiver =
-  | '+NSString' | 'string' | 'error' | 'array' | '+MTLCompileOptions' | 'options' | 'device' | 'library' | 'pipeline' | 'buffer' | 'queue'
-  | 'commandBuffer' | 'encoder';
+  | '+NSString'
+  | 'string'
+  | 'error'
+  | 'array'
+  | '+MTLCompileOptions'
+  | 'options'
+  | 'device'
+  | 'library'
+  | 'pipeline'
+  | 'buffer'
+  | 'queue'
+  | 'commandBuffer'
+  | 'encoder';
 
 export interface Message {
   readonly to: Receiver;
@@ -62,8 +74,18 @@ export const MESSAGES = {
   name: { to: 'device', selector: 'name', result: 'id', parameters: [] },
   supportsFamily: { to: 'device', selector: 'supportsFamily:', result: 'bool', parameters: ['int64'] },
   maxBufferLength: { to: 'device', selector: 'maxBufferLength', result: 'uint64', parameters: [] },
-  newLibrary: { to: 'device', selector: 'newLibraryWithSource:options:error:', result: 'id', parameters: ['id', 'id', 'errorSlot'] },
-  newPipeline: { to: 'device', selector: 'newComputePipelineStateWithFunction:error:', result: 'id', parameters: ['id', 'errorSlot'] },
+  newLibrary: {
+    to: 'device',
+    selector: 'newLibraryWithSource:options:error:',
+    result: 'id',
+    parameters: ['id', 'id', 'errorSlot'],
+  },
+  newPipeline: {
+    to: 'device',
+    selector: 'newComputePipelineStateWithFunction:error:',
+    result: 'id',
+    parameters: ['id', 'errorSlot'],
+  },
   newBuffer: { to: 'device', selector: 'newBufferWithLength:options:', result: 'id', parameters: ['uint64', 'uint64'] },
   newCommandQueue: { to: 'device', selector: 'newCommandQueue', result: 'id', parameters: [] },
   newFunction: { to: 'library', selector: 'newFunctionWithName:', result: 'id', parameters: ['id'] },
@@ -78,9 +100,24 @@ export const MESSAGES = {
   gpuStartTime: { to: 'commandBuffer', selector: 'GPUStartTime', result: 'double', parameters: [] },
   gpuEndTime: { to: 'commandBuffer', selector: 'GPUEndTime', result: 'double', parameters: [] },
   setPipeline: { to: 'encoder', selector: 'setComputePipelineState:', result: 'void', parameters: ['id'] },
-  setBuffer: { to: 'encoder', selector: 'setBuffer:offset:atIndex:', result: 'void', parameters: ['id', 'uint64', 'uint64'] },
-  setBytes: { to: 'encoder', selector: 'setBytes:length:atIndex:', result: 'void', parameters: ['bytes', 'uint64', 'uint64'] },
-  dispatchThreadgroups: { to: 'encoder', selector: 'dispatchThreadgroups:threadsPerThreadgroup:', result: 'void', parameters: ['MTLSize', 'MTLSize'] },
+  setBuffer: {
+    to: 'encoder',
+    selector: 'setBuffer:offset:atIndex:',
+    result: 'void',
+    parameters: ['id', 'uint64', 'uint64'],
+  },
+  setBytes: {
+    to: 'encoder',
+    selector: 'setBytes:length:atIndex:',
+    result: 'void',
+    parameters: ['bytes', 'uint64', 'uint64'],
+  },
+  dispatchThreadgroups: {
+    to: 'encoder',
+    selector: 'dispatchThreadgroups:threadsPerThreadgroup:',
+    result: 'void',
+    parameters: ['MTLSize', 'MTLSize'],
+  },
   endEncoding: { to: 'encoder', selector: 'endEncoding', result: 'void', parameters: [] },
 } as const satisfies Record<string, Message>;
 
@@ -96,7 +133,17 @@ export type Messages = { readonly [N in MessageName]: Send<(typeof MESSAGES)[N]>
 
 // How the Objective-C runtime writes these types down (`@encode`).
 const ENCODING: Readonly<Record<CType, string>> = {
-  void: 'v', id: '@', uint64: 'Q', int64: 'q', bool: 'B', double: 'd', cstring: 'r*', pointer: '^v', bytes: 'r^v', errorSlot: '^@', MTLSize: '{?=QQQ}',
+  void: 'v',
+  id: '@',
+  uint64: 'Q',
+  int64: 'q',
+  bool: 'B',
+  double: 'd',
+  cstring: 'r*',
+  pointer: '^v',
+  bytes: 'r^v',
+  errorSlot: '^@',
+  MTLSize: '{?=QQQ}',
 };
 
 /** The method's type encoding as the runtime spells it, without stack offsets: result, receiver, selector, parameters. */

@@ -5,7 +5,15 @@ import type * as koffiModule from 'koffi';
 import type { LibraryHandle } from 'koffi';
 import { TapegradError } from '../../errors.js';
 import { MetalError, unavailable } from './errors.js';
-import { MESSAGES, type CType, type Id, type Message, type MessageName, type Messages, type Pointer } from './messages.js';
+import {
+  MESSAGES,
+  type CType,
+  type Id,
+  type Message,
+  type MessageName,
+  type Messages,
+  type Pointer,
+} from './messages.js';
 
 type Koffi = (typeof koffiModule)['default'];
 type NativeType = Parameters<Koffi['out']>[0];
@@ -14,7 +22,12 @@ type NativeCall = ((...args: unknown[]) => unknown) & { async(...args: unknown[]
 const framework = (name: string): string => `/System/Library/Frameworks/${name}.framework/${name}`;
 
 // MTLCreateSystemDefaultDevice may answer nil in a command-line process unless CoreGraphics is loaded too.
-const APPLE_LIBRARIES = ['/usr/lib/libobjc.A.dylib', framework('Foundation'), framework('CoreGraphics'), framework('Metal')];
+const APPLE_LIBRARIES = [
+  '/usr/lib/libobjc.A.dylib',
+  framework('Foundation'),
+  framework('CoreGraphics'),
+  framework('Metal'),
+];
 
 const isAddress = (value: unknown): boolean => typeof value === 'bigint';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -36,7 +49,9 @@ const GUARDS: Readonly<Record<CType, (value: unknown) => boolean>> = {
   errorSlot: (value) => Array.isArray(value) && value.length === 1,
   MTLSize: (value) => {
     const size = value as { width?: unknown; height?: unknown; depth?: unknown } | null;
-    return typeof size === 'object' && size !== null && isCount(size.width) && isCount(size.height) && isCount(size.depth);
+    return (
+      typeof size === 'object' && size !== null && isCount(size.width) && isCount(size.height) && isCount(size.depth)
+    );
   },
 };
 
@@ -53,8 +68,17 @@ async function importKoffi(): Promise<Koffi> {
 function nativeTypes(koffi: Koffi): Readonly<Record<CType, NativeType>> {
   const size = koffi.struct({ width: 'uint64', height: 'uint64', depth: 'uint64' });
   return {
-    void: 'void', id: 'void *', uint64: 'uint64', int64: 'int64', bool: 'bool', double: 'double', cstring: 'const char *', pointer: 'void *',
-    bytes: 'const void *', errorSlot: koffi.out(koffi.pointer('void *')), MTLSize: size,
+    void: 'void',
+    id: 'void *',
+    uint64: 'uint64',
+    int64: 'int64',
+    bool: 'bool',
+    double: 'double',
+    cstring: 'const char *',
+    pointer: 'void *',
+    bytes: 'const void *',
+    errorSlot: koffi.out(koffi.pointer('void *')),
+    MTLSize: size,
   };
 }
 
@@ -69,7 +93,10 @@ export class Runtime {
   private readonly pushPool: () => bigint;
   private readonly popPool: (pool: bigint) => void;
 
-  private constructor(private readonly koffi: Koffi, private readonly libraries: readonly LibraryHandle[]) {
+  private constructor(
+    private readonly koffi: Koffi,
+    private readonly libraries: readonly LibraryHandle[],
+  ) {
     this.retain = this.cFunction<(object: Id) => Id>('void *objc_retain(void *)');
     this.release = this.cFunction<(object: Id) => void>('void objc_release(void *)');
     this.classNamed = this.cFunction<(name: string) => Id | null>('void *objc_getClass(const char *)');
@@ -90,7 +117,10 @@ export class Runtime {
     }
     const koffi = await importKoffi();
     try {
-      return new Runtime(koffi, (library === undefined ? APPLE_LIBRARIES : [library]).map((path) => koffi.load(path)));
+      return new Runtime(
+        koffi,
+        (library === undefined ? APPLE_LIBRARIES : [library]).map((path) => koffi.load(path)),
+      );
     } catch (cause) {
       if (cause instanceof TapegradError) throw cause;
       throw unavailable(`the system's libraries do not load: ${String(cause)}`);
@@ -112,14 +142,21 @@ export class Runtime {
   /** Runs `body` inside an autorelease pool, so that objects which Metal hands out on loan are given back at its end. */
   pool<T>(body: () => T): T {
     const pool = this.pushPool();
-    try { return body(); } finally { this.popPool(pool); }
+    try {
+      return body();
+    } finally {
+      this.popPool(pool);
+    }
   }
 
   /** A message without arguments or result, sent from a worker thread: the way to wait without holding up the event loop. */
   sendAsync(name: 'waitUntilCompleted', self: Id): Promise<void> {
     const { call, selector } = this.calls.get(name)!;
     return new Promise((resolve, reject) => {
-      call.async(self, selector, (error: Error | null) => { if (error) reject(error); else resolve(); });
+      call.async(self, selector, (error: Error | null) => {
+        if (error) reject(error);
+        else resolve();
+      });
     });
   }
 
@@ -127,11 +164,17 @@ export class Runtime {
    * The memory itself as an ArrayBuffer. It dangles once its owner is released (Node 20 cannot detach it), so it stays private to the
    * buffer that owns the memory.
    */
-  view(memory: Pointer, bytes: number): ArrayBuffer { return this.koffi.view(memory, bytes); }
+  view(memory: Pointer, bytes: number): ArrayBuffer {
+    return this.koffi.view(memory, bytes);
+  }
 
   private lookUp<T>(find: (library: LibraryHandle) => T, what: string): T {
     for (const library of this.libraries) {
-      try { return find(library); } catch { /* not in this one */ }
+      try {
+        return find(library);
+      } catch {
+        /* not in this one */
+      }
     }
     throw unavailable(`no symbol for ${what} in the loaded libraries`);
   }
@@ -145,14 +188,20 @@ export class Runtime {
     const msgSend: unknown = this.lookUp((library): unknown => library.symbol('objc_msgSend'), 'objc_msgSend');
     const registerName = this.cFunction<(name: string) => bigint>('void *sel_registerName(const char *)');
     const bound = Object.entries(MESSAGES).map(([name, message]: [string, Message]) => {
-      const prototype = this.koffi.proto(types[message.result], [types.id, types.id, ...message.parameters.map((type) => types[type])]);
+      const prototype = this.koffi.proto(types[message.result], [
+        types.id,
+        types.id,
+        ...message.parameters.map((type) => types[type]),
+      ]);
       const call = this.koffi.decode(msgSend, prototype) as NativeCall;
       const selector = registerName(message.selector);
       this.calls.set(name as MessageName, { call, selector });
       const guards = message.parameters.map((type) => GUARDS[type]);
       const send = (self: unknown, ...args: unknown[]): unknown => {
         if (!isAddress(self) || args.length !== guards.length || !args.every((value, i) => guards[i]!(value))) {
-          throw new MetalError(`wrong arguments for ${message.selector}: expected a receiver and (${message.parameters.join(', ')})`);
+          throw new MetalError(
+            `wrong arguments for ${message.selector}: expected a receiver and (${message.parameters.join(', ')})`,
+          );
         }
         return call(self, selector, ...args);
       };

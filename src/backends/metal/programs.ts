@@ -31,7 +31,20 @@ const FAMILIES: Readonly<Record<string, Family>> = {
 /** Kernels of a family that make sense for fewer element types than the others. */
 const FLOAT_ONLY: ReadonlySet<string> = new Set(['logSumExp']);
 /** Kernels whose input and output have one element type. */
-const SAME_TYPE: ReadonlySet<string> = new Set(['copy', 'sum', 'max', 'min', 'cumsum', 'matmul', 'unfold', 'fold', 'take', 'takeAdjoint', 'takeAlongAxis', 'scatterAlongAxis']);
+const SAME_TYPE: ReadonlySet<string> = new Set([
+  'copy',
+  'sum',
+  'max',
+  'min',
+  'cumsum',
+  'matmul',
+  'unfold',
+  'fold',
+  'take',
+  'takeAdjoint',
+  'takeAlongAxis',
+  'scatterAlongAxis',
+]);
 
 const typesOf = ({ inputs, outputs }: Dispatch): DType[] => [...inputs, ...outputs].map((buffer) => buffer.dtype);
 
@@ -62,7 +75,9 @@ export class Programs {
 
   constructor(private readonly device: MetalDevice) {}
 
-  has(launch: Dispatch): boolean { return this.variant(launch).code !== null; }
+  has(launch: Dispatch): boolean {
+    return this.variant(launch).code !== null;
+  }
 
   get(launch: Dispatch): Program {
     const variant = this.variant(launch);
@@ -72,11 +87,14 @@ export class Programs {
     const library = this.device.library(code.source());
     try {
       return (variant.program = { pipeline: library.pipeline(code.entry), layout: code.layout });
-    } finally { library.release(); }
+    } finally {
+      library.release();
+    }
   }
 
   release(): void {
-    for (const variants of this.variants.values()) for (const { program } of variants.values()) program?.pipeline.release();
+    for (const variants of this.variants.values())
+      for (const { program } of variants.values()) program?.pipeline.release();
     this.variants.clear();
   }
 
@@ -90,7 +108,10 @@ export class Programs {
     let variant = variants.get(key);
     if (!variant) {
       const types = typesOf(launch);
-      variant = { code: kernel.elementwise ? elementwiseCode(kernel, types) : fileCode(kernel, types, inputs.length), program: null };
+      variant = {
+        code: kernel.elementwise ? elementwiseCode(kernel, types) : fileCode(kernel, types, inputs.length),
+        program: null,
+      };
       variants.set(key, variant);
     }
     return variant;
@@ -99,7 +120,13 @@ export class Programs {
 
 function elementwiseCode(kernel: Kernel, types: readonly DType[]): Variant['code'] {
   const source = elementwiseSource(kernel, types);
-  return source === null ? null : { source: () => sourceOf('math') + ELEMENTWISE_PARAMS + source, entry: elementwiseEntry(kernel, types), layout: 'threads' };
+  return source === null
+    ? null
+    : {
+        source: () => sourceOf('math') + ELEMENTWISE_PARAMS + source,
+        entry: elementwiseEntry(kernel, types),
+        layout: 'threads',
+      };
 }
 
 function fileCode(kernel: Kernel, types: readonly DType[], inputs: number): Variant['code'] {
@@ -108,7 +135,8 @@ function fileCode(kernel: Kernel, types: readonly DType[], inputs: number): Vari
   const [first, output] = [types[0]!, types[inputs]!];
   if (!family || !hasEntry(kernel) || !types.every((type) => family.types.includes(type))) return null;
   if ((FLOAT_ONLY.has(name) && first !== 'float32') || (SAME_TYPE.has(name) && first !== output)) return null;
-  const source = (): string => `#define IN ${MSL_TYPE[first]}\n#define OUT ${MSL_TYPE[output]}\n#line 1 "metal/${file}.metal"\n${sourceOf(file)}`;
+  const source = (): string =>
+    `#define IN ${MSL_TYPE[first]}\n#define OUT ${MSL_TYPE[output]}\n#line 1 "metal/${file}.metal"\n${sourceOf(file)}`;
   return { source, entry: name, layout: name === 'cumsum' ? 'threads' : family.layout };
 }
 

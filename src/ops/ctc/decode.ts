@@ -27,14 +27,22 @@ export interface GreedyOptions {
  * @param inputLengths frames of each sequence, all T when left out; what lies beyond is never read.
  * @throws {ValueError} for a NaN inside a sequence, a length outside [0, T] or a blank outside [0, C).
  */
-export async function greedyDecode(logProbs: Tensor, inputLengths?: TensorLike, options: GreedyOptions = {}): Promise<GreedyPath[]> {
+export async function greedyDecode(
+  logProbs: Tensor,
+  inputLengths?: TensorLike,
+  options: GreedyOptions = {},
+): Promise<GreedyPath[]> {
   const layout = checkScores(logProbs, options);
   const lengths = checkLengths(inputLengths, layout); // refused before the device is asked for anything
   return bestPaths(await logProbs.data(), lengths, layout);
 }
 
 /** `greedyDecode` at once, for scores that can be read without waiting. @throws {DeviceError} where they cannot; use `await greedyDecode`. */
-export function greedyDecodeSync(logProbs: Tensor, inputLengths?: TensorLike, options: GreedyOptions = {}): GreedyPath[] {
+export function greedyDecodeSync(
+  logProbs: Tensor,
+  inputLengths?: TensorLike,
+  options: GreedyOptions = {},
+): GreedyPath[] {
   const layout = checkScores(logProbs, options);
   const lengths = checkLengths(inputLengths, layout);
   return bestPaths(logProbs.glance(), lengths, layout);
@@ -52,11 +60,13 @@ const OP = 'greedyDecode';
 function checkScores(logProbs: Tensor, { blank = 0 }: GreedyOptions): Layout {
   if (!isFloat(logProbs.dtype)) throw new DTypeError(OP, `logProbs is ${logProbs.dtype}; it must be a float dtype`);
   const shape: Shape = logProbs.shape;
-  if (shape.length !== 2 && shape.length !== 3) throw new ShapeError(OP, `logProbs is ${formatShape(shape)}; it must be [T, N, C] or [T, C]`);
+  if (shape.length !== 2 && shape.length !== 3)
+    throw new ShapeError(OP, `logProbs is ${formatShape(shape)}; it must be [T, N, C] or [T, C]`);
   const frames = shape[0]!;
   const classes = shape.at(-1)!;
   if (classes === 0) throw new ShapeError(OP, `logProbs ${formatShape(shape)} has no classes`);
-  if (!Number.isInteger(blank) || blank < 0 || blank >= classes) throw new ValueError(OP, `blank is ${blank}; it must be a class in [0, ${classes})`);
+  if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
+    throw new ValueError(OP, `blank is ${blank}; it must be a class in [0, ${classes})`);
   return { frames, batch: shape.length === 3 ? shape[1]! : 1, classes, blank };
 }
 
@@ -66,12 +76,17 @@ function checkLengths(inputLengths: TensorLike | undefined, { frames, batch }: L
   if (lengths.length !== batch) throw new ShapeError(OP, `${lengths.length} inputLengths for ${batch} sequences`);
   for (let n = 0; n < batch; n++) {
     const length = lengths[n]!;
-    if (length < 0 || length > frames) throw new ValueError(OP, `sequence ${n}: input length is ${length}; it must be in [0, ${frames}]`);
+    if (length < 0 || length > frames)
+      throw new ValueError(OP, `sequence ${n}: input length is ${length}; it must be in [0, ${frames}]`);
   }
   return lengths;
 }
 
-function bestPaths(scores: ArrayLike<number>, lengths: ArrayLike<number>, { batch, classes, blank }: Layout): GreedyPath[] {
+function bestPaths(
+  scores: ArrayLike<number>,
+  lengths: ArrayLike<number>,
+  { batch, classes, blank }: Layout,
+): GreedyPath[] {
   return Array.from({ length: batch }, (_, n) => {
     const labels: number[] = [];
     const frames: number[] = [];
@@ -82,7 +97,8 @@ function bestPaths(scores: ArrayLike<number>, lengths: ArrayLike<number>, { batc
       let best = 0;
       for (let c = 0; c < classes; c++) {
         const score = scores[row + c]!;
-        if (Number.isNaN(score)) throw new ValueError(OP, `sequence ${n}, frame ${t}: class ${c} is NaN, so no class is best`);
+        if (Number.isNaN(score))
+          throw new ValueError(OP, `sequence ${n}, frame ${t}: class ${c} is NaN, so no class is best`);
         if (score > scores[row + best]!) best = c;
       }
       logProb += scores[row + best]!;

@@ -33,14 +33,25 @@ export interface ErrorRate {
  * @param hypotheses what was read, in the same order.
  * @throws {ValueError} when the two lists differ in length or are not lists of sequences.
  */
-export function errorRate(references: readonly LabelSequence[], hypotheses: readonly LabelSequence[], options: ErrorRateOptions = {}): ErrorRate {
+export function errorRate(
+  references: readonly LabelSequence[],
+  hypotheses: readonly LabelSequence[],
+  options: ErrorRateOptions = {},
+): ErrorRate {
   const { unit = 'character' } = options;
-  if (unit !== 'character' && unit !== 'word') throw new ValueError('errorRate', `unit is '${String(unit)}'; it must be 'character' or 'word'`);
+  if (unit !== 'character' && unit !== 'word')
+    throw new ValueError('errorRate', `unit is '${String(unit)}'; it must be 'character' or 'word'`);
   if (!Array.isArray(references) || !Array.isArray(hypotheses)) {
-    throw new ValueError('errorRate', 'references and hypotheses must be lists of sequences; put a single pair in lists: errorRate([a], [b])');
+    throw new ValueError(
+      'errorRate',
+      'references and hypotheses must be lists of sequences; put a single pair in lists: errorRate([a], [b])',
+    );
   }
   if (references.length !== hypotheses.length) {
-    throw new ValueError('errorRate', `${references.length} references but ${hypotheses.length} hypotheses; they must come in pairs`);
+    throw new ValueError(
+      'errorRate',
+      `${references.length} references but ${hypotheses.length} hypotheses; they must come in pairs`,
+    );
   }
   let substitutions = 0;
   let insertions = 0;
@@ -58,13 +69,30 @@ export function errorRate(references: readonly LabelSequence[], hypotheses: read
     if (edits.substitutions + edits.insertions + edits.deletions === 0) exactMatches++;
   });
   const errors = substitutions + insertions + deletions;
-  return { rate: errors === 0 ? 0 : errors / referenceLength, substitutions, insertions, deletions, referenceLength, exactMatches, pairs: references.length };
+  return {
+    rate: errors === 0 ? 0 : errors / referenceLength,
+    substitutions,
+    insertions,
+    deletions,
+    referenceLength,
+    exactMatches,
+    pairs: references.length,
+  };
 }
 
-function labelsOf(sequence: LabelSequence, unit: 'character' | 'word', what: string, pair: number): ArrayLike<string | number> {
+function labelsOf(
+  sequence: LabelSequence,
+  unit: 'character' | 'word',
+  what: string,
+  pair: number,
+): ArrayLike<string | number> {
   if (typeof sequence !== 'string') {
     const isList = Array.isArray(sequence) || ArrayBuffer.isView(sequence);
-    if (!isList) throw new ValueError('errorRate', `${what} ${pair} is ${JSON.stringify(sequence) ?? 'undefined'}; it must be a string or a list of labels`);
+    if (!isList)
+      throw new ValueError(
+        'errorRate',
+        `${what} ${pair} is ${JSON.stringify(sequence) ?? 'undefined'}; it must be a string or a list of labels`,
+      );
     return sequence;
   }
   return unit === 'character' ? Array.from(sequence) : sequence.split(/\s+/u).filter((word) => word !== '');
@@ -78,7 +106,10 @@ const EDIT = 2 ** 26;
  * those, the one with the most substitutions; since insertions - deletions is the difference in length, this gives all three counts
  * without walking back. (Packages such as fastest-levenshtein give the distance alone.)
  */
-function countEdits(reference: ArrayLike<string | number>, hypothesis: ArrayLike<string | number>): Pick<ErrorRate, 'substitutions' | 'insertions' | 'deletions'> {
+function countEdits(
+  reference: ArrayLike<string | number>,
+  hypothesis: ArrayLike<string | number>,
+): Pick<ErrorRate, 'substitutions' | 'insertions' | 'deletions'> {
   const columns = hypothesis.length;
   const row = Float64Array.from({ length: columns + 1 }, (_, j) => j * (EDIT + 1));
   for (let i = 1; i <= reference.length; i++) {
@@ -94,5 +125,9 @@ function countEdits(reference: ArrayLike<string | number>, hypothesis: ArrayLike
   const best = row[columns]!;
   const shifts = best % EDIT;
   const surplus = columns - reference.length;
-  return { substitutions: Math.floor(best / EDIT) - shifts, insertions: (shifts + surplus) / 2, deletions: (shifts - surplus) / 2 };
+  return {
+    substitutions: Math.floor(best / EDIT) - shifts,
+    insertions: (shifts + surplus) / 2,
+    deletions: (shifts - surplus) / 2,
+  };
 }

@@ -9,20 +9,57 @@ import type { CtcProblem } from './options.js';
  * explains them. A large batch passes through in parts, so that what is kept between the kernels stays small.
  */
 const PARAMS = {
-  frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32', first: 'u32', count: 'u32',
-  slots: 'u32', byClass: 'u32', lanes: 'u32', directions: 'u32', posterior: 'u32',
+  frames: 'u32',
+  batch: 'u32',
+  classes: 'u32',
+  width: 'u32',
+  blank: 'u32',
+  logits: 'u32',
+  first: 'u32',
+  count: 'u32',
+  slots: 'u32',
+  byClass: 'u32',
+  lanes: 'u32',
+  directions: 'u32',
+  posterior: 'u32',
 } as const;
 
 const LATTICE = ['targets', 'inputLengths', 'targetLengths'] as const;
 
-const emitKernel: Kernel = { name: 'ctcEmit', family: 'ctc', inputs: ['scores', ...LATTICE], outputs: ['emissions', 'exponents', 'rows'], params: PARAMS };
-const recursionKernel: Kernel = {
-  name: 'ctcRecursion', family: 'ctc', inputs: ['emissions', 'exponents', ...LATTICE], outputs: ['states', 'losses', 'totals', 'memory'], params: PARAMS,
+const emitKernel: Kernel = {
+  name: 'ctcEmit',
+  family: 'ctc',
+  inputs: ['scores', ...LATTICE],
+  outputs: ['emissions', 'exponents', 'rows'],
+  params: PARAMS,
 };
-const gradKernel: Kernel = { name: 'ctcGrad', family: 'ctc', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rows'], outputs: ['gradient'], params: PARAMS };
-const dualKernel: Kernel = { name: 'ctcDual', family: 'ctc-curvature', inputs: ['emissions', ...LATTICE, 'direction'], outputs: ['states', 'rates', 'memory'], params: PARAMS };
+const recursionKernel: Kernel = {
+  name: 'ctcRecursion',
+  family: 'ctc',
+  inputs: ['emissions', 'exponents', ...LATTICE],
+  outputs: ['states', 'losses', 'totals', 'memory'],
+  params: PARAMS,
+};
+const gradKernel: Kernel = {
+  name: 'ctcGrad',
+  family: 'ctc',
+  inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rows'],
+  outputs: ['gradient'],
+  params: PARAMS,
+};
+const dualKernel: Kernel = {
+  name: 'ctcDual',
+  family: 'ctc-curvature',
+  inputs: ['emissions', ...LATTICE, 'direction'],
+  outputs: ['states', 'rates', 'memory'],
+  params: PARAMS,
+};
 const curvatureKernel: Kernel = {
-  name: 'ctcCurvature', family: 'ctc-curvature', inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rates', 'rows', 'direction'], outputs: ['product'], params: PARAMS,
+  name: 'ctcCurvature',
+  family: 'ctc-curvature',
+  inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rates', 'rows', 'direction'],
+  outputs: ['product'],
+  params: PARAMS,
 };
 
 /** The kernels, for the tests that compare declarations with sources. */
@@ -61,7 +98,12 @@ class GpuCtc {
   private readonly states: Buffer;
   private readonly memory: Buffer;
 
-  constructor(private readonly call: Launcher, inputs: Inputs, { frames, batch, classes, width, blank, logits }: CtcProblem, private readonly goal: Goal) {
+  constructor(
+    private readonly call: Launcher,
+    inputs: Inputs,
+    { frames, batch, classes, width, blank, logits }: CtcProblem,
+    private readonly goal: Goal,
+  ) {
     const [scores, ...lattice] = inputs as readonly [Buffer, ...Buffer[]];
     this.scores = scores;
     this.lattice = lattice;
@@ -70,8 +112,17 @@ class GpuCtc {
     const slots = byClass ? classes : 1 + width;
     const directions = goal === 'loss' || goal === 'curvature' ? 1 : 2;
     this.params = {
-      frames, batch, classes, width, blank, logits: Number(logits), slots, byClass: Number(byClass),
-      lanes: powerOfTwo(classes / 4, 8, GROUP), directions, posterior: Number(goal === 'posterior'),
+      frames,
+      batch,
+      classes,
+      width,
+      blank,
+      logits: Number(logits),
+      slots,
+      byClass: Number(byClass),
+      lanes: powerOfTwo(classes / 4, 8, GROUP),
+      directions,
+      posterior: Number(goal === 'posterior'),
     };
     const stateWords = goal === 'curvature' ? 2 * frames * width * 4 : directions === 2 ? 2 * frames * width * 2 : 0;
     const memoryWords = goal === 'curvature' ? 2 * 3 * (width + 1) * 4 : directions * 3 * (width + 1) * 2;
@@ -94,22 +145,59 @@ class GpuCtc {
     for (let first = 0; first < batch; first += this.part) {
       const params = { ...this.params, first, count: Math.min(this.part, batch - first) };
       this.launch(emitKernel, [scores, ...lattice], [emissions, exponents, rows], params, this.rowGroups(params.count));
-      this.launch(recursionKernel, [emissions, exponents, ...lattice], [states, losses, totals, memory], params, params.count * directions, this.walkers);
+      this.launch(
+        recursionKernel,
+        [emissions, exponents, ...lattice],
+        [states, losses, totals, memory],
+        params,
+        params.count * directions,
+        this.walkers,
+      );
       if (rates) {
-        this.launch(dualKernel, [emissions, ...lattice, direction!], [states, rates, memory], params, params.count * 2, this.walkers);
-        this.launch(curvatureKernel, [scores, ...lattice, states, losses, totals, rates, rows, direction!], [output!], params, this.rowGroups(params.count));
+        this.launch(
+          dualKernel,
+          [emissions, ...lattice, direction!],
+          [states, rates, memory],
+          params,
+          params.count * 2,
+          this.walkers,
+        );
+        this.launch(
+          curvatureKernel,
+          [scores, ...lattice, states, losses, totals, rates, rows, direction!],
+          [output!],
+          params,
+          this.rowGroups(params.count),
+        );
       } else if (output) {
-        this.launch(gradKernel, [scores, ...lattice, states, losses, totals, rows], [output], params, this.rowGroups(params.count));
+        this.launch(
+          gradKernel,
+          [scores, ...lattice, states, losses, totals, rows],
+          [output],
+          params,
+          this.rowGroups(params.count),
+        );
       }
     }
   }
 
   /** A thread for each label and one for the last blank, if there is room; else threads take several. */
-  private get walkers(): number { return Math.min(GROUP, Math.ceil((this.params.width + 1) / 32) * 32); }
+  private get walkers(): number {
+    return Math.min(GROUP, Math.ceil((this.params.width + 1) / 32) * 32);
+  }
 
-  private rowGroups(count: number): number { return Math.ceil((this.params.frames * count * this.params.lanes) / GROUP); }
+  private rowGroups(count: number): number {
+    return Math.ceil((this.params.frames * count * this.params.lanes) / GROUP);
+  }
 
-  private launch(kernel: Kernel, inputs: readonly Buffer[], outputs: readonly Buffer[], params: Readonly<Record<string, number>>, groups: number, threads = GROUP): void {
+  private launch(
+    kernel: Kernel,
+    inputs: readonly Buffer[],
+    outputs: readonly Buffer[],
+    params: Readonly<Record<string, number>>,
+    groups: number,
+    threads = GROUP,
+  ): void {
     if (groups > 0) this.call.launch({ kernel, inputs, outputs, params, grid: groups, groupSize: threads });
   }
 }
@@ -122,10 +210,18 @@ export function launchGpuLoss(call: Launcher, inputs: Inputs, problem: CtcProble
 
 /** Posteriors of the classes. */
 export function launchGpuPosterior(call: Launcher, inputs: Inputs, problem: CtcProblem, output: Buffer): void {
-  if (problem.batch > 0) new GpuCtc(call, inputs, problem, 'posterior').run(call.scratch('float32', problem.batch), output);
+  if (problem.batch > 0)
+    new GpuCtc(call, inputs, problem, 'posterior').run(call.scratch('float32', problem.batch), output);
 }
 
 /** The losses' second derivatives times a direction. */
-export function launchGpuCurvature(call: Launcher, inputs: Inputs, problem: CtcProblem, direction: Buffer, output: Buffer): void {
-  if (problem.batch > 0) new GpuCtc(call, inputs, problem, 'curvature').run(call.scratch('float32', problem.batch), output, direction);
+export function launchGpuCurvature(
+  call: Launcher,
+  inputs: Inputs,
+  problem: CtcProblem,
+  direction: Buffer,
+  output: Buffer,
+): void {
+  if (problem.batch > 0)
+    new GpuCtc(call, inputs, problem, 'curvature').run(call.scratch('float32', problem.batch), output, direction);
 }

@@ -20,7 +20,11 @@ export function cotangentsOf(habit: Habit, { batch, targetLengths }: CtcProblem)
 
 /** The habit that cotangents are of. */
 export function habitOf(cotangents: Float32Array, problem: CtcProblem): Habit {
-  return HABITS.find((habit) => sameNumbers(cotangents, cotangentsOf(habit, problem) ?? new Float32Array(problem.batch).fill(1))) ?? null;
+  return (
+    HABITS.find((habit) =>
+      sameNumbers(cotangents, cotangentsOf(habit, problem) ?? new Float32Array(problem.batch).fill(1)),
+    ) ?? null
+  );
 }
 
 export function sameNumbers(a: Float32Array, b: Float32Array): boolean {

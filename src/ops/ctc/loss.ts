@@ -18,15 +18,45 @@ const INPUTS = ['scores', 'targets', 'inputLengths', 'targetLengths'] as const;
 const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32' } as const;
 
 /** Losses and, where the second output is there, their gradients with respect to the scores, times the cotangents where those are given. */
-const lossKernel: Kernel = { name: 'ctcLoss', family: 'ctc', inputs: [...INPUTS, 'cotangents'], outputs: ['losses', 'gradient'], params: PARAMS };
+const lossKernel: Kernel = {
+  name: 'ctcLoss',
+  family: 'ctc',
+  inputs: [...INPUTS, 'cotangents'],
+  outputs: ['losses', 'gradient'],
+  params: PARAMS,
+};
 /** The gradients alone. */
-const gradientKernel: Kernel = { name: 'ctcGradient', family: 'ctc', inputs: [...INPUTS, 'cotangents'], outputs: ['gradient'], params: PARAMS };
+const gradientKernel: Kernel = {
+  name: 'ctcGradient',
+  family: 'ctc',
+  inputs: [...INPUTS, 'cotangents'],
+  outputs: ['gradient'],
+  params: PARAMS,
+};
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
-const posteriorKernel: Kernel = { name: 'ctcPosterior', family: 'ctc', inputs: INPUTS, outputs: ['posterior'], params: PARAMS };
+const posteriorKernel: Kernel = {
+  name: 'ctcPosterior',
+  family: 'ctc',
+  inputs: INPUTS,
+  outputs: ['posterior'],
+  params: PARAMS,
+};
 /** The losses' second derivatives times a direction. */
-const curvatureKernel: Kernel = { name: 'ctcCurvature', family: 'ctc', inputs: [...INPUTS, 'direction'], outputs: ['product'], params: PARAMS };
+const curvatureKernel: Kernel = {
+  name: 'ctcCurvature',
+  family: 'ctc',
+  inputs: [...INPUTS, 'direction'],
+  outputs: ['product'],
+  params: PARAMS,
+};
 /** A gradient with every sequence scaled by a number of its own. */
-const scaleKernel: Kernel = { name: 'ctcScale', family: 'ctc', inputs: ['x', 'scale'], outputs: ['out'], params: { frames: 'u32', batch: 'u32', classes: 'u32' } };
+const scaleKernel: Kernel = {
+  name: 'ctcScale',
+  family: 'ctc',
+  inputs: ['x', 'scale'],
+  outputs: ['out'],
+  params: { frames: 'u32', batch: 'u32', classes: 'u32' },
+};
 
 /** The batch as kernels take it. */
 function problemBuffers(problem: CtcProblem, scores: Tensor): Buffer[] {
@@ -34,13 +64,21 @@ function problemBuffers(problem: CtcProblem, scores: Tensor): Buffer[] {
   return [problem.targets, problem.inputLengths, problem.targetLengths].map((data) => device.upload('int32', data));
 }
 
-const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({ frames, batch, classes, width, blank, logits: Number(logits) });
+const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({
+  frames,
+  batch,
+  classes,
+  width,
+  blank,
+  logits: Number(logits),
+});
 
 /** How the losses have been reduced lately. Only how fast the backward pass is depends on it. */
 let habit: Habit = 'meanPerLabel';
 
 /** Whether a gradient is multiplied with expected cotangents as it is written: a pass over memory less, if they prove right. */
-const expects = ({ batch }: CtcProblem, scores: Tensor): boolean => batch > 0 && scores.dtype === 'float32' && scores.device.name === 'cpu';
+const expects = ({ batch }: CtcProblem, scores: Tensor): boolean =>
+  batch > 0 && scores.dtype === 'float32' && scores.device.name === 'cpu';
 
 interface LossAttrs {
   readonly problem: CtcProblem;
@@ -57,18 +95,30 @@ const lossOp = defineOp<LossAttrs>({
     const losses = { shape: [problem.batch], dtype: scores!.dtype };
     return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
-  run: (call, [scores], { problem, expected }) => { launchLoss(call, lossKernel, scores!, problem, expected, call.outputs); },
+  run: (call, [scores], { problem, expected }) => {
+    launchLoss(call, lossKernel, scores!, problem, expected, call.outputs);
+  },
   vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
-    if (recordingTapes([...inputs, g]).length > 0) return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
+    if (recordingTapes([...inputs, g]).length > 0)
+      return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
     const values = expected || expects(problem, inputs[0]!) ? (g.rawDataSync('view') as Float32Array) : null;
     if (values && (expected ? sameNumbers(values, expected) : values.every((value) => value === 1))) return [gradient!];
     if (values) habit = habitOf(values, problem);
-    return [expected ? gradientOp(inputs, { problem, cotangents: values?.slice() ?? null }) : scaleOp([gradient!, g], null)];
+    return [
+      expected ? gradientOp(inputs, { problem, cotangents: values?.slice() ?? null }) : scaleOp([gradient!, g], null),
+    ];
   },
 });
 
 /** On the CPU, the kernel with its own outputs; on GPUs, launches for the losses and, where it is wanted, the gradient. */
-function launchLoss(call: Launcher, kernel: Kernel, scores: Tensor, problem: CtcProblem, cotangents: Float32Array | null, gpuOutputs: readonly Buffer[]): void {
+function launchLoss(
+  call: Launcher,
+  kernel: Kernel,
+  scores: Tensor,
+  problem: CtcProblem,
+  cotangents: Float32Array | null,
+  gpuOutputs: readonly Buffer[],
+): void {
   const inputs = [call.inputs[0]!, ...problemBuffers(problem, scores)];
   if (call.device !== 'cpu') return launchGpuLoss(call, inputs, problem, gpuOutputs);
   if (cotangents) inputs.push(scores.device.upload('float32', cotangents));
@@ -93,7 +143,13 @@ const posteriorOp = defineOp<{ problem: CtcProblem }>({
   run: (call, [logProbs], { problem }) => {
     const inputs = [...call.inputs, ...problemBuffers(problem, logProbs!)];
     if (call.device !== 'cpu') return launchGpuPosterior(call, inputs, problem, call.outputs[0]!);
-    call.launch({ kernel: posteriorKernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+    call.launch({
+      kernel: posteriorKernel,
+      inputs,
+      outputs: call.outputs,
+      params: problemParams(problem),
+      grid: problem.batch,
+    });
   },
   vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
 });
@@ -106,11 +162,19 @@ const curvatureOp: OpFunction<{ problem: CtcProblem }> = defineOp<{ problem: Ctc
     const inputs = [buffer!, ...problemBuffers(problem, scores!)];
     if (call.device !== 'cpu') return launchGpuCurvature(call, inputs, problem, direction!, call.outputs[0]!);
     call.launch({
-      kernel: curvatureKernel, inputs: [...inputs, direction!], outputs: call.outputs, params: problemParams(problem), grid: problem.batch,
+      kernel: curvatureKernel,
+      inputs: [...inputs, direction!],
+      outputs: call.outputs,
+      params: problemParams(problem),
+      grid: problem.batch,
     });
   },
   vjp: (g, { inputs: [scores], attrs, needs }) => {
-    if (needs[0]) throw new GradientError('ctcLoss', 'third derivatives with respect to the scores are not implemented; the first and the second are');
+    if (needs[0])
+      throw new GradientError(
+        'ctcLoss',
+        'third derivatives with respect to the scores are not implemented; the first and the second are',
+      );
     return [null, curvatureOp([scores!, g], attrs)];
   },
 });
@@ -121,9 +185,18 @@ const scaleOp: OpFunction<null> = defineOp<null>({
   infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
   run: (call, [x]) => {
     const [frames, batch, classes] = x!.shape as [number, number, number];
-    call.launch({ kernel: scaleKernel, inputs: call.inputs, outputs: call.outputs, params: { frames, batch, classes }, grid: x!.size });
+    call.launch({
+      kernel: scaleKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { frames, batch, classes },
+      grid: x!.size,
+    });
   },
-  vjp: (g, { inputs: [x, scale], needs }) => [needs[0] ? scaleOp([g, scale!], null) : null, needs[1] ? sum(mul(g, x!), [0, 2]) : null],
+  vjp: (g, { inputs: [x, scale], needs }) => [
+    needs[0] ? scaleOp([g, scale!], null) : null,
+    needs[1] ? sum(mul(g, x!), [0, 2]) : null,
+  ],
 });
 
 /**
@@ -146,7 +219,13 @@ const scaleOp: OpFunction<null> = defineOp<null>({
  * @returns losses [N], or a scalar for [T, C] scores or a reduction.
  * @throws {ShapeError | DTypeError | ValueError} before anything is computed, naming the sequence and the value.
  */
-export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: CtcOptions = {}): Tensor {
+export function ctcLoss(
+  scores: Tensor,
+  targets: CtcTargets,
+  inputLengths?: TensorLike,
+  targetLengths?: TensorLike,
+  options: CtcOptions = {},
+): Tensor {
   const checked = checkProblem('ctcLoss', scores, targets, inputLengths, targetLengths, options);
   const logits = checked.logits ? null : logitsBehind(scores);
   const problem = logits ? { ...checked, logits: true } : checked;
@@ -168,7 +247,13 @@ export function ctcLoss(scores: Tensor, targets: CtcTargets, inputLengths?: Tens
  * @param logProbs [T, N, C] or [T, C], normalised or not.
  * @returns the shape of `logProbs`; float64 for float64, else float32.
  */
-export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, inputLengths?: TensorLike, targetLengths?: TensorLike, options: Pick<CtcOptions, 'blank'> = {}): Tensor {
+export function ctcPosterior(
+  logProbs: Tensor,
+  targets: CtcTargets,
+  inputLengths?: TensorLike,
+  targetLengths?: TensorLike,
+  options: Pick<CtcOptions, 'blank'> = {},
+): Tensor {
   const problem = checkProblem('ctcPosterior', logProbs, targets, inputLengths, targetLengths, options);
   return reshape(posteriorOp([asBatch(logProbs)], { problem }), logProbs.shape);
 }
@@ -192,5 +277,10 @@ function asBatch(scores: Tensor): Tensor {
 
 const lengthsOf = ({ targetLengths }: CtcProblem, like: Tensor): Tensor => {
   const divisors = Float32Array.from(targetLengths, (length) => Math.max(length, 1));
-  return fromTypedArray(like.dtype === 'float64' ? Float64Array.from(divisors) : divisors, [divisors.length], like.dtype, 'ctcLoss');
+  return fromTypedArray(
+    like.dtype === 'float64' ? Float64Array.from(divisors) : divisors,
+    [divisors.length],
+    like.dtype,
+    'ctcLoss',
+  );
 };

@@ -1,5 +1,6 @@
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf, nameOf, type TensorLike } from '../../tensor/create.js';
+import { integersOf, type TensorLike } from '../../tensor/create.js';
+import { checkOptions, nameOf } from '../../tensor/arguments.js';
 import { isFloat } from '../../tensor/dtype.js';
 import { formatShape } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -33,32 +34,46 @@ export interface CtcProblem {
   readonly targetLengths: Int32Array;
 }
 
-const OPTIONS = new Set(['blank', 'reduction', 'zeroInfinity', 'from']);
+const OPTIONS = ['blank', 'reduction', 'zeroInfinity', 'from'] as const;
 
 /**
  * Checks a CTC call before anything is computed.
  * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
  */
-export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, inputLengths: TensorLike | undefined, targetLengths: TensorLike | undefined, options: CtcOptions): CtcProblem {
-  if (typeof options !== 'object' || (options as unknown) === null) throw new ValueError(op, `the options are ${nameOf(options)}; they must be an object`);
+export function checkProblem(
+  op: string,
+  scores: Tensor,
+  targets: CtcTargets,
+  inputLengths: TensorLike | undefined,
+  targetLengths: TensorLike | undefined,
+  options: CtcOptions,
+): CtcProblem {
+  checkOptions(op, options, OPTIONS);
   const { blank = 0, from = 'logProbs', reduction = 'none', zeroInfinity = false } = options;
-  if (!(scores as unknown instanceof Tensor)) throw new DTypeError(op, 'the scores are no tensor; make one with tensor()');
-  for (const name of Object.keys(options)) if (!OPTIONS.has(name)) throw new ValueError(op, `there is no option '${name}'; there are ${[...OPTIONS].join(', ')}`);
+  if (!((scores as unknown) instanceof Tensor))
+    throw new DTypeError(op, 'the scores are no tensor; make one with tensor()');
   const { shape } = scores;
   if (!isFloat(scores.dtype)) throw new DTypeError(op, `the scores are ${scores.dtype}; they must be a float dtype`);
-  if (shape.length !== 2 && shape.length !== 3) throw new ShapeError(op, `the scores are ${formatShape(shape)}; they must be [T, N, C] or [T, C]`);
-  if (from !== 'logProbs' && from !== 'logits') throw new ValueError(op, `from is '${String(from)}'; it must be 'logProbs' or 'logits'`);
-  if (reduction !== 'none' && reduction !== 'mean' && reduction !== 'sum') throw new ValueError(op, `reduction is '${String(reduction)}'; it must be 'none', 'mean' or 'sum'`);
-  if (typeof zeroInfinity !== 'boolean') throw new ValueError(op, `zeroInfinity is ${nameOf(zeroInfinity)}; it must be true or false`);
+  if (shape.length !== 2 && shape.length !== 3)
+    throw new ShapeError(op, `the scores are ${formatShape(shape)}; they must be [T, N, C] or [T, C]`);
+  if (from !== 'logProbs' && from !== 'logits')
+    throw new ValueError(op, `from is '${String(from)}'; it must be 'logProbs' or 'logits'`);
+  if (reduction !== 'none' && reduction !== 'mean' && reduction !== 'sum')
+    throw new ValueError(op, `reduction is '${String(reduction)}'; it must be 'none', 'mean' or 'sum'`);
+  if (typeof zeroInfinity !== 'boolean')
+    throw new ValueError(op, `zeroInfinity is ${nameOf(zeroInfinity)}; it must be true or false`);
   const frames = shape[0]!;
   const batch = shape.length === 3 ? shape[1]! : 1;
   const classes = shape.at(-1)!;
   if (classes === 0) throw new ShapeError(op, `the scores ${formatShape(shape)} have no classes`);
-  if (!Number.isInteger(blank) || blank < 0 || blank >= classes) throw new ValueError(op, `blank is ${blank}; it must be a class in [0, ${classes})`);
+  if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
+    throw new ValueError(op, `blank is ${blank}; it must be a class in [0, ${classes})`);
 
-  const inputs = inputLengths === undefined ? new Int32Array(batch).fill(frames) : checkLengths(op, 'input', inputLengths, batch);
+  const inputs =
+    inputLengths === undefined ? new Int32Array(batch).fill(frames) : checkLengths(op, 'input', inputLengths, batch);
   for (let n = 0; n < batch; n++) {
-    if (inputs[n]! > frames) throw new ValueError(op, `sequence ${n}: input length is ${inputs[n]}; the scores have ${frames} frames`);
+    if (inputs[n]! > frames)
+      throw new ValueError(op, `sequence ${n}: input length is ${inputs[n]}; the scores have ${frames} frames`);
   }
   const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, batch);
   const padded = padTargets(op, targets, given, batch);
@@ -69,18 +84,28 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, in
 function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, batch: number): Int32Array {
   if (Array.isArray(data)) {
     data.forEach((length: unknown, n) => {
-      if (typeof length === 'number' && length !== (length | 0)) throw new ValueError(op, `sequence ${n}: ${what} length is ${length}; it must be a whole number that fits int32`);
+      if (typeof length === 'number' && length !== (length | 0))
+        throw new ValueError(
+          op,
+          `sequence ${n}: ${what} length is ${length}; it must be a whole number that fits int32`,
+        );
     });
   }
   const lengths = integersOf(op, `${what}Lengths`, data);
   if (lengths.length !== batch) throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences`);
   for (let n = 0; n < batch; n++) {
-    if (lengths[n]! < 0) throw new ValueError(op, `sequence ${n}: ${what} length is ${lengths[n]}; it must not be negative`);
+    if (lengths[n]! < 0)
+      throw new ValueError(op, `sequence ${n}: ${what} length is ${lengths[n]}; it must not be negative`);
   }
   return lengths;
 }
 
-function checkLabels(op: string, { targets, width, targetLengths }: Pick<CtcProblem, 'targets' | 'width' | 'targetLengths'>, classes: number, blank: number): void {
+function checkLabels(
+  op: string,
+  { targets, width, targetLengths }: Pick<CtcProblem, 'targets' | 'width' | 'targetLengths'>,
+  classes: number,
+  blank: number,
+): void {
   for (let n = 0; n < targetLengths.length; n++) {
     const end = n * width + targetLengths[n]!;
     for (let at = n * width; at < end; at++) {
@@ -91,4 +116,7 @@ function checkLabels(op: string, { targets, width, targetLengths }: Pick<CtcProb
 }
 
 const badLabel = (op: string, n: number, i: number, label: number, classes: number, blank: number): ValueError =>
-  new ValueError(op, `sequence ${n}: label ${i} is ${label}${label === blank ? ', which is the blank' : `; it must be a class in [0, ${classes})`}`);
+  new ValueError(
+    op,
+    `sequence ${n}: label ${i} is ${label}${label === blank ? ', which is the blank' : `; it must be a class in [0, ${classes})`}`,
+  );

@@ -10,7 +10,9 @@ const folder = join(here, '..', '..', '..', 'out', 'soft-metal');
 const library = join(folder, 'libsoftmetal.so');
 const compiler = process.env.SOFT_METAL_CXX ?? 'clang++-19';
 
-const sources = readdirSync(here).filter((name) => /\.(cc|S)$/.test(name)).map((name) => join(here, name));
+const sources = readdirSync(here)
+  .filter((name) => /\.(cc|S)$/.test(name))
+  .map((name) => join(here, name));
 const newest = Math.max(...readdirSync(here).map((name) => statSync(join(here, name)).mtimeMs));
 
 if (!existsSync(library) || statSync(library).mtimeMs < newest) {
@@ -19,8 +21,21 @@ if (!existsSync(library) || statSync(library).mtimeMs < newest) {
     process.exit(1);
   }
   mkdirSync(folder, { recursive: true });
-  const flags = ['-std=c++20', '-O2', '-g', '-fPIC', '-shared', '-fvisibility=hidden', '-pthread', '-Wall', '-Wextra', '-Wno-unused-parameter', '-Werror',
-    `-DSOFT_COMPILER="${compiler}"`, `-DSOFT_HEADERS="${here}"`];
+  const flags = [
+    '-std=c++20',
+    '-O2',
+    '-g',
+    '-fPIC',
+    '-shared',
+    '-fvisibility=hidden',
+    '-pthread',
+    '-Wall',
+    '-Wextra',
+    '-Wno-unused-parameter',
+    '-Werror',
+    `-DSOFT_COMPILER="${compiler}"`,
+    `-DSOFT_HEADERS="${here}"`,
+  ];
   // Renamed when complete: several test files may build at once.
   const fresh = `${library}.${process.pid}`;
   const built = spawnSync(compiler, [...flags, ...sources, '-o', fresh], { stdio: ['ignore', 2, 2] });

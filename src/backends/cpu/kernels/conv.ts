@@ -1,15 +1,50 @@
 import type { CpuCall, CpuKernel } from '../call.js';
 import { withFloat32 } from './float32.js';
 
-type Numbers<N extends number, List extends number[] = []> = List['length'] extends N ? List : Numbers<N, [...List, number]>;
+type Numbers<N extends number, List extends number[] = []> = List['length'] extends N
+  ? List
+  : Numbers<N, [...List, number]>;
 
-const WINDOW = ['batch', 'height', 'width', 'channels', 'outH', 'outW', 'kernelH', 'kernelW', 'strideH', 'strideW', 'padH', 'padW', 'dilationH', 'dilationW'];
+const WINDOW = [
+  'batch',
+  'height',
+  'width',
+  'channels',
+  'outH',
+  'outW',
+  'kernelH',
+  'kernelW',
+  'strideH',
+  'strideW',
+  'padH',
+  'padW',
+  'dilationH',
+  'dilationW',
+];
 
 const windowSizes = (call: CpuCall): Numbers<14> => WINDOW.map((name) => call.number(name)) as Numbers<14>;
 
 /** Calls `visit(image, patch)` with the offsets of each element's channels in the image (-1 beyond its edges) and among the patches. */
-function eachPatchElement(call: CpuCall, visit: (image: number, patch: number, position: number, first: boolean) => void): void {
-  const [batch, height, width, channels, outH, outW, kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW] = windowSizes(call);
+function eachPatchElement(
+  call: CpuCall,
+  visit: (image: number, patch: number, position: number, first: boolean) => void,
+): void {
+  const [
+    batch,
+    height,
+    width,
+    channels,
+    outH,
+    outW,
+    kernelH,
+    kernelW,
+    strideH,
+    strideW,
+    padH,
+    padW,
+    dilationH,
+    dilationW,
+  ] = windowSizes(call);
   let patch = 0;
   for (let n = 0; n < batch; n++) {
     for (let oh = 0; oh < outH; oh++) {
@@ -71,17 +106,33 @@ const maxPoolIndices: CpuKernel = (call) => {
 
 /** Divided among the images; an element of a window costs about four multiplications. */
 const overWindows = (name: string, generic: CpuKernel): CpuKernel =>
-  withFloat32(name, (call) => {
-    const [batch, height, width, channels, outH, outW, kernelH, kernelW, ...rest] = windowSizes(call);
-    const [x, out] = [call.in(0), call.out(0)];
-    const xStep = call.inputs[0]!.length / batch;
-    const outStep = call.outputs[0]!.length / batch;
-    return {
-      total: batch,
-      cost: 4 * batch * outH * outW * kernelH * kernelW * channels,
-      args: (begin, end) => [x + begin * xStep * 4, out + begin * outStep * 4, end - begin, height, width, channels, outH, outW, kernelH, kernelW, ...rest],
-    };
-  }, generic);
+  withFloat32(
+    name,
+    (call) => {
+      const [batch, height, width, channels, outH, outW, kernelH, kernelW, ...rest] = windowSizes(call);
+      const [x, out] = [call.in(0), call.out(0)];
+      const xStep = call.inputs[0]!.length / batch;
+      const outStep = call.outputs[0]!.length / batch;
+      return {
+        total: batch,
+        cost: 4 * batch * outH * outW * kernelH * kernelW * channels,
+        args: (begin, end) => [
+          x + begin * xStep * 4,
+          out + begin * outStep * 4,
+          end - begin,
+          height,
+          width,
+          channels,
+          outH,
+          outW,
+          kernelH,
+          kernelW,
+          ...rest,
+        ],
+      };
+    },
+    generic,
+  );
 
 export const convKernels = {
   unfold: overWindows('unfold', unfold),

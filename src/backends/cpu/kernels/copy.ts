@@ -8,7 +8,12 @@ import { heap } from '../heap.js';
 /** Any strided view to any other: the ndarray packages do just this. */
 function generic(call: CpuCall): void {
   const shape = [...call.numbers('shape')];
-  const source = ndarray(call.inputs[0]!.view(), shape, [...call.numbers('sourceStrides')], call.number('sourceOffset'));
+  const source = ndarray(
+    call.inputs[0]!.view(),
+    shape,
+    [...call.numbers('sourceStrides')],
+    call.number('sourceOffset'),
+  );
   const out = ndarray(call.outputs[0]!.view(), shape, [...call.numbers('outStrides')], call.number('outOffset'));
   ops.assign(out, source);
 }
@@ -23,11 +28,23 @@ function float32(call: CpuCall): void {
   const out = (whole ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
   const copyStrided = heap().kernels.copyStrided!;
   const inner = shape.length - 3;
-  const at = (values: readonly number[], axis: number, fallback: number): number => (axis < 0 ? fallback : values[axis]!);
+  const at = (values: readonly number[], axis: number, fallback: number): number =>
+    axis < 0 ? fallback : values[axis]!;
   const visit = (axis: number, from: number, to: number): void => {
     if (axis >= inner) {
-      copyStrided(from, to, at(shape, inner, 1), at(shape, inner + 1, 1), shape[inner + 2]!,
-        at(s, inner, 0), at(s, inner + 1, 0), s[inner + 2]!, at(d, inner, 0), at(d, inner + 1, 0), d[inner + 2]!);
+      copyStrided(
+        from,
+        to,
+        at(shape, inner, 1),
+        at(shape, inner + 1, 1),
+        shape[inner + 2]!,
+        at(s, inner, 0),
+        at(s, inner + 1, 0),
+        s[inner + 2]!,
+        at(d, inner, 0),
+        at(d, inner + 1, 0),
+        d[inner + 2]!,
+      );
       return;
     }
     for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * 4, to + i * d[axis]! * 4);
@@ -38,27 +55,35 @@ function float32(call: CpuCall): void {
 /** An ordinary array is written in place where only a part of it is meant: bringing all of it to the heap and back would cost more. */
 const copy: CpuKernel = (call) => {
   const [out] = call.outputs;
-  const inPlace = out!.array === null || call.numbers('shape').reduce((product, dim) => product * dim, 1) * 4 > out!.length;
+  const inPlace =
+    out!.array === null || call.numbers('shape').reduce((product, dim) => product * dim, 1) * 4 > out!.length;
   if (call.isFloat32 && inPlace) float32(call);
   else generic(call);
 };
 
 const fill: CpuKernel = (call) => {
   const [buffer] = call.outputs;
-  if (buffer!.dtype === 'float32' && !buffer!.array) heap().kernels.fill!(call.out(0), buffer!.length, call.number('value'));
+  if (buffer!.dtype === 'float32' && !buffer!.array)
+    heap().kernels.fill!(call.out(0), buffer!.length, call.number('value'));
   else buffer!.view().fill(encoder(buffer!.dtype)(call.number('value')));
 };
 
-const decoder = (dtype: DType): ((stored: number) => number) => (dtype === 'float16' ? fromHalf : dtype === 'bfloat16' ? fromBfloat16 : (value) => value);
+const decoder = (dtype: DType): ((stored: number) => number) =>
+  dtype === 'float16' ? fromHalf : dtype === 'bfloat16' ? fromBfloat16 : (value) => value;
 
 /** Numbers as they are stored in a dtype. */
 function encoder(dtype: DType): (value: number) => number {
   switch (dtype) {
-    case 'float16': return toHalf;
-    case 'bfloat16': return toBfloat16;
-    case 'bool': return (value) => (value !== 0 ? 1 : 0);
-    case 'int32': return (value) => Math.min(Math.max(Math.trunc(value), -(2 ** 31)), 2 ** 31 - 1); // NaN is stored as 0
-    default: return (value) => value;
+    case 'float16':
+      return toHalf;
+    case 'bfloat16':
+      return toBfloat16;
+    case 'bool':
+      return (value) => (value !== 0 ? 1 : 0);
+    case 'int32':
+      return (value) => Math.min(Math.max(Math.trunc(value), -(2 ** 31)), 2 ** 31 - 1); // NaN is stored as 0
+    default:
+      return (value) => value;
   }
 }
 

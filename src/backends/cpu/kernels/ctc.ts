@@ -33,9 +33,16 @@ function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: numb
   const [frames, , classes] = sizes(call);
   const labels = longestTarget(lengthsOf(call));
   // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables, kept exponentials.
-  const most = (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) + (labels + 6) * 256 + classes * 128 + 65 * 2 ** 20;
+  const most =
+    (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) +
+    (labels + 6) * 256 +
+    classes * 128 +
+    65 * 2 ** 20;
   if (most > 2 ** 32) {
-    throw new OutOfMemoryError('ctcLoss', `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`);
+    throw new OutOfMemoryError(
+      'ctcLoss',
+      `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`,
+    );
   }
   return heap().kernels[name]!(frames, classes, labels, ...rest) >>> 0;
 }
@@ -70,11 +77,17 @@ function workspaces(call: CpuCall, count: number, bytes: number): number[] {
  * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
  * @param scale multiplications or so for a frame's label and for its class.
  */
-function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: (workspace: number, begin: number, end: number) => number[]): number[][] {
+function tasksOf(
+  call: CpuCall,
+  scale: number,
+  bytes: number,
+  argumentsOf: (workspace: number, begin: number, end: number) => number[],
+): number[][] {
   const batch = call.number('batch');
   const classes = call.number('classes');
   const [frames, labels] = lengthsOf(call);
-  const workOf = (n: number): number => (labels[n]! > frames[n]! ? 0 : frames[n]! * (4 * labels[n]! + 2 * classes) * scale);
+  const workOf = (n: number): number =>
+    labels[n]! > frames[n]! ? 0 : frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
   let total = 0;
   for (let n = 0; n < batch; n++) total += workOf(n);
   const places = workspaces(call, partsFor(total, true), bytes);
@@ -82,7 +95,8 @@ function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: (work
   const tasks: number[][] = [];
   for (let begin = 0, part = 1, done = 0; part <= parts && begin < batch; part++) {
     let end = begin;
-    while (end < batch && (end === begin || part === parts || done + workOf(end) <= (total * part) / parts)) done += workOf(end++);
+    while (end < batch && (end === begin || part === parts || done + workOf(end) <= (total * part) / parts))
+      done += workOf(end++);
     tasks.push(argumentsOf(places[part - 1]!, begin, end));
     begin = end;
   }
@@ -98,14 +112,36 @@ function solve(call: CpuCall, gradient: number, cotangents: number): { losses: n
   const tiers = call.scratch(batch * 4);
   const inputs = [0, 1, 2, 3].map((i) => call.in(i));
   const scale = name === 'ctcLoss' ? 3 : 60;
-  parallel(name, tasksOf(call, scale, bytes, (workspace, begin, end) => [
-    ...inputs, cotangents, losses, gradient, tiers, workspace, frames, batch, classes, width, blank, logits, begin, end,
-  ]));
+  parallel(
+    name,
+    tasksOf(call, scale, bytes, (workspace, begin, end) => [
+      ...inputs,
+      cotangents,
+      losses,
+      gradient,
+      tiers,
+      workspace,
+      frames,
+      batch,
+      classes,
+      width,
+      blank,
+      logits,
+      begin,
+      end,
+    ]),
+  );
   return { losses, tiers };
 }
 
-const sizes = (call: CpuCall): [number, number, number, number, number, number] =>
-  [call.number('frames'), call.number('batch'), call.number('classes'), call.number('width'), call.number('blank'), call.number('logits')];
+const sizes = (call: CpuCall): [number, number, number, number, number, number] => [
+  call.number('frames'),
+  call.number('batch'),
+  call.number('classes'),
+  call.number('width'),
+  call.number('blank'),
+  call.number('logits'),
+];
 
 /** The address of cotangents (float64): those given as input 4, or one value for all. */
 function cotangentsOf(call: CpuCall, value?: number): number {
@@ -132,7 +168,9 @@ const ctcLoss: CpuKernel = (call) => {
   call.outputs[0]!.view().set(heap().f64.subarray(losses / 8, losses / 8 + batch));
 };
 
-const ctcGradient: CpuKernel = (call) => { solve(call, call.out(0), cotangentsOf(call)); };
+const ctcGradient: CpuKernel = (call) => {
+  solve(call, call.out(0), cotangentsOf(call));
+};
 
 const ctcPosterior: CpuKernel = (call) => {
   const { tiers } = solve(call, call.out(0), cotangentsOf(call, -1));
@@ -142,11 +180,34 @@ const ctcPosterior: CpuKernel = (call) => {
 const ctcCurvature: CpuKernel = (call) => {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
-  const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [number, number, number, number, number];
+  const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const out = call.out(0);
-  parallel(call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature', tasksOf(call, 150, bytes, (workspace, begin, end) => [
-    scores, direction, targets, inputLengths, targetLengths, out, workspace, frames, batch, classes, width, blank, logits, begin, end,
-  ]));
+  parallel(
+    call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature',
+    tasksOf(call, 150, bytes, (workspace, begin, end) => [
+      scores,
+      direction,
+      targets,
+      inputLengths,
+      targetLengths,
+      out,
+      workspace,
+      frames,
+      batch,
+      classes,
+      width,
+      blank,
+      logits,
+      begin,
+      end,
+    ]),
+  );
 };
 
 const ctcScale: CpuKernel = (call) => {

@@ -11,7 +11,18 @@ type Simd = (...args: number[]) => number;
 
 /** One run of elements in float64, as src/backends/cpu/generated/elementwise.ts has it for every row. */
 type Loop = (
-  out: TypedArray, at: number, n: number, xs: TypedArray, xAt: number, xStep: number, ys: TypedArray, yAt: number, yStep: number, zs: TypedArray, zAt: number, zStep: number,
+  out: TypedArray,
+  at: number,
+  n: number,
+  xs: TypedArray,
+  xAt: number,
+  xStep: number,
+  ys: TypedArray,
+  yAt: number,
+  yStep: number,
+  zs: TypedArray,
+  zAt: number,
+  zStep: number,
 ) => void;
 
 /** How one elementwise kernel runs: SIMD over the element types that it was generated for, and a loop for any others. */
@@ -42,15 +53,38 @@ function programOf(kernel: KernelSpec): Program {
 }
 
 const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
-  exp: Math.exp, expm1: Math.expm1, log: Math.log, log1p: Math.log1p, sqrt: Math.sqrt, abs: Math.abs, sin: Math.sin, cos: Math.cos, tanh: Math.tanh,
-  erf, erfc, floor: Math.floor, pow: power, min: Math.min, max: Math.max,
-  isnan: (a) => Number(Number.isNaN(a)), isfinite: (a) => Number(Number.isFinite(a)),
+  exp: Math.exp,
+  expm1: Math.expm1,
+  log: Math.log,
+  log1p: Math.log1p,
+  sqrt: Math.sqrt,
+  abs: Math.abs,
+  sin: Math.sin,
+  cos: Math.cos,
+  tanh: Math.tanh,
+  erf,
+  erfc,
+  floor: Math.floor,
+  pow: power,
+  min: Math.min,
+  max: Math.max,
+  isnan: (a) => Number(Number.isNaN(a)),
+  isfinite: (a) => Number(Number.isFinite(a)),
 };
 
 const OPERATORS: Readonly<Record<string, (a: number, b: number) => number>> = {
-  '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b,
-  '<': (a, b) => Number(a < b), '<=': (a, b) => Number(a <= b), '>': (a, b) => Number(a > b), '>=': (a, b) => Number(a >= b),
-  '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b), '&&': (a, b) => a && b, '||': (a, b) => a || b,
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => a / b,
+  '<': (a, b) => Number(a < b),
+  '<=': (a, b) => Number(a <= b),
+  '>': (a, b) => Number(a > b),
+  '>=': (a, b) => Number(a >= b),
+  '==': (a, b) => Number(a === b),
+  '!=': (a, b) => Number(a !== b),
+  '&&': (a, b) => a && b,
+  '||': (a, b) => a || b,
 };
 
 /** Expressions as closures, without compiling code at run time. Truth values are 0 and 1. */
@@ -75,12 +109,18 @@ const STRIDES = ['xStrides', 'yStrides', 'zStrides'];
 /** Whether the buffers hold what the SIMD code reads and writes: float32, and bytes where truth values are declared. */
 function fitsSimd({ inputs, outputs, launch }: CpuCall): boolean {
   const { operands, result } = launch.kernel.elementwise!;
-  for (let i = 0; i < inputs.length; i++) if (inputs[i]!.dtype !== (operands[i] === 'bool' ? 'bool' : 'float32')) return false;
+  for (let i = 0; i < inputs.length; i++)
+    if (inputs[i]!.dtype !== (operands[i] === 'bool' ? 'bool' : 'float32')) return false;
   return outputs[0]!.dtype === (result === 'bool' ? 'bool' : 'float32');
 }
 
 /** Calls `visit` for each block along the axes from `inner` on, with the operands' offsets there. */
-function eachBlock(shape: readonly number[], strides: readonly (readonly number[])[], inner: number, visit: (offsets: readonly number[], block: number) => void): void {
+function eachBlock(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  inner: number,
+  visit: (offsets: readonly number[], block: number) => void,
+): void {
   const position = new Array<number>(inner).fill(0);
   const offsets = strides.map(() => 0);
   let blocks = 1;
@@ -130,48 +170,105 @@ function runSimd(call: CpuCall, { simd, cost }: Program): void {
   }
   const strides = [xs, ys, zs].slice(0, inputs.length);
   const addresses = [x, y, z].slice(0, inputs.length);
-  if (last === 0) shareRun(call, parts, addresses, out, n, strides.map((stride) => stride[0]!));
+  if (last === 0)
+    shareRun(
+      call,
+      parts,
+      addresses,
+      out,
+      n,
+      strides.map((stride) => stride[0]!),
+    );
   else if (last === 1) shareRows(call, parts, addresses, out, shape, strides);
   else runBlocks(call, simd!, addresses, out, shape, strides);
 }
 
-const bytesOf = (call: CpuCall): [inputs: number[], out: number] => [call.inputs.map((buffer) => BYTES[buffer.dtype]), BYTES[call.outputs[0]!.dtype]];
+const bytesOf = (call: CpuCall): [inputs: number[], out: number] => [
+  call.inputs.map((buffer) => BYTES[buffer.dtype]),
+  BYTES[call.outputs[0]!.dtype],
+];
 
 /** One run of n elements, divided among threads. */
-function shareRun(call: CpuCall, parts: number, addresses: readonly number[], out: number, n: number, steps: readonly number[]): void {
+function shareRun(
+  call: CpuCall,
+  parts: number,
+  addresses: readonly number[],
+  out: number,
+  n: number,
+  steps: readonly number[],
+): void {
   const [bytes, outBytes] = bytesOf(call);
   const rest = addresses.length === 1 ? [] : [...steps.map(() => 0), ...steps];
-  parallel(call.launch.kernel.name, cut(n, parts, GRAIN).map(([begin, end]) => [
-    ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!), out + begin * outBytes, ...(addresses.length === 1 ? [] : [1]), end - begin, ...rest,
-  ]));
+  parallel(
+    call.launch.kernel.name,
+    cut(n, parts, GRAIN).map(([begin, end]) => [
+      ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!),
+      out + begin * outBytes,
+      ...(addresses.length === 1 ? [] : [1]),
+      end - begin,
+      ...rest,
+    ]),
+  );
 }
 
 /** Rows of runs, divided among threads. */
-function shareRows(call: CpuCall, parts: number, addresses: readonly number[], out: number, [rows, n]: readonly number[], strides: readonly (readonly number[])[]): void {
+function shareRows(
+  call: CpuCall,
+  parts: number,
+  addresses: readonly number[],
+  out: number,
+  [rows, n]: readonly number[],
+  strides: readonly (readonly number[])[],
+): void {
   const [bytes, outBytes] = bytesOf(call);
   const steps = [...strides.map((stride) => stride[0]!), ...strides.map((stride) => stride[1]!)];
-  parallel(call.launch.kernel.name, cut(rows!, parts).map(([begin, end]) => [
-    ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!), out + begin * n! * outBytes, end - begin, n!, ...steps,
-  ]));
+  parallel(
+    call.launch.kernel.name,
+    cut(rows!, parts).map(([begin, end]) => [
+      ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!),
+      out + begin * n! * outBytes,
+      end - begin,
+      n!,
+      ...steps,
+    ]),
+  );
 }
 
 /** More axes than two: block by block. */
-function runBlocks(call: CpuCall, simd: Simd, addresses: readonly number[], out: number, shape: readonly number[], strides: readonly (readonly number[])[]): void {
+function runBlocks(
+  call: CpuCall,
+  simd: Simd,
+  addresses: readonly number[],
+  out: number,
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+): void {
   const [bytes, outBytes] = bytesOf(call);
   const last = shape.length - 1;
   const [rows, n] = [shape[last - 1]!, shape[last]!];
   const steps = [...strides.map((stride) => stride[last - 1]!), ...strides.map((stride) => stride[last]!)];
   eachBlock(shape, strides, last - 1, (offsets, block) => {
-    simd(...addresses.map((at, i) => at + offsets[i]! * bytes[i]!), out + block * rows * n * outBytes, rows, n, ...steps);
+    simd(
+      ...addresses.map((at, i) => at + offsets[i]! * bytes[i]!),
+      out + block * rows * n * outBytes,
+      rows,
+      n,
+      ...steps,
+    );
   });
 }
 
-const loopOf = (f: Scalar): Loop => (out, at, n, xs, xAt, xStep, ys, yAt, yStep, zs, zAt, zStep) => {
-  for (let i = 0; i < n; i++) out[at + i] = f(xs[xAt + i * xStep]!, ys[yAt + i * yStep]!, zs[zAt + i * zStep]!);
-};
+const loopOf =
+  (f: Scalar): Loop =>
+  (out, at, n, xs, xAt, xStep, ys, yAt, yStep, zs, zAt, zStep) => {
+    for (let i = 0; i < n; i++) out[at + i] = f(xs[xAt + i * xStep]!, ys[yAt + i * yStep]!, zs[zAt + i * zStep]!);
+  };
 
 /** float64 would round products beyond 2^53; int32 wraps around as in NumPy. */
-const INTEGER_LOOPS: Readonly<Record<string, Loop>> = { mul: loopOf(Math.imul), square: loopOf((x) => Math.imul(x, x)) };
+const INTEGER_LOOPS: Readonly<Record<string, Loop>> = {
+  mul: loopOf(Math.imul),
+  square: loopOf((x) => Math.imul(x, x)),
+};
 
 /** Any element types, through float64. */
 function runLoop(call: CpuCall, loop: Loop): void {
@@ -184,7 +281,9 @@ function runLoop(call: CpuCall, loop: Loop): void {
   const last = shape.length - 1;
   const n = shape[last]!;
   const [xStep, yStep = 0, zStep = 0] = strides.map((stride) => stride[last]!) as [number, number?, number?];
-  eachBlock(shape, strides, last, ([xAt, yAt = 0, zAt = 0], block) => body(out, block * n, n, x, xAt!, xStep, y, yAt, yStep, z, zAt, zStep));
+  eachBlock(shape, strides, last, ([xAt, yAt = 0, zAt = 0], block) =>
+    body(out, block * n, n, x, xAt!, xStep, y, yAt, yStep, z, zAt, zStep),
+  );
 }
 
 /** One kernel for every elementwise op. */

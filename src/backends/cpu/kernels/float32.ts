@@ -18,7 +18,11 @@ export interface Work {
 export function run(name: string, { total, cost, grain = 1, args }: Work): void {
   const parts = partsFor(cost, true);
   if (parts === 1) heap().kernels[name]!(...args(0, total));
-  else parallel(name, cut(total, parts, grain).map(([begin, end]) => args(begin, end)));
+  else
+    parallel(
+      name,
+      cut(total, parts, grain).map(([begin, end]) => args(begin, end)),
+    );
 }
 
 /**
@@ -37,17 +41,29 @@ export function withFloat32(name: string, work: (call: CpuCall) => Work, generic
 /** Work that is done in one go: a single unit. */
 export const undivided = (args: readonly number[]): Work => ({ total: 1, cost: 0, args: () => [...args] });
 
-export const sizes = (call: CpuCall): [outer: number, axis: number, inner: number] => [call.number('outer'), call.number('axis'), call.number('inner')];
+export const sizes = (call: CpuCall): [outer: number, axis: number, inner: number] => [
+  call.number('outer'),
+  call.number('axis'),
+  call.number('inner'),
+];
 
 /**
  * A kernel along the middle axis of x[outer, axis, inner], divided along the outer one.
  * @param cost of one element of x.
  */
 export const alongAxis = (name: string, cost: number, generic: CpuKernel): CpuKernel =>
-  withFloat32(name, (call) => {
-    const [outer, axis, inner] = sizes(call);
-    const x = call.in(0);
-    const out = call.out(0);
-    const outStep = call.outputs[0]!.length / outer;
-    return { total: outer, cost: cost * outer * axis * inner, args: (begin, end) => [x + begin * axis * inner * 4, out + begin * outStep * 4, end - begin, axis, inner] };
-  }, generic);
+  withFloat32(
+    name,
+    (call) => {
+      const [outer, axis, inner] = sizes(call);
+      const x = call.in(0);
+      const out = call.out(0);
+      const outStep = call.outputs[0]!.length / outer;
+      return {
+        total: outer,
+        cost: cost * outer * axis * inner,
+        args: (begin, end) => [x + begin * axis * inner * 4, out + begin * outStep * 4, end - begin, axis, inner],
+      };
+    },
+    generic,
+  );

@@ -19,21 +19,37 @@ function eachIndex(call: CpuCall, perElement: boolean, visit: (address: number, 
 
 const views = (call: CpuCall): [x: TypedArray, out: TypedArray] => [call.inputs[0]!.view(), call.outputs[0]!.view()];
 
-const read = (perElement: boolean): CpuKernel => (call) => {
-  const [x, out] = views(call);
-  eachIndex(call, perElement, (address, element) => { out[element] = x[address]!; });
-};
+const read =
+  (perElement: boolean): CpuKernel =>
+  (call) => {
+    const [x, out] = views(call);
+    eachIndex(call, perElement, (address, element) => {
+      out[element] = x[address]!;
+    });
+  };
 
-const accumulate = (perElement: boolean): CpuKernel => (call) => {
-  const [x, out] = views(call);
-  eachIndex(call, perElement, (address, element) => { out[address]! += x[element]!; });
-};
+const accumulate =
+  (perElement: boolean): CpuKernel =>
+  (call) => {
+    const [x, out] = views(call);
+    eachIndex(call, perElement, (address, element) => {
+      out[address]! += x[element]!;
+    });
+  };
 
 const reading = (name: string, perElement: boolean): CpuKernel =>
-  withFloat32(name, (call) => undivided([call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('count')]), read(perElement));
+  withFloat32(
+    name,
+    (call) => undivided([call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('count')]),
+    read(perElement),
+  );
 
 const adding = (name: string, perElement: boolean): CpuKernel =>
-  withFloat32(name, (call) => undivided([call.in(0), call.in(1), call.update(0), ...sizes(call), call.number('count')]), accumulate(perElement));
+  withFloat32(
+    name,
+    (call) => undivided([call.in(0), call.in(1), call.update(0), ...sizes(call), call.number('count')]),
+    accumulate(perElement),
+  );
 
 export const gatherKernels = {
   take: reading('take', false),

@@ -4,7 +4,8 @@ import { cut, parallel, partsFor } from '../pool.js';
 
 type Sizes = [batch: number, m: number, n: number, k: number, strideA: number, strideB: number];
 
-const sizes = (call: CpuCall): Sizes => ['batch', 'm', 'n', 'k', 'strideA', 'strideB'].map((name) => call.number(name)) as Sizes;
+const sizes = (call: CpuCall): Sizes =>
+  ['batch', 'm', 'n', 'k', 'strideA', 'strideB'].map((name) => call.number(name)) as Sizes;
 
 function float32(call: CpuCall): void {
   const [batch, m, n, k, strideA, strideB] = sizes(call);
@@ -18,14 +19,45 @@ function float32(call: CpuCall): void {
   if (batch > 1 || parts === 1 || bytes === 0) {
     // Matrices are shared out whole.
     const tasks = cut(batch, parts).map(([begin, end]) => [
-      a + begin * strideA * 4, b + begin * strideB * 4, out + begin * m * n * 4, call.scratch(bytes), end - begin, m, n, k, strideA, strideB, m * n, transA, transB, 0, 0, m,
+      a + begin * strideA * 4,
+      b + begin * strideB * 4,
+      out + begin * m * n * 4,
+      call.scratch(bytes),
+      end - begin,
+      m,
+      n,
+      k,
+      strideA,
+      strideB,
+      m * n,
+      transA,
+      transB,
+      0,
+      0,
+      m,
     ]);
     parallel('matmul', tasks);
     return;
   }
   const packed = panels ? call.scratch(panels) : b;
   if (panels) kernels.packPanels!(b, packed, n, k, transB);
-  parallel('matmulRows', cut(m, parts, 4).map(([begin, end]) => [a, packed, out, call.scratch(kernels.stripBytes!()), m, n, k, transA, transB, 0, begin, end]));
+  parallel(
+    'matmulRows',
+    cut(m, parts, 4).map(([begin, end]) => [
+      a,
+      packed,
+      out,
+      call.scratch(kernels.stripBytes!()),
+      m,
+      n,
+      k,
+      transA,
+      transB,
+      0,
+      begin,
+      end,
+    ]),
+  );
 }
 
 const addFloats = (total: number, x: number, y: number): number => total + x * y;
@@ -43,7 +75,12 @@ function generic(call: CpuCall): void {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
         let total = 0;
-        for (let p = 0; p < k; p++) total = addProduct(total, a![s * strideA + i * rowA + p * columnA]!, b![s * strideB + p * rowB + j * columnB]!);
+        for (let p = 0; p < k; p++)
+          total = addProduct(
+            total,
+            a![s * strideA + i * rowA + p * columnA]!,
+            b![s * strideB + p * rowB + j * columnB]!,
+          );
         out[(s * m + i) * n + j] = total;
       }
     }

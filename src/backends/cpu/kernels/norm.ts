@@ -37,14 +37,43 @@ const layerNormVjp: CpuKernel = (call) => {
 };
 
 export const normKernels = {
-  layerNorm: withFloat32('layerNorm', (call) => {
-    const [rows, width, eps] = [call.number('rows'), call.number('width'), call.number('eps')];
-    const [x, out, rstd] = [call.in(0), call.out(0), call.out(1)];
-    return { total: rows, cost: 5 * rows * width, args: (begin, end) => [x + begin * width * 4, out + begin * width * 4, rstd + begin * 4, end - begin, width, eps] };
-  }, layerNorm),
-  layerNormVjp: withFloat32('layerNormVjp', (call) => {
-    const [rows, width] = [call.number('rows'), call.number('width')];
-    const [g, y, rstd, out] = [call.in(0), call.in(1), call.in(2), call.out(0)];
-    return { total: rows, cost: 5 * rows * width, args: (begin, end) => [...[g, y].map((at) => at + begin * width * 4), rstd + begin * 4, out + begin * width * 4, end - begin, width] };
-  }, layerNormVjp),
+  layerNorm: withFloat32(
+    'layerNorm',
+    (call) => {
+      const [rows, width, eps] = [call.number('rows'), call.number('width'), call.number('eps')];
+      const [x, out, rstd] = [call.in(0), call.out(0), call.out(1)];
+      return {
+        total: rows,
+        cost: 5 * rows * width,
+        args: (begin, end) => [
+          x + begin * width * 4,
+          out + begin * width * 4,
+          rstd + begin * 4,
+          end - begin,
+          width,
+          eps,
+        ],
+      };
+    },
+    layerNorm,
+  ),
+  layerNormVjp: withFloat32(
+    'layerNormVjp',
+    (call) => {
+      const [rows, width] = [call.number('rows'), call.number('width')];
+      const [g, y, rstd, out] = [call.in(0), call.in(1), call.in(2), call.out(0)];
+      return {
+        total: rows,
+        cost: 5 * rows * width,
+        args: (begin, end) => [
+          ...[g, y].map((at) => at + begin * width * 4),
+          rstd + begin * 4,
+          out + begin * width * 4,
+          end - begin,
+          width,
+        ],
+      };
+    },
+    layerNormVjp,
+  ),
 };

@@ -8,7 +8,8 @@ function reducer(reduce: (x: TypedArray, start: number, axis: number, step: numb
     const [outer, axis, inner] = sizes(call);
     const x = call.inputs[0]!.view();
     const out = call.outputs[0]!.view();
-    for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) out[o * inner + i] = reduce(x, o * axis * inner + i, axis, inner);
+    for (let o = 0; o < outer; o++)
+      for (let i = 0; i < inner; i++) out[o * inner + i] = reduce(x, o * axis * inner + i, axis, inner);
   };
 }
 
@@ -35,16 +36,18 @@ const sum = reducer((x, start, axis, step) => {
 });
 
 /** The position of the first extremum; NaN is more extreme than anything. */
-const position = (better: (a: number, b: number) => boolean) => (x: TypedArray, start: number, axis: number, step: number): number => {
-  let best = 0;
-  for (let j = 1; j < axis; j++) {
-    const held = x[start + best * step]!;
-    if (Number.isNaN(held)) break;
-    const value = x[start + j * step]!;
-    if (Number.isNaN(value) || better(value, held)) best = j;
-  }
-  return best;
-};
+const position =
+  (better: (a: number, b: number) => boolean) =>
+  (x: TypedArray, start: number, axis: number, step: number): number => {
+    let best = 0;
+    for (let j = 1; j < axis; j++) {
+      const held = x[start + best * step]!;
+      if (Number.isNaN(held)) break;
+      const value = x[start + j * step]!;
+      if (Number.isNaN(value) || better(value, held)) best = j;
+    }
+    return best;
+  };
 const largest = position((a, b) => a > b);
 const smallest = position((a, b) => a < b);
 
@@ -76,10 +79,22 @@ const cumsum: CpuKernel = (call) => {
 
 export const reduceKernels = {
   sum: alongAxis('sum', 1, sum),
-  max: alongAxis('max', 1, reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!)),
-  min: alongAxis('min', 1, reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!)),
+  max: alongAxis(
+    'max',
+    1,
+    reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!),
+  ),
+  min: alongAxis(
+    'min',
+    1,
+    reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!),
+  ),
   argmax: alongAxis('argmax', 1, reducer(largest)),
   argmin: alongAxis('argmin', 1, reducer(smallest)),
   logSumExp: alongAxis('logSumExp', 5, reducer(logSumExpOf)),
-  cumsum: withFloat32('cumsum', (call) => undivided([call.in(0), call.out(0), ...sizes(call), call.number('reverse')]), cumsum),
+  cumsum: withFloat32(
+    'cumsum',
+    (call) => undivided([call.in(0), call.out(0), ...sizes(call), call.number('reverse')]),
+    cumsum,
+  ),
 };

@@ -18,4 +18,11 @@ function rows(finish: (logProb: number) => number): CpuKernel {
   };
 }
 
-export const softmaxKernels = { softmax: alongAxis('softmax', 6, rows(Math.exp)), logSoftmax: alongAxis('logSoftmax', 6, rows((logProb) => logProb)) };
+export const softmaxKernels = {
+  softmax: alongAxis('softmax', 6, rows(Math.exp)),
+  logSoftmax: alongAxis(
+    'logSoftmax',
+    6,
+    rows((logProb) => logProb),
+  ),
+};
