@@ -5,7 +5,7 @@ import { nameOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { type GradientOf, mapLeaves, mapTensors, tensorsOf } from '../tensor/tree.js';
+import { type GradientOf, mapLeaves, mapTensors, replaceTensors, tensorsOf } from '../tensor/tree.js';
 import { primitives } from './primitives.js';
 import { Tape } from './tape.js';
 
@@ -100,14 +100,16 @@ function differentiate(
     return run(leaves, (tape, watched) => {
       let at = 0;
       const traced = [...args];
-      for (const position of positions) traced[position] = mapTensors(args[position], () => watched[at++]!);
+      for (const position of positions) traced[position] = replaceTensors(args[position], () => watched[at++]!);
       return after(fn(...traced), (result) => {
         const [value, aux] = hasAux ? splitAux(op, result) : [result, undefined];
         checkScalar(op, value);
         const found = tape.backward([value], [onesLike(value)], watched);
         let next = 0;
-        const gradients = positions.map((position) => mapTensors(args[position], () => tape.detach(found[next++]!)));
-        const out = hasAux ? [tape.detach(value), mapTensors(aux, (t) => tape.detach(t))] : tape.detach(value);
+        const gradients = positions.map((position) =>
+          replaceTensors(args[position], () => tape.detach(found[next++]!)),
+        );
+        const out = hasAux ? [tape.detach(value), replaceTensors(aux, (t) => tape.detach(t))] : tape.detach(value);
         return [out, typeof argnums === 'number' ? gradients[0] : gradients];
       });
     });
@@ -221,7 +223,7 @@ export function vjp<Inputs, Outputs>(
   if (leaves.length === 0) throw new GradientError('vjp', 'the inputs hold no tensors to differentiate by');
   return run(leaves, (tape, watched) => {
     let at = 0;
-    const outputs = fn(mapTensors(inputs, () => watched[at++]!));
+    const outputs = fn(replaceTensors(inputs, () => watched[at++]!));
     const results = tensorsOf(outputs);
     const given = tensorsOf(cotangents);
     if (given.length !== results.length)
@@ -235,13 +237,13 @@ export function vjp<Inputs, Outputs>(
     });
     const found = tape.backward(results, given, watched);
     let next = 0;
-    return [mapTensors(outputs, (t) => tape.detach(t)), mapTensors(inputs, () => tape.detach(found[next++]!))];
+    return [replaceTensors(outputs, (t) => tape.detach(t)), replaceTensors(inputs, () => tape.detach(found[next++]!))];
   }) as [Outputs, GradientOf<Inputs>];
 }
 
 /** The same values as a constant: nothing is differentiated through it. Takes a tree. */
 export const stopGradient = <T>(tree: T): T =>
-  mapTensors(tree, (t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t));
+  mapTensors((t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t), tree);
 
 /**
  * The product of the Hessian of a scalar function with a direction of the inputs' structure, without forming the matrix: the gradient

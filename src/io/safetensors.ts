@@ -3,7 +3,7 @@ import { FormatError, ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapLeaves, mapTensors } from '../tensor/tree.js';
+import { mapLeaves, replaceTensors } from '../tensor/tree.js';
 import { decodeSafetensors, encodeSafetensors, type RawTensor, type SafetensorsDType } from './safetensors-format.js';
 
 export type { RawTensor, SafetensorsDType } from './safetensors-format.js';
@@ -103,7 +103,7 @@ export function loadSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
  */
 export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Tensor>>): T {
   const unused = new Set(Object.keys(tensors));
-  const restored = mapTensors(template, (expected, path) => {
+  const restored = replaceTensors(template, (expected, path) => {
     const name = nameOf(path);
     const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     if (!found) throw new FormatError('restoreTree', `there is no tensor '${name}'`);

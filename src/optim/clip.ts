@@ -22,5 +22,5 @@ export function clipByGlobalNorm<T>(gradients: T, maxNorm: number): { gradients:
   if (squares.length === 0) throw new ValueError('clipByGlobalNorm', 'there is no gradient in the tree');
   const norm = sqrt(squares.reduce((a, b) => add(a, b)));
   const factor = minimum(div(maxNorm, add(norm, EPSILON)), 1);
-  return { gradients: mapTensors(gradients, (g) => cast(mul(cast(g, factor.dtype), factor), g.dtype)), norm };
+  return { gradients: mapTensors((g) => cast(mul(cast(g, factor.dtype), factor), g.dtype), gradients), norm };
 }

@@ -5,7 +5,7 @@ import { integersOf, tensor, zerosLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type GradientOf, mapTensors } from '../tensor/tree.js';
+import { type GradientOf, mapTensors, replaceTensors } from '../tensor/tree.js';
 import type { Schedule } from './schedules.js';
 
 /** What every optimizer keeps; all of it tensors, so that `saveSafetensors` holds the whole of it. */
@@ -84,7 +84,7 @@ export function sgd(options: SgdOptions): Sgd {
   checkRate('sgd', learningRate);
   if (nesterov && momentum === 0) throw new ValueError('sgd', 'nesterov looks ahead along the momentum, which is 0');
   return {
-    init: (params) => ({ step: stepTensor(0), velocity: mapTensors(params, zerosLike) }),
+    init: (params) => ({ step: stepTensor(0), velocity: mapTensors((p) => zerosLike(p), params) }),
     update: (params, gradients, state) => {
       const step = stepOf('sgd', state);
       const attrs = {
@@ -118,8 +118,8 @@ function adamLike(op: string, options: AdamOptions & { weightDecay: number }, de
   return {
     init: (params) => ({
       step: stepTensor(0),
-      mean: mapTensors(params, zerosLike),
-      variance: mapTensors(params, zerosLike),
+      mean: mapTensors((p) => zerosLike(p), params),
+      variance: mapTensors((p) => zerosLike(p), params),
     }),
     update: (params, gradients, state) => {
       const step = stepOf(op, state);
@@ -174,14 +174,14 @@ function updateTrees<Params>(
   });
   return others.map((_, i) => {
     let at = 0;
-    return mapTensors(params, () => results[at++]![i]!);
+    return mapTensors(() => results[at++]![i]!, params);
   });
 }
 
 /** The tensors of a tree with their paths, in order. */
 function leavesOf(tree: unknown): [path: string, leaf: Tensor][] {
   const found: [string, Tensor][] = [];
-  mapTensors(tree, (leaf, path) => {
+  replaceTensors(tree, (leaf, path) => {
     found.push([path, leaf]);
     return leaf;
   });

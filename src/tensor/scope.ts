@@ -1,7 +1,7 @@
 import { ValueError } from '../errors.js';
 import { currentRegion, withinRegion } from './device.js';
 import { Region } from './region.js';
-import { mapTensors } from './tree.js';
+import { replaceTensors } from './tree.js';
 
 /**
  * Runs a synchronous function and recycles all that it computed, gradients included, except the tensors it returns (in any tree). On the CPU
@@ -24,7 +24,7 @@ export function scope<T>(fn: () => T): T {
         'the function is asynchronous, and what it computed would be recycled while it still runs; await first, and compute inside',
       );
     }
-    return mapTensors(result, (t) => {
+    return replaceTensors(result, (t) => {
       region.release(t.buffer, currentRegion());
       return t;
     });

@@ -21,7 +21,7 @@ function row(start: string): { expected: Record<string, unknown>; atol: number }
 }
 
 const scalar = (value: number): Tensor => tensor(value, { dtype: 'float64' });
-const plain = (tree: unknown): unknown => mapTensors(tree, (t) => t.arraySync());
+const plain = (tree: unknown): unknown => mapTensors((t) => t.arraySync(), tree);
 
 test('every recorded program is covered here', () => {
   expect(rows).toHaveLength(7);

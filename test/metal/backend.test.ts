@@ -296,7 +296,7 @@ inEveryMode('training on metal', ({ metal }) => {
 
   test("steps of the optimizer follow the CPU's", async () => {
     const losses = async (on: tapegrad.Backend, steps: number): Promise<number[]> => {
-      let params = tapegrad.mapTensors(model.init(random(2)), (t) => t.to(on));
+      let params = tapegrad.mapTensors((t) => t.to(on), model.init(random(2)));
       const x = inputs.to(on);
       let state = optimizer.init(params);
       const seen: number[] = [];
@@ -344,7 +344,7 @@ inEveryMode('layers on metal', ({ metal }) => {
     );
     const [want, wantGradients] = step(params, x);
     const [got, gradients] = step(
-      tapegrad.mapTensors(params, (t) => t.to(metal())),
+      tapegrad.mapTensors((t) => t.to(metal()), params),
       x.to(metal()),
     );
     expect(await got.item()).toBeCloseTo(want.itemSync(), 5);
@@ -370,7 +370,7 @@ inEveryMode('layers on metal', ({ metal }) => {
     );
     const want = valueAndGrad((p: typeof table, at: Tensor) => layer.apply(p, at).square().sum())(table, ids);
     const got = valueAndGrad((p: typeof table, at: Tensor) => layer.apply(p, at).square().sum())(
-      tapegrad.mapTensors(table, (t) => t.to(metal())),
+      tapegrad.mapTensors((t) => t.to(metal()), table),
       ids.to(metal()),
     );
     expect(Array.from(await tapegrad.tensorsOf(got[1])[0]!.data())).toEqual(
@@ -438,7 +438,7 @@ metalTests('memory on metal', () => {
   test('a naive training loop holds its memory over 2000 steps', async () => {
     const model = nn.sequential(nn.linear(64, 128), tapegrad.relu, nn.linear(128, 16));
     const optimizer = optim.adam({ learningRate: 0.001 });
-    let params = tapegrad.mapTensors(model.init(random(1)), (t) => t.to(metal));
+    let params = tapegrad.mapTensors((t) => t.to(metal), model.init(random(1)));
     let state = optimizer.init(params);
     const x = random(2).normal([4, 64]).to(metal);
     const step = valueAndGrad((p: typeof params, input: Tensor) => model.apply(p, input).square().mean());

@@ -10,7 +10,7 @@ export function wave(shape: readonly number[], phase: number, scale = 1): Tensor
 }
 
 /** A parameter tree in float64, for comparisons to many digits. */
-export const inFloat64 = <T>(tree: T): T => mapTensors(tree, (t) => cast(t, 'float64'));
+export const inFloat64 = <T>(tree: T): T => mapTensors((t) => cast(t, 'float64'), tree);
 
 /** Compares all elements with a list of numbers. */
 export function expectClose(actual: Tensor, expected: readonly number[], tolerance = 2e-8): void {
@@ -31,7 +31,7 @@ export function gradCheckTree<P>(
 ): void {
   const asTree = (leaves: readonly Tensor[]): P => {
     const rest = [...leaves];
-    return mapTensors(params, () => rest.shift()!);
+    return mapTensors(() => rest.shift()!, params);
   };
   gradCheck((...inputs) => fn(asTree(inputs.slice(0, -1)), inputs.at(-1)!), [...tensorsOf(params), x], options);
 }

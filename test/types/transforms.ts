@@ -95,8 +95,12 @@ check<Same<ReturnType<typeof jacobian>, Tensor>>();
 check<Same<ReturnType<typeof stopGradient<Parameters>>, Parameters>>();
 const scoped = scope(() => ({ a: x, n: 3 }));
 check<Same<typeof scoped, { a: Tensor; n: number }>>();
-const mapped = mapTensors(parameters, (t) => t.mul(2));
+const mapped = mapTensors((t) => t.mul(2), parameters);
 check<Same<typeof mapped, Parameters>>();
+const averaged = mapTensors((a, b, path) => (path === '' ? a : a.add(b)), parameters, parameters);
+check<Same<typeof averaged, Parameters>>();
+const counts = mapTensors((t) => t.size, { a: x, b: [x, 'text'] as [Tensor, string] });
+check<Same<typeof counts, { a: number; b: [number, string] }>>();
 const custom = customVjp(
   (a: Tensor, b: Tensor) => a.mul(b),
   (g, [a, b], y) => [g.mul(b), g.mul(a).add(y)],
@@ -121,5 +125,11 @@ const threeOfTwo = (g: Tensor, [a, b, c]: [Tensor, Tensor, Tensor]): Tensor[] =>
 customVjp((a: Tensor, b: Tensor) => a.mul(b), threeOfTwo);
 // @ts-expect-error an async function gives a promise, not a value
 valueAndGrad(async (p: Tensor) => Promise.resolve(p.sum()))(x)[0].itemSync();
+// @ts-expect-error the function comes first
+mapTensors(parameters, (t: Tensor) => t);
+// @ts-expect-error trees of different structure
+mapTensors((a, b) => a.add(b), { a: x }, { b: x });
+// @ts-expect-error one tree gives one tensor: the second argument is the place
+mapTensors((a, b) => a.add(b), parameters);
 // @ts-expect-error text is no tensor data
 tensor('text');
