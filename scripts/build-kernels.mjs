@@ -1,11 +1,11 @@
 // Builds the CPU kernels and embeds them in TypeScript, so that neither bundlers nor browsers need an extra file:
 //   src/ops/elementwise.ts       -> wasm/generated/elementwise.ts (SIMD) and src/backends/cpu/generated/elementwise.ts (float64)
 //   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly as base64, for plain and for shared memory alike)
-//   metal/*.metal                -> src/backends/metal/generated/sources.ts
+//   metal/**/*.metal             -> src/backends/metal/generated/sources.ts
 // A hash of the inputs is kept beside the outputs; nothing is rebuilt while it holds.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 import { emitAssemblyScript, emitFloat64, importTypeScript } from './elementwise.mjs';
@@ -20,7 +20,8 @@ async function inputs() {
     ['metal', '.metal'],
     ['scripts', '.mjs'],
   ]) {
-    for (const name of await readdir(at(folder))) if (name.endsWith(ending)) files.push(`${folder}/${name}`);
+    for (const name of await readdir(at(folder), { recursive: true }))
+      if (name.endsWith(ending) && !name.startsWith('generated')) files.push(`${folder}/${name.replaceAll(sep, '/')}`);
   }
   return files.sort();
 }

@@ -18,7 +18,7 @@ const needed = [
   'dist/index.d.ts',
   'dist/backends/cpu/generated/kernels.js',
   'dist/backends/metal/generated/sources.js',
-  'metal/ctc.metal',
+  'metal/ctc/loss.metal',
 ];
 const allowed = [
   /^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/,

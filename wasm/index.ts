@@ -3,8 +3,8 @@
 export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
-export * from "./ctc";
-export * from "./ctc-curvature";
+export * from "./ctc/curvature";
+export * from "./ctc/loss";
 export * from "./cumsum";
 export * from "./gather";
 export * from "./generated/elementwise";

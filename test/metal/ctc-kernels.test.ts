@@ -6,7 +6,7 @@ import type { MetalDevice, MetalMemory, Pipeline } from '../../src/backends/meta
 import { sourceOf } from '../../src/backends/metal/programs.js';
 import { metalTests, openDevice, ORDER, type Setting, softLibrary, softTests, withSettings } from './harness.js';
 
-const source = sourceOf('ctc');
+const source = sourceOf('ctc/loss');
 
 interface Problem {
   readonly times: number;

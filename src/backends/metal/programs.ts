@@ -24,8 +24,8 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   conv: { layout: 'threads', types: ['float32', 'int32'] },
   gather: { layout: 'threads', types: ['float32', 'int32', 'bool'] },
   optimizer: { layout: 'threads', types: ['float32'] },
-  ctc: { layout: 'rows', types: ['float32', 'int32'] },
-  'ctc-curvature': { layout: 'rows', types: ['float32', 'int32'] },
+  'ctc/loss': { layout: 'rows', types: ['float32', 'int32'] },
+  'ctc/curvature': { layout: 'rows', types: ['float32', 'int32'] },
 };
 
 /** Kernels of a family that make sense for fewer element types than the others. */
@@ -52,7 +52,7 @@ const typesOf = ({ inputs, outputs }: Dispatch): DType[] => [...inputs, ...outpu
 export function sourceOf(name: string): string {
   const text = sources[name];
   if (text === undefined) throw new MetalError(`there is no metal/${name}.metal`);
-  return text.replace(/^#include "([\w-]+)\.metal"$/gm, (_, included: string) => sourceOf(included));
+  return text.replace(/^#include "([\w/-]+)\.metal"$/gm, (_, included: string) => sourceOf(included));
 }
 
 /** A compiled kernel and how it is launched. */

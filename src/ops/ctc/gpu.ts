@@ -5,7 +5,7 @@ import type { CtcProblem } from './options.js';
 /**
  * CTC on a GPU: three kernels in a row. `ctcEmit` turns rows of scores into emission probabilities, `ctcRecursion` runs alpha and beta at
  * once, a group of threads for each sequence and direction, `ctcGrad` sums the posteriors of each class. For second derivatives `ctcDual`
- * runs the recursion on dual numbers. Probabilities are pairs of a mantissa and an exponent, so nothing underflows; metal/ctc.metal
+ * runs the recursion on dual numbers. Probabilities are pairs of a mantissa and an exponent, so nothing underflows; metal/ctc/
  * explains them. A large batch passes through in parts, so that what is kept between the kernels stays small.
  */
 const PARAMS = {
@@ -28,35 +28,35 @@ const LATTICE = ['targets', 'inputLengths', 'targetLengths'] as const;
 
 const emitKernel: Kernel = {
   name: 'ctcEmit',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: ['scores', ...LATTICE],
   outputs: ['emissions', 'exponents', 'rows'],
   params: PARAMS,
 };
 const recursionKernel: Kernel = {
   name: 'ctcRecursion',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: ['emissions', 'exponents', ...LATTICE],
   outputs: ['states', 'losses', 'totals', 'memory'],
   params: PARAMS,
 };
 const gradKernel: Kernel = {
   name: 'ctcGrad',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rows'],
   outputs: ['gradient'],
   params: PARAMS,
 };
 const dualKernel: Kernel = {
   name: 'ctcDual',
-  family: 'ctc-curvature',
+  family: 'ctc/curvature',
   inputs: ['emissions', ...LATTICE, 'direction'],
   outputs: ['states', 'rates', 'memory'],
   params: PARAMS,
 };
 const curvatureKernel: Kernel = {
   name: 'ctcCurvature',
-  family: 'ctc-curvature',
+  family: 'ctc/curvature',
   inputs: ['scores', ...LATTICE, 'states', 'losses', 'totals', 'rates', 'rows', 'direction'],
   outputs: ['product'],
   params: PARAMS,

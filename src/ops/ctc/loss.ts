@@ -20,7 +20,7 @@ const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blan
 /** Losses and, where the second output is there, their gradients with respect to the scores, times the cotangents where those are given. */
 const lossKernel: Kernel = {
   name: 'ctcLoss',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: [...INPUTS, 'cotangents'],
   outputs: ['losses', 'gradient'],
   params: PARAMS,
@@ -28,7 +28,7 @@ const lossKernel: Kernel = {
 /** The gradients alone. */
 const gradientKernel: Kernel = {
   name: 'ctcGradient',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: [...INPUTS, 'cotangents'],
   outputs: ['gradient'],
   params: PARAMS,
@@ -36,7 +36,7 @@ const gradientKernel: Kernel = {
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
 const posteriorKernel: Kernel = {
   name: 'ctcPosterior',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: INPUTS,
   outputs: ['posterior'],
   params: PARAMS,
@@ -44,7 +44,7 @@ const posteriorKernel: Kernel = {
 /** The losses' second derivatives times a direction. */
 const curvatureKernel: Kernel = {
   name: 'ctcCurvature',
-  family: 'ctc',
+  family: 'ctc/curvature',
   inputs: [...INPUTS, 'direction'],
   outputs: ['product'],
   params: PARAMS,
@@ -52,7 +52,7 @@ const curvatureKernel: Kernel = {
 /** A gradient with every sequence scaled by a number of its own. */
 const scaleKernel: Kernel = {
   name: 'ctcScale',
-  family: 'ctc',
+  family: 'ctc/loss',
   inputs: ['x', 'scale'],
   outputs: ['out'],
   params: { frames: 'u32', batch: 'u32', classes: 'u32' },

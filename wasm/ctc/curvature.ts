@@ -2,8 +2,8 @@
  * The second derivative of CTC: its Hessian times a direction, by the log-domain recursion on dual numbers (a value and its derivative along
  * the direction), in the time of the recursion itself. The Hessian is symmetric, so this is both the jvp and the vjp of the gradient.
  */
-import { clearStates, fillRows, get, labelsOf, logAdd, logShare, normalise, read, set, write } from './ctc-log';
-import { Sequence, align, cellsOf, endCell, firstCell, labelAt, lossByLengths, maySkip } from './ctc-sequence';
+import { clearStates, fillRows, get, labelsOf, logAdd, logShare, normalise, read, set, write } from './log';
+import { Sequence, align, cellsOf, endCell, firstCell, labelAt, lossByLengths, maySkip } from './sequence';
 
 /** Bytes of workspace that `ctcCurvature` and `ctcCurvature64` need. */
 export function ctcCurvatureWorkspace(frames: i32, classes: i32, labels: i32): usize {

@@ -1,12 +1,12 @@
 /**
  * Exponentials of logits in float64, for sequences where the rounding of float32 ones does not average out: short ones, small losses, and frames
- * that repeat. Blocks look as ctc-blocks makes them, those made here relative to each frame's greatest logit and with 0 in the floor's place; what
+ * that repeat. Blocks look as blocks.ts makes them, those made here relative to each frame's greatest logit and with 0 in the floor's place; what
  * the target uses of them is kept in float64 beside, less the floor.
  */
-import { REACH, ROUNDER, blockBytes, exp4, floorOf, splat } from './ctc-blocks';
-import { GREATEST_CACHE, cacheBytes, expPair, fillLogProbs, greatestOf } from './ctc-log-probs';
-import { Sequence } from './ctc-sequence';
-import { fromPairs, highPair, lowPair } from './lanes';
+import { REACH, ROUNDER, blockBytes, exp4, floorOf, splat } from './blocks';
+import { GREATEST_CACHE, cacheBytes, expPair, fillLogProbs, greatestOf } from './log-probs';
+import { Sequence } from './sequence';
+import { fromPairs, highPair, lowPair } from '../lanes';
 
 /** A little more than e^-80: what bounds from above the emissions that do not count. */
 @inline const FLOOR: f64 = 1.81e-35;

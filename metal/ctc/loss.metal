@@ -1,5 +1,5 @@
 // Connectionist temporal classification (Graves et al. 2006) in three kernels: emissions, the recursion in both directions, the gradient.
-#include "ctc-common.metal"
+#include "ctc/common.metal"
 
 constant constexpr uint WIDTH = 256;     // threads a group at most; dispatches may use fewer
 constant int IMPOSSIBLE = -(1 << 27);    // an exponent below this has a zero among its factors

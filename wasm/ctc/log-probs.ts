@@ -1,5 +1,5 @@
 /**
- * Blocks of log-probabilities, as ctc-blocks makes them of logits: transposed, four frames a vector. They have no normaliser in which the
+ * Blocks of log-probabilities, as blocks.ts makes them of logits: transposed, four frames a vector. They have no normaliser in which the
  * rounding of their exponentials would cancel, so these are taken in float64, and only of the classes that the target uses.
  *
  * In the classes' places are the log-probabilities themselves; in the floor's, what counts as impossible at and below it; in the remainder's
@@ -7,9 +7,9 @@
  */
 import {
   REACH, ROUNDER, blockBytes, column, evenPairs, exp4, floorOf, highHalves, lowHalves, oddPairs, splat,
-} from './ctc-blocks';
-import { Sequence } from './ctc-sequence';
-import { highPair, lowPair, sumPair } from './lanes';
+} from './blocks';
+import { Sequence } from './sequence';
+import { highPair, lowPair, sumPair } from '../lanes';
 
 /** How far from 1 a frame's probabilities may add up to count as normalised. */
 @inline export const NORMALISED: f32 = 4.0e-6;

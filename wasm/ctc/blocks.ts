@@ -1,12 +1,12 @@
 /**
  * Emissions of CTC: e^x of logits in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the
- * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see ctc-log-probs.)
+ * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see log-probs.ts.)
  *
  * A block is `classes + 4` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), what
  * float32 leaves of that sum, and the greatest emission.
  */
 
-import { fromPairs, highPair, lowPair, maxLane } from './lanes';
+import { fromPairs, highPair, lowPair, maxLane } from '../lanes';
 
 /**
  * How far below its shift an input counts as impossible in the forward pass and as exactly this in the backward pass. What lies farther above

@@ -1,7 +1,7 @@
 /**
  * Four frames of CTC's recursion over a band of cells, in float64, two cells a vector. Cell i holds the blank before label i and label i.
  */
-import { highPair, lowPair } from './lanes';
+import { highPair, lowPair } from '../lanes';
 
 /** Forward states below this become 0. Four frames of ordinary emissions below it are still normal numbers. */
 @inline const FORWARD_FLOOR: f64 = 1.3007557725152497e-259;

@@ -5,12 +5,12 @@
  * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
  * batch may be split over threads without changing a bit.
  */
-import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './ctc-blocks';
-import { Outcome, linearSequence, linearWorkspace } from './ctc-linear';
-import { fillLogProbs } from './ctc-log-probs';
-import { logSequence32, logSequence64, logWorkspace } from './ctc-log';
-import { startsPrecise } from './ctc-precise';
-import { Sequence, align, lossByLengths } from './ctc-sequence';
+import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './blocks';
+import { Outcome, linearSequence, linearWorkspace } from './linear';
+import { fillLogProbs } from './log-probs';
+import { logSequence32, logSequence64, logWorkspace } from './log';
+import { startsPrecise } from './precise';
+import { Sequence, align, lossByLengths } from './sequence';
 
 /** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
 @inline const GREATEST_GROUP: i32 = 8;

@@ -4,7 +4,7 @@
  * States are kept relative to the greatest one of their frame, and a frame's posterior is normalised by its own sum, so that rounding does
  * not grow with the length of the loss.
  */
-import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
+import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './sequence';
 
 @inline export function read(row: usize, i: i32, double: bool): f64 {
   return double ? load<f64>(row + (<usize>i << 3)) : <f64>load<f32>(row + (<usize>i << 2));

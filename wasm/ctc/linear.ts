@@ -8,12 +8,12 @@
  *
  * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
  */
-import { blockBytes, floorOf, splat } from './ctc-blocks';
-import { GREATEST_CACHE, NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './ctc-log-probs';
-import { fillPrecisely, loadPrecisely, roundingShows } from './ctc-precise';
-import { backwardBlock, forwardBlock, loadEmissions } from './ctc-recursion';
-import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './ctc-sequence';
-import { fromPairs, highPair, lowPair, sumPair } from './lanes';
+import { blockBytes, floorOf, splat } from './blocks';
+import { GREATEST_CACHE, NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './log-probs';
+import { fillPrecisely, loadPrecisely, roundingShows } from './precise';
+import { backwardBlock, forwardBlock, loadEmissions } from './recursion';
+import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './sequence';
+import { fromPairs, highPair, lowPair, sumPair } from '../lanes';
 
 /** Exponent that the greatest state is steered to; the product of two states and eight frames' growth stay finite. */
 @inline const TOP_EXPONENT: i32 = 340;

@@ -1,5 +1,5 @@
-// Second derivatives of the CTC losses: the recursion of ctc.metal on dual numbers, and its sum over classes.
-#include "ctc-common.metal"
+// Second derivatives of the CTC losses: the recursion of loss.metal on dual numbers, and its sum over classes.
+#include "ctc/common.metal"
 
 constant constexpr uint WIDTH = 256;   // threads a group at most; dispatches may use fewer
 
