@@ -49,6 +49,8 @@ export * from './ops/index.js';
 export * as optim from './optim/index.js';
 export {
   arange,
+  type CreateOptions,
+  type DeviceOptions,
   eye,
   full,
   ones,
@@ -60,8 +62,8 @@ export {
   zeros,
   zerosLike,
 } from './tensor/create.js';
-export { device, memory } from './tensor/device.js';
-export { Random, random } from './tensor/random.js';
+export { defaultDevice, device, memory, setDefaultDevice } from './tensor/device.js';
+export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
 export { scope } from './tensor/scope.js';
 export type { Shape } from './tensor/shape.js';
 export { Tensor } from './tensor/tensor.js';

@@ -122,7 +122,7 @@ test('permutations, slices, padding, joining', () => {
       p.every((k, axis) => k >= widths[axis]![0] && k < widths[axis]![0] + v.shape[axis]!);
     expectSame(
       `${dtype} pad ${JSON.stringify([v.shape, widths])}`,
-      () => made(v, dtype).pad(widths, 7),
+      () => made(v, dtype).pad(widths, { value: 7 }),
       build(
         v.shape.map((dim, axis) => dim + widths[axis]![0] + widths[axis]![1]),
         (p) =>

@@ -281,7 +281,9 @@ function jacobianOf(op: string, fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       );
     const rows = Array.from({ length: y.size }, (_, i) => tape.backward([y], [unit(y, i)], [watched!])[0]!);
     const shape = [...y.shape, ...x.shape];
-    return tape.detach(rows.length > 0 ? primitives.stack(rows, shape) : zeros(shape, x.dtype));
+    return tape.detach(
+      rows.length > 0 ? primitives.stack(rows, shape) : zeros(shape, { dtype: x.dtype, device: x.device }),
+    );
   }) as Tensor;
 }
 

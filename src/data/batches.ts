@@ -34,7 +34,7 @@ export function padSequences(
   const common = Math.ceil(Math.max(...lengths) / multipleOf) * multipleOf;
   const whole = item.map((): [number, number] => [0, 0]);
   return {
-    padded: stack(sequences.map((sequence, n) => pad(sequence, [[0, common - lengths[n]!], ...whole], value))),
+    padded: stack(sequences.map((sequence, n) => pad(sequence, [[0, common - lengths[n]!], ...whole], { value }))),
     lengths,
   };
 }
@@ -43,7 +43,7 @@ export function padSequences(
 export function shuffledBatches(count: number, size: number, random: Random): number[][] {
   checkCount('shuffledBatches', 'count', count, 0);
   checkCount('shuffledBatches', 'size', size, 1);
-  const order = Array.from(random.permutation(count).dataSync());
+  const order = Array.from(random.order(count));
   return Array.from({ length: Math.ceil(count / size) }, (_, i) => order.slice(i * size, (i + 1) * size));
 }
 
@@ -56,7 +56,7 @@ export function shuffledBatches(count: number, size: number, random: Random): nu
  */
 export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, random: Random): number[][] {
   checkCount('bucketedBatches', 'maxFrames', maxFrames, 1);
-  const order = Array.from(random.permutation(lengths.length).dataSync());
+  const order = Array.from(random.order(lengths.length));
   order.forEach((n) => {
     checkCount('bucketedBatches', `length ${n}`, lengths[n]!, 0);
     if (lengths[n]! > maxFrames)
@@ -73,7 +73,7 @@ export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, r
     if (last && (last.length + 1) * lengths[n]! <= maxFrames) last.push(n);
     else batches.push([n]);
   }
-  return Array.from(random.permutation(batches.length).dataSync(), (i) => batches[i]!);
+  return Array.from(random.order(batches.length), (i) => batches[i]!);
 }
 
 function checkCount(op: string, name: string, value: number, least: number): void {

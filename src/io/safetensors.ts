@@ -114,7 +114,7 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
       );
     }
     unused.delete(name);
-    return found.device === expected.device ? found : moveTo(found, expected);
+    return moveTo(found, expected);
   });
   const [extra] = unused;
   if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);

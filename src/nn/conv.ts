@@ -86,9 +86,9 @@ function convolution(
   const fanIn = weightShape.slice(1).reduce((a, b) => a * b, 1);
   const layout = op === 'conv1d' ? `[N, L, ${inChannels}]` : `[N, H, W, ${inChannels}]`;
   return {
-    init: (random) => ({
-      weight: uniformByFan(random, weightShape, fanIn),
-      bias: bias ? uniformByFan(random, [outChannels], fanIn) : null,
+    init: (random, placement) => ({
+      weight: uniformByFan(random, weightShape, fanIn, placement),
+      bias: bias ? uniformByFan(random, [outChannels], fanIn, placement) : null,
     }),
     apply: (params, x) => {
       checkFeatures(op, x, [weightShape.length], inChannels, layout);

@@ -12,7 +12,7 @@ export interface EmbeddingParams {
 export function embedding(count: number, features: number): Layer<EmbeddingParams> {
   checkSizes('embedding', { count, features });
   return {
-    init: (random) => ({ table: random.normal([count, features]) }),
+    init: (random, placement) => ({ table: random.normal([count, features], placement) }),
     apply: (params, ids) => lookUp(params.table, ids),
   };
 }

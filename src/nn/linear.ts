@@ -37,9 +37,9 @@ export function linear(inFeatures: number, outFeatures: number, options: { bias?
   checkSizes('linear', { inFeatures, outFeatures });
   const { bias = true } = options;
   return {
-    init: (random) => ({
-      weight: uniformByFan(random, [outFeatures, inFeatures], inFeatures),
-      bias: bias ? uniformByFan(random, [outFeatures], inFeatures) : null,
+    init: (random, placement) => ({
+      weight: uniformByFan(random, [outFeatures, inFeatures], inFeatures, placement),
+      bias: bias ? uniformByFan(random, [outFeatures], inFeatures, placement) : null,
     }),
     apply: (params, x) => {
       checkFeatures('linear', x, null, inFeatures, `[..., ${inFeatures}]`);

@@ -18,7 +18,7 @@ export interface LayerNormParams {
 export function layerNorm(features: number, options: { eps?: number } = {}): Layer<LayerNormParams> {
   checkSizes('layerNorm', { features });
   return {
-    init: () => ({ weight: ones([features]), bias: zeros([features]) }),
+    init: (_random, placement) => ({ weight: ones([features], placement), bias: zeros([features], placement) }),
     apply: (params, x) => {
       checkFeatures('layerNorm', x, null, features, `[..., ${features}]`);
       return normalise(x, { ...options, weight: params.weight, bias: params.bias });

@@ -2,11 +2,11 @@ import { ShapeError, ValueError } from '../errors.js';
 import { concat, permute, slice, squeeze, stack } from '../ops/movement.js';
 import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
-import { integersOf, moveTo, tensor, type TensorLike, zeros } from '../tensor/create.js';
-import { cast } from '../ops/cast.js';
+import { integersOf, tensor, type TensorLike, zeros } from '../tensor/create.js';
 import { formatShape } from '../tensor/shape.js';
+import type { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type ApplyOptions, type Layer, uniformByFan } from './layer.js';
+import { type ApplyOptions, type InitOptions, type Layer, uniformByFan } from './layer.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 /** Weights of one direction. G gates lie one after the other along the first axis, in torch's order, so torch's weights fit. */
@@ -117,11 +117,11 @@ function recurrent<State extends GruState>(
 ): RecurrentLayer<State> {
   checkSizes(cell.name, { inFeatures, hidden });
   const { bidirectional = false } = options;
-  const direction = (random: Parameters<Layer<unknown>['init']>[0]): DirectionParams => ({
-    weightInput: uniformByFan(random, [cell.gates * hidden, inFeatures], hidden),
-    weightHidden: uniformByFan(random, [cell.gates * hidden, hidden], hidden),
-    biasInput: uniformByFan(random, [cell.gates * hidden], hidden),
-    biasHidden: uniformByFan(random, [cell.gates * hidden], hidden),
+  const direction = (random: Random, placement?: InitOptions): DirectionParams => ({
+    weightInput: uniformByFan(random, [cell.gates * hidden, inFeatures], hidden, placement),
+    weightHidden: uniformByFan(random, [cell.gates * hidden, hidden], hidden, placement),
+    biasInput: uniformByFan(random, [cell.gates * hidden], hidden, placement),
+    biasHidden: uniformByFan(random, [cell.gates * hidden], hidden, placement),
   });
 
   const run: RecurrentLayer<State>['run'] = (params, x, { lengths, initial } = {}) => {
@@ -159,7 +159,10 @@ function recurrent<State extends GruState>(
   };
 
   return {
-    init: (random) => ({ forward: direction(random), backward: bidirectional ? direction(random) : null }),
+    init: (random, placement) => ({
+      forward: direction(random, placement),
+      backward: bidirectional ? direction(random, placement) : null,
+    }),
     run,
     apply: (params, x, given = {}) => run(params, x, given).output,
   };
@@ -202,7 +205,7 @@ function startStates<State extends GruState>(
     }
     return given;
   });
-  const zero = cast(onDeviceOf(x, zeros([batch, hidden])), x.dtype);
+  const zero = zeros([batch, hidden], { dtype: x.dtype, device: x.device });
   return Array.from({ length: directions }, (_, d) => tensors.map((t) => (t ? slice(t, d) : zero)));
 }
 
@@ -225,14 +228,10 @@ function endedMasks(op: string, lengths: TensorLike, batch: number, frames: numb
   if (first === frames) return null;
   const maskOf = (from: number, to: number, shape: number[]): Tensor => {
     const bits = Array.from({ length: to - from }, (_, i) => Array.from(counts, (count) => from + i >= count)).flat();
-    return onDeviceOf(x, tensor(bits, { shape, dtype: 'bool' }));
+    return tensor(bits, { shape, dtype: 'bool', device: x.device });
   };
   return {
     all: maskOf(0, frames, [frames, batch, 1]),
     frames: Array.from({ length: frames }, (_, t) => (t < first ? null : maskOf(t, t + 1, [batch, 1]))),
   };
-}
-
-function onDeviceOf(x: Tensor, made: Tensor): Tensor {
-  return x.device === made.device ? made : moveTo(made, x);
 }

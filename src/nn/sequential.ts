@@ -19,8 +19,10 @@ export type StageParams<Stages extends readonly Stage[]> = {
  */
 export function sequential<const Stages extends readonly Stage[]>(...stages: Stages): Layer<StageParams<Stages>> {
   return {
-    init: (random) =>
-      stages.map((stage) => (typeof stage === 'function' ? null : stage.init(random))) as StageParams<Stages>,
+    init: (random, placement) =>
+      stages.map((stage) =>
+        typeof stage === 'function' ? null : stage.init(random, placement),
+      ) as StageParams<Stages>,
     apply: (params, x, options: ApplyOptions = {}) =>
       stages.reduce<Tensor>(
         (value, stage, i) => (typeof stage === 'function' ? stage(value) : stage.apply(params[i], value, options)),

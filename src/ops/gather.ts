@@ -1,7 +1,7 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { arange, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
+import { arange, checkCreation, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -144,7 +144,7 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
         { shape: given.shape },
       )
     : given;
-  return resolved.device === x.device ? resolved : moveTo(resolved, x);
+  return moveTo(resolved, x);
 }
 
 /**
@@ -209,13 +209,17 @@ export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis
   return add(x, scatterOp([updates, where], { axis: at, length: x.shape[at]! }));
 }
 
-/** 1 at each index, else 0, along a new last axis of the given length. An index outside [0, depth) gives zeros. */
-export function oneHot(indices: TensorLike, depth: number, dtype: DType = 'float32'): Tensor {
+/**
+ * 1 at each index, else 0, along a new last axis of the given length. An index outside [0, depth) gives zeros.
+ * @param options.dtype element type; float32 by default.
+ */
+export function oneHot(indices: TensorLike, depth: number, options: { dtype?: DType } = {}): Tensor {
+  checkCreation('oneHot', options, ['dtype']);
+  const { dtype = 'float32' } = options;
   const given =
     indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
   if (given.dtype !== 'int32') throw new DTypeError('oneHot', `indices are ${given.dtype}; they must be int32`);
   if (!Number.isInteger(depth) || depth < 0)
     throw new ValueError('oneHot', `depth ${depth}; it must be a non-negative integer`);
-  const classes = arange(depth);
-  return cast(equal(expandDims(given, -1), classes.device === given.device ? classes : moveTo(classes, given)), dtype);
+  return cast(equal(expandDims(given, -1), arange(depth, { device: given.device })), dtype);
 }

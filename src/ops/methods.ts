@@ -85,7 +85,7 @@ declare module '../tensor/tensor.js' {
     broadcastTo(shape: Shape): Tensor;
     slice(...ranges: readonly movement.SliceRange[]): Tensor;
     split(parts: number | readonly number[], axis?: number): Tensor[];
-    pad(widths: readonly (readonly [before: number, after: number])[], value?: number): Tensor;
+    pad(widths: readonly (readonly [before: number, after: number])[], options?: { value?: number }): Tensor;
     flip(axes?: Axes): Tensor;
     /** `concat([this, ...others], axis)` */
     concat(others: readonly Tensor[], axis?: number): Tensor;
@@ -94,7 +94,7 @@ declare module '../tensor/tensor.js' {
     take(indices: TensorLike, axis?: number): Tensor;
     gather(indices: TensorLike, axis: number): Tensor;
     scatterAdd(indices: TensorLike, updates: Tensor, axis: number): Tensor;
-    oneHot(depth: number, dtype?: DType): Tensor;
+    oneHot(depth: number, options?: { dtype?: DType }): Tensor;
     /** `embedding(this, ids)`: rows of this table. */
     embedding(ids: TensorLike): Tensor;
     matmul(other: Tensor): Tensor;

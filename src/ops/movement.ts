@@ -2,6 +2,7 @@ import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { Buffer, Kernel } from '../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
+import { checkOptions } from '../tensor/arguments.js';
 import {
   formatShape,
   normalizeAxis,
@@ -340,8 +341,19 @@ export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   return slice(x, ...x.shape.map((_, i): SliceRange => (list.includes(i) ? [null, null, -1] : [])));
 }
 
-/** Adds `[before, after]` elements of `value` around each axis. @throws {ShapeError} unless there is one pair for each axis. */
-export function pad(x: Tensor, widths: readonly (readonly [before: number, after: number])[], value = 0): Tensor {
+/**
+ * Adds `[before, after]` elements around each axis.
+ * @param options.value what they hold; 0 by default.
+ * @throws {ShapeError} unless there is one pair for each axis.
+ * @throws {DTypeError} for a value that x's dtype cannot hold.
+ */
+export function pad(
+  x: Tensor,
+  widths: readonly (readonly [before: number, after: number])[],
+  options: { value?: number } = {},
+): Tensor {
+  checkOptions('pad', options, ['value']);
+  const { value = 0 } = options;
   const bad = widths.length !== x.rank || !widths.flat().every((width) => Number.isInteger(width) && width >= 0);
   if (bad)
     throw new ShapeError(

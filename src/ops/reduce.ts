@@ -1,7 +1,7 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType, Kernel } from '../backends/backend.js';
 import { ShapeError, ValueError } from '../errors.js';
-import { moveTo, ones } from '../tensor/create.js';
+import { ones } from '../tensor/create.js';
 import { isStorage, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -161,8 +161,7 @@ export const prod = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
 function multiplyPairs(x: Tensor): Tensor {
   const [outer, axis, inner] = x.shape as [number, number, number];
   if (axis === 0) {
-    const unit = ones([outer, 1, inner], x.dtype);
-    return unit.device === x.device ? unit : moveTo(unit, x);
+    return ones([outer, 1, inner], { dtype: x.dtype, device: x.device });
   }
   if (axis === 1) return x;
   const half = Math.floor(axis / 2);

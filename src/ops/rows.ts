@@ -2,7 +2,7 @@ import { defineOp } from '../autograd/op.js';
 import type { DType, ElementwiseCode, Kernel } from '../backends/backend.js';
 import { DTypeError } from '../errors.js';
 import { fromTypedArray, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
-import { hostBackend } from '../tensor/device.js';
+import { defaultDevice, hostBackend } from '../tensor/device.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
 import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -212,6 +212,5 @@ const joinsFloat32 = (operand: TensorLike): boolean =>
 function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
   if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend())
     return fromTypedArray(new Float32Array([data]), [], dtype);
-  const made = briefTensor(data, dtype ? { dtype } : {});
-  return beside && made.device !== beside.device ? moveTo(made, beside) : made;
+  return moveTo(briefTensor(data, { dtype }), beside ?? { device: defaultDevice() });
 }

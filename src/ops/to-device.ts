@@ -1,6 +1,7 @@
 import { record } from '../autograd/op.js';
 import type { Backend } from '../backends/backend.js';
 import { DeviceError, DTypeError } from '../errors.js';
+import { checkDevice } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 
 /**
@@ -9,6 +10,7 @@ import { Tensor } from '../tensor/tensor.js';
  * @throws {DTypeError} when the device has no such dtype.
  */
 export function toDevice(x: Tensor, device: Backend): Tensor {
+  checkDevice('to', device);
   if (device === x.device) return x;
   x.checkAlive('to');
   if (!device.supports(x.dtype)) throw new DTypeError('to', `device '${device.name}' has no ${x.dtype}; cast it first`);

@@ -1,7 +1,7 @@
 import { recordingTapes } from '../autograd/tape.js';
 import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
 import { adamStep, sgdStep } from '../ops/optimizer.js';
-import { integersOf, tensor, zerosLike } from '../tensor/create.js';
+import { fromTypedArray, integersOf, zerosLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -202,7 +202,8 @@ function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: 
   }
 }
 
-const stepTensor = (step: number): Tensor => tensor(step, { dtype: 'int32' });
+/** On the host, where the next update reads it. */
+const stepTensor = (step: number): Tensor => fromTypedArray(Int32Array.of(step), [], 'int32');
 
 function stepOf(op: string, state: OptimizerState): number {
   return integersOf(op, 'state.step', state.step)[0]!;

@@ -1,10 +1,10 @@
 import type ndarray from 'ndarray';
 import ops from 'ndarray-ops';
-import type { DType, TypedArray } from '../backends/backend.js';
+import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { briefArray, hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { nameOf } from './arguments.js';
-import { hostBackend } from './device.js';
+import { checkOptions, nameOf } from './arguments.js';
+import { checkDevice, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
 import { isNdarray, ndarrayOf } from './interchange.js';
@@ -34,26 +34,62 @@ export type TensorData = NestedNumbers | AnyTypedArray | ndarray.NdArray;
 /** What ops take in a tensor's place: a tensor, or data that `tensor()` would make into one. */
 export type TensorLike = Tensor | TensorData;
 
-export interface TensorOptions {
+/** Where a new tensor lives. */
+export interface DeviceOptions {
+  /** A device as `await device(name)` gives it; by default the one that `setDefaultDevice` was given, the CPU at first. */
+  device?: Backend | undefined;
+}
+
+/** What a new tensor is made of, and where. */
+export interface CreateOptions extends DeviceOptions {
+  /** Element type; float32 by default. */
+  dtype?: DType | undefined;
+}
+
+/** No options given; small tensors are made so often that checking nothing counts. */
+const NONE: CreateOptions = {};
+
+export interface TensorOptions extends DeviceOptions {
   /** Element type; by default float32 for plain numbers, bool for booleans, and the array's own for typed arrays and ndarrays (integers of any width become int32). */
-  dtype?: DType;
+  dtype?: DType | undefined;
   /** Shape; by default the nesting, or one axis for a typed array. */
-  shape?: Shape;
+  shape?: Shape | undefined;
 }
 
 /**
  * Makes a tensor from nested arrays, a typed array or an ndarray (any strides). The data is copied.
+ *
+ * ```ts
+ * tensor([[1, 2], [3, 4]]);
+ * tensor(new Float64Array(6), { shape: [2, 3] });
+ * tensor([1, 2], { dtype: 'int32', device: await device('metal') });
+ * ```
  * @throws {ShapeError} for ragged nesting or a shape of another size.
- * @throws {ValueError} for a value that the dtype cannot hold (a fraction or a too large integer in int32).
+ * @throws {ValueError} for a value that the dtype cannot hold (a fraction or a too large integer in int32), and for unknown options.
+ * @throws {DTypeError} for a dtype that there is not, or that the device does not have.
  */
-export const tensor = (data: TensorData, options: TensorOptions = {}): Tensor => make(data, options, hostArray);
+export function tensor(data: TensorData, options: TensorOptions = NONE): Tensor {
+  checkCreation('tensor', options, ['dtype', 'shape', 'device']);
+  const { device } = options;
+  const { values, shape, dtype } = valuesOf(data, options, hostArray);
+  return settle('tensor', values, shape, dtype, device);
+}
 
-/** @internal Data in a tensor's place: a tensor for the time of an op or of its transform. */
-export const briefTensor = (data: TensorData, options: TensorOptions = {}): Tensor => make(data, options, briefArray);
+/** @internal Data in a tensor's place: a tensor on the host, for the time of an op or of its transform. */
+export function briefTensor(data: TensorData, options: TensorOptions = {}): Tensor {
+  const { values, shape, dtype } = valuesOf(data, options, briefArray);
+  return fromTypedArray(values, shape, dtype);
+}
 
 type Allocate = (dtype: DType, length: number) => TypedArray;
 
-function make(data: TensorData, options: TensorOptions, allocate: Allocate): Tensor {
+interface Stored {
+  values: TypedArray;
+  shape: Shape;
+  dtype: DType;
+}
+
+function valuesOf(data: TensorData, options: TensorOptions, allocate: Allocate): Stored {
   const source = flatten(data);
   const shape = options.shape ?? source.shape;
   checkShape('tensor', shape);
@@ -64,67 +100,145 @@ function make(data: TensorData, options: TensorOptions, allocate: Allocate): Ten
     );
   }
   const dtype = options.dtype ?? source.dtype;
-  return fromTypedArray(convert(source.values, dtype, allocate), shape, dtype);
+  return { values: convert(source.values, dtype, allocate), shape, dtype };
 }
 
-/** @internal A tensor that takes over a typed array already in its dtype. */
-export function fromTypedArray(data: TypedArray, shape: Shape, dtype: DType, origin = 'tensor'): Tensor {
-  return new Tensor(hostBackend().upload(dtype, data), [...shape], null, origin);
+/** @internal A tensor that takes over a typed array already in its dtype; on the host unless told otherwise. */
+export function fromTypedArray(
+  data: TypedArray,
+  shape: Shape,
+  dtype: DType,
+  origin = 'tensor',
+  device = hostBackend(),
+): Tensor {
+  return new Tensor(device.upload(dtype, data), [...shape], null, origin);
 }
 
-/** A tensor of zeros. */
-export const zeros = (shape: Shape, dtype: DType = 'float32'): Tensor => full(shape, 0, dtype);
+/** @internal A tensor that a user has asked for: on the device asked for, or the default one. */
+export function settle(op: string, data: TypedArray, shape: Shape, dtype: DType, device = defaultDevice()): Tensor {
+  if (!device.supports(dtype))
+    throw new DTypeError(op, `device '${device.name}' has no ${dtype}; choose another dtype or device in the options`);
+  return fromTypedArray(data, shape, dtype, op, device);
+}
+
+/** @internal Checks the options of a function that makes tensors; the dtype was a positional argument once. */
+export function checkCreation(
+  op: string,
+  options: CreateOptions,
+  names: readonly string[] = ['dtype', 'device'],
+): void {
+  if (options === NONE) return;
+  if (typeof options === 'string')
+    throw new ValueError(op, `the options are the text '${String(options)}'; write { dtype: '${String(options)}' }`);
+  checkOptions(op, options, names);
+  if (options.dtype !== undefined) checkDType(op, options.dtype);
+  if (options.device !== undefined) checkDevice(op, options.device);
+}
+
+/**
+ * A tensor of zeros.
+ *
+ * ```ts
+ * zeros([2, 3]);
+ * zeros([2, 3], { dtype: 'int32' });
+ * ```
+ */
+export const zeros = (shape: Shape, options: CreateOptions = NONE): Tensor => filled('zeros', shape, 0, options);
 
 /** A tensor of ones. */
-export const ones = (shape: Shape, dtype: DType = 'float32'): Tensor => full(shape, 1, dtype);
+export const ones = (shape: Shape, options: CreateOptions = NONE): Tensor => filled('ones', shape, 1, options);
 
-/** A tensor of one value. */
-export function full(shape: Shape, value: number, dtype: DType = 'float32'): Tensor {
-  checkShape('full', shape);
-  checkDType('full', dtype);
+/** A tensor of one value. @throws {ValueError} for a value that the dtype cannot hold */
+export const full = (shape: Shape, value: number, options: CreateOptions = NONE): Tensor =>
+  filled('full', shape, value, options);
+
+function filled(op: string, shape: Shape, value: number, options: CreateOptions): Tensor {
+  checkShape(op, shape);
+  checkCreation(op, options);
+  const { dtype = 'float32', device } = options;
   const data = hostArray(dtype, sizeOf(shape));
-  if (!Object.is(value, 0)) data.fill(convert([value], dtype)[0]!);
-  return fromTypedArray(data, shape, dtype, 'full');
+  if (!Object.is(value, 0)) data.fill(convert([value], dtype, hostArray, op)[0]!);
+  return settle(op, data, shape, dtype, device);
 }
 
-/** Zeros in the shape, dtype and device of another tensor. */
-export const zerosLike = (t: Tensor): Tensor => fullLike(t, 0);
+/** Zeros in the shape of another tensor, and in its dtype and on its device unless told otherwise. */
+export const zerosLike = (t: Tensor, options: CreateOptions = NONE): Tensor => filledLike('zerosLike', t, 0, options);
 
-/** Ones in the shape, dtype and device of another tensor. */
-export const onesLike = (t: Tensor): Tensor => fullLike(t, 1);
+/** Ones in the shape of another tensor, and in its dtype and on its device unless told otherwise. */
+export const onesLike = (t: Tensor, options: CreateOptions = NONE): Tensor => filledLike('onesLike', t, 1, options);
 
-function fullLike(t: Tensor, value: number): Tensor {
-  const made = full(t.shape, value, t.dtype);
-  return t.device === hostBackend() ? made : moveTo(made, t);
+function filledLike(op: string, t: Tensor, value: number, options: CreateOptions): Tensor {
+  checkCreation(op, options);
+  const { dtype = t.dtype, device = t.device } = options;
+  return filled(op, t.shape, value, { dtype, device });
 }
 
 /** @internal A host tensor on the device of another one, untraced. */
-export function moveTo(made: Tensor, beside: Tensor): Tensor {
+export function moveTo(made: Tensor, beside: { readonly device: Backend }): Tensor {
   if (made.device === beside.device) return made;
   return new Tensor(beside.device.upload(made.dtype, made.rawDataSync('view')), made.shape, null, made.origin);
 }
 
 /**
- * Evenly spaced numbers: `arange(stop)` or `arange(start, stop, step)`, the stop left out. int32 for whole numbers, else float32.
+ * Evenly spaced numbers: `arange(stop)`, `arange(start, stop)` or `arange(start, stop, step)`, the stop left out; options come last. int32 for
+ * whole numbers, else float32, unless a dtype is given.
+ *
+ * ```ts
+ * arange(3); // 0, 1, 2
+ * arange(0, 1, 0.25, { dtype: 'float64' }); // 0, 0.25, 0.5, 0.75
+ * ```
+ * @throws {ValueError} for numbers that are not finite, and for a step of 0.
  */
-export function arange(start: number, stop?: number, step = 1, dtype?: DType): Tensor {
-  const from = stop === undefined ? 0 : start;
-  const to = stop ?? start;
+export function arange(stop: number, options?: CreateOptions): Tensor;
+export function arange(start: number, stop: number, options?: CreateOptions): Tensor;
+export function arange(start: number, stop: number, step: number, options?: CreateOptions): Tensor;
+export function arange(...given: readonly (number | CreateOptions | undefined)[]): Tensor {
+  const [numbers, options] = numbersThenOptions('arange', given, 3);
+  const [from, to, step] = numbers.length < 2 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   if (step === 0 || ![from, to, step].every(Number.isFinite))
     throw new ValueError('arange', `start ${from}, stop ${to}, step ${step}: they must be finite and the step not 0`);
   const values = Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
-  const type = dtype ?? ([from, to, step].every(Number.isInteger) ? 'int32' : 'float32');
-  return fromTypedArray(convert(values, type), [values.length], type, 'arange');
+  const { dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32', device } = options;
+  return settle('arange', convert(values, dtype, hostArray, 'arange'), [values.length], dtype, device);
 }
 
-/** The identity matrix, or ones on a rectangle's diagonal. */
-export function eye(rows: number, columns = rows, dtype: DType = 'float32'): Tensor {
-  checkShape('eye', [rows, columns]);
-  checkDType('eye', dtype);
-  const data = hostArray(dtype, rows * columns);
+/**
+ * The identity matrix, or ones on a rectangle's diagonal: `eye(rows)`, `eye(rows, columns)`; options come last.
+ *
+ * ```ts
+ * eye(2, 3, { dtype: 'int32' }); // [[1, 0, 0], [0, 1, 0]]
+ * ```
+ */
+export function eye(rows: number, options?: CreateOptions): Tensor;
+export function eye(rows: number, columns: number, options?: CreateOptions): Tensor;
+export function eye(...given: readonly (number | CreateOptions | undefined)[]): Tensor {
+  const [[rows, columns = rows], options] = numbersThenOptions('eye', given, 2);
+  checkShape('eye', [rows!, columns!]);
+  const { dtype = 'float32', device } = options;
+  const data = hostArray(dtype, rows! * columns!);
   const one = convert([1], dtype)[0]!;
-  for (let i = 0; i < Math.min(rows, columns); i++) data[i * columns + i] = one;
-  return fromTypedArray(data, [rows, columns], dtype, 'eye');
+  for (let i = 0; i < Math.min(rows!, columns!); i++) data[i * columns! + i] = one;
+  return settle('eye', data, [rows!, columns!], dtype, device);
+}
+
+/** Takes apart arguments of which the last may be options. */
+function numbersThenOptions(
+  op: string,
+  given: readonly (number | CreateOptions | undefined)[],
+  most: number,
+): [numbers: number[], options: CreateOptions] {
+  const args = given.filter((value) => value !== undefined);
+  const count = args.findIndex((value) => typeof value !== 'number');
+  const numbers = (count < 0 ? args : args.slice(0, count)) as number[];
+  const rest = count < 0 ? [] : args.slice(count);
+  const [options = NONE] = rest as CreateOptions[];
+  checkCreation(op, options);
+  if (numbers.length === 0 || numbers.length > most || rest.length > 1)
+    throw new ValueError(
+      op,
+      `${numbers.length} numbers and ${rest.length} options; it takes 1 to ${most} numbers, then options`,
+    );
+  return [numbers, options];
 }
 
 interface Flat {
@@ -214,8 +328,13 @@ function dtypeOf(data: ArrayBufferView): DType {
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
-function convert(values: ArrayLike<number | bigint>, dtype: DType, allocate: Allocate = hostArray): TypedArray {
-  checkDType('tensor', dtype);
+function convert(
+  values: ArrayLike<number | bigint>,
+  dtype: DType,
+  allocate: Allocate = hostArray,
+  op = 'tensor',
+): TypedArray {
+  checkDType(op, dtype);
   const out = allocate(dtype, values.length);
   if (dtype === 'int32' && values instanceof Int32Array) {
     out.set(values);
@@ -223,7 +342,7 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType, allocate: All
     for (let i = 0; i < values.length; i++) {
       const value = Number(values[i]);
       if (value !== (value | 0))
-        throw new ValueError('tensor', `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
+        throw new ValueError(op, `element ${i} is ${value}; int32 holds whole numbers in [-2^31, 2^31)`);
       out[i] = value;
     }
   } else if (dtype === 'float32' || dtype === 'float64') {

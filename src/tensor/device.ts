@@ -1,5 +1,6 @@
 import type { Backend, DeviceName, MemoryInfo } from '../backends/backend.js';
 import { DeviceError } from '../errors.js';
+import { nameOf } from './arguments.js';
 import type { Region } from './region.js';
 
 /**
@@ -8,9 +9,14 @@ import type { Region } from './region.js';
  */
 const openers = new Map<DeviceName, () => Promise<Backend>>();
 const opened = new Map<DeviceName, Promise<Backend>>();
+
+/** The CPU: where data from JavaScript arrives, where integers are checked and small results are read. Never changes. */
 let host: Backend | undefined;
 
-/** Introduces the CPU backend, the default device. */
+/** Where new tensors go; the host until somebody says otherwise. */
+let chosen: Backend | null = null;
+
+/** Introduces the CPU backend. */
 export function registerHost(backend: Backend): void {
   host = backend;
   opened.set(backend.name, Promise.resolve(backend));
@@ -21,7 +27,7 @@ export function registerDevice(name: DeviceName, open: () => Promise<Backend>): 
   openers.set(name, open);
 }
 
-/** The default device. */
+/** The CPU backend. */
 export function hostBackend(): Backend {
   if (!host)
     throw new DeviceError('device', "no CPU backend is registered; import from 'tapegrad', not from its inner modules");
@@ -50,8 +56,34 @@ export function device(name: DeviceName): Promise<Backend> {
   return backend;
 }
 
-/** What a device's memory holds now; the CPU's when left out. */
-export const memory = (backend: Backend = hostBackend()): MemoryInfo => backend.memory();
+/** The device that new tensors go to where nothing else is said: the CPU, or what `setDefaultDevice` was given. */
+export const defaultDevice = (): Backend => chosen ?? hostBackend();
+
+/**
+ * Sends tensors that are made from now on (`tensor`, `zeros`, `random(seed).normal`, `model.init` and the like) to another device. Tensors that
+ * exist stay where they are, and ops compute where their operands are.
+ *
+ * ```ts
+ * setDefaultDevice(await device('metal'));
+ * ```
+ * @throws {DeviceError} for anything that is not a device, a name for instance.
+ */
+export function setDefaultDevice(device: Backend): void {
+  checkDevice('setDefaultDevice', device);
+  chosen = device;
+}
+
+/** @internal Refuses what is no device: its name, or the promise of one. */
+export function checkDevice(op: string, device: unknown): asserts device is Backend {
+  if (device instanceof Promise) throw new DeviceError(op, 'the device is a promise; await it: await device(name)');
+  if (typeof device === 'string')
+    throw new DeviceError(op, `the device is the name '${device}'; give what 'await device("${device}")' gives`);
+  const isBackend = typeof device === 'object' && device !== null && 'upload' in device && 'dispatch' in device;
+  if (!isBackend) throw new DeviceError(op, `the device is ${nameOf(device)}; give what 'await device(name)' gives`);
+}
+
+/** What a device's memory holds now; the default device's when left out. */
+export const memory = (backend: Backend = defaultDevice()): MemoryInfo => backend.memory();
 
 /**
  * The region that results of untraced ops go to while a synchronous function runs in it (a transform's backward pass, `scope(fn)`). Traced

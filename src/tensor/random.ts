@@ -1,9 +1,23 @@
 import { type xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
 import { arrayClass, type DType } from '../backends/backend.js';
 import { DTypeError, ValueError } from '../errors.js';
-import { fromTypedArray } from './create.js';
+import { checkCreation, type CreateOptions, type DeviceOptions, settle } from './create.js';
 import { checkShape, type Shape, sizeOf } from './shape.js';
 import type { Tensor } from './tensor.js';
+
+export interface NormalOptions extends CreateOptions {
+  /** 0 by default. */
+  mean?: number | undefined;
+  /** Standard deviation; 1 by default. */
+  std?: number | undefined;
+}
+
+export interface UniformOptions extends CreateOptions {
+  /** The least number; 0 by default. */
+  low?: number | undefined;
+  /** The bound that is not reached; 1 by default. */
+  high?: number | undefined;
+}
 
 /**
  * A seeded source of random numbers (xoroshiro128+). The same seed gives the same numbers on every machine; `state` can be saved and
@@ -67,56 +81,65 @@ export class Random {
     return Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next());
   }
 
-  /** Normally distributed numbers. @throws {ValueError} for a negative or infinite deviation */
-  normal(shape: Shape, options: { mean?: number; std?: number; dtype?: DType } = {}): Tensor {
-    const { mean = 0, std = 1, dtype = 'float32' } = options;
+  /** Normally distributed numbers, by default with mean 0 and deviation 1. @throws {ValueError} for a negative or infinite deviation */
+  normal(shape: Shape, options: NormalOptions = {}): Tensor {
+    checkCreation('normal', options, ['mean', 'std', 'dtype', 'device']);
+    const { mean = 0, std = 1 } = options;
     if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0)
       throw new ValueError(
         'normal',
         `mean ${mean} and deviation ${std}: both must be finite, the deviation not negative`,
       );
-    return this.fill('normal', shape, dtype, () => mean + std * this.gaussian());
+    return this.fill('normal', shape, options, () => mean + std * this.gaussian());
   }
 
-  /** Numbers evenly distributed in [low, high). */
-  uniform(shape: Shape, options: { low?: number; high?: number; dtype?: DType } = {}): Tensor {
+  /** Numbers evenly distributed in [low, high), by default in [0, 1). */
+  uniform(shape: Shape, options: UniformOptions = {}): Tensor {
+    checkCreation('uniform', options, ['low', 'high', 'dtype', 'device']);
     const { low = 0, high = 1, dtype = 'float32' } = options;
     if (!(low <= high) || !Number.isFinite(high - low))
       throw new ValueError(
         'uniform',
         `numbers in [${low}, ${high}): the bounds must be finite, the upper one not smaller`,
       );
-    return this.fill('uniform', shape, dtype, () => {
+    return this.fill('uniform', shape, options, () => {
       const value = round(low + (high - low) * this.next(), dtype);
       return value < high ? value : low; // rounding may reach the upper bound
     });
   }
 
   /** Whole numbers in [low, high), as int32. */
-  integers(shape: Shape, low: number, high: number): Tensor {
+  integers(shape: Shape, low: number, high: number, options: DeviceOptions = {}): Tensor {
+    checkCreation('integers', options, ['device']);
     if (low !== (low | 0) || high - 1 !== ((high - 1) | 0))
       throw new ValueError('integers', `numbers in [${low}, ${high}): int32 holds whole numbers in [-2^31, 2^31)`);
     const data = Int32Array.from({ length: checkedSize('integers', shape) }, () => this.integer(low, high));
-    return fromTypedArray(data, shape, 'int32', 'integers');
+    return settle('integers', data, shape, 'int32', options.device);
   }
 
   /** 0 to n - 1 in random order, as int32. */
-  permutation(n: number): Tensor {
+  permutation(n: number, options: DeviceOptions = {}): Tensor {
+    checkCreation('permutation', options, ['device']);
+    return settle('permutation', this.order(n), [n], 'int32', options.device);
+  }
+
+  /** @internal The numbers of `permutation`. */
+  order(n: number): Int32Array {
     const order = new Int32Array(checkedSize('permutation', [n]));
     for (let i = 0; i < n; i++) {
       const j = this.integer(0, i + 1);
       order[i] = order[j]!;
       order[j] = i;
     }
-    return fromTypedArray(order, [n], 'int32', 'permutation');
+    return order;
   }
 
-  private fill(op: string, shape: Shape, dtype: DType, draw: () => number): Tensor {
+  private fill(op: string, shape: Shape, { dtype = 'float32', device }: CreateOptions, draw: () => number): Tensor {
     if (dtype !== 'float32' && dtype !== 'float64')
       throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
     const data = new (arrayClass(dtype))(checkedSize(op, shape));
     for (let i = 0; i < data.length; i++) data[i] = draw();
-    return fromTypedArray(data, shape, dtype, op);
+    return settle(op, data, shape, dtype, device);
   }
 }
 

@@ -207,7 +207,7 @@ describe('float32 kernels agree with float64', () => {
             [3, 1],
             [2, 2],
           ],
-          0.5,
+          { value: 0.5 },
         ),
       [x],
       0,

@@ -436,7 +436,7 @@ describe('errors come before anything is computed', () => {
 });
 
 test('an empty batch has no losses, whatever the layout of its targets', () => {
-  for (const targets of [[], new Int32Array(0), zeros([0, 3], 'int32')]) {
+  for (const targets of [[], new Int32Array(0), zeros([0, 3], { dtype: 'int32' })]) {
     const [value, gradient] = valueAndGrad((t: Tensor) => ctcLoss(t, targets, [], []).sum())(zeros([5, 0, 3]));
     expect([value.itemSync(), gradient.shape]).toEqual([0, [5, 0, 3]]);
   }

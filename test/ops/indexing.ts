@@ -223,7 +223,7 @@ export const indexingInfo = {
       {
         name: 'as a mask',
         inputs: [spread([2, 3], -3, 3)],
-        run: (x) => x.mul(oneHot(int([1, 2]).to(x.device), 3, x.dtype)),
+        run: (x) => x.mul(oneHot(int([1, 2]).to(x.device), 3, { dtype: x.dtype })),
         want: (x) => build([2, 3], ([i, j]) => (j === [1, 2][i!] ? at(x, [i!, j!]) : 0)),
       },
     ],
@@ -235,7 +235,7 @@ export const indexingInfo = {
         [4, 3],
         [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
       ),
-      exact('int32', () => oneHot(1, 2, 'int32'), 'int32', [2], [0, 1]),
+      exact('int32', () => oneHot(1, 2, { dtype: 'int32' }), 'int32', [2], [0, 1]),
       exact('no classes', () => oneHot([1], 0), 'float32', [1, 0], []),
     ],
     errors: [

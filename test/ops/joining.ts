@@ -33,7 +33,7 @@ export const joiningInfo = {
               [0, 1],
               [1, 0],
             ],
-            7,
+            { value: 7 },
           ),
         (x) => build([3, 3], ([i, j]) => (i! < 2 && j! > 0 ? at(x, [i!, j! - 1]) : 7)),
       ),
@@ -44,7 +44,7 @@ export const joiningInfo = {
       ),
       sampleOf(
         [0],
-        (x) => pad(x, [[1, 1]], -1),
+        (x) => pad(x, [[1, 1]], { value: -1 }),
         () => values([2], [-1, -1]),
       ),
       sampleOf(
@@ -65,9 +65,15 @@ export const joiningInfo = {
       ),
     ],
     exact: [
-      exact('int32', () => pad(counting([2]), [[1, 0]], 9), 'int32', [3], [9, 0, 1]),
+      exact('int32', () => pad(counting([2]), [[1, 0]], { value: 9 }), 'int32', [3], [9, 0, 1]),
       exact('bool', () => pad(tensor([true]), [[1, 1]]), 'bool', [3], [0, 1, 0]),
-      exact('float16', () => pad(tensor([1.5], { dtype: 'float16' }), [[0, 1]], 0.5), 'float16', [2], [1.5, 0.5]),
+      exact(
+        'float16',
+        () => pad(tensor([1.5], { dtype: 'float16' }), [[0, 1]], { value: 0.5 }),
+        'float16',
+        [2],
+        [1.5, 0.5],
+      ),
     ],
     errors: [
       {
@@ -77,12 +83,12 @@ export const joiningInfo = {
       },
       { run: () => pad(zeros([2]), [[-1, 1]]), error: ShapeError, message: '[pad] widths [[-1,1]] for 1 axes' },
       {
-        run: () => pad(counting([2]), [[1, 1]], 0.5),
+        run: () => pad(counting([2]), [[1, 1]], { value: 0.5 }),
         error: DTypeError,
         message: '[pad] value 0.5 in a tensor of int32',
       },
       {
-        run: () => pad(counting([2]), [[1, 1]], NaN),
+        run: () => pad(counting([2]), [[1, 1]], { value: NaN }),
         error: DTypeError,
         message: '[pad] value NaN in a tensor of int32',
       },

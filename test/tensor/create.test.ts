@@ -204,18 +204,18 @@ describe('tensor() of ndarrays', () => {
 describe('others', () => {
   test('zeros, ones, full, eye and their likes', () => {
     expect(facts(zeros([2, 0]))).toEqual({ dtype: 'float32', shape: [2, 0], values: [] });
-    expect(facts(ones([], 'int32'))).toEqual({ dtype: 'int32', shape: [], values: [1] });
+    expect(facts(ones([], { dtype: 'int32' }))).toEqual({ dtype: 'int32', shape: [], values: [1] });
     expect(facts(full([2], -0))).toEqual({ dtype: 'float32', shape: [2], values: [-0, -0] });
     expect(facts(full([1], NaN))).toEqual({ dtype: 'float32', shape: [1], values: [NaN] });
-    expect(facts(full([1], 1.5, 'float16'))).toEqual({ dtype: 'float16', shape: [1], values: [1.5] });
-    expect(facts(full([1], 2, 'bool'))).toMatchObject({ values: [1] });
+    expect(facts(full([1], 1.5, { dtype: 'float16' }))).toEqual({ dtype: 'float16', shape: [1], values: [1.5] });
+    expect(facts(full([1], 2, { dtype: 'bool' }))).toMatchObject({ values: [1] });
     expect(facts(eye(2, 3))).toEqual({ dtype: 'float32', shape: [2, 3], values: [1, 0, 0, 0, 1, 0] });
-    expect(facts(eye(2, 1, 'bfloat16'))).toMatchObject({ shape: [2, 1], values: [1, 0] });
-    expect(facts(zerosLike(ones([2], 'int32')))).toEqual({ dtype: 'int32', shape: [2], values: [0, 0] });
-    expect(facts(onesLike(zeros([1], 'float16')))).toEqual({ dtype: 'float16', shape: [1], values: [1] });
+    expect(facts(eye(2, 1, { dtype: 'bfloat16' }))).toMatchObject({ shape: [2, 1], values: [1, 0] });
+    expect(facts(zerosLike(ones([2], { dtype: 'int32' })))).toEqual({ dtype: 'int32', shape: [2], values: [0, 0] });
+    expect(facts(onesLike(zeros([1], { dtype: 'float16' })))).toEqual({ dtype: 'float16', shape: [1], values: [1] });
     for (const make of [() => zeros([-1]), () => ones([0.5]), () => eye(-1), () => full([NaN], 1)])
       expect(make).toThrow(ShapeError);
-    expect(() => full([1], 0.5, 'int32')).toThrow(ValueError);
+    expect(() => full([1], 0.5, { dtype: 'int32' })).toThrow(ValueError);
   });
 
   test('arange', () => {
@@ -224,7 +224,7 @@ describe('others', () => {
     expect(facts(arange(5, 0, -2))).toMatchObject({ values: [5, 3, 1] });
     expect(facts(arange(0))).toEqual({ dtype: 'int32', shape: [0], values: [] });
     expect(facts(arange(0, -5))).toMatchObject({ shape: [0] });
-    expect(facts(arange(0, 1, 0.5, 'float64'))).toMatchObject({ dtype: 'float64' });
+    expect(facts(arange(0, 1, 0.5, { dtype: 'float64' }))).toMatchObject({ dtype: 'float64' });
     for (const [start, stop, step] of [
       [0, 1, 0],
       [0, Infinity, 1],

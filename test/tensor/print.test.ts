@@ -16,7 +16,7 @@ test('shape, dtype and values, as Node shows them in the console', () => {
   expect(String(tensor([1.5], { dtype: 'float16' }))).toBe('Tensor(float16[1]) [1.5]');
   expect(String(zeros([0]))).toBe('Tensor(float32[0]) []');
   expect(String(zeros([2, 0]))).toBe('Tensor(float32[2, 0]) \n[[],\n []]');
-  expect(String(ones([1, 1, 2], 'int32'))).toBe('Tensor(int32[1, 1, 2]) \n[[[1, 1]]]');
+  expect(String(ones([1, 1, 2], { dtype: 'int32' }))).toBe('Tensor(int32[1, 1, 2]) \n[[[1, 1]]]');
 });
 
 test('long axes are shortened to three at each end, short ones beside them are not', () => {

@@ -1,4 +1,5 @@
 import {
+  arange,
   cast,
   concat,
   conv2d,
@@ -16,6 +17,7 @@ import {
   maxPool2d,
   memory,
   oneHot,
+  ones,
   pad,
   random,
   scope,
@@ -46,7 +48,7 @@ describe('callers without types', () => {
       'a number for a shape',
       () => zeros(loose(3)),
       ShapeError,
-      '[full] the shape is 3; it must be an array of numbers',
+      '[zeros] the shape is 3; it must be an array of numbers',
     ],
     [
       'dimensions one by one',
@@ -78,8 +80,65 @@ describe('callers without types', () => {
       DTypeError,
       "[tensor] there is no dtype 'float'; there are bool, int32, float16, bfloat16, float32, float64",
     ],
-    ['the same for full', () => full([1], 0, loose<DType>('f32')), DTypeError, "[full] there is no dtype 'f32'"],
-    ['the same for eye', () => eye(2, 2, loose<DType>('f32')), DTypeError, "[eye] there is no dtype 'f32'"],
+    [
+      'the same for full',
+      () => full([1], 0, { dtype: loose<DType>('f32') }),
+      DTypeError,
+      "[full] there is no dtype 'f32'",
+    ],
+    ['the same for eye', () => eye(2, 2, { dtype: loose<DType>('f32') }), DTypeError, "[eye] there is no dtype 'f32'"],
+    [
+      'a dtype in the place of the options',
+      () => zeros([2], loose('int32')),
+      ValueError,
+      "[zeros] the options are the text 'int32'; write { dtype: 'int32' }",
+    ],
+    [
+      'the same for arange',
+      () => arange(0, 1, 0.5, loose('float64')),
+      ValueError,
+      "[arange] the options are the text 'float64'",
+    ],
+    ['the same for eye, two', () => eye(2, loose('int32')), ValueError, "[eye] the options are the text 'int32'"],
+    [
+      'the same for oneHot',
+      () => oneHot([1], 2, loose('int32')),
+      ValueError,
+      "[oneHot] the options are the text 'int32'",
+    ],
+    [
+      'dimensions of zeros one by one',
+      () => (zeros as unknown as (...dims: number[]) => Tensor)(2, 3),
+      ShapeError,
+      '[zeros] the shape is 2; it must be an array of numbers',
+    ],
+    [
+      'an option of another function',
+      () => ones([2], loose({ shape: [3] })),
+      ValueError,
+      "[ones] there is no option 'shape'; there are dtype, device",
+    ],
+    [
+      'a misspelt option',
+      () => random(0).normal([2], loose({ sigma: 3 })),
+      ValueError,
+      "[normal] there is no option 'sigma'; there are mean, std, dtype, device",
+    ],
+    ['numbers too many', () => (arange as (...all: number[]) => Tensor)(0, 1, 2, 3), ValueError, '[arange] 4 numbers'],
+    [
+      'the value of padding by position',
+      () =>
+        pad(
+          matrix,
+          [
+            [1, 1],
+            [0, 0],
+          ],
+          loose(7),
+        ),
+      ValueError,
+      '[pad] the options are a number; they must be an object: { value }',
+    ],
     ['the same for cast', () => cast(matrix, loose<DType>('double')), DTypeError, "[cast] there is no dtype 'double'"],
     [
       'an array for a tensor',
@@ -113,13 +172,13 @@ describe('callers without types', () => {
     ],
     [
       'padding that int32 cannot hold',
-      () => pad(tensor([1], { dtype: 'int32' }), [[1, 0]], 2 ** 40),
+      () => pad(tensor([1], { dtype: 'int32' }), [[1, 0]], { value: 2 ** 40 }),
       DTypeError,
       '[pad] value 1099511627776 in a tensor of int32',
     ],
     [
       'padding that bool cannot hold',
-      () => pad(tensor([true]), [[1, 0]], 2),
+      () => pad(tensor([true]), [[1, 0]], { value: 2 }),
       DTypeError,
       '[pad] value 2 in a tensor of bool',
     ],
