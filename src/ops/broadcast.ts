@@ -1,6 +1,7 @@
 import { defineOp } from '../autograd/op.js';
 import type { Kernel } from '../backends/backend.js';
 import { ShapeError } from '../errors.js';
+import { checkBoolean, checkOptions, checkTensor } from '../tensor/arguments.js';
 import {
   broadcastShapes,
   checkShape,
@@ -97,6 +98,41 @@ const sumOp = defineOp<SumAttrs>({
 const keptShape = (shape: Shape, from: number, to: number): number[] =>
   shape.map((dim, i) => (i >= from && i < to ? 1 : dim));
 
+/** One axis or several; negative ones count from the end. */
+export type Axes = number | readonly number[];
+
+export interface ReduceOptions {
+  /** Whether the axes that are reduced stay, with length 1; false by default. */
+  readonly keepDims?: boolean;
+}
+
+/** For derivatives, which stretch a result over what it was made of. */
+export const KEEP: ReduceOptions = { keepDims: true };
+
+/** What was meant by something else in the place of a reduction's options. */
+const meantByReduction = (given: unknown): string | null => {
+  if (typeof given === 'boolean') return `write { keepDims: ${given} }`;
+  return typeof given === 'number' ? 'several axes are a list: [0, 1]' : null;
+};
+
+/**
+ * Checks the arguments that every reduction has.
+ * @returns whether the axes are to be kept.
+ */
+export function checkReduction(
+  op: string,
+  x: Tensor,
+  options: ReduceOptions | undefined,
+  names: readonly string[] = ['keepDims'],
+): boolean {
+  checkTensor(op, 'x', x);
+  if (options === undefined) return false;
+  checkOptions(op, options, names, meantByReduction);
+  const { keepDims = false } = options;
+  checkBoolean(op, 'keepDims', keepDims);
+  return keepDims;
+}
+
 /**
  * Reduces any axes by means of a reduction that knows neighbouring axes only: others are brought together first.
  * @param reduce takes x and the run [from, to) and drops those axes.
@@ -104,7 +140,7 @@ const keptShape = (shape: Shape, from: number, to: number): number[] =>
 export function overAxes(
   op: string,
   x: Tensor,
-  axes: number | readonly number[] | undefined,
+  axes: Axes | undefined,
   keepDims: boolean,
   reduce: (x: Tensor, from: number, to: number) => Tensor,
 ): Tensor {
@@ -126,7 +162,8 @@ export function overAxes(
 }
 
 /** The sum over axes (all when left out). Integers and bool sum as int32. float32 is summed in float64 and rounded once. */
-export function sum(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
+export function sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('sum', x, options);
   return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, (t, from, to) =>
     sumOp([t], { from, to }),
   );

@@ -1,5 +1,5 @@
 // Every op, in families. Importing this registers them and attaches the methods.
-export { broadcastTo, sum } from './broadcast.js';
+export { broadcastTo, type ReduceOptions, sum } from './broadcast.js';
 export { cast } from './cast.js';
 export { avgPool2d, conv1d, conv2d, maxPool2d, type Pair, unfold, type WindowOptions } from './conv.js';
 export { dropout } from './dropout.js';
@@ -66,6 +66,6 @@ export {
   transpose,
 } from './movement.js';
 export { layerNorm } from './norm.js';
-export { argmax, argmin, cumsum, logSumExp, max, mean, min, prod, variance } from './reduce.js';
+export { argmax, argmin, cumsum, logSumExp, max, mean, min, prod, variance, type VarianceOptions } from './reduce.js';
 export { logSoftmax, softmax } from './softmax.js';
 import './methods.js';

@@ -17,7 +17,7 @@ import * as reduce from './reduce.js';
 import { logSoftmax, softmax } from './softmax.js';
 import { toDevice } from './to-device.js';
 
-type Axes = number | readonly number[];
+type Axes = broadcast.Axes;
 
 /** The ops as methods: `x.add(y)` is `add(x, y)`. */
 declare module '../tensor/tensor.js' {
@@ -64,15 +64,15 @@ declare module '../tensor/tensor.js' {
     isFinite(): Tensor;
     /** `where(condition, this, other)` */
     where(condition: TensorLike, other: TensorLike): Tensor;
-    sum(axes?: Axes, keepDims?: boolean): Tensor;
-    mean(axes?: Axes, keepDims?: boolean): Tensor;
-    max(axes?: Axes, keepDims?: boolean): Tensor;
-    min(axes?: Axes, keepDims?: boolean): Tensor;
-    prod(axes?: Axes, keepDims?: boolean): Tensor;
-    variance(axes?: Axes, options?: { keepDims?: boolean; correction?: number }): Tensor;
-    logSumExp(axes?: Axes, keepDims?: boolean): Tensor;
-    argmax(axis?: number, keepDims?: boolean): Tensor;
-    argmin(axis?: number, keepDims?: boolean): Tensor;
+    sum(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    mean(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    max(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    min(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    prod(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    variance(axes?: Axes, options?: reduce.VarianceOptions): Tensor;
+    logSumExp(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    argmax(axis?: number, options?: broadcast.ReduceOptions): Tensor;
+    argmin(axis?: number, options?: broadcast.ReduceOptions): Tensor;
     cumsum(axis?: number, options?: { reverse?: boolean }): Tensor;
     softmax(axis?: number): Tensor;
     logSoftmax(axis?: number): Tensor;

@@ -4,7 +4,7 @@ import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { sum } from './broadcast.js';
+import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, div, mul, neg, rsqrt } from './elementwise.js';
 import { mean, variance } from './reduce.js';
@@ -49,10 +49,7 @@ const layerNormOp = defineMultiOp<{ eps: number }>({
     });
   },
   vjp: (g, { inputs, output, attrs: { eps }, saved: [rstd] }) => [
-    layerNormVjpOp(
-      [g, output, savedOr(rstd!, inputs, () => rsqrt(add(variance(inputs[0]!, -1, { keepDims: true }), eps)))],
-      null,
-    ),
+    layerNormVjpOp([g, output, savedOr(rstd!, inputs, () => rsqrt(add(variance(inputs[0]!, -1, KEEP), eps)))], null),
   ],
 });
 
@@ -72,8 +69,8 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
   // With c the cotangent of the result: the map is linear and symmetric in g, quadratic in y, and proportional to rstd.
   vjp: (c, { inputs: [g, y, rstd], output, needs }) => [
     needs[0] ? layerNormVjpOp([c, y!, rstd!], null) : null,
-    needs[1] ? neg(mul(rstd!, add(mul(c, mean(mul(g!, y!), -1, true)), mul(g!, mean(mul(c, y!), -1, true))))) : null,
-    needs[2] ? div(sum(mul(c, output), -1, true), rstd!) : null,
+    needs[1] ? neg(mul(rstd!, add(mul(c, mean(mul(g!, y!), -1, KEEP)), mul(g!, mean(mul(c, y!), -1, KEEP))))) : null,
+    needs[2] ? div(sum(mul(c, output), -1, KEEP), rstd!) : null,
   ],
 });
 

@@ -1,18 +1,26 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType, Kernel } from '../backends/backend.js';
 import { ShapeError, ValueError } from '../errors.js';
+import { describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
 import { isStorage, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axisView, broadcastTo, overAxes, sum } from './broadcast.js';
+import {
+  type Axes,
+  axisView,
+  broadcastTo,
+  checkReduction,
+  KEEP,
+  overAxes,
+  type ReduceOptions,
+  sum,
+} from './broadcast.js';
 import { cast } from './cast.js';
 import { div, equal, exp, mul, square, sub, where } from './elementwise.js';
 import { concat, reshape, slice, type SliceRange } from './movement.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
-
-type Axes = number | readonly number[];
 
 interface Run {
   /** The axes that go: [from, to). */
@@ -68,7 +76,7 @@ const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
 function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, { from, to }: Run): Tensor {
   const ties = cast(equal(x, y), x.dtype);
   const axes = Array.from({ length: to - from }, (_, i) => from + i);
-  return mul(g, div(ties, sum(ties, axes, true)));
+  return mul(g, div(ties, sum(ties, axes, KEEP)));
 }
 
 const maxOp = reduction('max', { vjp: shareAmongTies });
@@ -89,25 +97,40 @@ function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
 const asInt = (x: Tensor): Tensor => (x.dtype === 'bool' ? cast(x, 'int32') : x);
 
 /** The largest element over axes (all when left out); NaN if there is one. Ties share the derivative. @throws {ShapeError} for an empty axis */
-export function max(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export function max(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('max', x, options);
   refuseEmpty('max', x, axes);
   return overAxes('max', asInt(x), axes, keepDims, maxOp);
 }
 
 /** The smallest element over axes (all when left out); NaN if there is one. Ties share the derivative. @throws {ShapeError} for an empty axis */
-export function min(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export function min(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('min', x, options);
   refuseEmpty('min', x, axes);
   return overAxes('min', asInt(x), axes, keepDims, minOp);
 }
 
+/** A position is one along an axis, or one of the flattened tensor; there is none over some axes. */
+function checkAxis(op: string, axis: unknown): void {
+  if (axis !== undefined && typeof axis !== 'number')
+    throw new ShapeError(
+      op,
+      `the axis is ${describe(axis)}; it must be one number, or undefined for the flattened tensor`,
+    );
+}
+
 /** The position of the first largest element along an axis, or in the flattened tensor; NaN counts as largest. int32. */
-export function argmax(x: Tensor, axis?: number, keepDims = false): Tensor {
+export function argmax(x: Tensor, axis?: number, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('argmax', x, options);
+  checkAxis('argmax', axis);
   refuseEmpty('argmax', x, axis);
   return overAxes('argmax', asInt(x), axis, keepDims, argmaxOp);
 }
 
 /** The position of the first smallest element along an axis, or in the flattened tensor; NaN counts as smallest. int32. */
-export function argmin(x: Tensor, axis?: number, keepDims = false): Tensor {
+export function argmin(x: Tensor, axis?: number, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('argmin', x, options);
+  checkAxis('argmin', axis);
   refuseEmpty('argmin', x, axis);
   return overAxes('argmin', asInt(x), axis, keepDims, argminOp);
 }
@@ -121,42 +144,52 @@ const countOf = (op: string, x: Tensor, axes: Axes | undefined): number =>
   axes === undefined ? x.size : sizeOf(normalizeAxes(op, axes, x.rank).map((axis) => x.shape[axis]!));
 
 /** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
-export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkReduction('mean', x, options);
   const count = countOf('mean', x, axes);
-  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(t, axes, keepDims), count));
+  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(t, axes, options), count));
+}
+
+export interface VarianceOptions extends ReduceOptions {
+  /** Subtracted from the count of elements in the divisor: 0 as in NumPy (the default), 1 as in torch. */
+  readonly correction?: number;
 }
 
 /**
  * The variance over axes: the mean of squared distances from the mean.
- * @param options.correction subtracted from the count of elements in the divisor: 0 as in NumPy (the default), 1 as in torch.
- * Where that leaves 0, the result is NaN or Infinity, as in NumPy.
- * @throws {ValueError} for a negative correction, or one above the count, which would make a negative variance.
+ * @throws {ValueError} for a negative correction, or one above the count, which would make a negative variance. One that equals the count
+ * gives NaN or Infinity, as in NumPy.
  */
-export function variance(x: Tensor, axes?: Axes, options: { keepDims?: boolean; correction?: number } = {}): Tensor {
-  const { keepDims = false, correction = 0 } = options;
+export function variance(x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor {
+  const keepDims = checkReduction('variance', x, options, ['keepDims', 'correction']);
+  const { correction = 0 } = options;
   const count = countOf('variance', x, axes);
   if (!(correction >= 0 && correction <= count))
     throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
   return wide(cast(x, toFloat(x.dtype)), (t) =>
-    div(sum(square(sub(t, mean(t, axes, true))), axes, keepDims), count - correction),
+    div(sum(square(sub(t, mean(t, axes, KEEP))), axes, { keepDims }), count - correction),
   );
 }
 
 /** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */
-export const logSumExp = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
+export function logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('logSumExp', x, options);
+  return overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
+}
 
 /**
  * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order.
  */
-export const prod = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  wide(asInt(x), (given) =>
+export function prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('prod', x, options);
+  return wide(asInt(x), (given) =>
     overAxes('prod', given, axes, keepDims, (t, from, to) => {
       const { outer, axis, inner } = axisView(t.shape, from, to);
       const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
       return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
     }),
   );
+}
 
 function multiplyPairs(x: Tensor): Tensor {
   const [outer, axis, inner] = x.shape as [number, number, number];

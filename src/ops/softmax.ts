@@ -3,7 +3,7 @@ import type { Kernel } from '../backends/backend.js';
 import { toFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axisView, sum } from './broadcast.js';
+import { axisView, KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { exp, mul, sub } from './elementwise.js';
 
@@ -42,8 +42,8 @@ function softmaxLike(
 /** exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. */
 export const softmax = softmaxLike('softmax', (g, y, axis) => {
   const weighted = mul(g, y);
-  return sub(weighted, mul(y, sum(weighted, axis, true)));
+  return sub(weighted, mul(y, sum(weighted, axis, KEEP)));
 });
 
 /** x - log(sum(exp(x))) along an axis, the last by default: log-probabilities of logits. */
-export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mul(exp(y), sum(g, axis, true))));
+export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mul(exp(y), sum(g, axis, KEEP))));

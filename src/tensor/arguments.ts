@@ -1,26 +1,93 @@
-import { ValueError } from '../errors.js';
+import { DTypeError, ValueError } from '../errors.js';
 import { formatShape } from './shape.js';
 import { Tensor } from './tensor.js';
 
-/** What a value is, for messages; never its contents. */
+/**
+ * What arguments are, checked in one place. Callers without types hand over anything in any place; a wrong call ends in a typed error
+ * that says what was got and what goes there, before anything is touched.
+ */
+
+/** What a value is, for messages; never its contents, but for single numbers, strings and the like. */
 export function nameOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (value instanceof Tensor) return `a tensor of shape ${formatShape(value.shape)}`;
   if (value instanceof DataView) return 'a DataView';
   if (ArrayBuffer.isView(value)) return 'a typed array';
   if (Array.isArray(value)) return 'an array';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  return isPlainObject(value) ? 'an object' : `an object of class ${classOf(value)}`;
+}
+
+/** The same, with the value where it is short. */
+export function describe(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+    case 'boolean':
+      return String(value);
+    case 'bigint':
+      return `${value}n`;
+    case 'string':
+      return value.length <= 40 ? `'${value}'` : `a string of ${value.length} characters`;
+    default:
+      return nameOf(value);
+  }
+}
+
+/** Whether a value is an object as `{ ... }` makes them, in this realm or another: no instance of a class, no list, no function. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function classOf(value: object): string {
+  const { constructor } = value;
+  return typeof constructor === 'function' && constructor.name ? constructor.name : 'unknown';
 }
 
 /**
  * Checks an options argument: an object that holds nothing but the named options. An option that is undefined counts as left out.
+ * @param advice what a caller probably meant who put something else there, from what he put; it is added to the message.
  * @throws {ValueError} for anything else in the options' place, and for a name that is no option; the message lists those there are.
  */
-export function checkOptions(op: string, options: unknown, names: readonly string[]): void {
-  const list = names.join(', ');
-  const isObject = typeof options === 'object' && options !== null && !Array.isArray(options);
-  if (!isObject || options instanceof Tensor || ArrayBuffer.isView(options))
-    throw new ValueError(op, `the options are ${nameOf(options)}; they must be an object: { ${list} }`);
+export function checkOptions(
+  op: string,
+  options: unknown,
+  names: readonly string[],
+  advice?: (given: unknown) => string | null,
+): void {
+  if (!isPlainObject(options)) {
+    const hint = advice?.(options) ?? null;
+    throw new ValueError(
+      op,
+      `the options are ${describe(options)}; they must be an object: { ${names.join(', ')} }${hint ? ` (${hint})` : ''}`,
+    );
+  }
   for (const name of Object.keys(options))
-    if (!names.includes(name)) throw new ValueError(op, `there is no option '${name}'; there are ${list}`);
+    if (!names.includes(name))
+      throw new ValueError(
+        op,
+        `there is no option '${name}'; there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`,
+      );
+}
+
+/** Refuses what is no tensor. @throws {DTypeError} */
+export function checkTensor(op: string, what: string, value: unknown): asserts value is Tensor {
+  if (!(value instanceof Tensor)) throw notTensor(op, what, value);
+}
+
+const notTensor = (op: string, what: string, value: unknown): DTypeError =>
+  new DTypeError(
+    op,
+    `${what} is ${describe(value)}, not a tensor${typeof value === 'number' || typeof value === 'object' ? '; write tensor(data)' : ''}`,
+  );
+
+/** Refuses what is neither true nor false. @throws {ValueError} */
+export function checkBoolean(op: string, what: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw new ValueError(op, `${what} is ${describe(value)}; it must be true or false`);
+}
+
+/** Refuses what is no function. @throws {ValueError} */
+export function checkFunction(op: string, what: string, value: unknown): void {
+  if (typeof value !== 'function') throw new ValueError(op, `${what} is ${describe(value)}; it must be a function`);
 }

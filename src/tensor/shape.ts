@@ -14,9 +14,15 @@ export const sameShape = (a: Shape, b: Shape): boolean =>
 
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
+/** What a value is, for messages. (`describe` of arguments.ts says more, and knows tensors; this module is below it.) */
+function shown(value: unknown): string {
+  if (typeof value === 'number' || value === null || value === undefined) return String(value);
+  return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
 /** Callers without types like to pass dimensions one by one, or a number for a vector's length. */
 export function checkList(op: string, list: unknown, what = 'shape'): void {
-  if (!Array.isArray(list)) throw new ShapeError(op, `the ${what} is ${String(list)}; it must be an array of numbers`);
+  if (!Array.isArray(list)) throw new ShapeError(op, `the ${what} is ${shown(list)}; it must be an array of numbers`);
 }
 
 /** Checks that every dimension is a non-negative integer. */
@@ -63,7 +69,9 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
     throw new ShapeError(
       op,
-      rank === 0 ? `axis ${axis} of a scalar: it has no axes` : `axis ${axis} is outside [${-rank}, ${rank})`,
+      rank === 0
+        ? `axis ${shown(axis)} of a scalar: it has no axes`
+        : `axis ${shown(axis)} is outside [${-rank}, ${rank})`,
     );
   }
   return axis < 0 ? axis + rank : axis;
@@ -72,7 +80,10 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 /** Axes as sorted positions; all of them when left out. Duplicates are refused. */
 export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
-  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank));
+  const given: readonly number[] = typeof axes === 'number' ? [axes] : axes;
+  if (!Array.isArray(given))
+    throw new ShapeError(op, `the axes are ${shown(axes)}; an axis is a number, several are a list: [0, 1]`);
+  const list = given.map((axis: number) => normalizeAxis(op, axis, rank));
   list.sort((a, b) => a - b);
   list.forEach((axis, i) => {
     if (axis === list[i - 1]) throw new ShapeError(op, `axis ${axis} is named twice`);

@@ -17,7 +17,7 @@ const STEPS: readonly ((a: Tensor, b: Tensor, axis: number) => Tensor)[] = [
   (a) => a.gelu(),
   (a) => a.softplus(),
   (a, _b, axis) => a.softmax(axis),
-  (a, _b, axis) => a.sum(axis, true),
+  (a, _b, axis) => a.sum(axis, { keepDims: true }),
   (a, _b, axis) => a.logSumExp(axis),
   (a, _b, axis) => a.mean(axis),
   (a, _b, axis) => a.flip(axis),

@@ -54,7 +54,7 @@ test('the backward pass reads it', () => {
     new Float32Array(48).map((_, i) => Math.sin(i)),
     { shape: [6, 2, 4] },
   );
-  const want = g.sub(softmax(x).mul(g.sum(2, true))).dataSync();
+  const want = g.sub(softmax(x).mul(g.sum(2, { keepDims: true }))).dataSync();
   gradient.dataSync().forEach((value, i) => {
     expect(value).toBeCloseTo(want[i]!, 5);
   });

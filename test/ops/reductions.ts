@@ -1,6 +1,7 @@
 import {
   argmax,
   argmin,
+  DTypeError,
   logSumExp,
   max,
   mean,
@@ -10,6 +11,7 @@ import {
   sum,
   tensor,
   type Tensor,
+  ValueError,
   variance,
   zeros,
 } from 'tapegrad';
@@ -44,14 +46,14 @@ const LONG: typeof CASES = [
 const list = (axes: Axes): readonly number[] | undefined => (typeof axes === 'number' ? [axes] : axes);
 
 function reductionSamples(
-  run: (x: Tensor, axes: Axes, keepDims: boolean) => Tensor,
+  run: (x: Tensor, axes: Axes, options: { keepDims: boolean }) => Tensor,
   f: (elements: number[]) => number,
   [low, high]: readonly [number, number] = [-3, 3],
 ): Sample[] {
   const sample = ([shape, axes, keepDims]: (typeof CASES)[number], forwardOnly: boolean): Sample => ({
     name: `[${shape.join(',')}] over ${axes === undefined ? 'all' : JSON.stringify(axes)}${keepDims ? ', kept' : ''}`,
     inputs: [spread(shape, low, high)],
-    run: (x) => run(x, axes, keepDims),
+    run: (x) => run(x, axes, { keepDims }),
     want: (x) => reduced(x, list(axes), keepDims, f),
     forwardOnly,
   });
@@ -65,7 +67,45 @@ const isMore =
     return nan >= 0 ? nan : elements.reduce((best, x, i) => (sign * x > sign * elements[best]! ? i : best), 0);
   };
 
-const WRONG_AXES = (name: string, run: (x: Tensor, axes: number | number[]) => unknown): Refusal[] => [
+const WRONG_OPTIONS = (name: string, run: (x: Tensor, axis?: number, options?: object) => unknown): Refusal[] => {
+  const wrong = run as (x: unknown, axis?: unknown, options?: unknown) => unknown;
+  const all = name === 'variance' ? 'keepDims, correction' : 'keepDims';
+  const are = name === 'variance' ? 'are' : 'is';
+  return [
+    {
+      run: () => wrong(zeros([2, 3]), 0, true),
+      error: ValueError,
+      message: `[${name}] the options are true; they must be an object: { ${all} } (write { keepDims: true })`,
+    },
+    {
+      run: () => wrong(zeros([2, 3]), 0, 1),
+      error: ValueError,
+      message: `[${name}] the options are 1; they must be an object: { ${all} } (several axes are a list: [0, 1])`,
+    },
+    {
+      run: () => wrong(zeros([2, 3]), 0, { keepdim: true }),
+      error: ValueError,
+      message: `[${name}] there is no option 'keepdim'; there ${are} ${all}`,
+    },
+    {
+      run: () => wrong(zeros([2, 3]), 0, { keepDims: 1 }),
+      error: ValueError,
+      message: `[${name}] keepDims is 1; it must be true or false`,
+    },
+    { run: () => wrong(zeros([2, 3]), { keepDims: true }), error: ShapeError, message: `[${name}] the ax` },
+    {
+      run: () => wrong([1, 2]),
+      error: DTypeError,
+      message: `[${name}] x is an array, not a tensor; write tensor(data)`,
+    },
+  ];
+};
+
+const WRONG_AXES = (
+  name: string,
+  run: (x: Tensor, axes?: number | number[], options?: object) => unknown,
+): Refusal[] => [
+  ...WRONG_OPTIONS(name, run),
   { run: () => run(zeros([2, 3]), 2), error: ShapeError, message: `[${name}] axis 2 is outside [-2, 2)` },
   { run: () => run(zeros([2, 3]), -3), error: ShapeError, message: `[${name}] axis -3 is outside [-2, 2)` },
   { run: () => run(zeros([2, 3]), 0.5), error: ShapeError, message: `[${name}] axis 0.5 is outside [-2, 2)` },
@@ -154,7 +194,7 @@ export const reductionInfo = {
   },
   variance: {
     samples: [
-      ...reductionSamples((x, axes, keepDims) => variance(x, axes, { keepDims }), varianceOf),
+      ...reductionSamples(variance, varianceOf),
       {
         name: 'correction 1',
         inputs: [spread([4, 3], -3, 3)],
@@ -175,7 +215,7 @@ export const reductionInfo = {
       exact('int32', () => variance(int([[1, 3]])), 'float32', [], [1]),
       exact('of one, correction 1', () => variance(tensor([5]), 0, { correction: 1 }), 'float32', [], [NaN]),
     ],
-    errors: WRONG_AXES('variance', (x, axes) => variance(x, axes)),
+    errors: WRONG_AXES('variance', variance),
   },
   max: {
     samples: reductionSamples(max, (elements) => Math.max(...elements)),
@@ -313,7 +353,7 @@ function position(run: typeof argmax, sign: number, name: string, nan: string): 
     differentiable: false,
     exact: [
       exact('the first of equals', () => run(row(2, 7, 7, 2, 2, 7)(), 1), 'int32', [1], [sign > 0 ? 1 : 0]),
-      exact(nan, () => run(row(1, 9, NaN, -9, NaN, 3, 4, 5, 6)(), 1, true), 'int32', [1, 1], [2]),
+      exact(nan, () => run(row(1, 9, NaN, -9, NaN, 3, 4, 5, 6)(), 1, { keepDims: true }), 'int32', [1, 1], [2]),
       exact(
         'int32',
         () =>
@@ -337,6 +377,7 @@ function position(run: typeof argmax, sign: number, name: string, nan: string): 
       ),
     ],
     errors: [
+      ...WRONG_OPTIONS(name, run),
       {
         run: () => run(zeros([2, 0]), 1),
         error: ShapeError,

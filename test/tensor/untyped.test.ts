@@ -137,7 +137,7 @@ describe('callers without types', () => {
           loose(7),
         ),
       ValueError,
-      '[pad] the options are a number; they must be an object: { value }',
+      '[pad] the options are 7; they must be an object: { value }',
     ],
     ['the same for cast', () => cast(matrix, loose<DType>('double')), DTypeError, "[cast] there is no dtype 'double'"],
     [

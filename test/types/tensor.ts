@@ -64,7 +64,7 @@ const y: Tensor = x
   .mul(x)
   .div(2)
   .exp()
-  .sum(0, true)
+  .sum(0, { keepDims: true })
   .reshape([-1])
   .slice([0, 2], null, -1)
   .softmax()
@@ -93,6 +93,8 @@ x.sum('0');
 add(x);
 // @ts-expect-error options by name
 x.variance(0, true);
+// @ts-expect-error of reductions as well
+x.mean(0, true);
 // @ts-expect-error strings are not data
 tensor([['a']]);
 // @ts-expect-error null is not data
