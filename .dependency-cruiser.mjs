@@ -23,7 +23,7 @@ export default {
       name: 'layers-know-no-concrete-backend',
       severity: 'error',
       from: { path: folders(layers.flat()) },
-      to: { path: '^src/backends/(cpu|metal)/' },
+      to: { path: '^src/backends/(cpu|gpu|metal|webgpu)/' },
     },
     {
       name: 'backends-know-no-layer',

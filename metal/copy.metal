@@ -9,11 +9,11 @@ using namespace metal;
 
 struct CopyParams {
   uint rank;
-  uint shape[8];
+  uint4 shape[2];
   int sourceOffset;
-  int sourceStrides[8];
+  int4 sourceStrides[2];
   int outOffset;
-  int outStrides[8];
+  int4 outStrides[2];
 };
 struct FillParams { uint size; float value; };
 struct CastParams { uint size; };
@@ -42,15 +42,16 @@ kernel void copy(device const IN *source [[buffer(0)]],
                  uint index [[thread_position_in_grid]],
                  uint threads [[threads_per_grid]]) {
   uint size = 1;
-  for (uint axis = 0; axis < p.rank; axis++) size *= p.shape[axis];
+  for (uint axis = 0; axis < p.rank; axis++) size *= p.shape[axis / 4][axis % 4];
   for (uint i = index; i < size; i += threads) {
     uint rest = i;
     int from = p.sourceOffset, to = p.outOffset;
     for (uint axis = p.rank; axis-- > 0;) {
-      const int position = int(rest % p.shape[axis]);
-      rest /= p.shape[axis];
-      from += position * p.sourceStrides[axis];
-      to += position * p.outStrides[axis];
+      const uint dim = p.shape[axis / 4][axis % 4];
+      const int position = int(rest % dim);
+      rest /= dim;
+      from += position * p.sourceStrides[axis / 4][axis % 4];
+      to += position * p.outStrides[axis / 4][axis % 4];
     }
     out[to] = source[from];
   }

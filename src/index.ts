@@ -19,16 +19,8 @@ export {
   valueAndGrad,
   vjp,
 } from './autograd/transforms.js';
-export type {
-  Backend,
-  Buffer,
-  DeviceName,
-  Dispatch,
-  DType,
-  Kernel,
-  MemoryInfo,
-  TypedArray,
-} from './backends/backend.js';
+export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from './backends/backend.js';
+export type { Dispatch, Kernel } from './backends/kernel.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
 export * from './errors.js';

@@ -4,7 +4,7 @@
 using namespace metal;
 
 struct CtcParams {
-  uint frames, batch, classes, width;       // scores are [frames, batch, classes]; targets are [batch, width]
+  uint frames, batch, classes, width;       // scores are [frames, batch, classes]; see targetOf for the lattice
   uint blank;
   uint logits;                              // 1: scores are normalised here; 0: they are log-probabilities, normalised or not
   uint first, count;                        // the sequences at work; what passes between the kernels is kept for these only
@@ -14,6 +14,16 @@ struct CtcParams {
   uint directions;                          // 1: only the loss is wanted; 2: the gradient as well
   uint posterior;                           // 1: ctcGrad gives the posteriors themselves
 };
+
+// What is asked of each sequence, in one buffer: input lengths [batch], target lengths [batch], targets [batch, width].
+inline uint inputLengthOf(device const int *lattice, uint item) { return uint(lattice[item]); }
+inline uint targetLengthOf(device const int *lattice, uint item, constant CtcParams &p) { return uint(lattice[p.batch + item]); }
+inline device const int *targetOf(device const int *lattice, uint item, constant CtcParams &p) { return lattice + 2 * p.batch + item * p.width; }
+
+// What comes out of a sequence, in a word each: the target's probability relative to the frames' exponents (mantissa and exponent), the
+// loss, and the probability's logarithmic derivative along the direction.
+inline float lossOf(int4 total) { return as_type<float>(total.z); }
+inline float rateOf(int4 total) { return as_type<float>(total.w); }
 
 constant int ZERO = -(1 << 28);          // the exponent of zero
 

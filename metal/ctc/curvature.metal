@@ -19,32 +19,30 @@ inline Dual dualPlus(Dual a, Dual b, Dual c) {
   return dual(normalised(u + v + w, top), rate / (u + v + w));
 }
 
-// states [2, count, frames, width, 4]: as in ctcRecursion, with their rates; rates [count]: of the target's probability.
+// states [2, count, frames, width, 4]: as in ctcRecursion, with their rates. totals [count, 4]: the rate is added to what ctcRecursion left there.
 // memory [count, 2, 3, width + 1, 4]: the state between frames, [blank | label | label] by position, the labels in turn.
 kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
-                    device const int *targets [[buffer(1)]],
-                    device const int *inputLengths [[buffer(2)]],
-                    device const int *targetLengths [[buffer(3)]],
-                    device const float *direction [[buffer(4)]],
-                    device int4 *states [[buffer(5)]],
-                    device float *rates [[buffer(6)]],
-                    device int4 *memory [[buffer(7)]],
-                    constant CtcParams &p [[buffer(8)]],
+                    device const int *lattice [[buffer(1)]],
+                    device const float *direction [[buffer(2)]],
+                    device int4 *states [[buffer(3)]],
+                    device int4 *totals [[buffer(4)]],
+                    device int4 *memory [[buffer(5)]],
+                    constant CtcParams &p [[buffer(6)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint index [[thread_index_in_threadgroup]],
                     uint width [[threads_per_threadgroup]]) {
   const uint local = group / 2, item = p.first + local;
   Walk w;
   w.backwards = group % 2 == 1;
-  w.times = uint(inputLengths[item]);
-  w.length = uint(targetLengths[item]);
+  w.times = inputLengthOf(lattice, item);
+  w.length = targetLengthOf(lattice, item, p);
   w.slots = p.slots;
   w.longest = p.width;
   w.blank = p.blank;
   w.byClass = p.byClass != 0;
   w.keep = false;
   w.emissions = emissions + ulong(local) * p.frames * p.slots;
-  w.target = targets + item * p.width;
+  w.target = targetOf(lattice, item, p);
   device int4 *kept = states + ((w.backwards ? p.count : 0) + ulong(local)) * p.frames * p.width;
   const uint positions = p.width + 1;
   device int4 *own = memory + ulong(group) * 3 * positions;
@@ -77,7 +75,7 @@ kernel void ctcDual(device const int2 *emissions [[buffer(0)]],
   threadgroup_barrier(mem_flags::mem_device);
   if (w.backwards || index != 0) return;
   device const int4 *labels = own + (1 + (w.times & 1)) * positions;
-  rates[local] = dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate;
+  totals[local].w = as_type<int>(dualPlus(unpackDual(own[w.length]), w.length > 0 ? unpackDual(labels[w.length - 1]) : nothing, nothing).rate);
 }
 
 // The derivative of a label's posterior.
@@ -102,22 +100,18 @@ inline float rowSum(float value, uint lane, uint lanes, bool inRow, uint index, 
 }
 
 // product [frames, batch, classes]: the losses' second derivatives times the direction.
-kernel void ctcCurvature(device const float *scores [[buffer(0)]],
-                         device const int *targets [[buffer(1)]],
-                         device const int *inputLengths [[buffer(2)]],
-                         device const int *targetLengths [[buffer(3)]],
-                         device const int4 *states [[buffer(4)]],
-                         device const float *losses [[buffer(5)]],
-                         device const int2 *totals [[buffer(6)]],
-                         device const float *rates [[buffer(7)]],
-                         device const float2 *rows [[buffer(8)]],
-                         device const float *direction [[buffer(9)]],
-                         device float *product [[buffer(10)]],
-                         constant CtcParams &p [[buffer(11)]],
-                         uint group [[threadgroup_position_in_grid]],
-                         uint groups [[threadgroups_per_grid]],
-                         uint index [[thread_index_in_threadgroup]],
-                         uint width [[threads_per_threadgroup]]) {
+kernel void ctcDualGrad(device const float *scores [[buffer(0)]],
+                        device const int *lattice [[buffer(1)]],
+                        device const int4 *states [[buffer(2)]],
+                        device const int4 *totals [[buffer(3)]],
+                        device const float2 *norms [[buffer(4)]],
+                        device const float *direction [[buffer(5)]],
+                        device float *product [[buffer(6)]],
+                        constant CtcParams &p [[buffer(7)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint groups [[threadgroups_per_grid]],
+                        uint index [[thread_index_in_threadgroup]],
+                        uint width [[threads_per_threadgroup]]) {
   threadgroup float values[WIDTH];
   const uint lanes = min(p.lanes, width), together = width / lanes, lane = index % lanes;
   const uint rowCount = p.frames * p.count;
@@ -125,10 +119,11 @@ kernel void ctcCurvature(device const float *scores [[buffer(0)]],
     const uint row = first + index / lanes;
     const bool inRow = index < together * lanes, inRange = inRow && row < rowCount;
     const uint t = inRange ? row / p.count : 0, local = inRange ? row % p.count : 0, item = p.first + local;
-    const float loss = losses[item];
-    const bool inside = inRange && t < uint(inputLengths[item]), active = inside && loss < INFINITY;
+    const int4 outcome = totals[local];
+    const float loss = lossOf(outcome);
+    const bool inside = inRange && t < inputLengthOf(lattice, item), active = inside && loss < INFINITY;
     const ulong at = (ulong(t) * p.batch + item) * p.classes;
-    const float2 norm = active && p.logits != 0 ? rows[row] : float2(0.0f, 0.0f);
+    const float2 norm = active && p.logits != 0 ? norms[row] : float2(0.0f, 0.0f);
 
     // The softmax's part: softmax * (direction - mean), the mean taken over the softmax.
     float mean = 0.0f;
@@ -141,19 +136,20 @@ kernel void ctcCurvature(device const float *scores [[buffer(0)]],
     threadgroup_barrier(mem_flags::mem_device);
 
     // The posteriors' part. The first label of each class adds up all of that class; the blank's change is minus that of all labels.
-    const uint length = active ? uint(targetLengths[item]) : 0;
-    device const int *target = targets + item * p.width;
+    const uint length = active ? targetLengthOf(lattice, item, p) : 0;
+    device const int *target = targetOf(lattice, item, p);
     device const int4 *alphas = states + (ulong(local) * p.frames + t) * p.width;
     device const int4 *betas = states + (ulong(p.count + local) * p.frames + t) * p.width;
-    const Scaled total = unpack(totals[local]);
+    const Scaled total = unpack(outcome.xy);
+    const float rate = rateOf(outcome);
     float labels = 0.0f;
     for (uint k = lane; k < length; k += lanes) {
-      labels += changeOf(unpackDual(alphas[k]), unpackDual(betas[k]), total, rates[local]);
+      labels += changeOf(unpackDual(alphas[k]), unpackDual(betas[k]), total, rate);
       bool isFirst = true;
       for (uint j = 0; j < k && isFirst; j++) isFirst = target[j] != target[k];
       if (!isFirst) continue;
       float change = 0.0f;
-      for (uint j = k; j < length; j++) if (target[j] == target[k]) change += changeOf(unpackDual(alphas[j]), unpackDual(betas[j]), total, rates[local]);
+      for (uint j = k; j < length; j++) if (target[j] == target[k]) change += changeOf(unpackDual(alphas[j]), unpackDual(betas[j]), total, rate);
       product[at + uint(target[k])] -= change;
     }
     labels = rowSum(labels, lane, lanes, inRow, index, values);

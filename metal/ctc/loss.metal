@@ -34,22 +34,20 @@ inline Scaled emission(float value, Row row) {
   return scaled(as_type<float>((bits & 0x7fffffu) | 0x3f800000u), int(whole) + int(bits >> 23) - 127);
 }
 
-inline uint slotClass(uint slot, uint item, device const int *targets, constant CtcParams &p) {
+inline uint slotClass(uint slot, device const int *target, constant CtcParams &p) {
   if (p.byClass != 0) return slot;
-  return slot == 0 ? p.blank : uint(targets[item * p.width + slot - 1]);
+  return slot == 0 ? p.blank : uint(target[slot - 1]);
 }
 
 // emissions [count, frames, slots, 2]: exp(score), normalised and divided by 2^exponents.
 // exponents [count, frames]: the exponent of the largest emission among the blank and the target's labels; NaN where the row has one.
-// rows [frames, count, 2]: maximum and 1 / sum of exp(score - maximum), for the softmax in the gradient.
+// norms [frames, count, 2]: maximum and 1 / sum of exp(score - maximum), for the softmax in the gradient.
 kernel void ctcEmit(device const float *scores [[buffer(0)]],
-                    device const int *targets [[buffer(1)]],
-                    device const int *inputLengths [[buffer(2)]],
-                    device const int *targetLengths [[buffer(3)]],
-                    device int2 *emissions [[buffer(4)]],
-                    device float *exponents [[buffer(5)]],
-                    device float2 *rows [[buffer(6)]],
-                    constant CtcParams &p [[buffer(7)]],
+                    device const int *lattice [[buffer(1)]],
+                    device int2 *emissions [[buffer(2)]],
+                    device float *exponents [[buffer(3)]],
+                    device float2 *norms [[buffer(4)]],
+                    constant CtcParams &p [[buffer(5)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint groups [[threadgroups_per_grid]],
                     uint index [[thread_index_in_threadgroup]],
@@ -62,9 +60,10 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
   for (uint first = group * together; first < rowCount; first += groups * together) {
     const uint row = first + index / lanes;
     const uint t = row / p.count, local = row % p.count, item = p.first + local;
-    const bool active = inRow && row < rowCount && t < uint(inputLengths[item]);
+    const bool active = inRow && row < rowCount && t < inputLengthOf(lattice, item);
     device const float *values = scores + (ulong(t) * p.batch + item) * p.classes;
-    const uint labels = active ? uint(targetLengths[item]) : 0;
+    const uint labels = active ? targetLengthOf(lattice, item, p) : 0;
+    device const int *target = targetOf(lattice, item, p);
 
     // The largest of all classes and of those that the target can use; a NaN is told by a sum that is NaN.
     float largest = -INFINITY, used = -INFINITY, odd = 0.0f;
@@ -75,7 +74,7 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
         if (isnan(v) || v == INFINITY) odd = NAN;
       }
       if (lane == 0) used = values[p.blank];
-      for (uint k = lane; k < labels; k += lanes) used = max(used, values[targets[item * p.width + k]]);
+      for (uint k = lane; k < labels; k += lanes) used = max(used, values[target[k]]);
     }
     maxima[index] = largest;
     present[index] = used;
@@ -116,7 +115,7 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
     const int frame = top.exponent == ZERO ? 0 : top.exponent;
     const ulong at = ulong(local) * p.frames + t;
     for (uint slot = lane; slot < (p.byClass != 0 ? p.classes : 1 + labels); slot += lanes) {
-      const uint c = slotClass(slot, item, targets, p);
+      const uint c = slotClass(slot, target, p);
       Scaled e = isNaN ? scaled(1.0f, ZERO) : emission(values[c], shared_);
       // A class outside the target may be likelier than all in it; it is never looked at, and must not upset the range.
       e.exponent = e.exponent == ZERO ? ZERO : min(e.exponent - frame, 1);
@@ -124,7 +123,7 @@ kernel void ctcEmit(device const float *scores [[buffer(0)]],
     }
     if (lane == 0) {
       exponents[at] = isNaN ? NAN : float(frame);
-      rows[row] = float2(maximum, 1.0f / sum);
+      norms[row] = float2(maximum, 1.0f / sum);
     }
   }
 }
@@ -195,19 +194,28 @@ inline void walkLong(Walk w, device int2 *memory, threadgroup int2 *ends, uint i
   }
 }
 
+// -log of a probability that is `total` times 2 to the frames' exponents, which `sum` and `low` add up to.
+inline float lossFrom(Scaled total, float sum, float low, uint times, bool isLogits) {
+  if (total.exponent < IMPOSSIBLE) return isnan(sum) ? NAN : INFINITY;
+  // Near certainty the mantissa lies just below a power of two: taken from above, the logarithm would lose its digits.
+  if (total.mantissa > 1.41421354f) { total.mantissa *= 0.5f; total.exponent += 1; }
+  const float loss = -((sum + float(total.exponent)) + (low + log2(total.mantissa))) * LN2;
+  // Rounding may leave a certain target a little above probability one; normalised inputs cannot be meant to do so.
+  const float rounding = float(times) * 2.4e-7f;
+  return loss <= 0.0f && (isLogits || loss >= -rounding) ? 0.0f : loss;
+}
+
 // states [2, count, frames, width, 2]: of each label, alpha after the emission and beta before it.
-// losses [batch]; totals [count, 2]: the target's probability relative to the frames' exponents, as mantissa bits and exponent.
+// losses [batch]; totals [count, 4]: see lossOf.
 // memory [count, directions, 3, width + 1, 2] is scratch space, used by targets with at least as many labels as the group has threads.
 kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
                          device const float *exponents [[buffer(1)]],
-                         device const int *targets [[buffer(2)]],
-                         device const int *inputLengths [[buffer(3)]],
-                         device const int *targetLengths [[buffer(4)]],
-                         device int2 *states [[buffer(5)]],
-                         device float *losses [[buffer(6)]],
-                         device int2 *totals [[buffer(7)]],
-                         device int2 *memory [[buffer(8)]],
-                         constant CtcParams &p [[buffer(9)]],
+                         device const int *lattice [[buffer(2)]],
+                         device int2 *states [[buffer(3)]],
+                         device float *losses [[buffer(4)]],
+                         device int4 *totals [[buffer(5)]],
+                         device int2 *memory [[buffer(6)]],
+                         constant CtcParams &p [[buffer(7)]],
                          uint group [[threadgroup_position_in_grid]],
                          uint index [[thread_index_in_threadgroup]],
                          uint width [[threads_per_threadgroup]]) {
@@ -216,15 +224,15 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
   const uint local = group / p.directions, item = p.first + local;
   Walk w;
   w.backwards = group % p.directions == 1;
-  w.times = uint(inputLengths[item]);
-  w.length = uint(targetLengths[item]);
+  w.times = inputLengthOf(lattice, item);
+  w.length = targetLengthOf(lattice, item, p);
   w.slots = p.slots;
   w.longest = p.width;
   w.blank = p.blank;
   w.byClass = p.byClass != 0;
   w.keep = p.directions == 2;
   w.emissions = emissions + ulong(local) * p.frames * p.slots;
-  w.target = targets + item * p.width;
+  w.target = targetOf(lattice, item, p);
   w.states = states + ((w.backwards ? p.count : 0) + ulong(local)) * p.frames * p.width;
   if (index == 0) ends[1] = pack(scaled(1.0f, ZERO));
   threadgroup_barrier(mem_flags::mem_threadgroup);
@@ -249,18 +257,10 @@ kernel void ctcRecursion(device const int2 *emissions [[buffer(0)]],
     low += (sum - (next - back)) + (term - back) + lost[i];
     sum = next;
   }
-  Scaled total = plus(unpack(ends[0]), unpack(ends[1]));
-  totals[local] = pack(total);
-  if (total.exponent < IMPOSSIBLE) {
-    losses[item] = isnan(sum) ? NAN : INFINITY;
-    return;
-  }
-  // Near certainty the mantissa lies just below a power of two: taken from above, the logarithm would lose its digits.
-  if (total.mantissa > 1.41421354f) { total.mantissa *= 0.5f; total.exponent += 1; }
-  const float loss = -((sum + float(total.exponent)) + (low + log2(total.mantissa))) * LN2;
-  // Rounding may leave a certain target a little above probability one; normalised inputs cannot be meant to do so.
-  const float rounding = float(w.times) * 2.4e-7f;
-  losses[item] = loss <= 0.0f && (p.logits != 0 || loss >= -rounding) ? 0.0f : loss;
+  const Scaled total = plus(unpack(ends[0]), unpack(ends[1]));
+  const float loss = lossFrom(total, sum, low, w.times, p.logits != 0);
+  totals[local] = int4(as_type<int>(total.mantissa), total.exponent, as_type<int>(loss), 0);
+  losses[item] = loss;
 }
 
 // ---- the gradient
@@ -271,15 +271,12 @@ constant constexpr uint TILE = 2048;     // sums that a group holds at a time
 // gradient [frames, batch, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
 // sequence's length and for impossible targets.
 kernel void ctcGrad(device const float *scores [[buffer(0)]],
-                    device const int *targets [[buffer(1)]],
-                    device const int *inputLengths [[buffer(2)]],
-                    device const int *targetLengths [[buffer(3)]],
-                    device const int2 *states [[buffer(4)]],
-                    device const float *losses [[buffer(5)]],
-                    device const int2 *totals [[buffer(6)]],
-                    device const float2 *rows [[buffer(7)]],
-                    device float *gradient [[buffer(8)]],
-                    constant CtcParams &p [[buffer(9)]],
+                    device const int *lattice [[buffer(1)]],
+                    device const int2 *states [[buffer(2)]],
+                    device const int4 *totals [[buffer(3)]],
+                    device const float2 *norms [[buffer(4)]],
+                    device float *gradient [[buffer(5)]],
+                    constant CtcParams &p [[buffer(6)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint groups [[threadgroups_per_grid]],
                     uint index [[thread_index_in_threadgroup]],
@@ -294,12 +291,13 @@ kernel void ctcGrad(device const float *scores [[buffer(0)]],
     const bool inRange = place < together && row < rowCount;
     const uint t = inRange ? row / p.count : 0, local = inRange ? row % p.count : 0, item = p.first + local;
     const ulong at = (ulong(t) * p.batch + item) * p.classes;
-    const float loss = losses[item];
-    const bool inside = inRange && t < uint(inputLengths[item]);
+    const int4 outcome = totals[local];
+    const float loss = lossOf(outcome);
+    const bool inside = inRange && t < inputLengthOf(lattice, item);
     const bool active = inside && loss < INFINITY;   // NaN is not below infinity either
-    const uint length = active ? uint(targetLengths[item]) : 0;
-    const Scaled total = unpack(totals[local]);
-    device const int *target = targets + item * p.width;
+    const uint length = active ? targetLengthOf(lattice, item, p) : 0;
+    const Scaled total = unpack(outcome.xy);
+    device const int *target = targetOf(lattice, item, p);
     device const int2 *alphas = states + (ulong(local) * p.frames + t) * p.width;
     device const int2 *betas = states + (ulong(p.count + local) * p.frames + t) * p.width;
     if (lane == 0 && place < together) atomic_store_explicit(&labelled[place], 0u, memory_order_relaxed);
@@ -321,7 +319,7 @@ kernel void ctcGrad(device const float *scores [[buffer(0)]],
       threadgroup_barrier(mem_flags::mem_threadgroup);
       if (inRange) {
         const uint others = atomic_load_explicit(&labelled[place], memory_order_relaxed);
-        const float2 norm = active && p.logits != 0 ? rows[row] : float2(0.0f, 0.0f);
+        const float2 norm = active && p.logits != 0 ? norms[row] : float2(0.0f, 0.0f);
         for (uint c = start + lane; c < end; c += lanes) {
           float g = 0.0f;
           if (active) {

@@ -1,4 +1,5 @@
-import type { Buffer, Dispatch, DType, Scope } from '../backends/backend.js';
+import type { Buffer, DType, Scope } from '../backends/backend.js';
+import type { Dispatch } from '../backends/kernel.js';
 import { DeviceError, DTypeError, UnsupportedOpError, ValueError } from '../errors.js';
 import { currentRegion } from '../tensor/device.js';
 import { isStorage, promote } from '../tensor/dtype.js';

@@ -1,7 +1,8 @@
 /**
- * The contract between tapegrad and a device: memory and dispatch. A backend knows no op; it is handed kernels by name, with
- * buffers and parameters in the order that the op has written down.
+ * The contract between tapegrad and a device: memory and dispatch. A backend knows no op; it is handed kernels (kernel.ts), with buffers and
+ * parameters in the order that the op has written down, and answers each by a function of its own or by a plan of smaller launches.
  */
+import type { Dispatch } from './kernel.js';
 
 /** Element types. float16 and bfloat16 are storage: arithmetic on them happens in float32. */
 export type DType = 'float32' | 'float64' | 'int32' | 'bool' | 'float16' | 'bfloat16';
@@ -36,47 +37,6 @@ export interface Scope {
   mergeInto(owner: Scope): void;
 }
 
-/** 4-byte members of a kernel's parameter struct, in order; 'u32x8' and 'i32x8' are arrays of eight (shapes and strides). */
-export type ParamType = 'u32' | 'i32' | 'f32' | 'u32x8' | 'i32x8';
-export type Params = Readonly<Record<string, number | readonly number[]>>;
-
-/** How an elementwise kernel computes: an expression of x, y, z in the notation of src/backends/expression.ts. */
-export interface ElementwiseCode {
-  readonly code: string;
-  readonly arity: 1 | 2 | 3;
-  /** A truth value is stored as one byte, 0 or 1. */
-  readonly result: 'number' | 'bool';
-  readonly operands: readonly ('number' | 'bool')[];
-}
-
-/**
- * A kernel as the op that owns it declares it: the same entry name, buffer order and parameter struct in wasm/, metal/ and wgsl/.
- * Buffers are bound in order, inputs first; the parameter struct comes last.
- */
-export interface Kernel {
-  readonly name: string;
-  /** The file that holds it: `matmul` means wasm/matmul.ts, metal/matmul.metal. */
-  readonly family: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly params: Readonly<Record<string, ParamType>>;
-  readonly elementwise?: ElementwiseCode;
-}
-
-/** One launch of a kernel. */
-export interface Dispatch {
-  readonly kernel: Kernel;
-  readonly inputs: readonly Buffer[];
-  readonly outputs: readonly Buffer[];
-  readonly params: Params;
-  /** Independent units of work (GPU threads, or groups where `groupSize` is given), for backends that launch a grid. */
-  readonly grid: number;
-  /** Threads that work on one unit together through threadgroup memory; 1 when left out. */
-  readonly groupSize?: number;
-  /** Whether the result may wait until something reads it: for results that often nothing reads. A backend need not wait. */
-  readonly lazy?: boolean;
-}
-
 /** What a device holds at the moment. */
 export interface MemoryInfo {
   /** Bytes of device memory reserved from the system. */
@@ -97,6 +57,8 @@ export interface Backend {
   readonly name: DeviceName;
   /** The device's own description, for messages. */
   readonly description: string;
+  /** Whether its memory is the host's own, so that a read costs nothing and waits for nothing. */
+  readonly isHost: boolean;
   supports(dtype: DType): boolean;
   openScope(): Scope;
   /** Uninitialised memory, in the scope or, without one, on its own. */

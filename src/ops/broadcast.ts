@@ -1,5 +1,5 @@
 import { defineOp } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { checkBoolean, checkOptions, checkTensor } from '../tensor/arguments.js';
 import {
@@ -67,7 +67,9 @@ export const sumKernel: Kernel = {
   family: 'reduce',
   inputs: ['x'],
   outputs: ['out'],
+  types: { x: NUMBERS, out: 'x' },
   params: { outer: 'u32', axis: 'u32', inner: 'u32' },
+  layout: 'groups',
 };
 
 interface SumAttrs {

@@ -1,6 +1,7 @@
 import { defineOp } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
-import type { DType, Kernel } from '../backends/backend.js';
+import type { DType } from '../backends/backend.js';
+import { type Kernel, STORED } from '../backends/kernel.js';
 import { checkDType, isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -10,6 +11,7 @@ export const castKernel: Kernel = {
   family: 'copy',
   inputs: ['x'],
   outputs: ['out'],
+  types: { x: STORED, out: STORED },
   params: { size: 'u32' },
 };
 

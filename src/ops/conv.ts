@@ -1,5 +1,5 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape } from '../tensor/shape.js';
@@ -45,13 +45,21 @@ const WINDOW_PARAMS = {
 } as const;
 
 /** Patches [N, outH, outW, kernelH, kernelW, C] of an image; 0 beyond its edges. */
-const unfoldKernel: Kernel = { name: 'unfold', family: 'conv', inputs: ['x'], outputs: ['out'], params: WINDOW_PARAMS };
+const unfoldKernel: Kernel = {
+  name: 'unfold',
+  family: 'conv',
+  inputs: ['x'],
+  outputs: ['out'],
+  types: { x: NUMBERS, out: 'x' },
+  params: WINDOW_PARAMS,
+};
 /** The adjoint: patches summed into an image. */
 const foldKernel: Kernel = {
   name: 'fold',
   family: 'conv',
   inputs: ['patches'],
   outputs: ['out'],
+  types: { patches: NUMBERS, out: 'patches' },
   params: WINDOW_PARAMS,
 };
 /** For each window and channel, the position h * W + w of the first largest element within the image; NaN counts as largest. */
@@ -60,6 +68,7 @@ const maxPoolKernel: Kernel = {
   family: 'conv',
   inputs: ['x'],
   outputs: ['out'],
+  types: { x: NUMBERS, out: ['int32'] },
   params: WINDOW_PARAMS,
 };
 

@@ -1,5 +1,5 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { arange, checkCreation, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
@@ -15,12 +15,15 @@ import { expandDims, launchFill, reshape } from './movement.js';
  * before anything runs; negative ones count from the end.
  */
 
+const TYPES = { x: ['float32', 'int32', 'bool'], indices: ['int32'], out: 'x' } as const;
+
 /** out[o, j, i] = x[o, indices[j], i] for x as [outer, axis, inner]. */
 const takeKernel: Kernel = {
   name: 'take',
   family: 'gather',
   inputs: ['x', 'indices'],
   outputs: ['out'],
+  types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
 /** out[o, indices[j], i] += x[o, j, i], in the order of j; out starts at 0. */
@@ -29,6 +32,7 @@ const takeAdjointKernel: Kernel = {
   family: 'gather',
   inputs: ['x', 'indices'],
   outputs: ['out'],
+  types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
 /** out[o, j, i] = x[o, indices[o, j, i], i]. */
@@ -37,6 +41,7 @@ const takeAlongKernel: Kernel = {
   family: 'gather',
   inputs: ['x', 'indices'],
   outputs: ['out'],
+  types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
 /** out[o, indices[o, j, i], i] += x[o, j, i], in the order of j; out starts at 0. */
@@ -45,6 +50,7 @@ const scatterKernel: Kernel = {
   family: 'gather',
   inputs: ['x', 'indices'],
   outputs: ['out'],
+  types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
 

@@ -1,5 +1,6 @@
 import { defineOp } from '../autograd/op.js';
-import type { DType, Kernel } from '../backends/backend.js';
+import type { DType } from '../backends/backend.js';
+import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { DTypeError, ShapeError } from '../errors.js';
 import { promote } from '../tensor/dtype.js';
 import { broadcastShapes, formatShape, type Shape, sizeOf } from '../tensor/shape.js';
@@ -17,6 +18,7 @@ const matmulKernel: Kernel = {
   family: 'matmul',
   inputs: ['a', 'b'],
   outputs: ['out'],
+  types: { a: NUMBERS, b: 'a', out: 'a' },
   params: { batch: 'u32', m: 'u32', n: 'u32', k: 'u32', transA: 'u32', transB: 'u32', strideA: 'u32', strideB: 'u32' },
 };
 

@@ -1,6 +1,7 @@
 import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
-import type { Buffer, Kernel } from '../backends/backend.js';
+import type { Buffer } from '../backends/backend.js';
+import { type Kernel, STORED } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { checkOptions } from '../tensor/arguments.js';
 import {
@@ -24,6 +25,7 @@ export const copyKernel: Kernel = {
   family: 'copy',
   inputs: ['source'],
   outputs: ['out'],
+  types: { source: STORED, out: 'source' },
   params: {
     rank: 'u32',
     shape: 'u32x8',
@@ -40,6 +42,7 @@ export const fillKernel: Kernel = {
   family: 'copy',
   inputs: [],
   outputs: ['out'],
+  types: { out: STORED },
   params: { size: 'u32', value: 'f32' },
 };
 

@@ -1,5 +1,5 @@
 import { defineMultiOp, defineOp, type OpFunction, savedOr } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import type { Kernel } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
@@ -16,6 +16,7 @@ const layerNormKernel: Kernel = {
   inputs: ['x'],
   outputs: ['out', 'rstd'],
   params: { rows: 'u32', width: 'u32', eps: 'f32' },
+  layout: 'groups',
 };
 
 /** The layer norm's vjp, row by row: rstd * (g - mean(g) - y * mean(g * y)). */
@@ -25,6 +26,7 @@ const layerNormVjpKernel: Kernel = {
   inputs: ['g', 'y', 'rstd'],
   outputs: ['out'],
   params: { rows: 'u32', width: 'u32' },
+  layout: 'groups',
 };
 
 const rowsOf = (x: Tensor): { rows: number; width: number } => {

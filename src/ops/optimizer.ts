@@ -1,5 +1,5 @@
 import { defineMultiOp } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import type { Kernel } from '../backends/kernel.js';
 
 /**
  * Optimizer steps, one pass over the memory each: parameters and moments in, parameters and moments out. They are not differentiable.

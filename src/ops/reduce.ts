@@ -1,5 +1,6 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
-import type { DType, Kernel } from '../backends/backend.js';
+import type { DType } from '../backends/backend.js';
+import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
@@ -33,12 +34,25 @@ const PARAMS = { outer: 'u32', axis: 'u32', inner: 'u32' } as const;
 interface Reduction {
   /** The dtype of the result; x's own when left out. */
   readonly result?: DType;
+  /** Element types that it has GPU kernels for; float32 and int32 when left out. */
+  readonly types?: readonly DType[];
   /** The cotangent of x, from the cotangent and the result stretched to x's shape. */
   readonly vjp?: (g: Tensor, x: Tensor, y: Tensor, run: Run) => Tensor;
 }
 
-function reduction(name: string, { result, vjp }: Reduction): (x: Tensor, from: number, to: number) => Tensor {
-  const kernel: Kernel = { name, family: 'reduce', inputs: ['x'], outputs: ['out'], params: PARAMS };
+function reduction(
+  name: string,
+  { result, types = NUMBERS, vjp }: Reduction,
+): (x: Tensor, from: number, to: number) => Tensor {
+  const kernel: Kernel = {
+    name,
+    family: 'reduce',
+    inputs: ['x'],
+    outputs: ['out'],
+    types: { x: types, out: result ? [result] : 'x' },
+    params: PARAMS,
+    layout: 'groups',
+  };
   const op = defineOp<Run>({
     name,
     infer: ([x], { from, to }) => ({
@@ -83,7 +97,10 @@ const maxOp = reduction('max', { vjp: shareAmongTies });
 const minOp = reduction('min', { vjp: shareAmongTies });
 const argmaxOp = reduction('argmax', { result: 'int32' });
 const argminOp = reduction('argmin', { result: 'int32' });
-const logSumExpOp = reduction('logSumExp', { vjp: (g, x, y) => mul(g, exp(sub(x, where(equal(y, -Infinity), 0, y)))) });
+const logSumExpOp = reduction('logSumExp', {
+  types: ['float32'],
+  vjp: (g, x, y) => mul(g, exp(sub(x, where(equal(y, -Infinity), 0, y)))),
+});
 
 function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
   const list = normalizeAxes(op, axes, x.rank);
@@ -208,6 +225,7 @@ const cumsumKernel: Kernel = {
   family: 'reduce',
   inputs: ['x'],
   outputs: ['out'],
+  types: { x: NUMBERS, out: 'x' },
   params: { ...PARAMS, reverse: 'u32' },
 };
 

@@ -1,5 +1,6 @@
 import { defineOp } from '../autograd/op.js';
-import type { DType, ElementwiseCode, Kernel } from '../backends/backend.js';
+import type { DType } from '../backends/backend.js';
+import type { ElementwiseCode, Kernel } from '../backends/kernel.js';
 import { DTypeError } from '../errors.js';
 import { fromTypedArray, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
 import { defaultDevice, hostBackend } from '../tensor/device.js';

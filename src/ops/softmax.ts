@@ -1,5 +1,5 @@
 import { defineOp } from '../autograd/op.js';
-import type { Kernel } from '../backends/backend.js';
+import type { Kernel } from '../backends/kernel.js';
 import { toFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -18,6 +18,7 @@ function softmaxLike(
     inputs: ['x'],
     outputs: ['out'],
     params: { outer: 'u32', axis: 'u32', inner: 'u32' },
+    layout: 'groups',
   };
   const op = defineOp<{ axis: number }>({
     name,

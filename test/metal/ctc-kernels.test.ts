@@ -3,10 +3,11 @@
  * checked mode and with the threads' order reversed.
  */
 import type { MetalDevice, MetalMemory, Pipeline } from '../../src/backends/metal/device.js';
-import { sourceOf } from '../../src/backends/metal/programs.js';
+import { sourceOf } from '../../src/backends/gpu/programs.js';
+import { metal } from '../../src/backends/metal/dialect.js';
 import { metalTests, openDevice, ORDER, type Setting, softLibrary, softTests, withSettings } from './harness.js';
 
-const source = sourceOf('ctc/loss');
+const source = sourceOf(metal, 'ctc/loss');
 
 interface Problem {
   readonly times: number;
@@ -133,19 +134,13 @@ class Kernels {
       return place;
     };
     const padded = targets.flatMap((t) => [...t, ...new Array<number>(longest - t.length).fill(-1)]);
-    const [input, labels] = [filled(x, Float32Array), filled(padded, Int32Array)];
-    const [frameCounts, labelCounts] = [
-      filled(inputLengths, Int32Array),
-      filled(
-        targets.map((t) => t.length),
-        Int32Array,
-      ),
-    ];
-    const [emissions, frames, rows] = [room(batch * times * slots * 2), room(batch * times), room(times * batch * 2)];
+    const input = filled(x, Float32Array);
+    const lattice = filled([...inputLengths, ...targets.map((t) => t.length), ...padded], Int32Array);
+    const [emissions, frames, norms] = [room(batch * times * slots * 2), room(batch * times), room(times * batch * 2)];
     const [states, losses, totals, memory] = [
       room(2 * batch * times * longest * 2),
       room(batch),
-      room(batch * 2),
+      room(batch * 4),
       room(batch * 2 * 3 * (longest + 1) * 2),
     ];
     const grad = room(times * batch * classes);
@@ -170,19 +165,19 @@ class Kernels {
         .submit((encoder) => {
           encoder.dispatch(
             pipelines.ctcEmit,
-            [input, labels, frameCounts, labelCounts, emissions, frames, rows, params],
+            [input, lattice, emissions, frames, norms, params],
             [rowGroups, 1, 1],
             width,
           );
           encoder.dispatch(
             pipelines.ctcRecursion,
-            [emissions, frames, labels, frameCounts, labelCounts, states, losses, totals, memory, params],
+            [emissions, frames, lattice, states, losses, totals, memory, params],
             [2 * batch, 1, 1],
             width,
           );
           encoder.dispatch(
             pipelines.ctcGrad,
-            [input, labels, frameCounts, labelCounts, states, losses, totals, rows, grad, params],
+            [input, lattice, states, totals, norms, grad, params],
             [rowGroups, 1, 1],
             width,
           );

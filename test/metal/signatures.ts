@@ -1,8 +1,10 @@
 /** The signatures of Metal kernels as their sources have them, to be compared with what the ops declare. */
-import type { Dispatch, Kernel } from 'tapegrad';
-import { ELEMENTWISE_PARAMS, elementwiseSource } from '../../src/backends/metal/elementwise.js';
-import { MetalBackend } from '../../src/backends/metal/backend.js';
-import { sourceOf } from '../../src/backends/metal/programs.js';
+import { ctcPlans } from '../../src/backends/gpu/ctc.js';
+import type { GpuProgram } from '../../src/backends/gpu/device.js';
+import { elementwiseSource } from '../../src/backends/gpu/elementwise.js';
+import { Programs, sourceOf } from '../../src/backends/gpu/programs.js';
+import type { Dispatch, Kernel } from '../../src/backends/kernel.js';
+import { metal } from '../../src/backends/metal/dialect.js';
 
 export interface Signature {
   /** The buffers' names in the order of their indices; inputs are const. */
@@ -22,7 +24,9 @@ function structMembers(source: string, name: string): Record<string, string> {
     const [, type, names] = /^\s*(\w+)\s+([\s\S]+)$/.exec(statement) ?? [];
     for (const member of names?.split(',') ?? []) {
       const [, own, length] = /^\s*(\w+)(?:\[(\d+)\])?\s*$/.exec(member)!;
-      members[own!] = MEMBER_TYPES[type!]! + (length ? `x${length}` : '');
+      // Arrays are declared as vectors of four: see packParams.
+      const [, scalar, lanes = '1'] = /^([a-z]+)(\d)?$/.exec(type!)!;
+      members[own!] = MEMBER_TYPES[scalar!]! + (length ? `x${Number(lanes) * Number(length)}` : '');
     }
   }
   return members;
@@ -47,28 +51,31 @@ export function signatureIn(source: string, entry: string): Signature {
 
 /** The signature that a kernel has on the device. */
 export function signatureOf(kernel: Kernel): Signature {
-  if (!kernel.elementwise) return signatureIn(sourceOf(kernel.family), kernel.name);
+  if (!kernel.elementwise) return signatureIn(sourceOf(metal, kernel.family), kernel.name);
   const { arity, result, operands } = kernel.elementwise;
   const types = [
     ...operands.map((kind) => (kind === 'bool' ? ('bool' as const) : ('float32' as const))),
     result === 'bool' ? ('bool' as const) : ('float32' as const),
   ];
-  const source = elementwiseSource(kernel, types.slice(0, arity).concat(types[arity]!));
-  return signatureIn(ELEMENTWISE_PARAMS + source!, [kernel.name, ...types].join('_'));
+  const source = elementwiseSource(metal, kernel, types.slice(0, arity).concat(types[arity]!));
+  return signatureIn(sourceOf(metal, 'elementwise') + source!, [kernel.name, ...types].join('_'));
 }
 
 export const declared = ({ inputs, outputs, params }: Kernel): Signature => ({ inputs, outputs, params });
 
-/** Collects the kernels that are launched from now on. */
+/** Collects the kernels that are launched from now on, by plans as well. */
 export function watchLaunches(): Set<Kernel> {
   const seen = new Set<Kernel>();
-  const original = Object.getOwnPropertyDescriptor(MetalBackend.prototype, 'dispatch')!.value as (
-    this: MetalBackend,
+  const get = Object.getOwnPropertyDescriptor(Programs.prototype, 'get')!.value as (
+    this: Programs,
     launch: Dispatch,
-  ) => void;
-  MetalBackend.prototype.dispatch = function watched(this: MetalBackend, launch) {
+  ) => GpuProgram;
+  Programs.prototype.get = function watched(this: Programs, launch: Dispatch) {
     seen.add(launch.kernel);
-    original.call(this, launch);
+    return get.call(this, launch);
   };
   return seen;
 }
+
+/** The kernels that CTC's plans launch. */
+export const ctcKernels = new Set(Object.values(ctcPlans).flatMap(({ kernels }) => kernels));

@@ -1,4 +1,5 @@
-import type { Backend, Buffer, Dispatch, DType, MemoryInfo, ReadUse, Scope, TypedArray } from '../backend.js';
+import type { Backend, Buffer, DType, MemoryInfo, ReadUse, Scope, TypedArray } from '../backend.js';
+import type { Dispatch } from '../kernel.js';
 import { hostArray, ownArray } from '../host-array.js';
 import { CpuBuffer, CpuScope } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
@@ -10,6 +11,7 @@ import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly description = 'CPU (WebAssembly SIMD)';
+  readonly isHost = true;
   private scopes = 0;
 
   supports(): boolean {

@@ -1,4 +1,5 @@
-import { BYTES, type Dispatch, type Params } from '../backend.js';
+import { BYTES } from '../backend.js';
+import type { Dispatch, Params } from '../kernel.js';
 import { type CpuBuffer, type CpuScope, write } from './buffer.js';
 import { Arena, heap } from './heap.js';
 

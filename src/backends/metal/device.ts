@@ -2,6 +2,8 @@
  * The compute subset of Metal as plain objects: a device, compiled libraries, pipelines, shared buffers and command buffers. It knows
  * nothing of tensors or ops.
  */
+import { arrayClass, type DType, type TypedArray } from '../backend.js';
+import type { GpuDevice, GpuMemory, GpuProgram, Launch, Submission as GpuSubmission } from '../gpu/device.js';
 import { MetalCompileError, MetalError, MetalExecutionError, outOfMemory, unavailable } from './errors.js';
 import type { ErrorSlot, Id, Messages } from './messages.js';
 import { Runtime } from './objc.js';
@@ -12,11 +14,8 @@ export const FAMILY = { apple5: 1005, apple6: 1006, mac2: 2002 } as const;
 const STORAGE_SHARED = 0; // MTLResourceStorageModeShared
 const STATUS_COMPLETED = 4; // MTLCommandBufferStatusCompleted
 
-/** setBytes takes no more than this (Metal's own limit). */
-export const MAX_INLINE_BYTES = 4096;
-
 /** The system's GPU, a queue on it, and the runtime that reaches it. */
-export class MetalDevice {
+export class MetalDevice implements GpuDevice {
   readonly name: string;
   readonly maxBufferLength: number;
   private readonly send: Messages;
@@ -114,6 +113,24 @@ export class MetalDevice {
     });
   }
 
+  program(source: string, entry: string): Pipeline {
+    const library = this.library(source);
+    try {
+      return library.pipeline(entry);
+    } finally {
+      library.release();
+    }
+  }
+
+  run(launches: readonly Launch[]): Submission {
+    return this.submit((encoder) => {
+      for (const { program, buffers, params, groups, width } of launches) {
+        const memory = (buffers as readonly MetalMemory[]).map((own) => ({ memory: own, offset: 0 }));
+        encoder.dispatch(program as Pipeline, [...memory, params], [groups, 1, 1], width);
+      }
+    });
+  }
+
   /** The text of an NSError; call inside a pool. */
   describe(error: Id | null): string {
     return error === null ? 'Metal gave no reason' : this.text(this.send.localizedDescription(error));
@@ -187,7 +204,7 @@ export class MetalLibrary {
 }
 
 /** A kernel, built for the device. */
-export class Pipeline {
+export class Pipeline implements GpuProgram {
   constructor(
     private readonly device: MetalDevice,
     readonly handle: Id,
@@ -201,7 +218,7 @@ export class Pipeline {
 }
 
 /** Shared memory. Its view is handed out only inside this backend: after `release` it would point at nothing. */
-export class MetalMemory {
+export class MetalMemory implements GpuMemory {
   private memory: ArrayBuffer | null;
 
   constructor(
@@ -218,6 +235,19 @@ export class MetalMemory {
   get view(): ArrayBuffer {
     if (this.memory === null) throw new MetalError('a released buffer was used');
     return this.memory;
+  }
+
+  write(dtype: DType, data: TypedArray): void {
+    new (arrayClass(dtype))(this.view, 0, data.length).set(data);
+  }
+
+  /** A copy: a view would dangle when the memory is recycled. */
+  read(dtype: DType, length: number): TypedArray {
+    return new (arrayClass(dtype))(this.view, 0, length).slice();
+  }
+
+  poison(): void {
+    new Uint8Array(this.view).fill(0xff);
   }
 
   release(): void {
@@ -263,7 +293,7 @@ export class Encoder {
 }
 
 /** Submitted work. It may be waited for any number of times, in place and asynchronously. */
-export class Submission {
+export class Submission implements GpuSubmission {
   private outcome: { readonly seconds: number } | { readonly error: Error } | null = null;
 
   constructor(

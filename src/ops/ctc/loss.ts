@@ -1,6 +1,8 @@
 import { defineOp, type Launcher, type OpFunction } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
-import type { Buffer, Kernel, Params } from '../../backends/backend.js';
+import type { Buffer } from '../../backends/backend.js';
+import { briefArray } from '../../backends/host-array.js';
+import type { Kernel, Params } from '../../backends/kernel.js';
 import { GradientError } from '../../errors.js';
 import { fromTypedArray, moveTo, type TensorLike } from '../../tensor/create.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -10,45 +12,33 @@ import { div, equal, mul, neg, where } from '../elementwise.js';
 import { expandDims, reshape } from '../movement.js';
 import { mean } from '../reduce.js';
 import type { CtcTargets } from './lattice.js';
-import { launchGpuCurvature, launchGpuLoss, launchGpuPosterior } from './gpu.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
 import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
 
-const INPUTS = ['scores', 'targets', 'inputLengths', 'targetLengths'] as const;
+const INPUTS = ['scores', 'lattice'] as const;
 const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32' } as const;
 
-/** Losses and, where the second output is there, their gradients with respect to the scores, times the cotangents where those are given. */
-const lossKernel: Kernel = {
-  name: 'ctcLoss',
-  family: 'ctc/loss',
-  inputs: [...INPUTS, 'cotangents'],
-  outputs: ['losses', 'gradient'],
+/** A kernel over a batch of sequences. `lattice` is what `latticeOf` makes. */
+const declare = (name: string, more: readonly string[], outputs: readonly string[], family = 'ctc/loss'): Kernel => ({
+  name,
+  family,
+  inputs: [...INPUTS, ...more],
+  outputs,
+  types: { lattice: ['int32'] },
   params: PARAMS,
-};
+});
+
+/** Losses and, where the second output is there, their gradients with respect to the scores. */
+const lossKernel = declare('ctcLoss', [], ['losses', 'gradient']);
 /** The gradients alone. */
-const gradientKernel: Kernel = {
-  name: 'ctcGradient',
-  family: 'ctc/loss',
-  inputs: [...INPUTS, 'cotangents'],
-  outputs: ['gradient'],
-  params: PARAMS,
-};
+const gradientKernel = declare('ctcGradient', [], ['gradient']);
+/** The same two with each sequence's gradient times a number of its own: for devices that are the host, see `expects`. */
+const scaledLossKernel = declare('ctcScaledLoss', ['cotangents'], ['losses', 'gradient']);
+const scaledGradientKernel = declare('ctcScaledGradient', ['cotangents'], ['gradient']);
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
-const posteriorKernel: Kernel = {
-  name: 'ctcPosterior',
-  family: 'ctc/loss',
-  inputs: INPUTS,
-  outputs: ['posterior'],
-  params: PARAMS,
-};
+const posteriorKernel = declare('ctcPosterior', [], ['posterior']);
 /** The losses' second derivatives times a direction. */
-const curvatureKernel: Kernel = {
-  name: 'ctcCurvature',
-  family: 'ctc/curvature',
-  inputs: [...INPUTS, 'direction'],
-  outputs: ['product'],
-  params: PARAMS,
-};
+const curvatureKernel = declare('ctcCurvature', ['direction'], ['product'], 'ctc/curvature');
 /** A gradient with every sequence scaled by a number of its own. */
 const scaleKernel: Kernel = {
   name: 'ctcScale',
@@ -58,10 +48,13 @@ const scaleKernel: Kernel = {
   params: { frames: 'u32', batch: 'u32', classes: 'u32' },
 };
 
-/** The batch as kernels take it. */
-function problemBuffers(problem: CtcProblem, scores: Tensor): Buffer[] {
-  const { device } = scores;
-  return [problem.targets, problem.inputLengths, problem.targetLengths].map((data) => device.upload('int32', data));
+/** The batch as kernels take it, in one int32 buffer: input lengths [N], target lengths [N], targets [N, width]. */
+function latticeOf({ batch, width, targets, inputLengths, targetLengths }: CtcProblem, { device }: Tensor): Buffer {
+  const lattice = briefArray('int32', batch * (2 + width));
+  lattice.set(inputLengths);
+  lattice.set(targetLengths, batch);
+  lattice.set(targets, 2 * batch);
+  return device.upload('int32', lattice);
 }
 
 const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({
@@ -76,9 +69,12 @@ const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProb
 /** How the losses have been reduced lately. Only how fast the backward pass is depends on it. */
 let habit: Habit = 'meanPerLabel';
 
-/** Whether a gradient is multiplied with expected cotangents as it is written: a pass over memory less, if they prove right. */
+/**
+ * Whether a gradient is multiplied with expected cotangents as it is written: a pass over memory less, if they prove right. To see whether they
+ * do, the real ones are read, which costs nothing where memory is the host's own.
+ */
 const expects = ({ batch }: CtcProblem, scores: Tensor): boolean =>
-  batch > 0 && scores.dtype === 'float32' && scores.device.name === 'cpu';
+  batch > 0 && scores.dtype === 'float32' && scores.device.isHost;
 
 interface LossAttrs {
   readonly problem: CtcProblem;
@@ -96,7 +92,7 @@ const lossOp = defineOp<LossAttrs>({
     return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
   run: (call, [scores], { problem, expected }) => {
-    launchLoss(call, lossKernel, scores!, problem, expected, call.outputs);
+    launch(call, expected ? scaledLossKernel : lossKernel, scores!, problem, expected);
   },
   vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
     if (recordingTapes([...inputs, g]).length > 0)
@@ -110,18 +106,16 @@ const lossOp = defineOp<LossAttrs>({
   },
 });
 
-/** On the CPU, the kernel with its own outputs; on GPUs, launches for the losses and, where it is wanted, the gradient. */
-function launchLoss(
+/** Launches a kernel over the batch. `more` is the kernel's third input, as a buffer or as numbers. */
+function launch(
   call: Launcher,
   kernel: Kernel,
   scores: Tensor,
   problem: CtcProblem,
-  cotangents: Float32Array | null,
-  gpuOutputs: readonly Buffer[],
+  more: Buffer | Float32Array | null = null,
 ): void {
-  const inputs = [call.inputs[0]!, ...problemBuffers(problem, scores)];
-  if (call.device !== 'cpu') return launchGpuLoss(call, inputs, problem, gpuOutputs);
-  if (cotangents) inputs.push(scores.device.upload('float32', cotangents));
+  const inputs = [call.inputs[0]!, latticeOf(problem, scores)];
+  if (more) inputs.push(more instanceof Float32Array ? scores.device.upload('float32', more) : more);
   call.launch({ kernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
 }
 
@@ -130,8 +124,7 @@ const gradientOp = defineOp<{ problem: CtcProblem; cotangents: Float32Array | nu
   name: 'ctcGradient',
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
   run: (call, [scores], { problem, cotangents }) => {
-    const gpuOutputs = call.device === 'cpu' ? [] : [call.scratch(scores!.dtype, problem.batch), ...call.outputs];
-    launchLoss(call, gradientKernel, scores!, problem, cotangents, gpuOutputs);
+    launch(call, cotangents ? scaledGradientKernel : gradientKernel, scores!, problem, cotangents);
   },
   // The Hessian of a loss is symmetric: its vjp is its jvp. (With cotangents it is only ever called untraced.)
   vjp: (g, { inputs: [scores], attrs: { problem } }) => [curvatureOp([scores!, g], { problem })],
@@ -141,15 +134,7 @@ const posteriorOp = defineOp<{ problem: CtcProblem }>({
   name: 'ctcPosterior',
   infer: ([logProbs]) => ({ shape: logProbs!.shape, dtype: logProbs!.dtype }),
   run: (call, [logProbs], { problem }) => {
-    const inputs = [...call.inputs, ...problemBuffers(problem, logProbs!)];
-    if (call.device !== 'cpu') return launchGpuPosterior(call, inputs, problem, call.outputs[0]!);
-    call.launch({
-      kernel: posteriorKernel,
-      inputs,
-      outputs: call.outputs,
-      params: problemParams(problem),
-      grid: problem.batch,
-    });
+    launch(call, posteriorKernel, logProbs!, problem);
   },
   vjp: (g, { inputs: [logProbs], attrs }) => [neg(curvatureOp([logProbs!, g], attrs))],
 });
@@ -158,16 +143,7 @@ const curvatureOp: OpFunction<{ problem: CtcProblem }> = defineOp<{ problem: Ctc
   name: 'ctcCurvature',
   infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
   run: (call, [scores], { problem }) => {
-    const [buffer, direction] = call.inputs;
-    const inputs = [buffer!, ...problemBuffers(problem, scores!)];
-    if (call.device !== 'cpu') return launchGpuCurvature(call, inputs, problem, direction!, call.outputs[0]!);
-    call.launch({
-      kernel: curvatureKernel,
-      inputs: [...inputs, direction!],
-      outputs: call.outputs,
-      params: problemParams(problem),
-      grid: problem.batch,
-    });
+    launch(call, curvatureKernel, scores!, problem, call.inputs[1]);
   },
   vjp: (g, { inputs: [scores], attrs, needs }) => {
     if (needs[0])

@@ -49,7 +49,19 @@ function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: numb
 
 type Lengths = readonly [frames: TypedArray, labels: TypedArray];
 
-const lengthsOf = (call: CpuCall): Lengths => [call.inputs[2]!.view(), call.inputs[3]!.view()];
+/** The lattice is input lengths, target lengths and targets behind one another. */
+function lengthsOf(call: CpuCall): Lengths {
+  const batch = call.number('batch');
+  const lattice = call.inputs[1]!.view();
+  return [lattice.subarray(0, batch), lattice.subarray(batch, 2 * batch)];
+}
+
+/** The addresses of scores, targets, input lengths and target lengths. */
+function addresses(call: CpuCall): [scores: number, targets: number, inputLengths: number, targetLengths: number] {
+  const bytes = 4 * call.number('batch');
+  const lattice = call.in(1);
+  return [call.in(0), lattice + 2 * bytes, lattice, lattice + bytes];
+}
 
 /** Sequences with more labels than frames are decided by that. */
 function longestTarget([frames, labels]: Lengths): number {
@@ -110,7 +122,7 @@ function solve(call: CpuCall, gradient: number, cotangents: number): { losses: n
   const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const losses = call.scratch(batch * 8);
   const tiers = call.scratch(batch * 4);
-  const inputs = [0, 1, 2, 3].map((i) => call.in(i));
+  const inputs = addresses(call);
   const scale = name === 'ctcLoss' ? 3 : 60;
   parallel(
     name,
@@ -143,9 +155,9 @@ const sizes = (call: CpuCall): [number, number, number, number, number, number] 
   call.number('logits'),
 ];
 
-/** The address of cotangents (float64): those given as input 4, or one value for all. */
+/** The address of cotangents (float64): those given as input 2, or one value for all. */
 function cotangentsOf(call: CpuCall, value?: number): number {
-  const given = call.inputs[4];
+  const given = call.inputs[2];
   if (!given && value === undefined) return 0;
   const batch = call.number('batch');
   const at = call.scratch(batch * 8);
@@ -180,13 +192,8 @@ const ctcPosterior: CpuKernel = (call) => {
 const ctcCurvature: CpuKernel = (call) => {
   const [frames, batch, classes, width, blank, logits] = sizes(call);
   const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
-  const [scores, targets, inputLengths, targetLengths, direction] = [0, 1, 2, 3, 4].map((i) => call.in(i)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [scores, targets, inputLengths, targetLengths] = addresses(call);
+  const direction = call.in(2);
   const out = call.out(0);
   parallel(
     call.inputs[0]!.dtype === 'float64' ? 'ctcCurvature64' : 'ctcCurvature',
@@ -223,4 +230,12 @@ const ctcScale: CpuKernel = (call) => {
   }
 };
 
-export const ctcKernels = { ctcLoss, ctcGradient, ctcPosterior, ctcCurvature, ctcScale };
+export const ctcKernels = {
+  ctcLoss,
+  ctcScaledLoss: ctcLoss,
+  ctcGradient,
+  ctcScaledGradient: ctcGradient,
+  ctcPosterior,
+  ctcCurvature,
+  ctcScale,
+};

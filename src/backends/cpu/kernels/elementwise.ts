@@ -1,5 +1,6 @@
-import { BYTES, type Kernel as KernelSpec, type TypedArray } from '../../backend.js';
+import { BYTES, type TypedArray } from '../../backend.js';
 import { fold, type Language, parseExpression } from '../../expression.js';
+import type { Kernel as KernelSpec } from '../../kernel.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { elementwiseCodes, elementwiseLoops } from '../generated/elementwise.js';
 import { heap } from '../heap.js';

@@ -1,32 +1,32 @@
 /** Device memory: buffers, the scopes that recycle them, and the pool that they come from and go back to. */
 import type { Backend, Buffer, DType, Scope, TypedArray } from '../backend.js';
 import { OutOfMemoryError } from '../../errors.js';
-import type { MetalDevice, MetalMemory } from './device.js';
-import { outOfMemory } from './errors.js';
+import type { GpuDevice, GpuMemory } from './device.js';
+import { LEAST_BYTES, POOL_BYTES } from './limits.js';
 
-/** A piece of shared memory and the number of the last command buffer that may touch it. */
+/** A piece of device memory and the number of the last submission that may touch it. */
 export interface Block {
-  readonly memory: MetalMemory;
+  readonly memory: GpuMemory;
   lastUse: number;
   /** Asynchronous reads under way; until they are done a block that was given back stays as it is. */
   readers: number;
   givenBack: boolean;
 }
 
-/** How far the GPU has come: command buffers are numbered in the order of submission. */
+/** How far the GPU has come: submissions are numbered in their order. */
 export interface Clock {
-  /** The number of the command buffer that is being recorded. */
+  /** The number of the submission that is being gathered. */
   readonly recording: number;
   /** The last one that is known to be finished. */
   readonly completed: number;
-  /** Submits what has been recorded. */
+  /** Submits what has been gathered. */
   flush(): void;
-  /** Waits for everything. */
+  /** Waits for everything, where the device can be waited for in place. */
   finish(): void;
 }
 
-export class MetalBuffer implements Buffer {
-  scope: MetalScope | null = null;
+export class GpuBuffer implements Buffer {
+  scope: GpuScope | null = null;
 
   constructor(
     readonly backend: Backend,
@@ -42,12 +42,6 @@ export class MetalBuffer implements Buffer {
   }
 }
 
-// Metal refuses empty buffers and empty bindings.
-const LEAST_BYTES = 16;
-
-/** Free memory beyond this goes back to the system. */
-const POOL_LIMIT = 512 * 2 ** 20;
-
 /** Sizes in steps of at most an eighth, so that tensors of nearly one size share blocks. */
 function roundUp(bytes: number): number {
   if (bytes <= 2048) return Math.ceil(bytes / 256) * 256;
@@ -61,7 +55,7 @@ export interface PoolOptions {
 }
 
 /**
- * Recycled blocks by size. The GPU works through command buffers in order, so a block may be handed to later GPU work at once; the CPU
+ * Recycled blocks by size. The GPU works through submissions in order, so a block may be handed to later GPU work at once; the CPU
  * writes only into blocks that no submitted work can touch any more.
  */
 export class Pool {
@@ -71,8 +65,10 @@ export class Pool {
   private readonly free = new Map<number, Block[]>();
 
   constructor(
-    private readonly device: MetalDevice,
+    private readonly device: GpuDevice,
     private readonly clock: Clock,
+    /** The backend's, for messages. */
+    private readonly name: () => string,
     private readonly options: PoolOptions,
   ) {}
 
@@ -99,10 +95,10 @@ export class Pool {
     const size = block.memory.bytes;
     if (this.options.strict) {
       this.clock.finish();
-      new Uint8Array(block.memory.view).fill(0xff);
+      block.memory.poison?.();
     }
-    if (this.freeBytes + size > POOL_LIMIT) {
-      // Recorded work is submitted first: command buffers keep what they use alive.
+    if (this.freeBytes + size > POOL_BYTES) {
+      // Gathered work is submitted first: what is submitted keeps its memory alive.
       if (block.lastUse >= this.clock.recording) this.clock.flush();
       this.discard(block);
       return;
@@ -133,7 +129,7 @@ export class Pool {
     block.memory.release();
   }
 
-  private reserve(bytes: number): MetalMemory {
+  private reserve(bytes: number): GpuMemory {
     try {
       return this.device.buffer(bytes);
     } catch (error) {
@@ -145,7 +141,8 @@ export class Pool {
       return this.device.buffer(bytes);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw outOfMemory(
+      throw new OutOfMemoryError(
+        this.name(),
         `no memory left for a buffer of ${bytes} bytes: live tensors hold ${this.reservedBytes} bytes; use scope(fn) to recycle intermediate results`,
       );
     }
@@ -153,26 +150,26 @@ export class Pool {
 }
 
 /** The buffers of one transform; their memory goes back to the pool when it closes. */
-export class MetalScope implements Scope {
-  private buffers: MetalBuffer[] = [];
+export class GpuScope implements Scope {
+  private buffers: GpuBuffer[] = [];
 
   constructor(
     readonly backend: Backend,
     private readonly pool: Pool,
-    private readonly onRelease: (buffer: MetalBuffer) => void,
+    private readonly onRelease: (buffer: GpuBuffer) => void,
     private readonly onClose: () => void,
   ) {}
 
-  add(buffer: MetalBuffer): void {
+  add(buffer: GpuBuffer): void {
     buffer.scope = this;
     this.buffers.push(buffer);
   }
 
   /** The memory is the buffer's own, so nothing moves. */
   release(buffer: Buffer, to: Scope | null): void {
-    const own = buffer as MetalBuffer;
+    const own = buffer as GpuBuffer;
     if (own.scope !== this) return;
-    if (to) return (to as MetalScope).add(own);
+    if (to) return (to as GpuScope).add(own);
     own.scope = null;
     this.onRelease(own);
   }
@@ -187,7 +184,7 @@ export class MetalScope implements Scope {
   }
 
   mergeInto(owner: Scope): void {
-    const heir = owner as MetalScope;
+    const heir = owner as GpuScope;
     for (const buffer of this.buffers) if (buffer.scope === this) heir.add(buffer);
     this.forget();
   }

@@ -1,0 +1,195 @@
+import type { Buffer } from '../backend.js';
+import type { Dispatch, Kernel, Params } from '../kernel.js';
+import { GROUP_WIDTH, MOST_GROUPS } from './limits.js';
+import type { Plan, PlanCall } from './plan.js';
+
+/**
+ * CTC on a GPU, as a plan: a launch of `ctcLoss`, `ctcGradient`, `ctcPosterior` or `ctcCurvature` becomes three or four smaller ones. `ctcEmit`
+ * turns rows of scores into emission probabilities, `ctcRecursion` runs alpha and beta at once, a group of threads for each sequence and
+ * direction, `ctcGrad` sums the posteriors of each class. For second derivatives `ctcDual` runs the recursion on dual numbers and `ctcDualGrad`
+ * sums those. Probabilities are pairs of a mantissa and an exponent, so nothing underflows; metal/ctc/ explains them. A large batch passes
+ * through in parts, so that what is kept between the kernels stays small.
+ */
+const PARAMS = {
+  frames: 'u32',
+  batch: 'u32',
+  classes: 'u32',
+  width: 'u32',
+  blank: 'u32',
+  logits: 'u32',
+  first: 'u32',
+  count: 'u32',
+  slots: 'u32',
+  byClass: 'u32',
+  lanes: 'u32',
+  directions: 'u32',
+  posterior: 'u32',
+} as const;
+
+const INT32 = ['int32'] as const;
+
+/** Words are int32 where a buffer holds mantissa bits beside exponents; what float32 holds is declared by being left out. */
+const declare = (name: string, family: string, inputs: readonly string[], outputs: readonly string[]): Kernel => ({
+  name,
+  family,
+  inputs,
+  outputs,
+  types: { lattice: INT32, emissions: INT32, states: INT32, totals: INT32, memory: INT32 },
+  params: PARAMS,
+  layout: 'groups',
+});
+
+const emitKernel = declare('ctcEmit', 'ctc/loss', ['scores', 'lattice'], ['emissions', 'exponents', 'norms']);
+const recursionKernel = declare(
+  'ctcRecursion',
+  'ctc/loss',
+  ['emissions', 'exponents', 'lattice'],
+  ['states', 'losses', 'totals', 'memory'],
+);
+const gradKernel = declare('ctcGrad', 'ctc/loss', ['scores', 'lattice', 'states', 'totals', 'norms'], ['gradient']);
+const dualKernel = declare(
+  'ctcDual',
+  'ctc/curvature',
+  ['emissions', 'lattice', 'direction'],
+  ['states', 'totals', 'memory'],
+);
+const dualGradKernel = declare(
+  'ctcDualGrad',
+  'ctc/curvature',
+  ['scores', 'lattice', 'states', 'totals', 'norms', 'direction'],
+  ['product'],
+);
+
+/** Bytes that a part of a batch may take between the kernels, unless a single sequence takes more. Tests make it small. */
+export const ctcLimits = { bytes: 512 * 2 ** 20 };
+
+/** The power of two from `least` to `most` that is next to a number from above. */
+function powerOfTwo(number: number, least: number, most: number): number {
+  let power = least;
+  while (power < number && power < most) power *= 2;
+  return power;
+}
+
+/** What the kernels are asked for. */
+type Goal = 'loss' | 'gradient' | 'posterior' | 'curvature';
+
+/** A problem on its way through the kernels: the buffers between them, used by one part of the batch after the other. */
+class Passage {
+  private readonly params: Readonly<Record<Exclude<keyof typeof PARAMS, 'first' | 'count'>, number>>;
+  /** Sequences of a part. */
+  private readonly part: number;
+  private readonly emissions: Buffer;
+  private readonly exponents: Buffer;
+  private readonly norms: Buffer;
+  private readonly totals: Buffer;
+  private readonly states: Buffer;
+  private readonly memory: Buffer;
+
+  constructor(
+    private readonly call: PlanCall,
+    private readonly scores: Buffer,
+    private readonly lattice: Buffer,
+    params: Params,
+    private readonly goal: Goal,
+  ) {
+    const { frames, batch, classes, width, blank, logits } = params as Readonly<Record<string, number>>;
+    this.params = passageParams(frames!, batch!, classes!, width!, blank!, logits!, goal);
+    const { slots, directions } = this.params;
+    const rowWords = frames! * width!;
+    const positions = 3 * (width! + 1);
+    // Words a sequence of each buffer between the kernels.
+    const words = {
+      emissions: frames! * slots * 2,
+      exponents: frames!,
+      norms: frames! * 2,
+      totals: 4,
+      states: goal === 'curvature' ? 2 * rowWords * 4 : directions === 2 ? 2 * rowWords * 2 : 0,
+      memory: goal === 'curvature' ? 2 * positions * 4 : directions * positions * 2,
+    };
+    const together = Object.values(words).reduce((a, b) => a + b);
+    const fit = Math.min(ctcLimits.bytes / together, call.maxBufferLength / Math.max(...Object.values(words))) / 4;
+    this.part = Math.min(batch!, Math.max(1, Math.floor(fit)), Math.floor(MOST_GROUPS / 2));
+    this.emissions = call.scratch('int32', this.part * words.emissions);
+    this.exponents = call.scratch('float32', this.part * words.exponents);
+    this.norms = call.scratch('float32', this.part * words.norms);
+    this.totals = call.scratch('int32', this.part * words.totals);
+    this.states = call.scratch('int32', this.part * words.states);
+    this.memory = call.scratch('int32', this.part * words.memory);
+  }
+
+  /** Runs the kernels. `output` is the gradient, the posteriors or the product; `direction` what second derivatives are taken along. */
+  run(losses: Buffer, output: Buffer | undefined, direction: Buffer | undefined): void {
+    const { batch, directions } = this.params;
+    const { scores, lattice, emissions, exponents, norms, totals, states, memory } = this;
+    for (let first = 0; first < batch; first += this.part) {
+      const params = { ...this.params, first, count: Math.min(this.part, batch - first) };
+      const rows = Math.min(Math.ceil((params.frames * params.count * params.lanes) / GROUP_WIDTH), MOST_GROUPS);
+      const walk = Math.min(GROUP_WIDTH, Math.ceil((params.width + 1) / 32) * 32); // a thread for each label and one for the last blank
+      const launch = (kernel: Kernel, inputs: Buffer[], outputs: Buffer[], grid: number, groupSize: number): void => {
+        if (grid > 0) this.call.launch({ kernel, inputs, outputs, params, grid, groupSize });
+      };
+      launch(emitKernel, [scores, lattice], [emissions, exponents, norms], rows, GROUP_WIDTH);
+      const walkers = params.count * directions;
+      launch(recursionKernel, [emissions, exponents, lattice], [states, losses, totals, memory], walkers, walk);
+      if (this.goal === 'curvature') {
+        launch(dualKernel, [emissions, lattice, direction!], [states, totals, memory], params.count * 2, walk);
+        launch(dualGradKernel, [scores, lattice, states, totals, norms, direction!], [output!], rows, GROUP_WIDTH);
+      } else if (output) {
+        launch(gradKernel, [scores, lattice, states, totals, norms], [output], rows, GROUP_WIDTH);
+      }
+    }
+  }
+}
+
+function passageParams(
+  frames: number,
+  batch: number,
+  classes: number,
+  width: number,
+  blank: number,
+  logits: number,
+  goal: Goal,
+): Passage['params'] {
+  // Emissions are kept by class where that is the shorter row, else gathered for the target's labels.
+  const byClass = classes <= 1 + width;
+  return {
+    frames,
+    batch,
+    classes,
+    width,
+    blank,
+    logits,
+    slots: byClass ? classes : 1 + width,
+    byClass: Number(byClass),
+    lanes: powerOfTwo(classes / 4, 8, GROUP_WIDTH),
+    directions: goal === 'loss' || goal === 'curvature' ? 1 : 2,
+    posterior: Number(goal === 'posterior'),
+  };
+}
+
+const FIRST_ORDER = [emitKernel, recursionKernel, gradKernel];
+const SECOND_ORDER = [emitKernel, recursionKernel, dualKernel, dualGradKernel];
+
+/** A plan whose launch has scores and lattice as its first inputs; without `losses` they are written to scratch memory and forgotten. */
+function plan(kernels: readonly Kernel[], goalOf: (launch: Dispatch) => Goal, hasLosses: boolean): Plan {
+  return {
+    kernels,
+    run: (launch, call) => {
+      const [scores, lattice, direction] = launch.inputs as [Buffer, Buffer, Buffer?];
+      const batch = launch.params.batch as number;
+      if (batch === 0) return;
+      const [losses, output] = hasLosses
+        ? (launch.outputs as [Buffer, Buffer?])
+        : [call.scratch('float32', batch), launch.outputs[0]];
+      new Passage(call, scores, lattice, launch.params, goalOf(launch)).run(losses, output, direction);
+    },
+  };
+}
+
+/** By the names of the kernels that src/ops/ctc launches. */
+export const ctcPlans: Readonly<Record<string, Plan>> = {
+  ctcLoss: plan(FIRST_ORDER, ({ outputs }) => (outputs.length > 1 ? 'gradient' : 'loss'), true),
+  ctcGradient: plan(FIRST_ORDER, () => 'gradient', false),
+  ctcPosterior: plan(FIRST_ORDER, () => 'posterior', false),
+  ctcCurvature: plan(SECOND_ORDER, () => 'curvature', false),
+};

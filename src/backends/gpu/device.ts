@@ -1,0 +1,55 @@
+/** What a GPU's API has to offer: all that a backend of gpu/ needs to be told of Metal or WebGPU. */
+import type { DType, TypedArray } from '../backend.js';
+import type { Kernel } from '../kernel.js';
+
+/** A piece of device memory. */
+export interface GpuMemory {
+  readonly bytes: number;
+  /** Puts elements at its beginning, before any work that is submitted later. No submitted work may still use it. */
+  write(dtype: DType, data: TypedArray): void;
+  /** A copy of the elements at its beginning, as work that has been submitted leaves them. */
+  read(dtype: DType, length: number): TypedArray | Promise<TypedArray>;
+  /** For tests: overwrites it with NaN. */
+  poison?(): void;
+  release(): void;
+}
+
+/** A compiled kernel. */
+export interface GpuProgram {
+  /** Threads of a group at most. */
+  readonly maxThreads: number;
+  /** Settled when it is known whether it compiled, for devices that compile in the background; absent where it has. */
+  readonly ready?: Promise<void>;
+  release(): void;
+}
+
+/** One launch, with everything resolved: `buffers` in the kernel's order, the parameters behind them. */
+export interface Launch {
+  readonly program: GpuProgram;
+  readonly buffers: readonly GpuMemory[];
+  readonly params: Uint32Array;
+  readonly groups: number;
+  readonly width: number;
+}
+
+/** Launches under way together. */
+export interface Submission {
+  /** Waits; rejects with a typed error where the device gave up. */
+  done(): Promise<unknown>;
+  /** The same in place, where the device can. */
+  wait?(): unknown;
+}
+
+export interface GpuDevice {
+  /** The GPU's own name. */
+  readonly name: string;
+  /** Bytes of one buffer at most. */
+  readonly maxBufferLength: number;
+  /** @throws {OutOfMemoryError} The device has none left, or the size is over its limit for one buffer. */
+  buffer(bytes: number): GpuMemory;
+  /** Compiles a kernel of a source; `entry` is its name there. Errors are thrown, or reported by `ready`. */
+  program(source: string, entry: string, kernel: Kernel): GpuProgram;
+  /** Submits launches, to run in this order and after all that was submitted before. */
+  run(launches: readonly Launch[]): Submission;
+  close(): void;
+}

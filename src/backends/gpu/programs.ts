@@ -1,0 +1,90 @@
+/** The kernels of a GPU's folder and those generated from elementwise code: which there are, and their compiled programs. */
+import type { DType } from '../backend.js';
+import { type Dispatch, type Kernel, takesTypes } from '../kernel.js';
+import type { GpuDevice, GpuProgram } from './device.js';
+import type { Dialect } from './dialect.js';
+import { elementwiseEntry, elementwiseSource } from './elementwise.js';
+
+/** A file of kernels with those that it includes put in. */
+export function sourceOf(dialect: Dialect, family: string): string {
+  const text = dialect.sources[family];
+  if (text === undefined) throw new TypeError(`there is no file of kernels named '${family}'`);
+  return text.replace(dialect.include, (_, included: string) => sourceOf(dialect, included));
+}
+
+/** What is known of a kernel for one combination of element types; compiled when it is first launched. */
+interface Variant {
+  /** The source and the entry point in it; null where the kernel does not exist for these types. */
+  readonly code: { readonly source: () => string; readonly entry: string } | null;
+  program: GpuProgram | null;
+}
+
+const CODES: Readonly<Record<DType, number>> = { float32: 0, int32: 1, bool: 2, float16: 3, bfloat16: 4, float64: 5 };
+
+export class Programs {
+  private readonly variants = new Map<Kernel, Map<number, Variant>>();
+
+  constructor(
+    private readonly device: GpuDevice,
+    private readonly dialect: Dialect,
+  ) {}
+
+  has(launch: Dispatch): boolean {
+    return this.variant(launch).code !== null;
+  }
+
+  /** Whether there is a file with the kernel's text. */
+  hasEntry({ name, family }: Kernel): boolean {
+    const { dialect } = this;
+    return dialect.sources[family]?.includes(dialect.entry(name)) ?? false;
+  }
+
+  /** The program of a launch for which `has` is true. */
+  get(launch: Dispatch): GpuProgram {
+    const variant = this.variant(launch);
+    if (variant.program) return variant.program;
+    const { source, entry } = variant.code!;
+    return (variant.program = this.device.program(source(), entry, launch.kernel));
+  }
+
+  release(): void {
+    for (const variants of this.variants.values()) for (const { program } of variants.values()) program?.release();
+    this.variants.clear();
+  }
+
+  private variant({ kernel, inputs, outputs }: Dispatch): Variant {
+    let variants = this.variants.get(kernel);
+    if (!variants) this.variants.set(kernel, (variants = new Map<number, Variant>()));
+    let key = inputs.length;
+    for (const { dtype } of inputs) key = key * 8 + CODES[dtype];
+    for (const { dtype } of outputs) key = key * 8 + CODES[dtype];
+    let variant = variants.get(key);
+    if (!variant) {
+      const types = [inputs, outputs].map((buffers) => buffers.map(({ dtype }) => dtype)) as [DType[], DType[]];
+      variant = {
+        code: kernel.elementwise ? this.elementwiseCode(kernel, types.flat()) : this.fileCode(kernel, ...types),
+        program: null,
+      };
+      variants.set(key, variant);
+    }
+    return variant;
+  }
+
+  private elementwiseCode(kernel: Kernel, types: readonly DType[]): Variant['code'] {
+    const { dialect } = this;
+    const text = elementwiseSource(dialect, kernel, types);
+    return text === null
+      ? null
+      : { source: () => sourceOf(dialect, 'elementwise') + text, entry: elementwiseEntry(kernel, types) };
+  }
+
+  private fileCode(kernel: Kernel, inputs: readonly DType[], outputs: readonly DType[]): Variant['code'] {
+    const { dialect } = this;
+    const { name, family } = kernel;
+    if (!this.hasEntry(kernel) || !takesTypes(kernel, inputs, outputs)) return null;
+    return {
+      source: () => dialect.prelude(family, inputs[0] ?? outputs[0], outputs[0]) + sourceOf(dialect, family),
+      entry: name,
+    };
+  }
+}
