@@ -6,6 +6,7 @@ export default {
     '^tapegrad$': '<rootDir>/src/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
+  reporters: ['default', 'summary', '<rootDir>/test/not-run.mjs'],
   transform: {
     '^.+\\.ts$': [
       'ts-jest',

@@ -1,12 +1,13 @@
 // Builds the CPU kernels and embeds them in TypeScript, so that neither bundlers nor browsers need an extra file:
 //   src/ops/elementwise.ts       -> wasm/generated/elementwise.ts (SIMD) and src/backends/cpu/generated/elementwise.ts (float64)
-//   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly as base64, for plain and for shared memory alike)
+//   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly, deflated, as base64; for plain and for shared memory alike)
 //   metal/**/*.metal             -> src/backends/metal/generated/sources.ts
 // A hash of the inputs is kept beside the outputs; nothing is rebuilt while it holds.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deflateRawSync } from 'node:zlib';
 import asc from 'assemblyscript/asc';
 import { emitAssemblyScript, emitFloat64, importTypeScript } from './elementwise.mjs';
 
@@ -117,8 +118,9 @@ if ((await readFile(at(STAMP), 'utf8').catch(() => '')) === stamp) {
   const code = await compile();
   await write(
     'src/backends/cpu/generated/kernels.ts',
-    `${NOTE}/** The kernels, for shared memory. */
-export const code: string = '${code.toString('base64')}';
+    `${NOTE}/** The kernels, for shared memory: deflated, in base64. */
+export const code: string = '${deflateRawSync(code, { level: 9 }).toString('base64')}';
+export const codeBytes = ${code.length};
 /** The byte that says ${PLAIN} for plain and ${SHARED} for shared memory. */
 export const memoryFlags = { at: ${memoryFlagsAt(code)}, plain: ${PLAIN}, shared: ${SHARED} } as const;
 `,

@@ -1,5 +1,4 @@
-import type ndarray from 'ndarray';
-import ops from 'ndarray-ops';
+import type { NdArray } from 'ndarray';
 import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { briefArray, hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
@@ -7,7 +6,7 @@ import { checkOptions, nameOf } from './arguments.js';
 import { checkDevice, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
-import { isNdarray, ndarrayOf } from './interchange.js';
+import { assignNdarray, isNdarray } from './interchange.js';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.js';
 import { Tensor } from './tensor.js';
 
@@ -29,7 +28,7 @@ export type AnyTypedArray =
   | BigUint64Array;
 
 /** What `tensor()` takes. */
-export type TensorData = NestedNumbers | AnyTypedArray | ndarray.NdArray;
+export type TensorData = NestedNumbers | AnyTypedArray | NdArray;
 
 /** What ops take in a tensor's place: a tensor, or data that `tensor()` would make into one. */
 export type TensorLike = Tensor | TensorData;
@@ -253,9 +252,9 @@ function flatten(data: TensorData): Flat {
   if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data), values: data, shape: [data.length] };
   if (isNdarray(data)) {
     if (!ArrayBuffer.isView(data.data))
-      return { ...flatten(strided(data, new Float64Array(data.size))), dtype: 'float32', shape: data.shape };
+      return { ...flatten(strided(data, new Float64Array(sizeOf(data.shape)))), dtype: 'float32', shape: data.shape };
     return {
-      values: strided(data, new (data.data.constructor as new (length: number) => AnyTypedArray)(data.size)),
+      values: strided(data, new (data.data.constructor as new (length: number) => AnyTypedArray)(sizeOf(data.shape))),
       shape: data.shape,
       dtype: dtypeOf(data.data),
     };
@@ -268,8 +267,8 @@ function flatten(data: TensorData): Flat {
   return flattenNested(data as readonly NestedNumbers[]);
 }
 
-function strided<A extends AnyTypedArray>(source: ndarray.NdArray, target: A): A {
-  ops.assign(ndarrayOf(target as TypedArray, source.shape), source);
+function strided<A extends AnyTypedArray>(source: NdArray, target: A): A {
+  assignNdarray(target as TypedArray, source);
   return target;
 }
 

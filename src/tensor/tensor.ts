@@ -1,4 +1,4 @@
-import type ndarray from 'ndarray';
+import type { NdArray } from 'ndarray';
 import type { Backend, Buffer, DType, ReadUse, TypedArray } from '../backends/backend.js';
 import { DeviceError, RecycledError, ShapeError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../half.js';
@@ -96,8 +96,9 @@ export class Tensor {
   /**
    * The data as an ndarray. A tensor in ordinary CPU memory shares it without a copy: treat it as read-only. float16 and bfloat16
    * give their bits.
+   * @throws {TapegradError} in the build for browsers, which does without the package ndarray.
    */
-  ndarray(): ndarray.NdArray<TypedArray> {
+  ndarray(): NdArray<TypedArray> {
     return ndarrayOf(this.rawDataSync('share'), this.shape);
   }
 

@@ -1,29 +1,18 @@
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type PluginBuild } from 'esbuild';
 import { ctcLoss, logSoftmax, random, valueAndGrad } from 'tapegrad';
+import { readmeExample, ROOT } from '../built.js';
+import { browserTests, REPORTING, visit } from './page.js';
 
 /**
- * tapegrad in a real page, bundled as users bundle it: the same loss and gradient as in Node, with threads where the page is isolated
- * across origins and with one thread where it is not. Wants chromium; BROWSER_REQUIRED=1 makes its absence a failure.
+ * tapegrad in a real page: the same loss and gradient as in Node, with threads where the page can have them and with one where it is not
+ * isolated across origins or its content security policy refuses workers.
  */
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
-);
-const isRequired = process.env.BROWSER_REQUIRED === '1';
-if (!chromium && !isRequired) console.log('no chromium here: the browser tests are skipped');
-const describeBrowser = chromium || isRequired ? describe : describe.skip;
 
-const PROGRAM = `
-  const send = (report) => fetch('/report', { method: 'POST', body: JSON.stringify(report) });
-  addEventListener('error', ({ message }) => send({ error: message }));
-  addEventListener('unhandledrejection', ({ reason }) => send({ error: String(reason) }));
+const TRAINING = `
+  import { send, violations } from 'reporting';
   import { ctcLoss, logSoftmax, random, setThreads, threads, valueAndGrad } from 'tapegrad';
   setThreads(2);
+  const atFirst = threads();
   const rng = random(5);
   const logits = rng.normal([120, 16, 40]);
   const targets = rng.integers([16, 20], 1, 40);
@@ -34,117 +23,106 @@ const PROGRAM = `
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   const data = gradient.dataSync();
-  const report = { isolated: crossOriginIsolated, threads: threads(), loss: value.itemSync(), gradient: Array.from(data.slice(0, 50)), sum: data.reduce((a, b) => a + Math.abs(b), 0) };
-  await send(report);
+  await send({
+    isolated: crossOriginIsolated,
+    threads: threads(),
+    atFirst,
+    violations,
+    loss: value.itemSync(),
+    gradient: Array.from(data.slice(0, 50)),
+    sum: data.reduce((a, b) => a + Math.abs(b), 0),
+  });
 `;
 
 interface Report {
-  error?: string;
   isolated: boolean;
   threads: number;
+  atFirst: number;
+  violations: string[];
   loss: number;
   gradient: number[];
   sum: number;
 }
 
-/** Serves the page, opens it and waits for what it reports. */
-async function visit(script: string, isolated: boolean): Promise<Report> {
-  const profile = mkdtempSync(join(tmpdir(), 'tapegrad-page-'));
-  let server: Server | undefined;
-  const reported = new Promise<Report>((resolve, reject) => {
-    server = createServer((request, response) => {
-      if (isolated)
-        response
-          .setHeader('Cross-Origin-Opener-Policy', 'same-origin')
-          .setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
-      if (request.url === '/report') {
-        let body = '';
-        request.on('data', (chunk: Buffer) => {
-          body += chunk.toString();
-        });
-        request.on('end', () => {
-          response.end();
-          resolve(JSON.parse(body) as Report);
-        });
-      } else if (request.url === '/page.js') {
-        response.setHeader('Content-Type', 'text/javascript').end(script);
-      } else {
-        response.setHeader('Content-Type', 'text/html').end('<script type="module" src="/page.js"></script>');
-      }
-    });
-    server.on('error', reject);
+/** A program with the browser's entry in it. */
+async function bundle(program: string): Promise<ReadonlyMap<string, string>> {
+  const reporting = { name: 'reporting', setup: resolveReporting };
+  const { outputFiles } = await build({
+    stdin: { contents: program, resolveDir: ROOT },
+    alias: { tapegrad: './src/index.browser.ts' },
+    plugins: [reporting],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
   });
-  await new Promise<void>((resolve) => {
-    server!.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = server!.address() as AddressInfo;
-  const flags = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    `--user-data-dir=${profile}`,
-  ];
-  const browser = spawn(chromium!, [...flags, `http://127.0.0.1:${port}/`], { stdio: 'ignore', detached: true }); // detached: a process group, to be ended as a whole
-  const ended = new Promise<void>((resolve) => {
-    browser.on('exit', () => {
-      resolve();
-    });
-  });
-  try {
-    const gone = ended.then(() => {
-      throw new Error('the browser ended before the page had reported');
-    });
-    return await Promise.race([reported, gone]);
-  } finally {
-    if (browser.exitCode === null) process.kill(-browser.pid!, 'SIGKILL');
-    server!.close();
-    await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
-  }
+  return new Map([['/page.js', outputFiles[0]!.text]]);
 }
 
-describeBrowser('in a page', () => {
-  let script = '';
+function resolveReporting(plugin: PluginBuild): void {
+  plugin.onResolve({ filter: /^reporting$/ }, ({ path }) => ({ path, namespace: 'reporting' }));
+  plugin.onLoad({ filter: /.*/, namespace: 'reporting' }, () => ({ contents: REPORTING }));
+}
 
-  beforeAll(async () => {
-    const bundled = await build({
-      stdin: { contents: PROGRAM, resolveDir: join(__dirname, '../..') },
-      alias: { tapegrad: './src/index.ts' },
-      bundle: true,
-      format: 'esm',
-      platform: 'browser',
-      write: false,
-    });
-    script = bundled.outputFiles[0]!.text;
-  });
+function expected(): { loss: number; gradient: number[] } {
+  const rng = random(5);
+  const logits = rng.normal([120, 16, 40]);
+  const targets = rng.integers([16, 20], 1, 40);
+  const [value, gradient] = valueAndGrad((x: typeof logits) =>
+    ctcLoss(logSoftmax(x), targets, new Array<number>(16).fill(120), new Array<number>(16).fill(20)).sum(),
+  )(logits);
+  return { loss: value.itemSync(), gradient: Array.from(gradient.dataSync().slice(0, 50)) };
+}
 
-  function expected(): { loss: number; gradient: number[] } {
-    const rng = random(5);
-    const logits = rng.normal([120, 16, 40]);
-    const targets = rng.integers([16, 20], 1, 40);
-    const [value, gradient] = valueAndGrad((x: typeof logits) =>
-      ctcLoss(logSoftmax(x), targets, new Array<number>(16).fill(120), new Array<number>(16).fill(20)).sum(),
-    )(logits);
-    return { loss: value.itemSync(), gradient: Array.from(gradient.dataSync().slice(0, 50)) };
-  }
+/** What a careful page allows: WebAssembly, but no code from text, and no workers but from its own files. */
+const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
-  test.each([true, false])(
-    'cross-origin isolated: %s',
-    async (isolated) => {
-      const report = await visit(script, isolated);
+browserTests('in a page', () => {
+  test.each([
+    ['isolated across origins', true, undefined, 2],
+    ['not isolated', false, undefined, 1],
+    ['with a strict policy', false, STRICT, 1],
+    ['isolated, with a strict policy', true, STRICT, 1],
+    ['isolated, with a strict policy that allows workers', true, `${STRICT}; worker-src blob:`, 2],
+  ])(
+    '%s',
+    async (_name, isolated, policy, threads) => {
+      const report = await visit<Report>({
+        isolated,
+        ...(policy && { policy }),
+        files: await bundle(TRAINING),
+      });
       const { loss, gradient } = expected();
+      expect(report).toMatchObject({ isolated, threads, atFirst: 1, loss, gradient });
       expect(report.error).toBeUndefined();
-      expect(report.isolated).toBe(isolated);
-      expect(report.threads).toBe(isolated ? 2 : 1);
-      expect(report.loss).toBe(loss);
-      expect(report.gradient).toEqual(gradient);
       expect(report.sum).toBeGreaterThan(1);
+      // Workers that are refused are tried once: one for each thread.
+      expect(report.violations).toEqual(isolated && threads === 1 ? ['worker-src blob'] : []);
     },
     60_000,
   );
+
+  test("the README's example runs and prints what it prints in Node, where no code may come from text", async () => {
+    const { code, output } = readmeExample();
+    const program = `
+      import { send, violations } from 'reporting';
+      const printed = [];
+      const console = { log: (...values) => printed.push(values.map((value) => Array.isArray(value) ? JSON.stringify(value) : String(value)).join(' ')) };
+      ${code.replace(/^import /m, "import { tensor } from 'tapegrad';\nimport ")}
+      const ndarray = { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2], stride: [1, 2], offset: 0 };
+      let refusal = '';
+      try { tensor([1]).ndarray(); } catch ({ message }) { refusal = message; }
+      await send({ printed, violations, read: tensor(ndarray).arraySync(), refusal });
+    `;
+    const report = await visit({ isolated: false, policy: STRICT, files: await bundle(program) });
+    expect(report).toEqual({
+      printed: [output],
+      violations: [],
+      read: [
+        [1, 3],
+        [2, 4],
+      ],
+      refusal: expect.stringMatching(/^\[ndarray\] there are no ndarrays in the browser's build/) as string,
+    });
+  }, 60_000);
 });

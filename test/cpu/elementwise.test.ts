@@ -1,6 +1,6 @@
 import { defineOp, type Kernel, memory, mul, random, scope, setThreads, sum, tensor, valueAndGrad } from 'tapegrad';
-import { code, memoryFlags } from '../../src/backends/cpu/generated/kernels.js';
-import { decodeBase64, type Kernels } from '../../src/backends/cpu/heap.js';
+import { memoryFlags } from '../../src/backends/cpu/generated/kernels.js';
+import { kernelCode, type Kernels } from '../../src/backends/cpu/heap.js';
 
 const kernel = (name: string, code: string): Kernel => ({
   name,
@@ -55,7 +55,7 @@ describe('elementwise kernels', () => {
 
   test('the same kernels run in memory that is not shared, as in a page without cross-origin isolation', () => {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-    const bytes = decodeBase64(code);
+    const bytes = kernelCode();
     bytes[memoryFlags.at] = memoryFlags.plain;
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
       env: { memory, abort: () => undefined },

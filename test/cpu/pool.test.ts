@@ -133,10 +133,10 @@ describe('thread pool', () => {
   ])('where threads %s, calls do without them, and soon start no more', (_, worker) => {
     const program = `
       import { syncBuiltinESMExports } from 'node:module';
-      import threads from 'node:worker_threads';
-      import { matmul, ones, setThreads } from 'tapegrad';
+      import workers from 'node:worker_threads';
+      import { matmul, ones, setThreads, threads } from 'tapegrad';
       let started = 0;
-      threads.Worker = ${worker};
+      workers.Worker = ${worker};
       syncBuiltinESMExports();
       setThreads(4);
       const a = ones([256, 256]);
@@ -145,10 +145,10 @@ describe('thread pool', () => {
         values.add(matmul(a, a).slice([0, 1], [0, 1]).itemSync());
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
-      const before = started;
+      const [before, real] = [started, threads()];
       setThreads(2);
       matmul(a, a);
-      console.log([...values], before > 0 && before < 13, started > before);
+      console.log([...values], before > 0 && before < 13, real, started > before);
     `;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       cwd: join(__dirname, '../..'),
@@ -156,7 +156,25 @@ describe('thread pool', () => {
       timeout: 30_000,
     });
     expect(stderr).toBe('');
-    expect(stdout.trim()).toBe('[ 256 ] true true');
+    expect(stdout.trim()).toBe('[ 256 ] true 1 true');
+  });
+
+  test("under Node's permissions there is one thread, known at once", () => {
+    const program = `
+      import { matmul, ones, setThreads, threads } from 'tapegrad';
+      const first = threads();
+      setThreads(4);
+      const a = ones([256, 256]);
+      console.log(first, threads(), matmul(a, a).slice([0, 1], [0, 1]).itemSync());
+    `;
+    const flag = Number(process.versions.node.split('.')[0]) < 24 ? '--experimental-permission' : '--permission';
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--no-warnings', flag, '--allow-fs-read=*', '--input-type=module', '-e', program],
+      { cwd: join(__dirname, '../..'), encoding: 'utf8', timeout: 30_000 },
+    );
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toBe('1 1 256');
   });
 
   test('threads do not keep a process alive', () => {

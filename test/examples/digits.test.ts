@@ -1,9 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { checkBuilt, ROOT } from '../built.js';
 
-const ROOT = resolve(__dirname, '../..');
 const EXAMPLE = join(ROOT, 'examples/digits');
 
 interface Result {
@@ -40,21 +40,10 @@ function evaluate(code: string): Promise<unknown> {
   });
 }
 
-/** When a source file was last changed. What the kernel build generates does not count: `npm test` writes it anew. */
-const newest = (folder: string): number => {
-  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => name.endsWith('.ts') && !name.includes('generated'),
-  );
-  return Math.max(...sources.map((name) => statSync(join(folder, name)).mtimeMs));
-};
-
 let scratch = '';
 
 beforeAll(() => {
-  const built = join(ROOT, 'dist/index.js');
-  // The example uses the built package, as its users do: testing an old build would prove nothing.
-  if (!existsSync(built) || statSync(built).mtimeMs < newest(join(ROOT, 'src')))
-    throw new Error("dist/ is missing or older than src/: run 'npm run build' first");
+  checkBuilt(); // the example uses the built package, as its users do
   scratch = mkdtempSync(join(tmpdir(), 'digits-'));
 });
 

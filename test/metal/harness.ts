@@ -1,12 +1,13 @@
 /**
  * Where the Metal tests run: on a Mac the system's own Metal, elsewhere the software device of test/metal/soft. TAPEGRAD_METAL_LIBRARY
- * names a software device that is already built. Where there is neither a Mac nor clang, `metalTests` says so in one line and skips;
- * with METAL_REQUIRED=1 that is a failure.
+ * names a software device that is already built. Where there is neither a Mac nor clang, its tests do not run and `npm test` ends by saying
+ * so; with METAL_REQUIRED=1 they fail.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { MetalDevice } from '../../src/backends/metal/device.js';
 import { Runtime } from '../../src/backends/metal/objc.js';
+import { notRun, requirement } from '../requirements.js';
 
 const isMac = process.platform === 'darwin';
 
@@ -30,37 +31,11 @@ const where = findMetal();
 /** The software device's path; undefined on a Mac. */
 export const softLibrary: string | undefined = where.library;
 
-let hasSaid = false;
-
 /** A suite that needs Metal. */
-export function metalTests(name: string, body: () => void): void {
-  if (where.missing === undefined) {
-    describe(name, body);
-    return;
-  }
-  if (process.env.METAL_REQUIRED === '1') {
-    describe(name, () => {
-      test('Metal is required here', () => {
-        throw new Error(where.missing);
-      });
-    });
-    return;
-  }
-  if (!hasSaid) console.info(`Metal tests are skipped: ${where.missing}`);
-  hasSaid = true;
-  describe.skip(name, body);
-}
+export const metalTests = requirement('Metal', 'METAL_REQUIRED', where.missing);
 
 /** A suite about the software device itself, or in a mode that only it has: there is nothing of it on a Mac. */
-export function softTests(name: string, body: () => void): void {
-  if (!isMac) metalTests(name, body);
-  else
-    describe(name, () => {
-      test("is about Linux's software device only", () => {
-        expect(softLibrary).toBeUndefined();
-      });
-    });
-}
+export const softTests = isMac ? notRun('the software Metal device', "this Mac's own Metal is tested") : metalTests;
 
 /** The device under test. */
 export const openDevice = (): Promise<MetalDevice> => MetalDevice.open(softLibrary);

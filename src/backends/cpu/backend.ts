@@ -7,7 +7,7 @@ import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 
-/** The default device: WebAssembly SIMD for float32, ndarray and plain loops for everything else. */
+/** The default device: WebAssembly SIMD for float32, plain loops for everything else. */
 class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly description = 'CPU (WebAssembly SIMD)';

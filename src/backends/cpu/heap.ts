@@ -1,5 +1,6 @@
+import { inflateSync } from 'fflate';
 import { OutOfMemoryError } from '../../errors.js';
-import { code, memoryFlags } from './generated/kernels.js';
+import { code, codeBytes, memoryFlags } from './generated/kernels.js';
 
 const PAGE = 65536;
 const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
@@ -46,7 +47,7 @@ class Heap {
 
   constructor() {
     const memory = new WebAssembly.Memory({ initial: 16, maximum: MAX_PAGES, shared: canShare });
-    const bytes = decodeBase64(code);
+    const bytes = kernelCode();
     bytes[memoryFlags.at] = canShare ? memoryFlags.shared : memoryFlags.plain;
     const module = new WebAssembly.Module(bytes);
     this.memory = memory;
@@ -162,7 +163,16 @@ function abort(): never {
   throw new Error('a kernel aborted');
 }
 
-export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+/** @internal The WebAssembly of the kernels. */
+export const kernelCode = (): Uint8Array<ArrayBuffer> => inflate(decodeBase64(code));
+
+/** What was deflated, by Node itself where it is there. */
+function inflate(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const zlib = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:zlib');
+  return zlib ? new Uint8Array(zlib.inflateRawSync(bytes)) : inflateSync(bytes, { out: new Uint8Array(codeBytes) });
+}
+
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);

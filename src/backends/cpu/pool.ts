@@ -1,6 +1,6 @@
 import { TapegradError, ValueError } from '../../errors.js';
 import { canShare, heap } from './heap.js';
-import { startWorker, type WorkerHandle } from './worker.js';
+import { mayStartWorkers, startWorker, type WorkerHandle } from './worker.js';
 
 /**
  * A pool of threads for single kernels. The caller cuts a kernel's work into tasks, each a call of the same WebAssembly function over its
@@ -51,14 +51,29 @@ interface Pool {
 let wished: number | null = null;
 let pool: Pool | null = null;
 let stillborn = 0;
+let haveStarted = false;
 
-/** Threads that kernels are shared among, the caller included. */
-export const threads = (): number => (canShare ? (wished ?? available()) : 1);
+/**
+ * Threads that kernels are shared among, the caller included: one where no more can be started (a page without cross-origin isolation or
+ * whose content security policy has no `worker-src blob:`, Node with `--permission`). A page finds out by trying, so that there it is one
+ * until the first thread has started.
+ */
+export function threads(): number {
+  const most = wanted();
+  return most === 1 || mayStartWorkers() || haveStarted || readyWorkers() > 0 ? most : 1;
+}
+
+/** Threads to be used as soon as they are ready. */
+function wanted(): number {
+  if (!canShare || mayStartWorkers() === false) return 1;
+  const most = wished ?? available();
+  return stillborn < MOST_STILLBORN ? most : Math.min(most, 1 + (pool?.workers.size ?? 0));
+}
 
 /**
  * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, softmax, large elementwise ops). The
- * default is the number of cores. Results do not depend on it, to the last bit. Without shared memory (a page without cross-origin
- * isolation) there is one thread, whatever is set.
+ * default is the number of cores. Results do not depend on it, to the last bit. Where threads cannot be started there is one, whatever is
+ * set; `threads()` tells.
  * @throws {ValueError} unless n is a whole number from 1 to 64.
  */
 export function setThreads(n: number): void {
@@ -84,7 +99,7 @@ function builtinParallelism(): number {
  * @param work multiplications or so.
  */
 export function partsFor(work: number, uneven = false): number {
-  if (work < WORTH_SHARING || threads() === 1) return 1;
+  if (work < WORTH_SHARING || wanted() === 1) return 1;
   const ready = readyWorkers();
   return ready === 0
     ? 1
@@ -106,11 +121,13 @@ export function cut(total: number, parts: number, grain = 1): [begin: number, en
 /** Threads that wait for work; starts missing ones on the way. */
 function readyWorkers(): number {
   pool ??= createPool();
-  while (pool.workers.size < threads() - 1 && stillborn < MOST_STILLBORN) {
+  while (pool.workers.size < wanted() - 1) {
     const worker = hire(pool);
     if (!worker) return 0;
   }
-  return Math.min(Atomics.load(pool.words, CONTROL.ready), pool.workers.size);
+  const ready = Math.min(Atomics.load(pool.words, CONTROL.ready), pool.workers.size);
+  haveStarted ||= ready > 0;
+  return ready;
 }
 
 function createPool(): Pool {
@@ -127,11 +144,11 @@ function createPool(): Pool {
 function hire(to: Pool): WorkerHandle | null {
   const { module, memory } = heap();
   let worker: WorkerHandle | null = null;
-  worker = startWorker({ module, memory, control: to.control }, (wasReady) => {
+  worker = startWorker({ module, memory, control: to.control }, (how) => {
     if (worker && !to.workers.delete(worker)) return; // it was retired
     // It died: the next call starts another one.
-    stillborn = wasReady ? 0 : stillborn + 1;
-    if (wasReady) Atomics.sub(to.words, CONTROL.ready, 1);
+    stillborn = how === 'served' ? 0 : how === 'refused' ? MOST_STILLBORN : stillborn + 1;
+    if (how === 'served') Atomics.sub(to.words, CONTROL.ready, 1);
   });
   if (worker) to.workers.add(worker);
   return worker;
@@ -236,8 +253,8 @@ export const poolState = (): { workers: readonly WorkerHandle[]; ready: number }
 
 /** @internal Waits until all threads are ready, for tests and benchmarks. */
 export async function warmThreads(): Promise<number> {
-  if (threads() === 1) return 1;
-  for (let tries = 0; tries < 500 && readyWorkers() < threads() - 1; tries++)
+  if (wanted() === 1) return 1;
+  for (let tries = 0; tries < 500 && readyWorkers() < wanted() - 1; tries++)
     await new Promise((resolve) => setTimeout(resolve, 10));
   return readyWorkers() + 1;
 }

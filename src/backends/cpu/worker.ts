@@ -48,15 +48,17 @@ const serve = ({ module, memory, control, own }) => {
 };
 `;
 
+/** How a thread ended by itself: after it had been ready, before that, or because threads are forbidden. */
+export type Ending = 'served' | 'stillborn' | 'refused';
+
 /**
- * Starts a thread, or gives null where that is not possible (yet). `died` is called when it has ended by itself, at once where threads are
- * forbidden (a page's content security policy, Node's permissions).
+ * Starts a thread, or gives null where that is not possible. `ended` is called when it has ended by itself, at once where that is known.
  */
-export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void): WorkerHandle | null {
+export function startWorker(init: WorkerInit, ended: (how: Ending) => void): WorkerHandle | null {
   const own = new Int32Array(new SharedArrayBuffer(4));
   const isReady = (): boolean => Atomics.load(own, 0) === 1;
-  const ended = (): void => {
-    died(isReady());
+  const died = (): void => {
+    ended(isReady() ? 'served' : 'stillborn');
   };
   const data = { ...init, own };
   const node = nodeThreads();
@@ -67,16 +69,19 @@ export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void)
         workerData: data,
       });
       worker.unref();
-      worker.on('error', ended);
-      worker.on('exit', ended);
+      worker.on('error', died);
+      worker.on('exit', died);
       return { isReady, stop: () => void worker.terminate() };
     }
-    if (typeof Worker === 'undefined' || typeof Blob === 'undefined') return null;
     const url = URL.createObjectURL(
       new Blob([`${PROGRAM}onmessage = ({ data }) => serve(data);`], { type: 'text/javascript' }),
     );
     const worker = new Worker(url);
-    worker.onerror = ended;
+    // A script that fails says how; a content security policy that forbids the script does not.
+    worker.onerror = (event: object) => {
+      if ('message' in event) died();
+      else ended('refused');
+    };
     worker.postMessage(data);
     return {
       isReady,
@@ -85,26 +90,22 @@ export function startWorker(init: WorkerInit, died: (wasReady: boolean) => void)
       },
     };
   } catch {
-    ended();
+    died();
     return null;
   }
 }
 
-type NodeThreads = typeof workerThreads;
-let imported: NodeThreads | null | undefined;
-
-/** Node's module without a static import, which bundlers for browsers would stumble over. Before Node 20.16 it takes a turn of the event loop. */
-function nodeThreads(): NodeThreads | null {
-  if (imported !== undefined || typeof process === 'undefined' || !process.versions?.node) return imported ?? null;
-  if (typeof process.getBuiltinModule === 'function')
-    return (imported = process.getBuiltinModule('node:worker_threads'));
-  imported = null;
-  const name = 'node:worker_threads'; // a variable: bundlers leave it alone
-  void import(name).then(
-    (module: NodeThreads) => {
-      imported = module;
-    },
-    () => undefined,
-  );
-  return null;
+/** Whether threads may be started. Node knows; a page's content security policy shows only when one has been tried: undefined. */
+export function mayStartWorkers(): boolean | undefined {
+  if (nodeThreads()) return (process as { permission?: NodePermission }).permission?.has('worker') ?? true;
+  return typeof Worker === 'undefined' || typeof Blob === 'undefined' ? false : undefined;
 }
+
+/** There with `--permission` (`--experimental-permission` in Node 20). */
+interface NodePermission {
+  has(scope: string): boolean;
+}
+
+/** Node's module without an import, which bundlers for browsers would stumble over. */
+const nodeThreads = (): typeof workerThreads | undefined =>
+  typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:worker_threads');

@@ -15,11 +15,12 @@ const sources = readdirSync(here)
   .map((name) => join(here, name));
 const newest = Math.max(...readdirSync(here).map((name) => statSync(join(here, name)).mtimeMs));
 
+// Also where the library is there already: it compiles kernels when they are first used.
+if (spawnSync(compiler, ['--version']).status !== 0) {
+  console.error(`the software Metal device needs ${compiler} and lld (Debian: apt-get install clang-19 lld-19)`);
+  process.exit(1);
+}
 if (!existsSync(library) || statSync(library).mtimeMs < newest) {
-  if (spawnSync(compiler, ['--version']).status !== 0) {
-    console.error(`the software Metal device needs ${compiler} and lld (Debian: apt-get install clang-19 lld-19)`);
-    process.exit(1);
-  }
   mkdirSync(folder, { recursive: true });
   const flags = [
     '-std=c++20',

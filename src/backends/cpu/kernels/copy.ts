@@ -1,21 +1,18 @@
-import ndarray from 'ndarray';
-import ops from 'ndarray-ops';
 import type { DType } from '../../backend.js';
 import { fromBfloat16, fromHalf, toBfloat16, toHalf } from '../../../half.js';
+import { copyStrided } from '../../strided.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 
-/** Any strided view to any other: the ndarray packages do just this. */
+/** Any strided view to any other, of any element type. */
 function generic(call: CpuCall): void {
-  const shape = [...call.numbers('shape')];
-  const source = ndarray(
+  copyStrided<number>(
+    call.numbers('shape'),
     call.inputs[0]!.view(),
-    shape,
-    [...call.numbers('sourceStrides')],
-    call.number('sourceOffset'),
+    { strides: call.numbers('sourceStrides'), offset: call.number('sourceOffset') },
+    call.outputs[0]!.view(),
+    { strides: call.numbers('outStrides'), offset: call.number('outOffset') },
   );
-  const out = ndarray(call.outputs[0]!.view(), shape, [...call.numbers('outStrides')], call.number('outOffset'));
-  ops.assign(out, source);
 }
 
 /** The three innermost axes run inside WebAssembly. */

@@ -1,0 +1,65 @@
+/**
+ * The whole public surface, and the entry for browsers: no code in here or below asks for `unsafe-eval`, and nothing of Metal is in it.
+ * src/index.ts adds what Node has beyond that.
+ */
+import { cpu } from './backends/cpu/backend.js';
+import { registerHost } from './tensor/device.js';
+
+registerHost(cpu);
+
+export { setThreads, threads } from './backends/cpu/pool.js';
+export { customVjp } from './autograd/custom.js';
+export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
+export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
+export {
+  type Argnums,
+  grad,
+  type GradientsOf,
+  hessian,
+  hvp,
+  jacobian,
+  stopGradient,
+  valueAndGrad,
+  vjp,
+} from './autograd/transforms.js';
+export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from './backends/backend.js';
+export type { Dispatch, Kernel } from './backends/kernel.js';
+export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
+export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
+export * from './errors.js';
+export {
+  loadSafetensors,
+  type RawTensor,
+  restoreTree,
+  type Safetensors,
+  type SafetensorsDType,
+  saveSafetensors,
+  type SaveOptions,
+} from './io/index.js';
+export * as nn from './nn/index.js';
+export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';
+export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
+export * from './ops/ctc/index.js';
+export * from './ops/index.js';
+export * as optim from './optim/index.js';
+export {
+  arange,
+  type CreateOptions,
+  type DeviceOptions,
+  eye,
+  full,
+  ones,
+  onesLike,
+  tensor,
+  type TensorData,
+  type TensorLike,
+  type TensorOptions,
+  zeros,
+  zerosLike,
+} from './tensor/create.js';
+export { defaultDevice, device, memory, setDefaultDevice } from './tensor/device.js';
+export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
+export { scope } from './tensor/scope.js';
+export type { Shape } from './tensor/shape.js';
+export { Tensor } from './tensor/tensor.js';
+export { type GradientOf, mapTensors, type MapTree, type Tree, tensorsOf } from './tensor/tree.js';

@@ -1,0 +1,54 @@
+// node bundle.mjs <bundler> <entry> <output>: bundles a program for browsers with the bundler's own defaults for production, in the folder
+// that it runs in. Prints the warnings as JSON.
+import { basename, dirname, resolve } from 'node:path';
+
+const bundlers = {
+  async esbuild(entry, output) {
+    const { build } = await import('esbuild');
+    const { warnings } = await build({
+      entryPoints: [entry],
+      outfile: output,
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      platform: 'browser',
+      logLevel: 'silent',
+    });
+    return warnings.map(({ text }) => text);
+  },
+
+  async vite(entry, output) {
+    const { build, createLogger } = await import('vite');
+    const warnings = [];
+    const warn = (message) => warnings.push(message);
+    await build({
+      root: process.cwd(),
+      configFile: false,
+      customLogger: { ...createLogger('silent'), warn, warnOnce: warn, error: warn },
+      build: {
+        outDir: dirname(output),
+        emptyOutDir: false,
+        rollupOptions: { input: entry, output: { entryFileNames: basename(output) } },
+      },
+    });
+    return warnings;
+  },
+
+  async webpack(entry, output) {
+    const { default: webpack } = await import('webpack');
+    const config = {
+      mode: 'production',
+      context: process.cwd(),
+      entry,
+      output: { path: dirname(output), filename: basename(output) },
+    };
+    const stats = await new Promise((done, fail) => {
+      webpack(config, (error, result) => (error ? fail(error) : done(result)));
+    });
+    const { warnings, errors } = stats.toJson({ all: false, warnings: true, errors: true });
+    return [...warnings, ...errors].map(({ message }) => message);
+  },
+};
+
+const [name, entry, output] = process.argv.slice(2);
+console.log(JSON.stringify(await bundlers[name](resolve(entry), resolve(output))));

@@ -1,0 +1,120 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { installTarball, type Project, readmeExample, ROOT } from '../built.js';
+
+/** What people get who install the package: it can be imported, required, typed, and its example runs. */
+let project: Project;
+
+beforeAll(() => {
+  project = installTarball(['mnist', 'cli-progress', 'vega']);
+}, 60_000);
+
+afterAll(() => {
+  project.remove();
+});
+
+const { code, output } = readmeExample();
+
+test('import and require give the same module', () => {
+  const program = `
+    const required = require('tapegrad');
+    import('tapegrad').then((imported) => {
+      const { tensor } = required;
+      console.log(imported.Tensor === required.Tensor, tensor([1, 2]).add(imported.tensor([3, 4])).arraySync().join());
+    });
+  `;
+  expect(project.node('--no-warnings', '-e', program).trim()).toBe('true 4,6');
+});
+
+test("Node's entry has ndarrays and knows of Metal; the browser's condition gives the entry without them", () => {
+  const program = `
+    import { device, tensor } from 'tapegrad';
+    const metal = await device('metal').then(() => 'opened', (error) => error.constructor.name + ' ' + error.message);
+    let nd; try { nd = tensor([[1, 2]]).ndarray().get(0, 1); } catch (error) { nd = error.message; }
+    console.log(JSON.stringify([nd, metal]));
+  `;
+  const run = (...flags: string[]): unknown =>
+    JSON.parse(project.node(...flags, '--input-type=module', '-e', program)) as unknown;
+  expect(run()).toEqual([2, expect.stringMatching(/^opened$|^DeviceError \[metal\]/)]);
+  expect(run('--conditions=browser')).toEqual([
+    expect.stringContaining("[ndarray] there are no ndarrays in the browser's build"),
+    expect.stringContaining("no device 'metal'"),
+  ]);
+});
+
+describe('types', () => {
+  const program = `
+    import { ctcLoss, logSoftmax, nn, random, type Tensor, tensor, valueAndGrad } from 'tapegrad';
+    const x: Tensor = random(0).normal([5, 1, 3]);
+    const [loss, gradient]: [Tensor, Tensor] = valueAndGrad((t: Tensor) => ctcLoss(logSoftmax(t), [[1]], [5], [1]).sum())(x);
+    const view: number = tensor([[1, 2]]).ndarray().get(0, 0);
+    const layer = nn.linear(2, 3);
+    // @ts-expect-error a string is no data
+    tensor('1');
+    export { gradient, layer, loss, view };
+  `;
+  const { ModuleKind, ModuleResolutionKind } = ts;
+
+  test.each([
+    ['node10', 'app.ts', ModuleKind.CommonJS, ModuleResolutionKind.Node10, {}],
+    ['node10 with interop', 'app.ts', ModuleKind.ES2022, ModuleResolutionKind.Node10, { esModuleInterop: true }],
+    ['node16, a module', 'app.mts', ModuleKind.Node16, ModuleResolutionKind.Node16, {}],
+    ['nodenext, a module', 'app.mts', ModuleKind.NodeNext, ModuleResolutionKind.NodeNext, {}],
+    ['nodenext, a script that requires', 'app.cts', ModuleKind.NodeNext, ModuleResolutionKind.NodeNext, {}],
+    ['bundler', 'app.ts', ModuleKind.ESNext, ModuleResolutionKind.Bundler, {}],
+    [
+      'bundler for browsers',
+      'app.ts',
+      ModuleKind.ESNext,
+      ModuleResolutionKind.Bundler,
+      { customConditions: ['browser'] },
+    ],
+  ] satisfies [string, string, ts.ModuleKind, ts.ModuleResolutionKind, ts.CompilerOptions][])(
+    'resolve for %s, without the declarations of DOM and Node, every file checked',
+    (_name, file, module, moduleResolution, more) => {
+      const path = join(project.folder, file);
+      writeFileSync(path, program);
+      const compiled = ts.createProgram([path], {
+        ...more,
+        module,
+        moduleResolution,
+        target: ts.ScriptTarget.ES2022,
+        lib: ['lib.es2022.d.ts'],
+        types: [],
+        strict: true,
+        noEmit: true,
+        skipLibCheck: false,
+      });
+      const problems = ts
+        .getPreEmitDiagnostics(compiled)
+        .map(
+          ({ file: where, messageText }) => `${where?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
+        );
+      expect(problems).toEqual([]);
+      const resolved = compiled.getSourceFiles().map(({ fileName }) => fileName);
+      expect(resolved.some((name) => name.endsWith('tapegrad/dist/index.d.ts'))).toBe(true);
+    },
+    60_000,
+  );
+});
+
+test("the README's example runs as it is written", () => {
+  writeFileSync(join(project.folder, 'readme.mjs'), code);
+  expect(project.node('readme.mjs').replace(/ /g, '').trim()).toBe(output.replace(/ /g, ''));
+});
+
+test('the example trains from within the installed package', () => {
+  const out = join(project.folder, 'digits');
+  const printed = project.node('node_modules/tapegrad/examples/digits/train.mjs', '--steps', '6', '--out', out);
+  expect(printed).toMatch(/Held-out CER \d+\.\d\d % on 2000 lines/);
+  expect(readFileSync(join(out, 'loss.svg'), 'utf8')).toContain('<svg');
+  expect(existsSync(join(out, 'checkpoint.safetensors'))).toBe(true);
+}, 120_000);
+
+test('the tarball has what it needs, nothing else, and its links lead somewhere', () => {
+  const { stdout, status } = spawnSync(process.execPath, ['scripts/check-pack.mjs'], { cwd: ROOT, encoding: 'utf8' });
+  expect(stdout).toMatch(/^pack: \d+ files, \d+ bytes unpacked, \d+ links\n$/);
+  expect(status).toBe(0);
+}, 60_000);
