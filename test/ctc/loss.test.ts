@@ -359,7 +359,10 @@ describe('errors come before anything is computed', () => {
       () => ctcLoss(x, [[1], [2 ** 32 + 1]]),
       '[ctcLoss] sequence 1: label 0 is 4294967297; it must be a whole number that fits int32',
     ],
-    [() => ctcLoss(x, [[1], [2]], [6, 7]), '[ctcLoss] sequence 1: input length is 7; the scores have 6 frames'],
+    [
+      () => ctcLoss(x, [[1], [2]], [6, 7]),
+      `[ctcLoss] sequence 1: input length is 7; the scores have 6 frames: the scores [6, 2, 4] read as T = 6, N = 2, C = 4 (layout 'TNC')`,
+    ],
     [() => ctcLoss(x, [[1], [2]], [6, -1]), '[ctcLoss] sequence 1: input length is -1; it must not be negative'],
     [
       () => ctcLoss(x, [[1], [2]], [6, 5.5]),
@@ -369,14 +372,17 @@ describe('errors come before anything is computed', () => {
       () => ctcLoss(x, [[1], [2]], undefined, [NaN, 1]),
       '[ctcLoss] sequence 0: target length is NaN; it must be a whole number that fits int32',
     ],
-    [() => ctcLoss(x, [[1], [2]], [6]), '[ctcLoss] 1 input lengths for 2 sequences'],
+    [
+      () => ctcLoss(x, [[1], [2]], [6]),
+      `[ctcLoss] 1 input lengths for 2 sequences: the scores [6, 2, 4] read as T = 6, N = 2, C = 4 (layout 'TNC')`,
+    ],
     [
       () => ctcLoss(x, [[1], [2]], undefined, undefined, null as never),
-      '[ctcLoss] the options are null; they must be an object: { blank, reduction, zeroInfinity, from }',
+      '[ctcLoss] the options are null; they must be an object: { inputLengths, targetLengths, layout, blank, from, reduction, zeroInfinity }',
     ],
     [
       () => ctcLoss(x, [[1], [2]], undefined, undefined, { zeroInfinity: 'no' as never }),
-      '[ctcLoss] zeroInfinity is a string; it must be true or false',
+      "[ctcLoss] zeroInfinity is 'no'; it must be true or false",
     ],
     [
       () => ctcLoss(x, [[1], [2]], undefined, [1, 2]),
@@ -390,8 +396,14 @@ describe('errors come before anything is computed', () => {
       () => ctcLoss(x, Int32Array.of(1, 2, 3), undefined, [1, 1]),
       '[ctcLoss] the concatenated targets hold 3 labels; the target lengths add up to 2',
     ],
-    [() => ctcLoss(x, Int32Array.of(1, 2)), '[ctcLoss] 1-D targets of 2 sequences need target lengths'],
-    [() => ctcLoss(x, [[1], [2], [3]]), '[ctcLoss] 3 target lists for 2 sequences'],
+    [
+      () => ctcLoss(x, Int32Array.of(1, 2)),
+      `[ctcLoss] 1-D targets of 2 sequences need target lengths: the scores [6, 2, 4] read as T = 6, N = 2, C = 4 (layout 'TNC')`,
+    ],
+    [
+      () => ctcLoss(x, [[1], [2], [3]]),
+      `[ctcLoss] 3 target lists for 2 sequences: the scores [6, 2, 4] read as T = 6, N = 2, C = 4 (layout 'TNC')`,
+    ],
     [() => ctcLoss(x, tensor([1.5, 2])), '[ctcLoss] targets is float32; it must hold integers'],
     [
       () => ctcLoss(x, [[1], [2]], undefined, undefined, { blank: 4 }),

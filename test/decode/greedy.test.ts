@@ -133,14 +133,18 @@ describe('greedyDecode', () => {
         [0, 1],
       ],
     ]);
-    await expect(greedyDecode(scores, [1])).rejects.toThrow('[greedyDecode] 1 inputLengths for 2 sequences');
-    expect(() => greedyDecodeSync(scores, [1, 2])).toThrow(
-      '[greedyDecode] sequence 1: input length is 2; it must be in [0, 1]',
+    await expect(greedyDecode(scores, [1])).rejects.toThrow(
+      "[greedyDecode] 1 input lengths for 2 sequences: the scores [1, 2, 2] read as T = 1, N = 2, C = 2 (layout 'TNC')",
     );
-    expect(() => greedyDecodeSync(scores, [1, 0.5])).toThrow('element 1 is 0.5; int32 holds whole numbers');
+    expect(() => greedyDecodeSync(scores, [1, 2])).toThrow(
+      '[greedyDecodeSync] sequence 1: input length is 2; the scores have 1 frames: the scores [1, 2, 2] read as T = 1',
+    );
+    expect(() => greedyDecodeSync(scores, [1, 0.5])).toThrow(
+      'sequence 1: input length is 0.5; it must be a whole number that fits int32',
+    );
     expect(() => greedyDecodeSync(scores, tensor([1, 1]))).toThrow('inputLengths is float32');
     expect(() => greedyDecodeSync(scores, undefined, { blank: 2 })).toThrow(
-      '[greedyDecode] blank is 2; it must be a class in [0, 2)',
+      '[greedyDecodeSync] blank is 2; it must be a class in [0, 2)',
     );
     expect(() => greedyDecodeSync(tensor([1, 2]))).toThrow('logProbs is [2]; it must be [T, N, C] or [T, C]');
     expect(() => greedyDecodeSync(tensor([[1, 2]], { dtype: 'int32' }))).toThrow('logProbs is int32');

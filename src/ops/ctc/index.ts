@@ -1,3 +1,4 @@
 export type { CtcTargets } from './lattice.js';
-export { ctcLoss, ctcPosterior } from './loss.js';
-export type { CtcOptions } from './options.js';
+export type { CtcLayout, ScoresOptions } from './layout.js';
+export { ctcLoss, ctcPosterior, type PosteriorOptions } from './loss.js';
+export type { CtcOptions, LengthOptions } from './options.js';

@@ -3,6 +3,7 @@ import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { integersOf, integerTensor, type TensorLike } from '../../tensor/create.js';
 import { nameOf } from '../../tensor/arguments.js';
 import { formatShape } from '../../tensor/shape.js';
+import type { CtcScores } from './layout.js';
 
 /**
  * The labels of a batch in one of three layouts: padded [N, S]; ragged, one list a sequence; concatenated [sum of the target lengths]. Of a
@@ -21,12 +22,18 @@ export interface PaddedTargets {
  * Any layout of targets as padded rows.
  * @param lengths null where they follow from the layout: the lists' own lengths, or the full width.
  */
-export function padTargets(op: string, targets: CtcTargets, lengths: Int32Array | null, batch: number): PaddedTargets {
-  if (isListOfLists(targets, batch)) return fromLists(op, targets, lengths, batch);
+export function padTargets(
+  op: string,
+  targets: CtcTargets,
+  lengths: Int32Array | null,
+  read: CtcScores,
+): PaddedTargets {
+  const { batch } = read;
+  if (isListOfLists(targets, batch)) return fromLists(op, targets, lengths, read);
   const labels = integerTensor(op, 'targets', targets);
   const values = integersOf(op, 'targets', labels);
-  if (labels.rank === 2) return fromPadded(op, values, labels.shape[0]!, labels.shape[1]!, lengths, batch);
-  if (labels.rank === 1) return fromConcatenated(op, values, lengths, batch);
+  if (labels.rank === 2) return fromPadded(op, values, labels.shape[0]!, labels.shape[1]!, lengths, read);
+  if (labels.rank === 1) return fromConcatenated(op, values, lengths, read);
   throw new ShapeError(
     op,
     `the targets are ${formatShape(labels.shape)}; they must be [N, S] (padded), one list a sequence (ragged), or 1-D (concatenated)`,
@@ -43,9 +50,10 @@ function fromLists(
   op: string,
   lists: readonly ArrayLike<number>[],
   lengths: Int32Array | null,
-  batch: number,
+  { batch, reading }: CtcScores,
 ): PaddedTargets {
-  if (lists.length !== batch) throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences`);
+  if (lists.length !== batch)
+    throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences: ${reading}`);
   lists.forEach((list: unknown, n) => {
     if (!isList(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${nameOf(list)}, not a list of labels`);
   });
@@ -75,9 +83,9 @@ function fromPadded(
   rows: number,
   width: number,
   lengths: Int32Array | null,
-  batch: number,
+  { batch, reading }: CtcScores,
 ): PaddedTargets {
-  if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences`);
+  if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences: ${reading}`);
   const targetLengths = lengths ?? new Int32Array(batch).fill(width);
   for (let n = 0; n < batch; n++) {
     if (targetLengths[n]! > width)
@@ -86,8 +94,14 @@ function fromPadded(
   return { targets: values, width, targetLengths };
 }
 
-function fromConcatenated(op: string, values: Int32Array, lengths: Int32Array | null, batch: number): PaddedTargets {
-  if (!lengths && batch !== 1) throw new ShapeError(op, `1-D targets of ${batch} sequences need target lengths`);
+function fromConcatenated(
+  op: string,
+  values: Int32Array,
+  lengths: Int32Array | null,
+  { batch, reading }: CtcScores,
+): PaddedTargets {
+  if (!lengths && batch !== 1)
+    throw new ShapeError(op, `1-D targets of ${batch} sequences need target lengths: ${reading}`);
   const targetLengths = lengths ?? Int32Array.of(values.length);
   const total = targetLengths.reduce((a, b) => a + b, 0);
   if (total !== values.length)

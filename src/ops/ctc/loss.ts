@@ -9,11 +9,13 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { div, equal, mul, neg, where } from '../elementwise.js';
-import { expandDims, reshape } from '../movement.js';
+import { reshape } from '../movement.js';
 import { mean } from '../reduce.js';
 import type { CtcTargets } from './lattice.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
-import { checkProblem, type CtcOptions, type CtcProblem } from './options.js';
+import { type CtcLayout, fromFramesFirst, toFramesFirst } from './layout.js';
+import { checkProblem, type CtcOptions, type CtcProblem, optionsOfCall } from './options.js';
+import { warnOfLogits } from './warning.js';
 
 const INPUTS = ['scores', 'lattice'] as const;
 const PARAMS = { frames: 'u32', batch: 'u32', classes: 'u32', width: 'u32', blank: 'u32', logits: 'u32' } as const;
@@ -175,6 +177,12 @@ const scaleOp: OpFunction<null> = defineOp<null>({
   ],
 });
 
+const POSTERIOR_OPTIONS = ['inputLengths', 'targetLengths', 'layout', 'blank'] as const;
+const LOSS_OPTIONS = [...POSTERIOR_OPTIONS, 'from', 'reduction', 'zeroInfinity'] as const;
+
+/** The options of `ctcPosterior`. */
+export type PosteriorOptions = Pick<CtcOptions, (typeof POSTERIOR_OPTIONS)[number]>;
+
 /**
  * Connectionist temporal classification: -log of the probability that the scores give to each target, summed over all its alignments
  * (A. Graves et al., "Connectionist Temporal Classification", ICML 2006). In nats.
@@ -185,30 +193,41 @@ const scaleOp: OpFunction<null> = defineOp<null>({
  * A NaN within a sequence makes that sequence's loss and gradient NaN and no other's.
  *
  * ```ts
- * const losses = ctcLoss(logits, [[3, 1, 4], [1, 5]], [50, 42], undefined, { from: 'logits' });
+ * const losses = ctcLoss(logits, [[3, 1, 4], [1, 5]], { inputLengths: [50, 42], from: 'logits' });
+ * const same = ctcLoss(logits, [[3, 1, 4], [1, 5]], [50, 42], undefined, { from: 'logits' });
  * ```
- * @param scores log-probabilities (or logits, see `from`), [T, N, C], or [T, C] for one sequence; any float dtype, computed in at least
- * float32 with float64 states.
+ * @param scores log-probabilities (or logits, see `from`), [T, N, C] (or [N, T, C], see `layout`), or [T, C] for one sequence; any float
+ * dtype, computed in at least float32 with float64 states.
  * @param targets labels, padded [N, S], ragged (one list a sequence) or concatenated; any integer type.
- * @param inputLengths frames of each sequence; all T when undefined.
+ * @param inputLengths frames of each sequence; all T when undefined. Or, in its place, the options with all lengths among them.
  * @param targetLengths labels of each sequence; from the targets' layout when undefined.
  * @returns losses [N], or a scalar for [T, C] scores or a reduction.
  * @throws {ShapeError | DTypeError | ValueError} before anything is computed, naming the sequence and the value.
  */
+export function ctcLoss(scores: Tensor, targets: CtcTargets, options: CtcOptions): Tensor;
 export function ctcLoss(
   scores: Tensor,
   targets: CtcTargets,
   inputLengths?: TensorLike,
   targetLengths?: TensorLike,
-  options: CtcOptions = {},
+  options?: CtcOptions,
+): Tensor;
+export function ctcLoss(
+  scores: Tensor,
+  targets: CtcTargets,
+  inputLengths?: TensorLike | CtcOptions,
+  targetLengths?: TensorLike,
+  given?: CtcOptions,
 ): Tensor {
-  const checked = checkProblem('ctcLoss', scores, targets, inputLengths, targetLengths, options);
+  const options = optionsOfCall('ctcLoss', LOSS_OPTIONS, inputLengths, targetLengths, given);
+  const checked = checkProblem('ctcLoss', scores, targets, options);
   const logits = checked.logits ? null : logitsBehind(scores);
   const problem = logits ? { ...checked, logits: true } : checked;
-  const batched = asBatch(logits ?? scores);
+  const batched = asBatch(logits ?? scores, options.layout);
   const withGradient = recordingTapes([batched]).length > 0;
   const expected = withGradient && expects(problem, batched) ? cotangentsOf(habit, problem) : null;
   let losses = lossOp([batched], { problem, withGradient, expected });
+  if (!problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
   if (options.reduction === 'mean') return mean(div(losses, moveTo(lengthsOf(problem, losses), losses)));
@@ -220,18 +239,29 @@ export function ctcLoss(
  * adds up to 1; frames past the end and impossible sequences are 0. It is minus the gradient of `ctcLoss` with respect to log-probabilities.
  * Differentiable once by the log-probabilities.
  *
- * @param logProbs [T, N, C] or [T, C], normalised or not.
+ * @param logProbs [T, N, C] (or [N, T, C], see `layout`) or [T, C], normalised or not.
+ * @param inputLengths and targetLengths as in `ctcLoss`; or, in the place of the first, the options with the lengths among them.
  * @returns the shape of `logProbs`; float64 for float64, else float32.
  */
+export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, options: PosteriorOptions): Tensor;
 export function ctcPosterior(
   logProbs: Tensor,
   targets: CtcTargets,
   inputLengths?: TensorLike,
   targetLengths?: TensorLike,
-  options: Pick<CtcOptions, 'blank'> = {},
+  options?: PosteriorOptions,
+): Tensor;
+export function ctcPosterior(
+  logProbs: Tensor,
+  targets: CtcTargets,
+  inputLengths?: TensorLike | PosteriorOptions,
+  targetLengths?: TensorLike,
+  given?: PosteriorOptions,
 ): Tensor {
-  const problem = checkProblem('ctcPosterior', logProbs, targets, inputLengths, targetLengths, options);
-  return reshape(posteriorOp([asBatch(logProbs)], { problem }), logProbs.shape);
+  const options = optionsOfCall('ctcPosterior', POSTERIOR_OPTIONS, inputLengths, targetLengths, given);
+  const problem = checkProblem('ctcPosterior', logProbs, targets, options);
+  const posterior = posteriorOp([asBatch(logProbs, options.layout)], { problem });
+  return fromFramesFirst(posterior, logProbs, options.layout ?? 'TNC');
 }
 
 /**
@@ -246,9 +276,8 @@ function logitsBehind(scores: Tensor): Tensor | null {
 }
 
 /** Scores as [T, N, C] of a dtype that kernels compute in. */
-function asBatch(scores: Tensor): Tensor {
-  const wide = scores.dtype === 'float64' ? scores : cast(scores, 'float32');
-  return wide.rank === 3 ? wide : expandDims(wide, 1);
+function asBatch(scores: Tensor, layout: CtcLayout = 'TNC'): Tensor {
+  return toFramesFirst(scores.dtype === 'float64' ? scores : cast(scores, 'float32'), layout);
 }
 
 const lengthsOf = ({ targetLengths }: CtcProblem, like: Tensor): Tensor => {

@@ -1,14 +1,20 @@
-import { DTypeError, ShapeError, ValueError } from '../../errors.js';
+import { ShapeError, ValueError } from '../../errors.js';
+import { checkBoolean, checkOptions, describe, isPlainObject } from '../../tensor/arguments.js';
 import { integersOf, type TensorLike } from '../../tensor/create.js';
-import { checkOptions, nameOf } from '../../tensor/arguments.js';
-import { isFloat } from '../../tensor/dtype.js';
-import { formatShape } from '../../tensor/shape.js';
-import { Tensor } from '../../tensor/tensor.js';
+import { isNdarray } from '../../tensor/interchange.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import { type CtcTargets, padTargets } from './lattice.js';
+import { checkScores, type CtcScores, type ScoresOptions } from './layout.js';
 
-export interface CtcOptions {
-  /** The class that stands for no label; 0 by default. */
-  readonly blank?: number;
+/** Lengths by name: what can also be given by position. */
+export interface LengthOptions {
+  /** Frames of each sequence; all of them when left out. */
+  readonly inputLengths?: TensorLike;
+  /** Labels of each sequence; from the targets' layout when left out. */
+  readonly targetLengths?: TensorLike;
+}
+
+export interface CtcOptions extends ScoresOptions, LengthOptions {
   /**
    * 'none' (the default) gives one loss a sequence; 'sum' adds them up; 'mean' is torch's: the mean over the batch of each loss divided by
    * its target's length (at least 1).
@@ -34,54 +40,90 @@ export interface CtcProblem {
   readonly targetLengths: Int32Array;
 }
 
-const OPTIONS = ['blank', 'reduction', 'zeroInfinity', 'from'] as const;
+/** Advice on a bare value in the options' place. */
+const meantBlank = (given: unknown): string | null => (typeof given === 'number' ? `write { blank: ${given} }` : null);
 
 /**
- * Checks a CTC call before anything is computed.
- * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
+ * The options of a call in either of two forms: lengths by position with the options after them, or all of it in one object that stands
+ * where the input lengths would.
+ * @param names all options there are, `inputLengths` (and `targetLengths`) among them.
+ * @returns the options, the lengths among them.
+ * @throws {ValueError} for an unknown option, something else in the options' place, or lengths that are given twice.
  */
-export function checkProblem(
+export function optionsOfCall<Options extends LengthOptions>(
   op: string,
-  scores: Tensor,
-  targets: CtcTargets,
-  inputLengths: TensorLike | undefined,
+  names: readonly string[],
+  inputLengths: TensorLike | Options | undefined,
   targetLengths: TensorLike | undefined,
-  options: CtcOptions,
-): CtcProblem {
-  checkOptions(op, options, OPTIONS);
-  const { blank = 0, from = 'logProbs', reduction = 'none', zeroInfinity = false } = options;
-  if (!((scores as unknown) instanceof Tensor))
-    throw new DTypeError(op, 'the scores are no tensor; make one with tensor()');
-  const { shape } = scores;
-  if (!isFloat(scores.dtype)) throw new DTypeError(op, `the scores are ${scores.dtype}; they must be a float dtype`);
-  if (shape.length !== 2 && shape.length !== 3)
-    throw new ShapeError(op, `the scores are ${formatShape(shape)}; they must be [T, N, C] or [T, C]`);
-  if (from !== 'logProbs' && from !== 'logits')
-    throw new ValueError(op, `from is '${String(from)}'; it must be 'logProbs' or 'logits'`);
-  if (reduction !== 'none' && reduction !== 'mean' && reduction !== 'sum')
-    throw new ValueError(op, `reduction is '${String(reduction)}'; it must be 'none', 'mean' or 'sum'`);
-  if (typeof zeroInfinity !== 'boolean')
-    throw new ValueError(op, `zeroInfinity is ${nameOf(zeroInfinity)}; it must be true or false`);
-  const frames = shape[0]!;
-  const batch = shape.length === 3 ? shape[1]! : 1;
-  const classes = shape.at(-1)!;
-  if (classes === 0) throw new ShapeError(op, `the scores ${formatShape(shape)} have no classes`);
-  if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
-    throw new ValueError(op, `blank is ${blank}; it must be a class in [0, ${classes})`);
-
-  const inputs =
-    inputLengths === undefined ? new Int32Array(batch).fill(frames) : checkLengths(op, 'input', inputLengths, batch);
-  for (let n = 0; n < batch; n++) {
-    if (inputs[n]! > frames)
-      throw new ValueError(op, `sequence ${n}: input length is ${inputs[n]}; the scores have ${frames} frames`);
+  options: Options = {} as Options,
+): Options {
+  if (isOptions(inputLengths)) {
+    checkOptions(op, inputLengths, names);
+    if (targetLengths !== undefined || (options as unknown) === null || Object.keys(options).length > 0)
+      throw new ValueError(
+        op,
+        'the options stand where the input lengths go, and more arguments follow; then all lengths go into the options',
+      );
+    return inputLengths as Options;
   }
-  const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, batch);
-  const padded = padTargets(op, targets, given, batch);
-  checkLabels(op, padded, classes, blank);
-  return { frames, batch, classes, blank, logits: from === 'logits', inputLengths: inputs, ...padded };
+  if (isOptions(targetLengths))
+    throw new ValueError(
+      op,
+      'an object stands where the target lengths go; options come after both lengths, or hold them: { inputLengths, targetLengths }',
+    );
+  checkOptions(op, options, names, meantBlank);
+  const lengths: Record<string, unknown> = { inputLengths, targetLengths };
+  for (const [name, value] of Object.entries(lengths)) {
+    const named = options[name as keyof LengthOptions];
+    if (value === undefined) lengths[name] = named;
+    else if (named !== undefined) throw new ValueError(op, `${name} are given twice, by position and in the options`);
+  }
+  return { ...options, ...lengths };
 }
 
-function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, batch: number): Int32Array {
+const isOptions = (value: unknown): boolean => isPlainObject(value) && !isNdarray(value);
+
+/**
+ * Checks a CTC call before anything is computed; the options are those of `optionsOfCall`.
+ * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
+ */
+export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, options: CtcOptions): CtcProblem {
+  const { from = 'logProbs', reduction = 'none', zeroInfinity = false, targetLengths } = options;
+  const read = checkScores(op, 'the scores', scores, options);
+  if (from !== 'logProbs' && from !== 'logits')
+    throw new ValueError(op, `from is ${describe(from)}; it must be 'logProbs' or 'logits'`);
+  if (reduction !== 'none' && reduction !== 'mean' && reduction !== 'sum')
+    throw new ValueError(op, `reduction is ${describe(reduction)}; it must be 'none', 'mean' or 'sum'`);
+  checkBoolean(op, 'zeroInfinity', zeroInfinity);
+  const { frames, batch, classes, blank } = read;
+  const inputLengths = checkInputLengths(op, options.inputLengths, read);
+  const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, read);
+  const padded = padTargets(op, targets, given, read);
+  checkLabels(op, padded, classes, blank);
+  return { frames, batch, classes, blank, logits: from === 'logits', inputLengths, ...padded };
+}
+
+/** Frames of each sequence: all of them when left out. @throws {ShapeError | DTypeError | ValueError} */
+export function checkInputLengths(op: string, data: TensorLike | undefined, read: CtcScores): Int32Array {
+  const { frames, batch } = read;
+  if (data === undefined) return new Int32Array(batch).fill(frames);
+  const lengths = checkLengths(op, 'input', data, read);
+  for (let n = 0; n < batch; n++) {
+    if (lengths[n]! > frames)
+      throw new ValueError(
+        op,
+        `sequence ${n}: input length is ${lengths[n]}; the scores have ${frames} frames: ${read.reading}`,
+      );
+  }
+  return lengths;
+}
+
+function checkLengths(
+  op: string,
+  what: 'input' | 'target',
+  data: TensorLike,
+  { batch, reading }: CtcScores,
+): Int32Array {
   if (Array.isArray(data)) {
     data.forEach((length: unknown, n) => {
       if (typeof length === 'number' && length !== (length | 0))
@@ -92,7 +134,8 @@ function checkLengths(op: string, what: 'input' | 'target', data: TensorLike, ba
     });
   }
   const lengths = integersOf(op, `${what}Lengths`, data);
-  if (lengths.length !== batch) throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences`);
+  if (lengths.length !== batch)
+    throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences: ${reading}`);
   for (let n = 0; n < batch; n++) {
     if (lengths[n]! < 0)
       throw new ValueError(op, `sequence ${n}: ${what} length is ${lengths[n]}; it must not be negative`);
@@ -118,5 +161,8 @@ function checkLabels(
 const badLabel = (op: string, n: number, i: number, label: number, classes: number, blank: number): ValueError =>
   new ValueError(
     op,
-    `sequence ${n}: label ${i} is ${label}${label === blank ? ', which is the blank' : `; it must be a class in [0, ${classes})`}`,
+    `sequence ${n}: label ${i} is ${label}${label === blank ? ', which is the blank' : `; it must be a class in [0, ${classes})`}` +
+      (label < 0
+        ? ' (if it fills up a shorter target, give targetLengths, or the targets as one list a sequence)'
+        : ''),
   );
