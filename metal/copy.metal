@@ -57,6 +57,28 @@ kernel void copy(device const IN *source [[buffer(0)]],
   }
 }
 
+// out += source, between two views.
+kernel void accumulate(device const IN *source [[buffer(0)]],
+                       device OUT *out [[buffer(1)]],
+                       constant CopyParams &p [[buffer(2)]],
+                       uint index [[thread_position_in_grid]],
+                       uint threads [[threads_per_grid]]) {
+  uint size = 1;
+  for (uint axis = 0; axis < p.rank; axis++) size *= p.shape[axis / 4][axis % 4];
+  for (uint i = index; i < size; i += threads) {
+    uint rest = i;
+    int from = p.sourceOffset, to = p.outOffset;
+    for (uint axis = p.rank; axis-- > 0;) {
+      const uint dim = p.shape[axis / 4][axis % 4];
+      const int position = int(rest % dim);
+      rest /= dim;
+      from += position * p.sourceStrides[axis / 4][axis % 4];
+      to += position * p.outStrides[axis / 4][axis % 4];
+    }
+    store(out[to], valueOf(out[to]) + valueOf(source[from]));
+  }
+}
+
 kernel void fill(device OUT *out [[buffer(0)]],
                  constant FillParams &p [[buffer(1)]],
                  uint index [[thread_position_in_grid]],

@@ -1,4 +1,4 @@
-// out[s] = a[s] b[s] for a batch of row-major matrices, m x k times k x n; a transposed operand is stored k x m or n x k.
+// out[s] = a[s] b[s], or += where p.accumulate is not 0, for a batch of row-major matrices, m x k times k x n; a transposed operand is stored k x m or n x k.
 #include <metal_stdlib>
 using namespace metal;
 
@@ -7,7 +7,7 @@ using namespace metal;
 #define OUT float
 #endif
 
-struct MatmulParams { uint batch, m, n, k, transA, transB, strideA, strideB; };
+struct MatmulParams { uint batch, m, n, k, transA, transB, strideA, strideB, accumulate; };
 
 constant constexpr uint TILE = 64;     // rows and columns of out that a group computes at a time
 constant constexpr uint DEPTH = 16;    // of the sum, per step
@@ -58,7 +58,9 @@ kernel void matmul(device const IN *a [[buffer(0)]],
       }
       for (uint i = 0; i < BLOCK; i++) {
         for (uint j = 0; j < BLOCK; j++) {
-          if (block < BLOCKS && row0 + y + i < p.m && column0 + x + j < p.n) result[ulong(row0 + y + i) * p.n + column0 + x + j] = sums[i][j];
+          if (block >= BLOCKS || row0 + y + i >= p.m || column0 + x + j >= p.n) continue;
+          const ulong at = ulong(row0 + y + i) * p.n + column0 + x + j;
+          result[at] = p.accumulate != 0 ? result[at] + sums[i][j] : sums[i][j];
         }
       }
     }

@@ -10,7 +10,15 @@ registerHost(cpu);
 export { setThreads, threads } from './backends/cpu/pool.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
-export { type Context, defineOp, type Launcher, type OpSpec, type Spec } from './autograd/op.js';
+export {
+  type Context,
+  type Deferred,
+  defineOp,
+  type Launcher,
+  type OpFunction,
+  type OpSpec,
+  type Spec,
+} from './autograd/op.js';
 export {
   type Argnums,
   grad,
@@ -57,7 +65,7 @@ export {
   zeros,
   zerosLike,
 } from './tensor/create.js';
-export { defaultDevice, device, memory, setDefaultDevice } from './tensor/device.js';
+export { defaultDevice, device, memory, resetPeakMemory, setDefaultDevice } from './tensor/device.js';
 export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
 export { scope } from './tensor/scope.js';
 export type { Shape } from './tensor/shape.js';

@@ -5,7 +5,7 @@ import { type Backend, device } from 'tapegrad';
  * cannot be read synchronously, so whatever assumes host memory or a synchronous read fails on it.
  */
 export async function remoteDevice(readSync?: Backend['readSync']): Promise<Backend> {
-  const own = { name: 'webgpu', isHost: false, readSync, supports: (dtype: string) => dtype !== 'float64', scopes: 0 };
+  const own = { name: 'webgpu', isHost: false, readSync, supports: (dtype: string) => dtype !== 'float64', arenas: 0 };
   return Object.create(
     await device('cpu'),
     Object.fromEntries(Object.entries(own).map(([key, value]) => [key, { value, writable: true }])),

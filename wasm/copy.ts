@@ -1,6 +1,6 @@
 // Copies between strided views of 4-byte elements. Strides are in elements and may be 0 or negative.
 import { transposeStore } from "./lanes";
-import { copyRun, fillRun } from "./runs";
+import { addRun, copyRun, fillRun } from "./runs";
 
 @inline function at(base: usize, index: i32): usize {
   return base + (<isize>index << 2);
@@ -47,6 +47,21 @@ export function copyStrided(source: usize, out: usize, n0: i32, n1: i32, n2: i32
       } else {
         let a = from, b = to;
         for (let k = 0; k < n2; k++, a = at(a, s2), b = at(b, d2)) store<i32>(b, load<i32>(a));
+      }
+    }
+  }
+}
+
+/** Adds n0 x n1 x n2 floats to others; s and d are the steps of source and destination along each axis. */
+export function addStrided(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
+  for (let i = 0; i < n0; i++, source = at(source, s0), out = at(out, d0)) {
+    let from = source, to = out;
+    for (let j = 0; j < n1; j++, from = at(from, s1), to = at(to, d1)) {
+      if (s2 == 1 && d2 == 1) {
+        addRun(from, to, n2);
+      } else {
+        let a = from, b = to;
+        for (let k = 0; k < n2; k++, a = at(a, s2), b = at(b, d2)) store<f32>(b, load<f32>(b) + load<f32>(a));
       }
     }
   }

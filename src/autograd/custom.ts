@@ -2,7 +2,8 @@ import { GradientError } from '../errors.js';
 import { withinRegion } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { type OpSpec, record } from './op.js';
-import { recordingTapes, regionOf } from './tape.js';
+import { recordingTapes } from './tape.js';
+import { regionFor } from './trace.js';
 import { stopGradient } from './transforms.js';
 
 /**
@@ -31,7 +32,7 @@ export function customVjp<Inputs extends Tensor[]>(
     },
   };
   return (...inputs) => {
-    const region = regionOf(inputs);
+    const region = regionFor(inputs);
     const call = (): Tensor => fn(...stopGradient(inputs));
     const result = region ? withinRegion(region, call) : call();
     if (!(result instanceof Tensor))

@@ -1,13 +1,14 @@
-import type { Buffer, DType, Scope } from '../backends/backend.js';
+import type { Arena, Buffer, DType } from '../backends/backend.js';
 import type { Dispatch } from '../backends/kernel.js';
 import { DeviceError, DTypeError, UnsupportedOpError, ValueError } from '../errors.js';
-import { currentRegion } from '../tensor/device.js';
 import { isStorage, promote } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
 import { Tensor, type Trace } from '../tensor/tensor.js';
 import { sizeOf } from '../tensor/shape.js';
 import { primitives } from './primitives.js';
-import { type Node, recordingTapes, regionOf, type Tape } from './tape.js';
+import type { Cotangent } from './cotangents.js';
+import { type Node, recordingTapes, type Tape } from './tape.js';
+import { isRecorded, regionFor } from './trace.js';
 
 /** Shape and dtype of a result. */
 export interface Spec {
@@ -46,9 +47,15 @@ export interface OpSpec<Attrs> {
   run?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs, outputs: readonly Spec[]): void;
   /**
    * Cotangents of the inputs for the cotangent of the result, written in ops, so that it can be differentiated again; null where an
-   * input has none. Without it the op is not differentiable, and its result is a constant to every transform.
+   * input has none. Without it the op is not differentiable, and its result is a constant to every transform. What it computes and does not
+   * return is recycled when it returns.
    */
-  readonly vjp?: (cotangent: Tensor, context: Context<Attrs>) => readonly (Tensor | null)[];
+  readonly vjp?: (cotangent: Tensor, context: Context<Attrs>) => readonly (Cotangent | null)[];
+  /**
+   * Like `run`, but adds the result to what the output holds. Ops that are adjoints have it: their results are parts of sums, and a vjp that
+   * gives them as `op.later(...)` saves the tensor for a part.
+   */
+  addTo?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs): void;
   /** Set by ops that only look at the same memory in another shape: the result shares the first input's buffer and nothing runs. */
   readonly alias?: boolean;
   /** Set by ops that move elements without computing: they take float16 and bfloat16 as they are. Others compute those in float32. */
@@ -56,7 +63,22 @@ export interface OpSpec<Attrs> {
 }
 
 /** Applies an op to tensors and attributes. */
-export type OpFunction<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => Tensor;
+export interface OpFunction<Attrs> {
+  (inputs: readonly Tensor[], attrs: Attrs): Tensor;
+  /** The application put off, for a vjp to return: the backward pass adds it to the cotangent that it is a part of. The op must have `addTo`. */
+  later(inputs: readonly Tensor[], attrs: Attrs): Deferred;
+}
+
+/** An application of an op that has been put off. */
+export interface Deferred extends Spec {
+  readonly inputs: readonly Tensor[];
+  /** Whether a transform records its inputs, and so has to record the op itself. */
+  readonly isRecorded: boolean;
+  /** The result as a tensor of its own. */
+  apply(): Tensor;
+  /** Adds the result to what a buffer of its size holds. */
+  addTo(sum: Buffer): void;
+}
 
 /** All ops by name; the test suites run over it. */
 export const registry = new Map<string, OpSpec<never>>();
@@ -80,7 +102,52 @@ export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
   if (!spec.run && !spec.alias)
     throw new ValueError('defineOp', `op '${spec.name}' has no run(): nothing would compute its result`);
   registry.set(spec.name, spec);
-  return (inputs, attrs) => apply(spec, inputs, attrs)[0]!;
+  const op = (inputs: readonly Tensor[], attrs: Attrs): Tensor => apply(spec, inputs, attrs)[0]!;
+  return Object.assign(op, {
+    later: (inputs: readonly Tensor[], attrs: Attrs): Deferred => new Application(spec, inputs, attrs),
+  });
+}
+
+/** An application that a backward pass carries out as it thinks best. */
+class Application<Attrs> implements Deferred {
+  readonly shape: Shape;
+  readonly dtype: DType;
+
+  constructor(
+    private readonly spec: OpSpec<Attrs>,
+    readonly inputs: readonly Tensor[],
+    private readonly attrs: Attrs,
+  ) {
+    const { shape, dtype } = specsOf(spec, inputs, attrs)[0]!;
+    this.shape = shape;
+    this.dtype = dtype;
+  }
+
+  get isRecorded(): boolean {
+    return this.inputs.some(isRecorded);
+  }
+
+  apply(): Tensor {
+    return apply(this.spec, this.inputs, this.attrs)[0]!;
+  }
+
+  addTo(sum: Buffer): void {
+    const { spec, inputs, attrs } = this;
+    for (const input of inputs) if (!input.buffer.alive) input.checkAlive(spec.name);
+    if (sum.length === 0) return;
+    const region = regionFor(inputs);
+    const call = new Call(spec.name, inputs, [sum], region?.on(sum.backend) ?? null);
+    try {
+      spec.addTo!(call, inputs, attrs);
+    } finally {
+      call.finish();
+    }
+  }
+}
+
+function specsOf<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): readonly Spec[] {
+  const inferred = spec.infer(inputs, attrs);
+  return Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
 }
 
 /** Like `defineOp`, for ops whose further outputs are wanted by the caller. Only the first is differentiable. */
@@ -111,14 +178,15 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
       );
     if (!input.buffer.alive) input.checkAlive(spec.name);
   }
-  const inferred = spec.infer(inputs, attrs);
-  const specs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
-  const scope = (regionOf(inputs) ?? currentRegion())?.on(device) ?? null;
+  const specs = specsOf(spec, inputs, attrs);
+  const region = spec.alias ? null : regionFor(inputs);
   const outputs = spec.alias
     ? [inputs[0]!.buffer]
-    : specs.map((output) => device.allocate(output.dtype, sizeOf(output.shape), scope));
+    : specs.map(({ dtype, shape }) =>
+        region ? region.allocate(device, dtype, sizeOf(shape)) : device.allocate(dtype, sizeOf(shape), null),
+      );
   if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
-    const call = new Call(spec.name, inputs, outputs, scope);
+    const call = new Call(spec.name, inputs, outputs, region?.on(device) ?? null);
     try {
       spec.run(call, inputs, attrs, specs);
     } finally {
@@ -128,7 +196,7 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   const results = specs.map((output, i) => new Tensor(outputs[i]!, output.shape, null, spec.name));
   if (spec.vjp) {
     const tapes = recordingTapes(inputs);
-    if (tapes.length > 0) results[0] = record(spec, inputs, attrs, results, tapes);
+    if (tapes.length > 0) results[0] = record(spec, inputs, attrs, results, tapes, false);
   }
   return results;
 }
@@ -140,9 +208,10 @@ export function record<Attrs>(
   attrs: Attrs,
   results: readonly Tensor[],
   tapes: readonly Tape[] = recordingTapes(inputs),
+  isCustom = true,
 ): Tensor {
   const untraced = results[0]!;
-  const node: Node = { op: spec, inputs, output: untraced, attrs, saved: results.slice(1) };
+  const node: Node = { op: spec, inputs, output: untraced, attrs, saved: results.slice(1), isCustom };
   let trace: Trace | null = null;
   for (const tape of tapes) trace = { tape, id: tape.add(node), next: trace };
   return (node.output = new Tensor(untraced.buffer, untraced.shape, trace, spec.name));
@@ -163,7 +232,7 @@ class Call implements Launcher {
     private readonly op: string,
     inputs: readonly Tensor[],
     readonly outputs: readonly Buffer[],
-    private readonly scope: Scope | null,
+    private readonly arena: Arena | null,
   ) {
     this.device = inputs[0]!.device.name;
     this.inputs = inputs.map((t) => t.buffer);
@@ -175,18 +244,18 @@ class Call implements Launcher {
       const dtypes = [...new Set([...dispatch.inputs, ...dispatch.outputs].map((buffer) => buffer.dtype))];
       throw new UnsupportedOpError(this.op, dtypes.join('/'), backend.name);
     }
-    backend.dispatch(dispatch, this.scope);
+    backend.dispatch(dispatch, this.arena);
   }
 
   scratch(dtype: DType, length: number): Buffer {
-    const buffer = this.outputs[0]!.backend.allocate(dtype, length, this.scope);
+    const buffer = this.outputs[0]!.backend.allocate(dtype, length, this.arena);
     this.scratches.push(buffer);
     return buffer;
   }
 
   /** Nothing refers to the scratch memory any more. */
   finish(): void {
-    for (const buffer of this.scratches) buffer.backend.discard?.(buffer);
+    for (const buffer of this.scratches) buffer.backend.discard(buffer);
   }
 }
 

@@ -1,12 +1,13 @@
-import { GradientError } from '../errors.js';
-import { zerosLike } from '../tensor/create.js';
-import { currentRegion, enteredRegions, withinRegion } from '../tensor/device.js';
-import { isFloat } from '../tensor/dtype.js';
+import { GradientError, RecycledError } from '../errors.js';
+import { ones, zerosLike } from '../tensor/create.js';
+import { currentRegion, withinRegion } from '../tensor/device.js';
 import { Region } from '../tensor/region.js';
-import { formatShape, sameShape } from '../tensor/shape.js';
+import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { Tensor, type Trace, type TraceOwner } from '../tensor/tensor.js';
+import { claim, type Cotangent, Cotangents, unclaim, unpin } from './cotangents.js';
 import type { OpSpec } from './op.js';
 import { primitives } from './primitives.js';
+import { isRecorded, regionFor } from './trace.js';
 
 /** One application of an op, as a tape remembers it. */
 export interface Node {
@@ -16,6 +17,8 @@ export interface Node {
   output: Tensor;
   readonly attrs: unknown;
   readonly saved: readonly Tensor[];
+  /** Whether its vjp is a function of the user's, which may hold on to any tensor. */
+  readonly isCustom: boolean;
 }
 
 /**
@@ -27,12 +30,13 @@ export class Tape implements TraceOwner {
   private readonly ownsRegion: boolean;
   private readonly nodes: (Node | null)[] = []; // null for an input
   private isRecording = true;
+  private hasCustom = false;
 
   /** A tape for these inputs; inside another transform it shares that one's region. */
   constructor(inputs: readonly Tensor[]) {
-    const outer = regionOf(inputs);
-    this.ownsRegion = outer === null;
-    this.region = outer ?? new Region();
+    const around = regionFor(inputs);
+    this.ownsRegion = !around?.isShared;
+    this.region = around?.isShared ? around : new Region(true);
   }
 
   get recording(): boolean {
@@ -46,6 +50,8 @@ export class Tape implements TraceOwner {
 
   /** Adds a node and returns its position. */
   add(node: Node): number {
+    added++;
+    this.hasCustom ||= node.isCustom;
     return this.nodes.push(node) - 1;
   }
 
@@ -61,51 +67,133 @@ export class Tape implements TraceOwner {
     return id < 0 ? null : (this.nodes[id] ?? null);
   }
 
+  /** Runs the transform's function: what begins meanwhile shares its memory. */
+  trace<T>(run: () => T): T {
+    return withinRegion(this.region, run);
+  }
+
   /**
    * Cotangents of `inputs` for the cotangents of `outputs`. Ends recording: the vjps of the ops are themselves ops, and are recorded
    * by the tapes further out only.
+   * @param kept what the transform gives to its caller, if this is its last backward pass: then values go back to the memory as soon as their
+   * node has been passed.
    */
-  backward(outputs: readonly Tensor[], cotangents: readonly Tensor[], inputs: readonly Tensor[]): Tensor[] {
+  backward(
+    outputs: readonly Tensor[],
+    cotangents: readonly Tensor[],
+    inputs: readonly Tensor[],
+    kept: readonly Tensor[] | null = null,
+  ): Tensor[] {
     this.isRecording = false;
-    return withinRegion(this.region, () => {
-      const found = new Array<Tensor | undefined>(this.nodes.length);
-      const accumulate = (t: Tensor, cotangent: Tensor | null | undefined): void => {
-        const id = this.idOf(t);
-        if (id < 0 || !cotangent) return;
-        const own = isFloat(t.dtype) ? primitives.cast(cotangent, t.dtype) : cotangent;
-        const before = found[id];
-        found[id] = before ? primitives.add(before, own) : own;
-      };
-      outputs.forEach((output, i) => {
-        accumulate(output, cotangents[i]);
-      });
-      for (let id = this.nodes.length - 1; id >= 0; id--) {
-        const node = this.nodes[id];
-        const cotangent = found[id];
-        if (!node || !cotangent) continue;
-        found[id] = undefined;
-        const { vjp } = node.op;
-        if (!vjp) continue;
-        const needs = node.inputs.map((input) => this.idOf(input) >= 0);
-        const parts = vjp(cotangent, {
-          inputs: node.inputs,
-          output: node.output,
-          attrs: node.attrs as never,
-          saved: node.saved,
-          needs,
+    const { region } = this;
+    const dropsValues = kept !== null && this.ownsRegion && !this.hasCustom;
+    return withinRegion(region, () => {
+      region.openJournal();
+      kept?.forEach(claim);
+      try {
+        const sums = new Cotangents(region, this.nodes.length);
+        outputs.forEach((output, i) => {
+          const id = this.idOf(output);
+          if (id < 0) return;
+          claim(cotangents[i]!);
+          sums.add(id, output, cotangents[i]!);
         });
-        node.inputs.forEach((input, i) => {
-          const part = needs[i] ? parts[i] : null;
-          if (part && !sameShape(part.shape, input.shape))
-            throw new GradientError(
-              node.op.name,
-              `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`,
-            );
-          accumulate(input, part);
+        for (let id = this.nodes.length - 1; id >= 0; id--) {
+          const node = this.nodes[id];
+          if (!node) continue;
+          const cotangent = sums.take(id);
+          if (cotangent) this.pass(node, cotangent, sums);
+          if (dropsValues && !node.op.alias) this.drop(node);
+        }
+        return inputs.map((input) => {
+          const found = sums.take(this.idOf(input));
+          if (!found) return zerosLike(input);
+          unpin(found); // it is the caller's now
+          return found;
         });
+      } finally {
+        kept?.forEach(unpin);
+        region.closeJournal();
       }
-      return inputs.map((input) => found[this.idOf(input)] ?? zerosLike(input));
     });
+  }
+
+  /** The derivatives of all elements of y by x, of the given shape: a backward pass for each. Their rows go into one tensor as they come. */
+  jacobian(y: Tensor, x: Tensor, shape: Shape): Tensor {
+    this.isRecording = false;
+    const { region } = this;
+    const one = ones([1], { dtype: y.dtype, device: y.device });
+    const rowOf = (i: number): Tensor => {
+      const unit = primitives.row(one, i, y.size).apply();
+      return this.backward([y], [new Tensor(unit.buffer, y.shape, null, 'jacobian')], [x])[0]!;
+    };
+    return withinRegion(region, () => {
+      // Tapes further out want the rows themselves.
+      if (isRecorded(y))
+        return primitives.stack(
+          Array.from({ length: y.size }, (_, i) => rowOf(i)),
+          shape,
+        );
+      region.openJournal();
+      try {
+        const sums = new Cotangents(region, 1);
+        for (let i = 0; i < y.size; i++) {
+          const { mark } = region;
+          const before = added;
+          const row = primitives.row(rowOf(i), i, y.size);
+          claim(row);
+          sums.add(0, x, row);
+          if (added === before) region.sweep(mark);
+        }
+        const matrix = sums.take(0)!;
+        unpin(matrix);
+        return new Tensor(matrix.buffer, shape, matrix.trace, 'jacobian');
+      } finally {
+        region.closeJournal();
+      }
+    });
+  }
+
+  /** Passes a node's cotangent on to its inputs. What its vjp computed and does not give is recycled. */
+  private pass(node: Node, cotangent: Tensor, sums: Cotangents): void {
+    const { op, inputs } = node;
+    if (!op.vjp) return unclaim(cotangent);
+    const { mark } = this.region;
+    const before = added;
+    const needs = inputs.map((input) => this.idOf(input) >= 0);
+    const { output, saved } = node;
+    let parts: readonly (Cotangent | null)[];
+    try {
+      parts = op.vjp(cotangent, { inputs, output, attrs: node.attrs as never, saved, needs });
+    } catch (error) {
+      throw withAdvice(error, node);
+    }
+    inputs.forEach((input, i) => {
+      const part = needs[i] ? parts[i] : null;
+      if (!part) return;
+      if (!sameShape(part.shape, input.shape))
+        throw new GradientError(
+          op.name,
+          `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`,
+        );
+      claim(part);
+    });
+    if (added !== before) cotangent.buffer.disposable = false; // it lies on a tape further out
+    unclaim(cotangent);
+    inputs.forEach((input, i) => {
+      const part = needs[i] ? parts[i] : null;
+      if (part) sums.add(this.idOf(input), input, part);
+    });
+    if (added === before) this.region.sweep(mark);
+  }
+
+  /** Gives back what a node that has been passed computed: everything that it went into has been passed before. */
+  private drop({ output, saved }: Node): void {
+    for (const { buffer } of [output, ...saved]) {
+      if (!this.region.holds(buffer)) continue;
+      if (buffer.claims > 0) buffer.disposable = true;
+      else buffer.backend.discard(buffer);
+    }
   }
 
   /** A result of the transform as the caller gets it: without this tape, and in memory that outlives it. */
@@ -130,19 +218,19 @@ function without(trace: Trace | null, tape: TraceOwner): Trace | null {
   return next === trace.next ? trace : { tape: trace.tape, id: trace.id, next };
 }
 
-/** The region that a result of these inputs belongs to: the oldest of their tapes' regions. The younger ones hand their memory over to it. */
-export function regionOf(inputs: readonly Tensor[]): Region | null {
-  let oldest: Region | null = null;
-  for (const input of inputs) {
-    for (let trace = input.trace; trace; trace = trace.next) {
-      const { region }: TraceOwner = trace.tape;
-      if (region !== oldest) oldest = oldest ? Region.oldest(oldest, region) : region;
-    }
-  }
-  // Untraced results of younger regions (backward passes, scope(fn)) that meet these inputs are wanted by the older tape as well.
-  if (oldest) for (const region of enteredRegions()) if (region.isYoungerThan(oldest)) Region.oldest(oldest, region);
-  return oldest;
+/** How a backward pass comes to miss values of its own: only after an `await` does a transform not know what it lies in. */
+function withAdvice(error: unknown, { op, inputs, output, saved }: Node): unknown {
+  const misses = error instanceof RecycledError && [...inputs, output, ...saved].some((t) => !t.buffer.alive);
+  if (!misses) return error;
+  return new RecycledError(
+    op.name,
+    'the backward pass wants a value that was recycled when the inner transform or scope that computed it returned. What begins after an ' +
+      '`await` has memory of its own: begin it before the `await`, or differentiate by the outer tensors that it uses as well (argnums)',
+  );
 }
+
+/** Nodes that have been added to any tape. */
+let added = 0;
 
 /** The tapes that record an op on these inputs. */
 export function recordingTapes(inputs: readonly Tensor[]): Tape[] {

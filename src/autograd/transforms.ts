@@ -1,12 +1,10 @@
-import { arrayClass } from '../backends/backend.js';
 import { GradientError } from '../errors.js';
-import { fromTypedArray, moveTo, onesLike, zeros } from '../tensor/create.js';
+import { onesLike, zeros } from '../tensor/create.js';
 import { nameOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { type GradientOf, mapLeaves, mapTensors, replaceTensors, tensorsOf } from '../tensor/tree.js';
-import { primitives } from './primitives.js';
 import { Tape } from './tape.js';
 
 /** Which arguments to differentiate by: a position, or several (then the gradients come as an array). */
@@ -101,17 +99,21 @@ function differentiate(
       let at = 0;
       const traced = [...args];
       for (const position of positions) traced[position] = replaceTensors(args[position], () => watched[at++]!);
-      return after(fn(...traced), (result) => {
+      const finish = (result: unknown): unknown => {
         const [value, aux] = hasAux ? splitAux(op, result) : [result, undefined];
         checkScalar(op, value);
-        const found = tape.backward([value], [onesLike(value)], watched);
+        const found = tape.backward([value], [onesLike(value)], watched, [value, ...tensorsOf(aux)]);
         let next = 0;
         const gradients = positions.map((position) =>
           replaceTensors(args[position], () => tape.detach(found[next++]!)),
         );
         const out = hasAux ? [tape.detach(value), replaceTensors(aux, (t) => tape.detach(t))] : tape.detach(value);
         return [out, typeof argnums === 'number' ? gradients[0] : gradients];
-      });
+      };
+      return after(
+        tape.trace(() => fn(...traced)),
+        finish,
+      );
     });
   };
 }
@@ -223,7 +225,8 @@ export function vjp<Inputs, Outputs>(
   if (leaves.length === 0) throw new GradientError('vjp', 'the inputs hold no tensors to differentiate by');
   return run(leaves, (tape, watched) => {
     let at = 0;
-    const outputs = fn(replaceTensors(inputs, () => watched[at++]!));
+    const traced = replaceTensors(inputs, () => watched[at++]!);
+    const outputs = tape.trace(() => fn(traced));
     const results = tensorsOf(outputs);
     const given = tensorsOf(cotangents);
     if (given.length !== results.length)
@@ -235,7 +238,7 @@ export function vjp<Inputs, Outputs>(
           `cotangent ${i} is ${formatShape(given[i]!.shape)}; its output is ${formatShape(result.shape)}`,
         );
     });
-    const found = tape.backward(results, given, watched);
+    const found = tape.backward(results, given, watched, results);
     let next = 0;
     return [replaceTensors(outputs, (t) => tape.detach(t)), replaceTensors(inputs, () => tape.detach(found[next++]!))];
   }) as [Outputs, GradientOf<Inputs>];
@@ -273,23 +276,15 @@ export function jacobian(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
 function jacobianOf(op: string, fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const leaves = differentiableLeaves(op, x, 0);
   return run(leaves, (tape, [watched]) => {
-    const y = fn(watched!);
+    const y = tape.trace(() => fn(watched!));
     if (!(y instanceof Tensor) || !isFloat(y.dtype))
       throw new GradientError(
         op,
         `the function returned ${y instanceof Tensor ? y.dtype : typeof y}; it must return a float tensor`,
       );
-    const rows = Array.from({ length: y.size }, (_, i) => tape.backward([y], [unit(y, i)], [watched!])[0]!);
     const shape = [...y.shape, ...x.shape];
     return tape.detach(
-      rows.length > 0 ? primitives.stack(rows, shape) : zeros(shape, { dtype: x.dtype, device: x.device }),
+      y.size > 0 ? tape.jacobian(y, watched!, shape) : zeros(shape, { dtype: x.dtype, device: x.device }),
     );
   }) as Tensor;
-}
-
-/** A tensor like y that is 1 at one position and 0 elsewhere. */
-function unit(y: Tensor, position: number): Tensor {
-  const data = new (arrayClass(y.dtype))(y.size);
-  data[position] = 1;
-  return moveTo(fromTypedArray(data, y.shape, y.dtype, 'jacobian'), y);
 }

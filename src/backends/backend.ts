@@ -17,33 +17,35 @@ export interface Buffer {
   readonly backend: Backend;
   readonly dtype: DType;
   readonly length: number;
-  /** False once the scope that owned the memory has recycled it. */
+  /** False once the memory has been recycled. What a live buffer holds never changes. */
   readonly alive: boolean;
   /** Integers that came from the host stay there as well, so that labels and indices are checked without a read. */
   readonly host?: TypedArray | undefined;
+  /** Books of the backward pass that runs: how many cotangents lie here, and whether the memory goes back when none does. */
+  claims: number;
+  disposable: boolean;
 }
 
-/**
- * A region of device memory that is recycled as a whole. The outermost transform owns one; everything that it computes lives there
- * until it closes.
- */
-export interface Scope {
+/** Device memory that is recycled as a whole: what a transform, or scope(fn), computes on one device. */
+export interface Arena {
   readonly backend: Backend;
-  /** Gives a buffer of the scope over to another one of the same device, or, for null, to memory of its own that outlives all scopes. */
-  release(buffer: Buffer, to: Scope | null): void;
+  /** Whether a buffer lies in it. */
+  holds(buffer: Buffer): boolean;
+  /** Gives a buffer of the arena over to another one of the same device, or, for null, to memory of its own that outlives all arenas. */
+  release(buffer: Buffer, to: Arena | null): void;
   /** Recycles the memory. Buffers still pointing into it are dead from here on. */
   close(): void;
-  /** Closes the scope, but hands its memory and buffers over to another one of the same device. */
-  mergeInto(owner: Scope): void;
 }
 
 /** What a device holds at the moment. */
 export interface MemoryInfo {
   /** Bytes of device memory reserved from the system. */
   reservedBytes: number;
-  /** Bytes in use by open scopes and live buffers that the backend itself keeps track of. */
+  /** Bytes in use by transforms and scopes that run, and by live buffers that the backend itself keeps track of. */
   usedBytes: number;
-  /** Open scopes. */
+  /** The most bytes that were in use at one time, kernels' scratch memory included, since the last `resetPeakMemory()`. */
+  peakBytes: number;
+  /** Transforms and scopes that run and have memory of their own. */
   scopes: number;
 }
 
@@ -60,11 +62,13 @@ export interface Backend {
   /** Whether its memory is the host's own, so that a read costs nothing and waits for nothing. */
   readonly isHost: boolean;
   supports(dtype: DType): boolean;
-  openScope(): Scope;
-  /** Uninitialised memory, in the scope or, without one, on its own. */
-  allocate(dtype: DType, length: number, scope: Scope | null): Buffer;
-  /** Takes back a buffer that nothing refers to any more, at once instead of when its scope closes or it is collected. */
-  discard?(buffer: Buffer): void;
+  openArena(): Arena;
+  /** Uninitialised memory, in the arena or, without one, on its own. */
+  allocate(dtype: DType, length: number, arena: Arena | null): Buffer;
+  /** Takes back a buffer that nothing needs any more, at once instead of when its arena closes or it is collected. It is dead from here on. */
+  discard(buffer: Buffer): void;
+  /** A new buffer over the memory of an arena's buffer, which is dead from here on: so that no live buffer ever changes, what is added to in place gets a new identity. */
+  renew(buffer: Buffer): Buffer;
   /** A buffer with the given contents. The array may be kept: the caller gives it away. */
   upload(dtype: DType, data: TypedArray): Buffer;
   /** A copy of the contents on the host. */
@@ -73,8 +77,10 @@ export interface Backend {
   readSync?(buffer: Buffer, use: ReadUse): TypedArray;
   /** Whether the launch's kernel exists here for the element types of its buffers. */
   has(launch: Dispatch): boolean;
-  dispatch(launch: Dispatch, scope: Scope | null): void;
+  dispatch(launch: Dispatch, arena: Arena | null): void;
   memory(): MemoryInfo;
+  /** Lets `peakBytes` begin again with what is in use now. */
+  resetPeak(): void;
 }
 
 /** Bytes an element. */

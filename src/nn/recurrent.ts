@@ -1,5 +1,5 @@
 import { ShapeError, ValueError } from '../errors.js';
-import { concat, permute, slice, squeeze, stack } from '../ops/movement.js';
+import { concat, permute, slice, stack } from '../ops/movement.js';
 import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
 import { integersOf, tensor, type TensorLike, zeros } from '../tensor/create.js';
@@ -174,16 +174,8 @@ function gatesOf(x: Tensor, gates: number): Tensor[] {
   return Array.from({ length: gates }, (_, g) => slice(x, [], [g * width, (g + 1) * width]));
 }
 
-/**
- * The slices along the first axis. Halving instead of cutting out one by one: a slice's gradient is a whole tensor of zeros around it,
- * and T of those would make the backward pass quadratic in T.
- */
-function unstack(x: Tensor): Tensor[] {
-  const length = x.shape[0]!;
-  if (length === 1) return [squeeze(x, 0)];
-  const half = length >> 1;
-  return [...unstack(slice(x, [0, half])), ...unstack(slice(x, [half, length]))];
-}
+/** The slices along the first axis. */
+const unstack = (x: Tensor): Tensor[] => Array.from({ length: x.shape[0]! }, (_, i) => slice(x, i));
 
 function startStates<State extends GruState>(
   cell: Cell<State>,

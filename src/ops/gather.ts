@@ -1,4 +1,4 @@
-import { defineOp, type OpFunction } from '../autograd/op.js';
+import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { arange, checkCreation, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
@@ -26,7 +26,7 @@ const takeKernel: Kernel = {
   types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
-/** out[o, indices[j], i] += x[o, j, i], in the order of j; out starts at 0. */
+/** out[o, indices[j], i] += x[o, j, i], in the order of j. */
 const takeAdjointKernel: Kernel = {
   name: 'takeAdjoint',
   family: 'gather',
@@ -44,7 +44,7 @@ const takeAlongKernel: Kernel = {
   types: TYPES,
   params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
 };
-/** out[o, indices[o, j, i], i] += x[o, j, i], in the order of j; out starts at 0. */
+/** out[o, indices[o, j, i], i] += x[o, j, i], in the order of j. */
 const scatterKernel: Kernel = {
   name: 'scatterAlongAxis',
   family: 'gather',
@@ -76,8 +76,19 @@ const takeOp: OpFunction<Along> = defineOp({
       grid: view.outer * indices!.size * view.inner,
     });
   },
-  vjp: (g, { inputs: [, indices], attrs }) => [takeAdjointOp([g, indices!], attrs), null],
+  vjp: (g, { inputs: [, indices], attrs }) => [takeAdjointOp.later([g, indices!], attrs), null],
 });
+
+function addTaken(call: Launcher, [x, indices]: readonly Tensor[], { axis, length }: Along): void {
+  const { outer, inner } = axisView(x!.shape, axis);
+  call.launch({
+    kernel: takeAdjointKernel,
+    inputs: call.inputs,
+    outputs: call.outputs,
+    params: { outer, axis: length, inner, count: indices!.size },
+    grid: outer * inner,
+  });
+}
 
 const takeAdjointOp: OpFunction<Along> = defineOp({
   name: 'takeAdjoint',
@@ -85,16 +96,12 @@ const takeAdjointOp: OpFunction<Along> = defineOp({
     shape: [...x!.shape.slice(0, axis), length, ...x!.shape.slice(axis + 1)],
     dtype: x!.dtype,
   }),
-  run: (call, [x, indices], { axis, length }) => {
-    const { outer, inner } = axisView(x!.shape, axis);
+  run: (call, inputs, attrs) => {
     launchFill(call, call.outputs[0]!, 0);
-    call.launch({
-      kernel: takeAdjointKernel,
-      inputs: call.inputs,
-      outputs: call.outputs,
-      params: { outer, axis: length, inner, count: indices!.size },
-      grid: outer * inner,
-    });
+    addTaken(call, inputs, attrs);
+  },
+  addTo: (call, inputs, attrs) => {
+    addTaken(call, inputs, attrs);
   },
   vjp: (g, { inputs: [, indices], attrs }) => [takeOp([g, indices!], attrs), null],
 });
@@ -112,22 +119,29 @@ const takeAlongOp: OpFunction<Along> = defineOp({
       grid: indices!.size,
     });
   },
-  vjp: (g, { inputs: [, indices], attrs }) => [scatterOp([g, indices!], attrs), null],
+  vjp: (g, { inputs: [, indices], attrs }) => [scatterOp.later([g, indices!], attrs), null],
 });
+
+function addScattered(call: Launcher, [x]: readonly Tensor[], { axis, length }: Along): void {
+  const { outer, axis: count, inner } = axisView(x!.shape, axis);
+  call.launch({
+    kernel: scatterKernel,
+    inputs: call.inputs,
+    outputs: call.outputs,
+    params: { outer, axis: length, inner, count },
+    grid: outer * inner,
+  });
+}
 
 const scatterOp: OpFunction<Along> = defineOp({
   name: 'scatterAlongAxis',
   infer: ([x], { axis, length }) => ({ shape: x!.shape.map((dim, i) => (i === axis ? length : dim)), dtype: x!.dtype }),
-  run: (call, [x], { axis, length }) => {
-    const { outer, axis: count, inner } = axisView(x!.shape, axis);
+  run: (call, inputs, attrs) => {
     launchFill(call, call.outputs[0]!, 0);
-    call.launch({
-      kernel: scatterKernel,
-      inputs: call.inputs,
-      outputs: call.outputs,
-      params: { outer, axis: length, inner, count },
-      grid: outer * inner,
-    });
+    addScattered(call, inputs, attrs);
+  },
+  addTo: (call, inputs, attrs) => {
+    addScattered(call, inputs, attrs);
   },
   vjp: (g, { inputs: [, indices], attrs }) => [takeAlongOp([g, indices!], attrs), null],
 });

@@ -1,4 +1,4 @@
-import { defineOp } from '../autograd/op.js';
+import { type Deferred, defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { DTypeError, ShapeError } from '../errors.js';
@@ -11,7 +11,7 @@ import { reshape } from './movement.js';
 
 /**
  * out[i] = a[i] b[i] for `batch` row-major matrices, m x k times k x n. A transposed operand is stored the other way round (k x m, n x k).
- * The batch strides, in elements, are 0 for an operand that all share.
+ * The batch strides, in elements, are 0 for an operand that all share. Where `accumulate` is 1 the products are added to what out holds.
  */
 const matmulKernel: Kernel = {
   name: 'matmul',
@@ -19,7 +19,17 @@ const matmulKernel: Kernel = {
   inputs: ['a', 'b'],
   outputs: ['out'],
   types: { a: NUMBERS, b: 'a', out: 'a' },
-  params: { batch: 'u32', m: 'u32', n: 'u32', k: 'u32', transA: 'u32', transB: 'u32', strideA: 'u32', strideB: 'u32' },
+  params: {
+    batch: 'u32',
+    m: 'u32',
+    n: 'u32',
+    k: 'u32',
+    transA: 'u32',
+    transB: 'u32',
+    strideA: 'u32',
+    strideB: 'u32',
+    accumulate: 'u32',
+  },
 };
 
 interface Transposes {
@@ -44,33 +54,41 @@ function dims(
   };
 }
 
+function launchProduct(call: Launcher, [a, b]: readonly Tensor[], attrs: Transposes, accumulate: boolean): void {
+  const { lead, m, n, k } = dims(a!, b!, attrs);
+  const batch = sizeOf(lead);
+  const params = {
+    batch,
+    m,
+    n,
+    k,
+    transA: Number(attrs.transA),
+    transB: Number(attrs.transB),
+    strideA: a!.rank > 2 ? m * k : 0,
+    strideB: b!.rank > 2 ? k * n : 0,
+    accumulate: Number(accumulate),
+  };
+  call.launch({ kernel: matmulKernel, inputs: call.inputs, outputs: call.outputs, params, grid: batch * m * n });
+}
+
 /** The operands have equal leading axes, or one of them has none and is shared by the whole batch. */
-const matmulOp = defineOp<Transposes>({
+const matmulOp: OpFunction<Transposes> = defineOp<Transposes>({
   name: 'matmul',
   infer: ([a, b], attrs) => {
     const { lead, m, n } = dims(a!, b!, attrs);
     return { shape: [...lead, m, n], dtype: a!.dtype };
   },
-  run: (call, [a, b], attrs) => {
-    const { lead, m, n, k } = dims(a!, b!, attrs);
-    const batch = sizeOf(lead);
-    const params = {
-      batch,
-      m,
-      n,
-      k,
-      transA: Number(attrs.transA),
-      transB: Number(attrs.transB),
-      strideA: a!.rank > 2 ? m * k : 0,
-      strideB: b!.rank > 2 ? k * n : 0,
-    };
-    call.launch({ kernel: matmulKernel, inputs: call.inputs, outputs: call.outputs, params, grid: batch * m * n });
+  run: (call, inputs, attrs) => {
+    launchProduct(call, inputs, attrs, false);
+  },
+  addTo: (call, inputs, attrs) => {
+    launchProduct(call, inputs, attrs, true);
   },
   vjp: (g, { inputs, attrs: { transA, transB }, needs }) => {
     const [a, b] = inputs as [Tensor, Tensor];
     return [
-      needs[0] ? sumTo(transA ? product(b, g, transB, true) : product(g, b, false, !transB), a.shape) : null,
-      needs[1] ? sumTo(transB ? product(g, a, true, transA) : product(a, g, !transA, false), b.shape) : null,
+      needs[0] ? (transA ? adjoint(b, g, transB, true, a.shape) : adjoint(g, b, false, !transB, a.shape)) : null,
+      needs[1] ? (transB ? adjoint(g, a, true, transA, b.shape) : adjoint(a, g, !transA, false, b.shape)) : null,
     ];
   },
 });
@@ -88,6 +106,12 @@ function product(a: Tensor, b: Tensor, transA: boolean, transB: boolean): Tensor
   }
   return matmulOp([a, b], { transA, transB });
 }
+
+/** The product for an operand of the given shape. For a single matrix, of which a sum may want it, it is put off: weights meet many operands. */
+const adjoint = (a: Tensor, b: Tensor, transA: boolean, transB: boolean, shape: Shape): Tensor | Deferred =>
+  a.rank === 2 && b.rank === 2 && shape.length === 2
+    ? matmulOp.later([a, b], { transA, transB })
+    : sumTo(product(a, b, transA, transB), shape);
 
 function productDType(op: string, a: Tensor, b: Tensor): DType {
   const dtype = promote(a.dtype, b.dtype);

@@ -36,6 +36,9 @@ export const copyKernel: Kernel = {
   },
 };
 
+/** Adds the elements of one view to those of another. */
+const accumulateKernel: Kernel = { ...copyKernel, name: 'accumulate' };
+
 /** Sets every element to one value. */
 export const fillKernel: Kernel = {
   name: 'fill',
@@ -86,7 +89,7 @@ export function mergeAxes(
   return { shape: merged, strides };
 }
 
-/** Copies `shape` elements from one view to another. */
+/** Copies `shape` elements from one view to another, or adds them to what is there. */
 export function launchCopy(
   call: Launcher,
   op: string,
@@ -95,12 +98,13 @@ export function launchCopy(
   source: View,
   output: Buffer,
   out: View,
+  kernel = copyKernel,
 ): void {
   const size = sizeOf(shape);
   if (size === 0) return;
   const merged = mergeAxes(op, shape, [source.strides, out.strides]);
   call.launch({
-    kernel: copyKernel,
+    kernel,
     inputs: [input],
     outputs: [output],
     params: {
@@ -233,12 +237,12 @@ export function transpose(x: Tensor, a?: number, b?: number): Tensor {
 }
 
 /** A rectangle within a shape, with steps: where elements are read from (slice) or written to (place). */
-interface Region {
+interface Window {
   starts: readonly number[];
   steps: readonly number[];
 }
 
-const regionView = (whole: Shape, { starts, steps }: Region): View => {
+const viewOf = (whole: Shape, { starts, steps }: Window): View => {
   const strides = contiguousStrides(whole);
   return {
     offset: starts.reduce((sum, start, i) => sum + start * strides[i]!, 0),
@@ -246,35 +250,35 @@ const regionView = (whole: Shape, { starts, steps }: Region): View => {
   };
 };
 
-const sliceOp: OpFunction<Region & { shape: Shape }> = defineOp({
+/** All elements of a shape, in order. */
+const wholeOf = (shape: Shape): View => ({ offset: 0, strides: contiguousStrides(shape) });
+
+const sliceOp: OpFunction<Window & { shape: Shape }> = defineOp({
   name: 'slice',
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
-  run: (call, [x], { shape, ...region }) => {
-    launchCopy(call, 'slice', shape, call.inputs[0]!, regionView(x!.shape, region), call.outputs[0]!, {
-      offset: 0,
-      strides: contiguousStrides(shape),
-    });
+  run: (call, [x], { shape, ...window }) => {
+    launchCopy(call, 'slice', shape, call.inputs[0]!, viewOf(x!.shape, window), call.outputs[0]!, wholeOf(shape));
   },
-  vjp: (g, { inputs: [x], attrs: { starts, steps } }) => [placeOp([g], { starts, steps, shape: x!.shape, value: 0 })],
+  vjp: (g, { inputs: [x], attrs: { starts, steps } }) => [
+    placeOp.later([g], { starts, steps, shape: x!.shape, value: 0 }),
+  ],
 });
 
 /** The adjoint of slice: x laid into a tensor of one value. Padding is this with steps of 1. */
-const placeOp: OpFunction<Region & { shape: Shape; value: number }> = defineOp({
+const placeOp: OpFunction<Window & { shape: Shape; value: number }> = defineOp({
   name: 'place',
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
-  run: (call, [x], { shape, value, ...region }) => {
-    launchFill(call, call.outputs[0]!, value);
-    launchCopy(
-      call,
-      'place',
-      x!.shape,
-      call.inputs[0]!,
-      { offset: 0, strides: contiguousStrides(x!.shape) },
-      call.outputs[0]!,
-      regionView(shape, region),
-    );
+  run: (call, [x], { shape, value, ...window }) => {
+    const [input, output] = [call.inputs[0]!, call.outputs[0]!];
+    launchFill(call, output, value);
+    launchCopy(call, 'place', x!.shape, input, wholeOf(x!.shape), output, viewOf(shape, window));
+  },
+  /** For a value of 0. */
+  addTo: (call, [x], { shape, ...window }) => {
+    const [input, output] = [call.inputs[0]!, call.outputs[0]!];
+    launchCopy(call, 'place', x!.shape, input, wholeOf(x!.shape), output, viewOf(shape, window), accumulateKernel);
   },
   vjp: (g, { inputs: [x], attrs: { starts, steps } }) => [sliceOp([g], { starts, steps, shape: x!.shape })],
 });
@@ -475,10 +479,23 @@ const cloneOp = defineOp<null>({
     const flat = { offset: 0, strides: [1] };
     launchCopy(call, 'clone', [x!.size], call.inputs[0]!, flat, call.outputs[0]!, flat);
   },
+  addTo: (call, [x]) => {
+    const flat = { offset: 0, strides: [1] };
+    launchCopy(call, 'clone', [x!.size], call.inputs[0]!, flat, call.outputs[0]!, flat, accumulateKernel);
+  },
   vjp: (g) => [g],
 });
 
 /** The same values in memory of its own. */
 export const clone = (x: Tensor): Tensor => cloneOp([x], null);
 
+primitives.clone = clone;
+primitives.addend = (t) => cloneOp.later([t], null);
+primitives.row = (row, position, count) =>
+  placeOp.later([reshape(row, [1, row.size])], {
+    starts: [position, 0],
+    steps: [1, 1],
+    shape: [count, row.size],
+    value: 0,
+  });
 primitives.stack = (parts, shape) => reshape(concat(parts.map((part) => expandDims(part, 0))), shape);

@@ -86,16 +86,25 @@ export function checkDevice(op: string, device: unknown): asserts device is Back
 export const memory = (backend: Backend = defaultDevice()): MemoryInfo => backend.memory();
 
 /**
- * The region that results of untraced ops go to while a synchronous function runs in it (a transform's backward pass, `scope(fn)`). Traced
- * tensors do not need it: they carry their tape, and the tape its region.
+ * Lets `memory().peakBytes` begin again with what is in use now, to measure what a piece of work needs at most.
+ *
+ * ```ts
+ * resetPeakMemory();
+ * const gradient = grad(loss)(params);
+ * console.log(memory().peakBytes);
+ * ```
  */
+export function resetPeakMemory(backend: Backend = hostBackend()): void {
+  backend.resetPeak();
+}
+
+/** The regions that the running function is in: transforms' functions and backward passes, and `scope(fn)`. Empty after an `await`. */
 const entered: Region[] = [];
+
+/** The innermost one: where results go, and what begins now shares if it is a transform's. */
 export const currentRegion = (): Region | null => entered[entered.length - 1] ?? null;
 
-/** All regions that the running function is in, the outermost first. */
-export const enteredRegions = (): readonly Region[] => entered;
-
-/** Runs a synchronous function in a region. */
+/** Runs a function in a region; of an asynchronous one, what comes before its first `await`. */
 export function withinRegion<T>(region: Region, run: () => T): T {
   entered.push(region);
   try {

@@ -1,40 +1,50 @@
-import type { Backend, Buffer, Scope } from '../backends/backend.js';
-
-let regions = 0;
+import type { Arena, Backend, Buffer, DType } from '../backends/backend.js';
 
 /**
- * The memory of a transform or of `scope(fn)`: one scope on each device that computes in it, opened when first needed. A region that
- * turns out to lie inside an older one (its values went into a computation of that one) hands its memory over on closing.
+ * The memory of a transform or of `scope(fn)`: an arena on each device that computes in it, opened when first needed. What begins while a
+ * transform's function runs shares the transform's region; a scope's own transforms have regions of their own, which end before it does.
  */
 export class Region {
-  /** Regions are numbered by age: what two of them share must live as long as the older. */
-  private readonly age = regions++;
-  private readonly scopes: Scope[] = []; // seldom more than one
-  private owner: Region | null = null;
-  private isOpen = true;
+  private readonly arenas: Arena[] = []; // seldom more than one
+  private open = true;
+  /** Buffers made since the backward pass that keeps the journal began; null when none does. */
+  private journal: Buffer[] | null = null;
+  private keepers = 0;
 
-  /** The scope on a device; after closing, that of the region that took the memory over, or none. */
-  on(backend: Backend): Scope | null {
-    if (!this.isOpen) return this.heir?.on(backend) ?? null;
-    let found = this.scopeOf(backend);
-    if (!found) this.scopes.push((found = backend.openScope()));
-    return found;
+  /** @param isShared whether it belongs to a transform, and so to whatever begins inside. */
+  constructor(readonly isShared: boolean) {}
+
+  /** False once the memory has been recycled. */
+  get isOpen(): boolean {
+    return this.open;
   }
 
-  private scopeOf(backend: Backend): Scope | undefined {
-    return this.scopes.find((scope) => scope.backend === backend);
+  /** The arena on a device; none after closing. */
+  on(backend: Backend): Arena | null {
+    for (const arena of this.arenas) if (arena.backend === backend) return arena;
+    if (!this.open) return null;
+    const arena = backend.openArena();
+    this.arenas.push(arena);
+    return arena;
   }
 
-  /** Of two regions that share values, the one that keeps them. */
-  static oldest(a: Region, b: Region): Region {
-    const [older, younger] = a.age < b.age ? [a, b] : [b, a];
-    if (younger.owner !== older && younger !== older)
-      younger.owner = younger.owner ? Region.oldest(younger.owner, older) : older;
-    return older;
+  /** Memory on a device for something to be computed. */
+  allocate(backend: Backend, dtype: DType, length: number): Buffer {
+    const buffer = backend.allocate(dtype, length, this.on(backend));
+    this.journal?.push(buffer);
+    return buffer;
   }
 
-  isYoungerThan(other: Region): boolean {
-    return this.age > other.age;
+  /** The memory of a buffer of the region as a new one, to be added to in place. */
+  renew(buffer: Buffer): Buffer {
+    const heir = buffer.backend.renew(buffer);
+    this.journal?.push(heir);
+    return heir;
+  }
+
+  /** Whether a live buffer lies in this region. */
+  holds(buffer: Buffer): boolean {
+    return buffer.alive && this.arenas.some((arena) => arena.holds(buffer));
   }
 
   /**
@@ -42,25 +52,49 @@ export class Region {
    * it is.
    */
   release(buffer: Buffer, around: Region | null): void {
-    if (!this.heir) this.scopeOf(buffer.backend)?.release(buffer, around?.on(buffer.backend) ?? null);
+    for (const arena of this.arenas)
+      if (arena.holds(buffer)) return arena.release(buffer, around?.on(buffer.backend) ?? null);
   }
 
-  /** Recycles the memory, or hands it over. */
-  close(): void {
-    if (!this.isOpen) return;
-    this.isOpen = false;
-    const { heir } = this;
-    for (const scope of this.scopes) {
-      if (heir) scope.mergeInto(heir.on(scope.backend)!);
-      else scope.close();
+  /** Begins to note down what is made; ends with `closeJournal`. Backward passes within backward passes write into one journal. */
+  openJournal(): void {
+    this.keepers++;
+    this.journal ??= [];
+  }
+
+  closeJournal(): void {
+    if (--this.keepers === 0) this.journal = null;
+  }
+
+  /** A place in the journal for `sweep`. */
+  get mark(): number {
+    return this.journal?.length ?? 0;
+  }
+
+  /**
+   * Of what was made since the mark, gives back at once what no cotangent lies in. The rest may be given back, or added to in place, as soon as
+   * none does any more.
+   */
+  sweep(mark: number): void {
+    const { journal } = this;
+    if (!journal) return;
+    let kept = mark;
+    for (let i = mark; i < journal.length; i++) {
+      const buffer = journal[i]!;
+      if (buffer.claims === 0) {
+        buffer.backend.discard(buffer);
+      } else {
+        buffer.disposable = true;
+        if (this.keepers > 1) journal[kept++] = buffer; // the pass around this one will want to know of it
+      }
     }
-    this.scopes.length = 0;
+    journal.length = kept;
   }
 
-  /** The nearest region around this one that is still open. */
-  private get heir(): Region | null {
-    let { owner } = this;
-    while (owner && !owner.isOpen) ({ owner } = owner);
-    return owner;
+  /** Recycles the memory. */
+  close(): void {
+    this.open = false;
+    for (const arena of this.arenas) arena.close();
+    this.arenas.length = 0;
   }
 }

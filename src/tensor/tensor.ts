@@ -131,8 +131,8 @@ export class Tensor {
     if (this.buffer.alive) return;
     throw new RecycledError(
       op,
-      `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform or scope returned; ` +
-        'return it from the function (as aux: { hasAux: true }), or clone() it there',
+      `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform, vjp or scope returned; ` +
+        'return it from the function (as aux: { hasAux: true }), or read it there (tensor(await t.data()))',
     );
   }
 

@@ -81,14 +81,44 @@ test('nested: an async inner gradient in an async outer one', async () => {
   expect(outer.itemSync()).toBe(2 * 12 * 5);
 });
 
-test('a synchronous inner gradient within an async outer one', async () => {
-  const outer = await grad(async (w: Tensor) => {
-    await pause();
-    const inner = grad((x: Tensor) => x.square().mul(w).sum())(tensor([1, 2]));
-    await pause();
-    return inner.square().sum();
-  })(tensor(3));
-  expect(outer.itemSync()).toBe(2 * 3 * (4 + 16));
+describe('a synchronous inner gradient of a constant that closes over a tensor of the async transform around it', () => {
+  const inner = (w: Tensor): Tensor => grad((x: Tensor) => x.square().mul(w).sum())(tensor([1, 2]));
+  const want = 2 * 3 * (4 + 16);
+
+  test('shares its memory before the first await', async () => {
+    const outer = await grad(async (w: Tensor) => {
+      const g = inner(w);
+      await pause();
+      return g.square().sum();
+    })(tensor(3));
+    expect(outer.itemSync()).toBe(want);
+  });
+
+  test('has memory of its own after an await: refused, with advice', async () => {
+    const before = memory().usedBytes;
+    const outer = grad(async (w: Tensor) => {
+      await pause();
+      const g = inner(w);
+      await pause();
+      return g.square().sum();
+    })(tensor(3));
+    await expect(outer).rejects.toThrow(RecycledError);
+    await expect(outer).rejects.toThrow(
+      'begin it before the `await`, or differentiate by the outer tensors that it uses',
+    );
+    expect(memory().usedBytes).toBe(before);
+  });
+
+  test('shares it after an await as well if the outer tensor is an argument', async () => {
+    const both = grad((x: Tensor, w: Tensor) => x.square().mul(w).sum(), { argnums: [0, 1] });
+    const outer = await grad(async (w: Tensor) => {
+      await pause();
+      const [g] = both(tensor([1, 2]), w);
+      await pause();
+      return g.square().sum();
+    })(tensor(3));
+    expect(outer.itemSync()).toBe(want);
+  });
 });
 
 test('hasAux and argnums work on promises', async () => {

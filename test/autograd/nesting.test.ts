@@ -285,7 +285,7 @@ describe('what outer and inner transforms share', () => {
     expect(grad((x: Tensor) => x.mul(leaked).sum())(tensor([3, 4])).arraySync()).toEqual([1, 2]);
     expect(() => intermediate.add(1)).toThrow(RecycledError);
     expect(() => intermediate.add(1)).toThrow(
-      "[add] the float32 tensor [2] that 'exp' made was recycled when its transform or scope returned; return it from the function (as aux: { hasAux: true }), or clone() it there",
+      "[add] the float32 tensor [2] that 'exp' made was recycled when its transform, vjp or scope returned; return it from the function (as aux: { hasAux: true }), or read it there (tensor(await t.data()))",
     );
     expect(() => intermediate.dataSync()).toThrow(RecycledError);
     expect(String(intermediate)).toContain('recycled');

@@ -1,6 +1,7 @@
 import type { TypedArray } from '../../src/backends/backend.js';
 import { elementwiseLoops } from '../../src/backends/cpu/generated/elementwise.js';
-import { Arena, heap } from '../../src/backends/cpu/heap.js';
+import { Allocator } from '../../src/backends/cpu/allocator.js';
+import { heap } from '../../src/backends/cpu/heap.js';
 
 /*
  * The SIMD functions against float64 over all of float32: every STEP-th bit pattern, with infinities, NaN, denormals and both zeros among
@@ -62,9 +63,9 @@ function ulps(got: number, exact: number): number {
   return Math.abs(bounded(got) - (Number.isFinite(rounded) ? exact : bounded(rounded))) / unit(bounded(rounded));
 }
 
-let arena: Arena;
+let arena: Allocator;
 beforeEach(() => {
-  arena = new Arena();
+  arena = new Allocator();
 });
 afterEach(() => arena.close());
 

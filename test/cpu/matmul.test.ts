@@ -1,8 +1,9 @@
-import { Arena, heap } from '../../src/backends/cpu/heap.js';
+import { Allocator } from '../../src/backends/cpu/allocator.js';
+import { heap } from '../../src/backends/cpu/heap.js';
 
 /* Kernels that work on a range of rows must give the same bits however the rows are divided: threads may take any part. */
 describe('matrix products by rows', () => {
-  const arena = new Arena();
+  const arena = new Allocator();
   afterAll(() => arena.close());
 
   const place = (count: number, phase: number): number => {

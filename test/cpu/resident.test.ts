@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { memory, OutOfMemoryError, scope, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
 import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
-import { heap, type HeapRegion } from '../../src/backends/cpu/heap.js';
+import { type Block, heap } from '../../src/backends/cpu/heap.js';
 import { residentBytes } from '../../src/backends/cpu/resident.js';
 
 const MIB = 2 ** 20;
@@ -67,7 +67,7 @@ test('copies go when memory runs out, but not those that the running call reads'
   jest.spyOn(heap() as unknown as { grow(bytes: number): void }, 'grow').mockImplementation(() => {
     throw new OutOfMemoryError('cpu', 'no room');
   });
-  const taken: HeapRegion[] = [];
+  const taken: Block[] = [];
   try {
     expect(() => {
       for (;;) taken.push(heap().take(7 * MIB));

@@ -1,7 +1,7 @@
-import type { Backend, Buffer, DType, MemoryInfo, ReadUse, Scope, TypedArray } from '../backend.js';
+import type { Arena, Backend, Buffer, DType, MemoryInfo, ReadUse, TypedArray } from '../backend.js';
 import type { Dispatch } from '../kernel.js';
 import { hostArray, ownArray } from '../host-array.js';
-import { CpuBuffer, CpuScope } from './buffer.js';
+import { CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
@@ -12,20 +12,30 @@ class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly description = 'CPU (WebAssembly SIMD)';
   readonly isHost = true;
-  private scopes = 0;
+  private arenas = 0;
 
   supports(): boolean {
     return true;
   }
 
-  openScope(): CpuScope {
-    this.scopes++;
-    return new CpuScope(this, () => this.scopes--);
+  openArena(): CpuArena {
+    this.arenas++;
+    return new CpuArena(this, () => this.arenas--);
   }
 
-  allocate(dtype: DType, length: number, scope: Scope | null): CpuBuffer {
-    if (scope && dtype === 'float32') return (scope as CpuScope).allocate(length);
+  allocate(dtype: DType, length: number, arena: Arena | null): CpuBuffer {
+    if (arena) return (arena as CpuArena).allocate(dtype, length);
     return new CpuBuffer(this, dtype, length, hostArray(dtype, length));
+  }
+
+  discard(buffer: Buffer): void {
+    const own = buffer as CpuBuffer;
+    if (own.alive) own.arena?.discard(own);
+  }
+
+  renew(buffer: Buffer): Buffer {
+    const own = buffer as CpuBuffer;
+    return own.arena!.renew(own);
   }
 
   upload(dtype: DType, data: TypedArray): CpuBuffer {
@@ -49,27 +59,28 @@ class CpuBackend implements Backend {
     return kernel.elementwise !== undefined || kernels[kernel.name] !== undefined;
   }
 
-  dispatch(launch: Dispatch, scope: Scope | null): void {
-    for (const input of launch.inputs) (input as CpuBuffer).settle();
+  dispatch(launch: Dispatch, arena: Arena | null): void {
+    const inputs = launch.inputs as readonly CpuBuffer[];
+    for (const input of inputs) input.settle();
     const [output] = launch.outputs as readonly CpuBuffer[];
-    if (launch.lazy && output && canWait(launch, scope))
-      output.pending = () => {
-        this.run(launch, output.scope);
-      };
-    else this.run(launch, scope as CpuScope | null);
+    if (launch.lazy && output && canWait(launch, arena))
+      output.putOff(inputs, () => {
+        this.run(launch, output.arena);
+      });
+    else this.run(launch, arena as CpuArena | null);
   }
 
-  private run(launch: Dispatch, scope: CpuScope | null): void {
+  private run(launch: Dispatch, arena: CpuArena | null): void {
     const kernel = launch.kernel.elementwise ? kernels.elementwise! : kernels[launch.kernel.name]!;
-    const region = scope ?? new CpuScope(this, () => undefined);
-    const call = new CpuCall(launch, region);
+    const own = arena ?? new CpuArena(this, () => undefined);
+    const call = new CpuCall(launch, own);
     beginCall();
     try {
       kernel(call);
       call.finish();
     } finally {
       call.close();
-      if (!scope) region.close();
+      if (!arena) own.close();
     }
   }
 
@@ -77,17 +88,22 @@ class CpuBackend implements Backend {
     return {
       reservedBytes: heap().reserved,
       usedBytes: heap().used - scratchBytes() - residentBytes(),
-      scopes: this.scopes,
+      peakBytes: heap().peak,
+      scopes: this.arenas,
     };
+  }
+
+  resetPeak(): void {
+    heap().peak = heap().used;
   }
 }
 
-/** Whether the inputs will still be there when the output is read: they lie in the same scope, or in ordinary arrays. */
-const canWait = ({ inputs, outputs }: Dispatch, scope: Scope | null): boolean =>
-  scope !== null &&
+/** Whether the inputs will still be there when the output is read: they lie in the same arena, or in ordinary arrays. */
+const canWait = ({ inputs, outputs }: Dispatch, arena: Arena | null): boolean =>
+  arena !== null &&
   outputs.length === 1 &&
   [...inputs, ...outputs].every(
-    (buffer) => (buffer as CpuBuffer).scope === scope || (buffer as CpuBuffer).array !== null,
+    (buffer) => (buffer as CpuBuffer).arena === arena || (buffer as CpuBuffer).array !== null,
   ) &&
   (outputs[0] as CpuBuffer).array === null;
 

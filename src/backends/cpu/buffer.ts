@@ -1,22 +1,27 @@
-import { arrayClass, BYTES, type Backend, type Buffer, type DType, type Scope, type TypedArray } from '../backend.js';
-import { Arena, heap } from './heap.js';
+import { type Arena, arrayClass, BYTES, type Backend, type Buffer, type DType, type TypedArray } from '../backend.js';
+import { Allocator } from './allocator.js';
+import { heap } from './heap.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
 
 /**
- * CPU memory. float32 results of a scope lie in its arena, where kernels read and write them in place; everything else is an ordinary
- * typed array, copied into the arena of the scope that first uses it.
+ * CPU memory. What is computed in an arena lies there, where kernels read and write it in place; everything else is an ordinary typed array,
+ * copied into the arena of the transform that first uses it.
  */
 export class CpuBuffer implements Buffer {
   /** Set while the data is an ordinary array; null while it lies in an arena, or has been recycled. */
   array: TypedArray | null;
-  /** Its address: in its own scope's arena, or that of the copy in `mirror`'s, which is there until that scope closes. */
+  /** Its address: in its own arena, or that of the copy in `mirror`, which is there until that arena closes. */
   address = 0;
-  scope: CpuScope | null = null;
-  mirror: CpuScope | null = null;
-  /** A copy in the heap that outlives scopes. */
+  arena: CpuArena | null = null;
+  mirror: CpuArena | null = null;
+  /** A copy in the heap that outlives arenas. */
   resident: ResidentCopy | null = null;
   /** What computes the contents, as long as nothing has read them. */
   pending: (() => void) | null = null;
+  /** Results that will be computed from this one when something reads them. */
+  private waiting: CpuBuffer[] | null = null;
+  claims = 0;
+  disposable = false;
 
   constructor(
     readonly backend: Backend,
@@ -28,12 +33,16 @@ export class CpuBuffer implements Buffer {
   }
 
   get alive(): boolean {
-    return this.array !== null || this.scope !== null;
+    return this.array !== null || this.arena?.isOpen === true;
   }
 
   /** Host data needs no extra copy here: it is the data. */
   get host(): TypedArray | undefined {
     return this.dtype === 'int32' && this.array ? this.array : undefined;
+  }
+
+  get bytes(): number {
+    return this.length * BYTES[this.dtype];
   }
 
   /** Computes the contents if that has been put off. */
@@ -49,6 +58,20 @@ export class CpuBuffer implements Buffer {
     }
   }
 
+  /** Puts off what computes the contents out of the inputs. */
+  putOff(inputs: readonly CpuBuffer[], compute: () => void): void {
+    this.pending = compute;
+    for (const input of inputs) if (input.arena) (input.waiting ??= []).push(this);
+  }
+
+  /** Computes what has been put off and reads this buffer: its memory is about to change. */
+  settleReaders(): void {
+    const { waiting } = this;
+    if (!waiting) return;
+    for (const reader of waiting) if (reader.alive) reader.settle();
+    this.waiting = null;
+  }
+
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
   view(): TypedArray {
     if (this.array) return this.array;
@@ -60,14 +83,14 @@ export class CpuBuffer implements Buffer {
   copy(): TypedArray {
     if (this.array) return this.array.slice();
     this.settle();
-    return copyOf(this.address, this.length); // only float32 lies in arenas
+    return copyOf(this.address, this.length, this.dtype);
   }
 }
 
-/** An arena with the buffers in it. */
-export class CpuScope implements Scope {
-  readonly arena = new Arena();
-  private buffers: CpuBuffer[] = [];
+/** A stretch of the heap with the buffers in it. */
+export class CpuArena implements Arena {
+  isOpen = true;
+  private readonly pieces = new Allocator();
   private mirrored: CpuBuffer[] = [];
 
   constructor(
@@ -75,21 +98,19 @@ export class CpuScope implements Scope {
     private readonly onClose: () => void,
   ) {}
 
-  /** A float32 buffer in the arena. */
-  allocate(length: number): CpuBuffer {
-    const buffer = new CpuBuffer(this.backend, 'float32', length, null);
-    buffer.address = this.arena.allocate(length * 4);
-    buffer.scope = this;
-    this.buffers.push(buffer);
+  allocate(dtype: DType, length: number): CpuBuffer {
+    const buffer = new CpuBuffer(this.backend, dtype, length, null);
+    buffer.address = this.pieces.allocate(length * BYTES[dtype]);
+    buffer.arena = this;
     return buffer;
   }
 
-  /** The address of a buffer's elements for the time of a call, copied into this arena if they lie in an ordinary array and no scope has them. */
+  /** The address of a buffer's elements for the time of a call, copied into this arena if they lie in an ordinary array and no arena has them. */
   addressOf(buffer: CpuBuffer): number {
     if (!buffer.array || buffer.mirror) return buffer.address;
     const resident = residentAddress(buffer);
     if (resident !== undefined) return resident;
-    const address = this.arena.allocate(buffer.length * BYTES[buffer.dtype]);
+    const address = this.pieces.allocate(buffer.bytes);
     write(address, buffer.array);
     buffer.mirror = this;
     buffer.address = address;
@@ -97,46 +118,56 @@ export class CpuScope implements Scope {
     return address;
   }
 
-  release(buffer: Buffer, to: Scope | null): void {
+  holds(buffer: Buffer): boolean {
+    return (buffer as CpuBuffer).arena === this;
+  }
+
+  /** Moves a buffer of this arena. */
+  release(buffer: Buffer, to: Arena | null): void {
     const own = buffer as CpuBuffer;
-    if (own.scope !== this) return;
-    if (to) return this.handOver(own, to as CpuScope);
+    own.settle();
+    own.settleReaders();
+    if (to) return this.handOver(own, to as CpuArena);
     own.array = own.copy();
-    own.scope = null;
+    own.arena = null;
+    this.pieces.give(own.address, own.bytes);
   }
 
   /** Large pieces change hands where they lie, small ones are copied. */
-  private handOver(buffer: CpuBuffer, heir: CpuScope): void {
-    buffer.settle();
-    const bytes = buffer.length * 4;
-    if (!this.arena.handOver(buffer.address, heir.arena)) {
-      const address = heir.arena.allocate(bytes);
-      heap().u8.copyWithin(address, buffer.address, buffer.address + bytes);
-      buffer.address = address;
+  private handOver(buffer: CpuBuffer, heir: CpuArena): void {
+    const { address, bytes } = buffer;
+    if (!this.pieces.handOver(address, heir.pieces)) {
+      buffer.address = heir.pieces.allocate(bytes);
+      heap().u8.copyWithin(buffer.address, address, address + bytes);
+      this.pieces.give(address, bytes);
     }
-    buffer.scope = heir;
-    heir.buffers.push(buffer);
+    buffer.arena = heir;
+  }
+
+  /** Takes a buffer's memory back; the buffer is dead from here on. */
+  discard(buffer: CpuBuffer): void {
+    buffer.pending = null;
+    buffer.settleReaders();
+    buffer.arena = null;
+    this.pieces.give(buffer.address, buffer.bytes);
+  }
+
+  renew(buffer: CpuBuffer): CpuBuffer {
+    buffer.settle();
+    buffer.settleReaders();
+    const heir = new CpuBuffer(this.backend, buffer.dtype, buffer.length, null);
+    heir.address = buffer.address;
+    heir.arena = this;
+    buffer.arena = null;
+    return heir;
   }
 
   close(): void {
-    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = buffer.pending = null;
-    this.arena.close();
-    considerKeeping(this.mirrored);
-    this.forget();
-  }
-
-  mergeInto(owner: Scope): void {
-    const heir = owner as CpuScope;
-    for (const buffer of this.buffers) if (buffer.scope === this) buffer.scope = heir;
-    heir.buffers = heir.buffers.concat(this.buffers);
-    heir.arena.absorb(this.arena);
-    this.forget();
-  }
-
-  private forget(): void {
+    this.isOpen = false;
+    this.pieces.close();
     for (const buffer of this.mirrored) buffer.mirror = null;
+    considerKeeping(this.mirrored);
     this.mirrored = [];
-    this.buffers = [];
     this.onClose();
   }
 }
@@ -154,12 +185,15 @@ interface NodeBuffers {
  * An array of its own with the elements at an address of the heap. Node gives large ones without zeroes, and fills them with a pattern, here
  * all of the data, by memcpy; `set` copies out of shared memory word by word.
  */
-function copyOf(address: number, length: number): Float32Array {
+function copyOf(address: number, length: number, dtype: DType): TypedArray {
   const node = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined; // a page's own idea of Buffer would be slower
-  if (length < MANY || !node) return heap().f32.slice(address / 4, address / 4 + length);
-  const out = node.allocUnsafeSlow(length * 4);
-  out.fill(heap().u8.subarray(address, address + length * 4));
-  return new Float32Array(out.buffer);
+  if (dtype === 'float32' && length < MANY) return heap().f32.slice(address / 4, address / 4 + length);
+  const Elements = arrayClass(dtype);
+  if (length < MANY || !node) return new Elements(heap().memory.buffer, address, length).slice();
+  const bytes = length * BYTES[dtype];
+  const out = node.allocUnsafeSlow(bytes);
+  out.fill(heap().u8.subarray(address, address + bytes));
+  return new Elements(out.buffer);
 }
 
 /** Copies an ordinary array to an address of the heap. */

@@ -1,16 +1,20 @@
 import { BYTES } from '../backend.js';
 import type { Dispatch, Params } from '../kernel.js';
-import { type CpuBuffer, type CpuScope, write } from './buffer.js';
-import { Arena, heap } from './heap.js';
+import { Allocator } from './allocator.js';
+import { type CpuArena, type CpuBuffer, write } from './buffer.js';
+import { heap } from './heap.js';
 
 /** A kernel of the CPU: reads and writes the call's buffers, by address (WebAssembly) or through views (JavaScript). */
 export type CpuKernel = (call: CpuCall) => void;
 
 /** Scratch memory of the call that runs: calls do not nest, and what one leaves the next one takes. */
-const scratchArena = new Arena();
+const scratch = new Allocator();
 
 /** Bytes of the heap that are kept for scratch memory. */
-export const scratchBytes = (): number => scratchArena.size;
+export const scratchBytes = (): number => scratch.size;
+
+/** Ordinary arrays up to this many bytes are copied anew for each call: most are numbers that one op is given. */
+const TINY = 64;
 
 /** One launch, as CPU kernels see it. */
 export class CpuCall {
@@ -21,7 +25,7 @@ export class CpuCall {
 
   constructor(
     readonly launch: Dispatch,
-    private readonly scope: CpuScope,
+    private readonly arena: CpuArena,
   ) {
     this.inputs = launch.inputs as readonly CpuBuffer[];
     this.outputs = launch.outputs as readonly CpuBuffer[];
@@ -48,7 +52,15 @@ export class CpuCall {
 
   /** The address of input `i` in the heap. */
   in(i: number): number {
-    return this.scope.addressOf(this.inputs[i]!);
+    const buffer = this.inputs[i]!;
+    if (!buffer.array) return buffer.address;
+    return buffer.bytes <= TINY ? this.copyOf(buffer) : this.arena.addressOf(buffer);
+  }
+
+  private copyOf(buffer: CpuBuffer): number {
+    const address = scratch.allocate(buffer.bytes);
+    write(address, buffer.array!);
+    return address;
   }
 
   /** The address where output `i` goes; copied to where it belongs when the kernel is done. */
@@ -70,7 +82,7 @@ export class CpuCall {
 
   /** Heap memory for the time of the call. */
   scratch(bytes: number): number {
-    return scratchArena.allocate(bytes);
+    return scratch.allocate(bytes);
   }
 
   /** @internal */
@@ -83,6 +95,6 @@ export class CpuCall {
 
   /** @internal Gives the scratch memory back, also after a kernel has failed. */
   close(): void {
-    scratchArena.rewind();
+    scratch.rewind();
   }
 }

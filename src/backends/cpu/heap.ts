@@ -21,14 +21,14 @@ export interface WasmMemory {
   grow(pages: number): number;
 }
 
-/** A piece of the heap. */
-export interface HeapRegion {
+/** A stretch of the heap that somebody has taken. */
+export interface Block {
   start: number;
   size: number;
 }
 
 /**
- * The WebAssembly memory of the process, and the kernels in it. Memory is handed out in regions; it grows on demand and, as
+ * The WebAssembly memory of the process, and the kernels in it. Memory is handed out in blocks; it grows on demand and, as
  * WebAssembly has it, never shrinks.
  */
 class Heap {
@@ -39,10 +39,12 @@ class Heap {
   i32!: Int32Array;
   u8!: Uint8Array;
   f64!: Float64Array;
-  private readonly free: HeapRegion[] = []; // by address, never adjacent
+  private readonly free: Block[] = []; // by address, never adjacent
   private end: number;
   used = 0;
-  /** Called when memory has run out: gives back regions that can be done without. */
+  /** The most that `used` has been since the last `resetPeak()`. */
+  peak = 0;
+  /** Called when memory has run out: gives back blocks that can be done without. */
   relieve: () => void = () => undefined;
 
   constructor() {
@@ -65,20 +67,21 @@ class Heap {
     return this.end;
   }
 
-  /** A region of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
-  take(bytes: number): HeapRegion {
+  /** A block of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
+  take(bytes: number): Block {
     const size = align(bytes);
     const at = this.roomFor(size);
-    const region = this.free[at]!;
-    const taken = { start: region.start, size };
-    region.start += size;
-    region.size -= size;
-    if (region.size === 0) this.free.splice(at, 1);
+    const room = this.free[at]!;
+    const taken = { start: room.start, size };
+    room.start += size;
+    room.size -= size;
+    if (room.size === 0) this.free.splice(at, 1);
     this.used += size;
+    if (this.used > this.peak) this.peak = this.used;
     return taken;
   }
 
-  /** The place in the list of a free region that is large enough. */
+  /** The place in the list of a free block that is large enough. */
   private roomFor(size: number): number {
     const found = this.find(size);
     if (found >= 0) return found;
@@ -92,25 +95,25 @@ class Heap {
   }
 
   private find(size: number): number {
-    return this.free.findIndex((region) => region.size >= size);
+    return this.free.findIndex((block) => block.size >= size);
   }
 
-  /** Gives a region back. */
-  give({ start, size }: HeapRegion): void {
+  /** Gives a block back. */
+  give({ start, size }: Block): void {
     this.used -= size;
-    let at = this.free.findIndex((region) => region.start > start);
+    let at = this.free.findIndex((block) => block.start > start);
     if (at < 0) at = this.free.length;
     this.free.splice(at, 0, { start, size });
     this.join(at);
     this.join(at - 1);
   }
 
-  /** Makes one of a free region and the next one, if they are neighbours. */
+  /** Makes one of a free block and the next one, if they are neighbours. */
   private join(at: number): void {
-    const region = this.free[at];
+    const block = this.free[at];
     const next = this.free[at + 1];
-    if (region && region.start + region.size === next?.start) {
-      region.size += next.size;
+    if (block && block.start + block.size === next?.start) {
+      block.size += next.size;
       this.free.splice(at + 1, 1);
     }
   }
@@ -149,7 +152,8 @@ const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
     `no room for ${bytes} bytes: ${reserved} bytes are reserved and WebAssembly's address space ends at ${MAX_PAGES * PAGE}`,
   );
 
-const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
+/** Every block and every piece of one begins at a multiple of 64: a line of the cache, and enough for any element type. */
+export const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
 /**
  * glibc returns large freed blocks to the system, and a result of a few megabytes then costs a page fault for every 4 KiB: as much as computing
@@ -183,86 +187,3 @@ let instance: Heap | undefined;
 
 /** The heap, made on first use: importing tapegrad compiles nothing. */
 export const heap = (): Heap => (instance ??= new Heap());
-
-/** Grows by regions of the heap. Large pieces have a region each; for small ones allocation is moving a pointer. */
-export class Arena {
-  private readonly regions: HeapRegion[] = [];
-  private readonly large: HeapRegion[] = [];
-  private at = 0;
-  private end = 0;
-  private total = 0;
-
-  /** The address of `bytes` fresh bytes, aligned to 64. */
-  allocate(bytes: number): number {
-    if (bytes >= LARGE) return this.takeLarge(bytes);
-    const start = this.at;
-    const next = start + align(Math.max(bytes, 1)); // no two pieces share an address
-    if (next <= this.end) {
-      this.at = next;
-      return start;
-    }
-    const region = heap().take(Math.max(FIRST_REGION, Math.min(this.total, LARGEST_STEP)));
-    this.regions.push(region);
-    this.total += region.size;
-    this.at = region.start + align(Math.max(bytes, 1));
-    this.end = region.start + region.size;
-    return region.start;
-  }
-
-  private takeLarge(bytes: number): number {
-    const region = heap().take(bytes);
-    this.large.push(region);
-    return region.start;
-  }
-
-  /** Gives a large piece to another arena, in place. False if it is a small one. */
-  handOver(address: number, heir: Arena): boolean {
-    const at = this.large.findIndex((region) => region.start === address);
-    if (at < 0) return false;
-    heir.large.push(...this.large.splice(at, 1));
-    return true;
-  }
-
-  /** Takes over another arena's memory. */
-  absorb(other: Arena): void {
-    this.regions.push(...other.regions.splice(0));
-    this.large.push(...other.large.splice(0));
-    this.total += other.total;
-    other.reset();
-  }
-
-  /** Gives everything back. */
-  close(): void {
-    while (this.regions.length > 0) heap().give(this.regions.pop()!);
-    this.giveLarge();
-    this.reset();
-  }
-
-  private giveLarge(): void {
-    while (this.large.length > 0) heap().give(this.large.pop()!);
-  }
-
-  /** Bytes of the heap that it holds for small pieces. */
-  get size(): number {
-    return this.total;
-  }
-
-  /** Starts over: keeps a single region for the next allocations, and gives back all else. */
-  rewind(): void {
-    this.giveLarge();
-    const [first] = this.regions;
-    if (!first) return;
-    if (this.regions.length > 1) return this.close();
-    this.at = first.start;
-    this.end = first.start + first.size;
-  }
-
-  private reset(): void {
-    this.at = this.end = this.total = 0;
-  }
-}
-
-/** Pieces from this size on are large: a search for room costs less than copying them would. */
-const LARGE = 2 ** 16;
-const FIRST_REGION = 2 ** 18;
-const LARGEST_STEP = 2 ** 26;

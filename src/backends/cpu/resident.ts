@@ -1,9 +1,9 @@
 import { OutOfMemoryError } from '../../errors.js';
 import type { CpuBuffer } from './buffer.js';
-import { heap, type HeapRegion } from './heap.js';
+import { type Block, heap } from './heap.js';
 
 /**
- * Copies of ordinary arrays that stay in the heap: of large ones that one scope after another has wanted (a data set, fixed weights). Tensors
+ * Copies of ordinary arrays that stay in the heap: of large ones that one arena after another has wanted (a data set, fixed weights). Tensors
  * are immutable, so a copy stays true. It goes when its tensor is collected, when one that is used more often wants its room, and when memory
  * runs out.
  */
@@ -11,7 +11,7 @@ import { heap, type HeapRegion } from './heap.js';
 const LEAST_BYTES = 2 ** 16;
 const MOST_BYTES = 2 ** 26;
 
-export interface ResidentCopy extends HeapRegion {
+export interface ResidentCopy extends Block {
   readonly owner: WeakRef<CpuBuffer>;
   /** When it was used last, in uses of all copies. */
   lastUse: number;
@@ -60,7 +60,7 @@ function relieve(): void {
   for (const copy of kept) if (copy.lastUse < callStart) release(copy);
 }
 
-/** Called when a scope closes, with what it had to copy: what was copied before as well becomes resident. */
+/** Called when an arena closes, with what it had to copy: what was copied before as well becomes resident. */
 export function considerKeeping(copied: readonly CpuBuffer[]): void {
   for (const buffer of copied) {
     const size = buffer.length * 4;
@@ -83,10 +83,10 @@ function makeRoom(size: number, since: number): boolean {
 
 function keep(buffer: CpuBuffer, size: number): void {
   heap().relieve = relieve;
-  const region = takeIfRoom(size);
-  if (!region) return;
-  heap().f32.set(buffer.array as Float32Array, region.start / 4);
-  const copy = { ...region, owner: new WeakRef(buffer), lastUse: clock++ };
+  const block = takeIfRoom(size);
+  if (!block) return;
+  heap().f32.set(buffer.array as Float32Array, block.start / 4);
+  const copy = { ...block, owner: new WeakRef(buffer), lastUse: clock++ };
   buffer.resident = copy;
   kept.add(copy);
   collected.register(buffer, copy, copy);
@@ -94,7 +94,7 @@ function keep(buffer: CpuBuffer, size: number): void {
 }
 
 /** Memory, unless there is none left: a copy to come is no reason to fail. */
-function takeIfRoom(size: number): HeapRegion | null {
+function takeIfRoom(size: number): Block | null {
   try {
     return heap().take(size);
   } catch (error) {

@@ -1,10 +1,10 @@
 import {
+  type Arena,
   type Backend,
   type Buffer,
   type DeviceName,
   type DType,
   type MemoryInfo,
-  type Scope,
   type TypedArray,
 } from '../backend.js';
 import { DeviceError, DTypeError } from '../../errors.js';
@@ -13,7 +13,7 @@ import { ctcPlans } from './ctc.js';
 import type { GpuDevice, Launch, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
-import { type Block, type Clock, GpuBuffer, GpuScope, Pool, type PoolOptions } from './memory.js';
+import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
 import { Programs } from './programs.js';
 
@@ -39,9 +39,9 @@ export abstract class GpuBackend implements Backend, Clock {
   private readonly pool: Pool;
   private launches: Launch[] = [];
   private inFlight: InFlight[] = [];
-  private openScopes = 0;
+  private openArenas = 0;
   private closed = false;
-  /** Buffers outside scopes: their memory comes back when they are collected. */
+  /** Buffers outside arenas: their memory comes back when they are collected. */
   private readonly collected = new FinalizationRegistry<Block>((block) => {
     if (!this.closed) this.pool.give(block);
   });
@@ -59,24 +59,24 @@ export abstract class GpuBackend implements Backend, Clock {
     return this.dialect.types[dtype] !== undefined;
   }
 
-  openScope(): Scope {
-    this.openScopes++;
-    return new GpuScope(
+  openArena(): Arena {
+    this.openArenas++;
+    return new GpuArena(
       this,
       this.pool,
       (buffer) => {
         this.collect(buffer);
       },
       () => {
-        this.openScopes--;
+        this.openArenas--;
       },
     );
   }
 
-  allocate(dtype: DType, length: number, scope: Scope | null): GpuBuffer {
+  allocate(dtype: DType, length: number, arena: Arena | null): GpuBuffer {
     this.refuse(dtype);
     const buffer = this.make(dtype, length);
-    if (scope) (scope as GpuScope).add(buffer);
+    if (arena) (arena as GpuArena).add(buffer);
     else this.collect(buffer);
     return buffer;
   }
@@ -85,9 +85,19 @@ export abstract class GpuBackend implements Backend, Clock {
   discard(buffer: Buffer): void {
     const own = buffer as GpuBuffer;
     if (!own.block) return;
-    this.collected.unregister(own);
+    if (own.arena) own.arena.remove(own);
+    else this.collected.unregister(own);
     this.pool.give(own.block);
     own.block = null;
+  }
+
+  renew(buffer: Buffer): Buffer {
+    const { arena, block, dtype, length } = buffer as GpuBuffer;
+    const heir = new GpuBuffer(this, dtype, length, block);
+    arena!.remove(buffer as GpuBuffer);
+    (buffer as GpuBuffer).block = null;
+    arena!.add(heir);
+    return heir;
   }
 
   upload(dtype: DType, data: TypedArray): GpuBuffer {
@@ -145,8 +155,12 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   memory(): MemoryInfo {
-    const { reservedBytes, freeBytes } = this.pool;
-    return { reservedBytes, usedBytes: reservedBytes - freeBytes, scopes: this.openScopes };
+    const { reservedBytes, freeBytes, peakBytes } = this.pool;
+    return { reservedBytes, usedBytes: reservedBytes - freeBytes, peakBytes, scopes: this.openArenas };
+  }
+
+  resetPeak(): void {
+    this.pool.resetPeak();
   }
 
   /** Submits what has been gathered. */

@@ -1,5 +1,5 @@
-/** Device memory: buffers, the scopes that recycle them, and the pool that they come from and go back to. */
-import type { Backend, Buffer, DType, Scope, TypedArray } from '../backend.js';
+/** Device memory: buffers, the arenas that recycle them, and the pool that they come from and go back to. */
+import type { Arena, Backend, Buffer, DType, TypedArray } from '../backend.js';
 import { OutOfMemoryError } from '../../errors.js';
 import type { GpuDevice, GpuMemory } from './device.js';
 import { LEAST_BYTES, POOL_BYTES } from './limits.js';
@@ -26,7 +26,9 @@ export interface Clock {
 }
 
 export class GpuBuffer implements Buffer {
-  scope: GpuScope | null = null;
+  arena: GpuArena | null = null;
+  claims = 0;
+  disposable = false;
 
   constructor(
     readonly backend: Backend,
@@ -61,6 +63,8 @@ export interface PoolOptions {
 export class Pool {
   reservedBytes = 0;
   freeBytes = 0;
+  /** The most bytes that were in use at one time since the last `resetPeak()`. */
+  peakBytes = 0;
   private readonly blocks = new Set<Block>();
   private readonly free = new Map<number, Block[]>();
 
@@ -81,12 +85,23 @@ export class Pool {
       list && forHost ? (list[0] && list[0].lastUse <= this.clock.completed ? list.shift() : undefined) : list?.pop();
     if (idle) {
       this.freeBytes -= size;
+      this.notePeak();
       return idle;
     }
     const block: Block = { memory: this.reserve(size), lastUse: 0, readers: 0, givenBack: false };
     this.blocks.add(block);
     this.reservedBytes += size;
+    this.notePeak();
     return block;
+  }
+
+  resetPeak(): void {
+    this.peakBytes = 0;
+    this.notePeak();
+  }
+
+  private notePeak(): void {
+    this.peakBytes = Math.max(this.peakBytes, this.reservedBytes - this.freeBytes);
   }
 
   give(block: Block): void {
@@ -150,8 +165,8 @@ export class Pool {
 }
 
 /** The buffers of one transform; their memory goes back to the pool when it closes. */
-export class GpuScope implements Scope {
-  private buffers: GpuBuffer[] = [];
+export class GpuArena implements Arena {
+  private readonly buffers = new Set<GpuBuffer>();
 
   constructor(
     readonly backend: Backend,
@@ -161,36 +176,33 @@ export class GpuScope implements Scope {
   ) {}
 
   add(buffer: GpuBuffer): void {
-    buffer.scope = this;
-    this.buffers.push(buffer);
+    buffer.arena = this;
+    this.buffers.add(buffer);
+  }
+
+  remove(buffer: GpuBuffer): void {
+    buffer.arena = null;
+    this.buffers.delete(buffer);
+  }
+
+  holds(buffer: Buffer): boolean {
+    return (buffer as GpuBuffer).arena === this;
   }
 
   /** The memory is the buffer's own, so nothing moves. */
-  release(buffer: Buffer, to: Scope | null): void {
+  release(buffer: Buffer, to: Arena | null): void {
     const own = buffer as GpuBuffer;
-    if (own.scope !== this) return;
-    if (to) return (to as GpuScope).add(own);
-    own.scope = null;
-    this.onRelease(own);
+    this.remove(own);
+    if (to) (to as GpuArena).add(own);
+    else this.onRelease(own);
   }
 
   close(): void {
     for (const buffer of this.buffers) {
-      if (buffer.scope !== this || !buffer.block) continue;
-      this.pool.give(buffer.block);
+      this.pool.give(buffer.block!);
       buffer.block = null;
     }
-    this.forget();
-  }
-
-  mergeInto(owner: Scope): void {
-    const heir = owner as GpuScope;
-    for (const buffer of this.buffers) if (buffer.scope === this) heir.add(buffer);
-    this.forget();
-  }
-
-  private forget(): void {
-    this.buffers = [];
+    this.buffers.clear();
     this.onClose();
   }
 }

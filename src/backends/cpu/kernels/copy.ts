@@ -15,21 +15,21 @@ function generic(call: CpuCall): void {
   );
 }
 
-/** The three innermost axes run inside WebAssembly. */
-function float32(call: CpuCall): void {
+/** The three innermost axes run inside WebAssembly, where a function of theirs has the given name. */
+function float32(call: CpuCall, name: 'copyStrided' | 'addStrided'): void {
   const shape = call.numbers('shape');
   const s = call.numbers('sourceStrides');
   const d = call.numbers('outStrides');
   const source = call.in(0) + call.number('sourceOffset') * 4;
-  const whole = shape.reduce((product, dim) => product * dim, 1) === call.outputs[0]!.length;
-  const out = (whole ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
-  const copyStrided = heap().kernels.copyStrided!;
+  const replaces = name === 'copyStrided' && sizeOf(shape) === call.outputs[0]!.length;
+  const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
+  const strided = heap().kernels[name]!;
   const inner = shape.length - 3;
   const at = (values: readonly number[], axis: number, fallback: number): number =>
     axis < 0 ? fallback : values[axis]!;
   const visit = (axis: number, from: number, to: number): void => {
     if (axis >= inner) {
-      copyStrided(
+      strided(
         from,
         to,
         at(shape, inner, 1),
@@ -49,13 +49,38 @@ function float32(call: CpuCall): void {
   visit(0, source, out);
 }
 
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+
 /** An ordinary array is written in place where only a part of it is meant: bringing all of it to the heap and back would cost more. */
 const copy: CpuKernel = (call) => {
   const [out] = call.outputs;
-  const inPlace =
-    out!.array === null || call.numbers('shape').reduce((product, dim) => product * dim, 1) * 4 > out!.length;
-  if (call.isFloat32 && inPlace) float32(call);
+  const inPlace = out!.array === null || sizeOf(call.numbers('shape')) * 4 > out!.length;
+  if (call.isFloat32 && inPlace) float32(call, 'copyStrided');
   else generic(call);
+};
+
+/** Sums are formed as `add` forms them: float16 and bfloat16 in float32. */
+const accumulate: CpuKernel = (call) => {
+  if (call.isFloat32) return float32(call, 'addStrided');
+  const shape = call.numbers('shape');
+  const [s, d] = [call.numbers('sourceStrides'), call.numbers('outStrides')];
+  const [source, out] = [call.inputs[0]!.view(), call.outputs[0]!.view()];
+  const { dtype } = call.outputs[0]!;
+  const [decode, encode] = [decoder(dtype), encoder(dtype)];
+  const plain = dtype === 'float64';
+  const visit = (axis: number, from: number, to: number): void => {
+    const length = shape[axis]!;
+    if (axis < shape.length - 1) {
+      for (let i = 0; i < length; i++) visit(axis + 1, from + i * s[axis]!, to + i * d[axis]!);
+      return;
+    }
+    const [step, outStep] = [s[axis]!, d[axis]!];
+    for (let i = 0, a = from, b = to; i < length; i++, a += step, b += outStep) {
+      if (plain) out[b]! += source[a]!;
+      else out[b] = encode(Math.fround(decode(out[b]!) + decode(source[a]!)));
+    }
+  };
+  visit(0, call.number('sourceOffset'), call.number('outOffset'));
 };
 
 const fill: CpuKernel = (call) => {
@@ -99,4 +124,4 @@ const cast: CpuKernel = (call) => {
   for (let i = 0; i < source.length; i++) target[i] = encode(decode(source[i]!));
 };
 
-export const copyKernels = { copy, fill, cast };
+export const copyKernels = { copy, accumulate, fill, cast };

@@ -10,7 +10,8 @@ const sizes = (call: CpuCall): Sizes =>
 function float32(call: CpuCall): void {
   const [batch, m, n, k, strideA, strideB] = sizes(call);
   const [transA, transB] = [call.number('transA'), call.number('transB')];
-  const [a, b, out] = [call.in(0), call.in(1), call.out(0)];
+  const accumulate = call.number('accumulate');
+  const [a, b, out] = [call.in(0), call.in(1), accumulate ? call.update(0) : call.out(0)];
   const { kernels } = heap();
   const bytes = kernels.matmulScratch!(m, n, k, transB) >>> 0;
   const panels = kernels.panelBytes!(m, n, k, transB) >>> 0;
@@ -32,7 +33,7 @@ function float32(call: CpuCall): void {
       m * n,
       transA,
       transB,
-      0,
+      accumulate,
       0,
       m,
     ]);
@@ -53,7 +54,7 @@ function float32(call: CpuCall): void {
       k,
       transA,
       transB,
-      0,
+      accumulate,
       begin,
       end,
     ]),
@@ -70,11 +71,12 @@ function generic(call: CpuCall): void {
   const [rowB, columnB] = call.number('transB') ? [1, k] : [n, 1];
   const [a, b] = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
+  const accumulate = call.number('accumulate') !== 0;
   const addProduct = out instanceof Int32Array ? addIntegers : addFloats;
   for (let s = 0; s < batch; s++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
-        let total = 0;
+        let total = accumulate ? out[(s * m + i) * n + j]! : 0;
         for (let p = 0; p < k; p++)
           total = addProduct(
             total,
