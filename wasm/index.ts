@@ -9,6 +9,7 @@ export * from "./cumsum";
 export * from "./gather";
 export * from "./generated/elementwise";
 export * from "./matmul";
+export * from "./moments";
 export * from "./norm";
 export * from "./optimizer";
 export * from "./reduce";

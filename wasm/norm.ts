@@ -1,25 +1,6 @@
 // Layer normalisation (Ba, Kiros and Hinton, 2016) of the rows of x[rows, width], and its vjp. Statistics run in float64.
 import { fromPairs, highPair, loadUpTo, lowPair, storeUpTo, sumPair } from "./lanes";
-import { sumRun } from "./runs";
-
-/** The sum of (x - center)^2 over n floats. */
-function sumSquaredDistances(x: usize, n: i32, center: f64): f64 {
-  const centers = f64x2.splat(center);
-  let s0 = f64x2.splat(0), s1 = f64x2.splat(0);
-  let i = 0;
-  for (; i + 4 <= n; i += 4, x += 16) {
-    const lanes = v128.load(x);
-    const low = f64x2.sub(lowPair(lanes), centers), high = f64x2.sub(highPair(lanes), centers);
-    s0 = f64x2.add(s0, f64x2.mul(low, low));
-    s1 = f64x2.add(s1, f64x2.mul(high, high));
-  }
-  let sum = sumPair(f64x2.add(s0, s1));
-  for (; i < n; i++, x += 4) {
-    const distance = <f64>load<f32>(x) - center;
-    sum += distance * distance;
-  }
-  return sum;
-}
+import { sumRun, sumSquaredDistances } from "./runs";
 
 /** The sum of a * b over n floats. */
 function sumProducts(a: usize, b: usize, n: i32): f64 {

@@ -49,6 +49,25 @@ export function sumRun(x: usize, n: i32): f64 {
   return sum;
 }
 
+/** The sum of (x - center)^2 over n floats. */
+export function sumSquaredDistances(x: usize, n: i32, center: f64): f64 {
+  const centers = f64x2.splat(center);
+  let s0 = f64x2.splat(0), s1 = f64x2.splat(0);
+  let i = 0;
+  for (; i + 4 <= n; i += 4, x += 16) {
+    const lanes = v128.load(x);
+    const low = f64x2.sub(lowPair(lanes), centers), high = f64x2.sub(highPair(lanes), centers);
+    s0 = f64x2.add(s0, f64x2.mul(low, low));
+    s1 = f64x2.add(s1, f64x2.mul(high, high));
+  }
+  let sum = sumPair(f64x2.add(s0, s1));
+  for (; i < n; i++, x += 4) {
+    const distance = <f64>load<f32>(x) - center;
+    sum += distance * distance;
+  }
+  return sum;
+}
+
 /** The largest of n floats side by side; NaN when one of them is. */
 @inline export function maxRun(x: usize, n: i32): f32 {
   let m0 = f32x4.splat(-Infinity), m1 = m0, broken = i32x4.splat(0);

@@ -12,6 +12,7 @@ import {
   type Shape,
   sizeOf,
 } from '../tensor/shape.js';
+import { isStorage } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
 import { launchCopy, permute, reshape } from './movement.js';
@@ -72,13 +73,21 @@ export const sumKernel: Kernel = {
   layout: 'groups',
 };
 
-interface SumAttrs {
-  /** The axes, a run of neighbours: [from, to). */
-  from: number;
-  to: number;
+/** The axes that a reduction takes together: neighbours, [from, to). */
+export interface Run {
+  readonly from: number;
+  readonly to: number;
 }
 
-const sumOp = defineOp<SumAttrs>({
+/** A result of a reduction, repeated along the axes that it dropped. */
+export const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
+  broadcastTo(t.rank === 0 ? t : reshape(t, keptShape(x.shape, from, to)), x.shape);
+
+/** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
+export const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>
+  isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x);
+
+const sumOp = defineOp<Run>({
   name: 'sum',
   infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: x!.dtype }),
   run: (call, [x], { from, to }) => {
@@ -91,9 +100,7 @@ const sumOp = defineOp<SumAttrs>({
       grid: view.outer * view.inner,
     });
   },
-  vjp: (g, { inputs: [x], attrs: { from, to } }) => [
-    broadcastTo(g.rank === 0 ? g : reshape(g, keptShape(x!.shape, from, to)), x!.shape),
-  ],
+  vjp: (g, { inputs: [x], attrs }) => [stretch(g, x!, attrs)],
 });
 
 /** The shape with the axes [from, to) of length 1. */

@@ -8,7 +8,7 @@ import { cast } from './cast.js';
 import { takeAlongAxis } from './gather.js';
 import { linear } from './matmul.js';
 import { expandDims, reshape, squeeze } from './movement.js';
-import { mean } from './reduce.js';
+import { mean } from './moments.js';
 
 /**
  * Convolution and pooling over channels-last images [N, H, W, C] and sequences [N, L, C]. A convolution is `unfold` (the patches, side by

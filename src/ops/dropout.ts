@@ -5,7 +5,7 @@ import { toFloat } from '../tensor/dtype.js';
 import type { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
-import { mul } from './elementwise.js';
+import { mulNoNaN } from './elementwise.js';
 
 /**
  * Sets each element to 0 with probability `rate` and scales the others by 1 / (1 - rate), so that the mean stays. Srivastava et al.,
@@ -18,5 +18,5 @@ export function dropout(x: Tensor, rate: number, random: Random): Tensor {
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
   const keep = new (arrayClass(dtype))(x.size).map(() => (random.next() < rate ? 0 : 1 / (1 - rate)));
   const mask = moveTo(fromTypedArray(keep, x.shape, dtype, 'dropout'), x);
-  return cast(mul(cast(x, dtype), mask), toFloat(x.dtype));
+  return cast(mulNoNaN(cast(x, dtype), mask), toFloat(x.dtype));
 }

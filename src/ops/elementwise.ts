@@ -12,6 +12,25 @@ export { rows } from './rows.js';
  * NumPy's rules; the dtypes are those of docs/dtypes.md. Derivatives are written in ops, so they can be differentiated again.
  */
 
+// The chain rule
+
+/**
+ * x * y, and 0 where either is 0, whatever the other holds: a cotangent times a slope. What does not reach the result (a branch not taken,
+ * an element masked out) has the derivative 0 also beside an infinite slope, where IEEE arithmetic makes 0 * Infinity NaN; and a function
+ * that is constant has it also under an infinite cotangent. A NaN slope that a cotangent reaches stays NaN.
+ */
+export const mulNoNaN = binary('mulNoNaN', {
+  code: 'x == 0 || y == 0 ? 0 : x * y',
+  vjp: [(g, _a, b) => mulNoNaN(g, b), (g, a) => mulNoNaN(g, a)],
+});
+/** x / y, and 0 where x is 0 or y infinite, whatever the other holds: a cotangent over the reciprocal of a slope. See `mulNoNaN`. */
+export const divNoNaN = binary('divNoNaN', {
+  code: 'x == 0 || !isfinite(y) && !isnan(y) ? 0 : x / y',
+  result: 'float',
+  domain: [0.5, 3],
+  vjp: [(g, _a, b) => divNoNaN(g, b), (g, _a, b, y) => neg(mulNoNaN(g, divNoNaN(y, b)))],
+});
+
 // Arithmetic
 
 /** a + b */
@@ -19,153 +38,191 @@ export const add = binary('add', { code: 'x + y', vjp: [(g) => g, (g) => g] });
 /** a - b */
 export const sub = binary('sub', { code: 'x - y', vjp: [(g) => g, (g) => neg(g)] });
 /** a * b */
-export const mul = binary('mul', { code: 'x * y', vjp: [(g, _a, b) => mul(g, b), (g, a) => mul(g, a)] });
+export const mul = binary('mul', { code: 'x * y', vjp: [(g, _a, b) => mulNoNaN(g, b), (g, a) => mulNoNaN(g, a)] });
+/** a * b * c: factors whose product by themselves may leave the range. */
+export const mulMul = ternary('mulMul', {
+  code: 'x * y * z',
+  vjp: [(g, _a, b, c) => mulMul(g, b, c), (g, a, _b, c) => mulNoNaN(g, mul(a, c)), (g, a, b) => mulNoNaN(g, mul(a, b))],
+});
 /** a / b. Integers divide as float32. */
 export const div = binary('div', {
   code: 'x / y',
   result: 'float',
   domain: [0.5, 3],
-  vjp: [(g, _a, b) => div(g, b), (g, _a, b, y) => neg(div(mul(g, y), b))],
+  vjp: [(g, _a, b) => divNoNaN(g, b), (g, _a, b, y) => neg(mulNoNaN(g, divNoNaN(y, b)))],
 });
 const powOp = binary('pow', {
   code: 'pow(x, y)',
   domain: [0.3, 2],
   vjp: [
-    (g, a, b) => mul(g, mul(b, powOp(a, where(equal(b, 0), 1, sub(b, 1))))),
-    (g, a, _b, y) => mul(g, mul(y, log(where(equal(a, 0), 1, a)))),
+    (g, a, b) => mulNoNaN(g, mulNoNaN(b, powOp(a, sub(b, 1)))),
+    (g, a, b, y) => mulNoNaN(g, mulNoNaN(y, log(where(logicalAnd(equal(a, 0), equal(b, 0)), 1, a)))),
   ],
 });
 /**
- * a to the power of b. The derivatives at a = 0 are the limits from the right; pow(x, 0) is 1 everywhere.
+ * a to the power of b. The derivatives at a = 0 are the limits from the right, but that of 0^b by b at b = 0 is 0; pow(x, 0) is 1
+ * everywhere. The derivative by the exponent of a negative base is NaN: powers of it exist for whole exponents only.
  * @throws {ValueError} for integers to a negative whole power, as in NumPy: the results would be fractions.
  */
 export function pow(a: TensorLike, b: TensorLike): Tensor {
-  const wouldCut = a instanceof Tensor && !isFloat(a.dtype) && typeof b === 'number' && Number.isInteger(b) && b < 0;
-  if (wouldCut)
+  const negative = isWhole(a) && isWhole(b) && (a instanceof Tensor || b instanceof Tensor) ? negativeIn(b) : null;
+  if (negative !== null)
     throw new ValueError(
       'pow',
-      `${a.dtype} to the power of ${b}: the results would be fractions; cast to float32 first`,
+      `${a instanceof Tensor ? a.dtype : 'int32'} to the power of ${negative}: the results would be fractions; cast to float32 first`,
     );
   return powOp(a, b);
+}
+const isWhole = (value: TensorLike): boolean => {
+  if (typeof value === 'number') return Number.isInteger(value);
+  return value instanceof Tensor
+    ? !isFloat(value.dtype)
+    : /^(Big)?(Int|Uint)/.test(Object.prototype.toString.call(value).slice(8));
+};
+/** A negative number among whole ones; null where there is none, or where looking would mean waiting for a device. */
+function negativeIn(value: TensorLike): number | bigint | null {
+  if (typeof value === 'number') return value < 0 ? value : null;
+  const looked =
+    value instanceof Tensor ? (value.buffer.host ?? (value.device.readSync ? value.rawDataSync('view') : [])) : value;
+  return (Array.prototype.find.call(looked, (one: number | bigint) => one < 0) as number | bigint | undefined) ?? null;
 }
 /** The larger of a and b; NaN where either is. Equal operands share the derivative. */
 export const maximum = binary('maximum', {
   code: 'max(x, y)',
-  vjp: [(g, a, b) => mul(g, preference(a, b)), (g, a, b) => mul(g, preference(b, a))],
+  vjp: [(g, a, b) => mulNoNaN(g, preference(a, b)), (g, a, b) => mulNoNaN(g, preference(b, a))],
 });
 /** The smaller of a and b; NaN where either is. Equal operands share the derivative. */
 export const minimum = binary('minimum', {
   code: 'min(x, y)',
-  vjp: [(g, a, b) => mul(g, preference(b, a)), (g, a, b) => mul(g, preference(a, b))],
+  vjp: [(g, a, b) => mulNoNaN(g, preference(b, a)), (g, a, b) => mulNoNaN(g, preference(a, b))],
 });
-/** 1 where a > b, 1/2 where they are equal, else 0. */
-const preference = binary('preference', { code: 'x > y ? 1 : x == y ? 0.5 : 0', result: 'float' });
+/** 1 where a > b, 0 where a < b, 1/2 where they are equal, NaN where either is. */
+const preference = binary('preference', { code: 'x > y ? 1 : x < y ? 0 : x == y ? 0.5 : x + y', result: 'float' });
 
 /** -x */
 export const neg = unary('neg', { code: '-x', vjp: (g) => neg(g) });
 /** The absolute value; its derivative at 0 is 0. */
-export const abs = unary('abs', { code: 'abs(x)', vjp: (g, x) => mul(g, sign(x)) });
+export const abs = unary('abs', { code: 'abs(x)', vjp: (g, x) => mulNoNaN(g, sign(x)) });
 /** -1, 0 or 1 (a zero keeps its sign, NaN stays). Its derivative is 0. */
 export const sign = unary('sign', { code: 'x > 0 ? 1 : x < 0 ? -1 : x' });
 /** The largest whole number not above x. Its derivative is 0. */
 export const floor = unary('floor', { code: 'floor(x)' });
 /** x * x */
-export const square = unary('square', { code: 'x * x', vjp: (g, x) => mul(g, mul(x, 2)) });
+export const square = unary('square', { code: 'x * x', vjp: (g, x) => mulNoNaN(g, mul(x, 2)) });
 /** The square root. */
 export const sqrt = unary('sqrt', {
   code: 'sqrt(x)',
   result: 'float',
   domain: [0.1, 4],
-  vjp: (g, _x, y) => div(g, mul(y, 2)),
+  vjp: (g, _x, y) => divNoNaN(g, mul(y, 2)),
+});
+/** x over the norm y of a vector that it is part of: the norm's derivative, 0 for a vector of zeros. */
+export const overNorm = binary('overNorm', {
+  code: 'x == 0 ? 0 : x == y ? 1 : x == -y ? -1 : x / y',
+  result: 'float',
+  vjp: [(g, _x, y) => divNoNaN(g, y), (g, _x, y, slope) => neg(mulNoNaN(g, divNoNaN(slope, y)))],
 });
 /** 1 / sqrt(x) */
 export const rsqrt = unary('rsqrt', {
   code: '1 / sqrt(x)',
   result: 'float',
   domain: [0.1, 4],
-  vjp: (g, x, y) => mul(g, mul(div(y, x), -0.5)),
+  vjp: (g, x, y) => mulNoNaN(g, mul(div(y, x), -0.5)),
 });
 /** 1 / x */
 export const reciprocal = unary('reciprocal', {
   code: '1 / x',
   result: 'float',
   domain: [0.3, 3],
-  vjp: (g, _x, y) => neg(mul(g, square(y))),
+  vjp: (g, _x, y) => neg(mulNoNaN(g, square(y))),
 });
 
 // Exponentials, logarithms and trigonometry
 
 /** e to the power of x. */
-export const exp = unary('exp', { code: 'exp(x)', result: 'float', vjp: (g, _x, y) => mul(g, y) });
+export const exp = unary('exp', { code: 'exp(x)', result: 'float', vjp: (g, _x, y) => mulNoNaN(g, y) });
+/** exp(x - y) for x <= y, the log of a sum that e^x is a part of: the part's share. Of a sum of Infinity it is 1 or 0, of a sum of 0 it is 0. */
+export const expOfDifference = binary('expOfDifference', {
+  code: 'x == y ? (isfinite(x) || x > 0 ? 1 : 0) : exp(x - y)',
+  result: 'float',
+  vjp: [(g, _x, _y, share) => mulNoNaN(g, share), (g, _x, _y, share) => neg(mulNoNaN(g, share))],
+});
 /** exp(x) - 1, without cancellation near 0. */
-export const expm1 = unary('expm1', { code: 'expm1(x)', result: 'float', vjp: (g, _x, y) => mul(g, add(y, 1)) });
+export const expm1 = unary('expm1', { code: 'expm1(x)', result: 'float', vjp: (g, x) => mulNoNaN(g, exp(x)) });
 /** The natural logarithm. */
-export const log = unary('log', { code: 'log(x)', result: 'float', domain: [0.1, 4], vjp: (g, x) => div(g, x) });
+export const log = unary('log', { code: 'log(x)', result: 'float', domain: [0.1, 4], vjp: (g, x) => divNoNaN(g, x) });
 /** log(1 + x), without cancellation near 0. */
 export const log1p = unary('log1p', {
   code: 'log1p(x)',
   result: 'float',
   domain: [-0.8, 3],
-  vjp: (g, x) => div(g, add(x, 1)),
+  vjp: (g, x) => divNoNaN(g, add(x, 1)),
 });
 /** The sine of x in radians. */
-export const sin = unary('sin', { code: 'sin(x)', result: 'float', vjp: (g, x) => mul(g, cos(x)) });
+export const sin = unary('sin', { code: 'sin(x)', result: 'float', vjp: (g, x) => mulNoNaN(g, cos(x)) });
 /** The cosine of x in radians. */
-export const cos = unary('cos', { code: 'cos(x)', result: 'float', vjp: (g, x) => neg(mul(g, sin(x))) });
+export const cos = unary('cos', { code: 'cos(x)', result: 'float', vjp: (g, x) => neg(mulNoNaN(g, sin(x))) });
 /** The hyperbolic tangent. */
-export const tanh = unary('tanh', { code: 'tanh(x)', result: 'float', vjp: (g, _x, y) => mul(g, sub(1, square(y))) });
+export const tanh = unary('tanh', {
+  code: 'tanh(x)',
+  result: 'float',
+  vjp: (g, _x, y) => mulNoNaN(g, sub(1, square(y))),
+});
 /** The error function. */
 export const erf = unary('erf', {
   code: 'erf(x)',
   result: 'float',
-  vjp: (g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))),
+  vjp: (g, x) => mulNoNaN(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))),
 });
 
 // Activations
 
 /** max(x, 0); its derivative at 0 is 0. */
-export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => mul(g, step(x)) });
-/** 1 where x > 0, else 0. Its derivative is 0. */
-export const step = unary('step', { code: 'x > 0 ? 1 : 0' });
+export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => mulNoNaN(g, step(x)) });
+/** 1 where x > 0, else 0 (NaN stays). Its derivative is 0. */
+export const step = unary('step', { code: 'x > 0 ? 1 : x == x ? 0 : x' });
 /** 1 / (1 + exp(-x)). Only exponentials of negative numbers, so that neither end overflows. */
 export const sigmoid = unary('sigmoid', {
   code: '(x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))',
   result: 'float',
-  vjp: (g, _x, y) => mul(g, mul(y, sub(1, y))),
+  vjp: (g, _x, y) => mulNoNaN(g, mul(y, sub(1, y))),
 });
 /** x * sigmoid(x), also called swish. Far to the left it is 0 in either precision, and -Infinity * 0 must not become NaN. */
 export const silu = unary('silu', {
   code: 'x < -1000 ? 0 : x * (x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))',
   result: 'float',
-  vjp: (g, x, y) => mul(g, add(sigmoid(x), mul(y, sigmoid(neg(x))))),
+  vjp: (g, x, y) => mulNoNaN(g, add(sigmoid(x), mulNoNaN(y, sigmoid(neg(x))))),
 });
 /** x * P(X <= x) for a standard normal X, the exact form: Hendrycks and Gimpel, arXiv:1606.08415. */
 export const gelu = unary('gelu', {
   code: 'x < -1000 ? 0 : 0.5 * x * erfc(x * -0.7071067811865476)',
   result: 'float',
-  vjp: (g, x) => mul(g, add(normalCdf(x), mul(x, mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI))))),
+  vjp: (g, x) => mulNoNaN(g, add(normalCdf(x), mulNoNaN(x, normalDensity(x)))),
 });
 /** P(X <= x) for a standard normal X. */
 export const normalCdf = unary('normalCdf', {
   code: '0.5 * erfc(x * -0.7071067811865476)',
   result: 'float',
-  vjp: (g, x) => mul(g, mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI))),
+  vjp: (g, x) => mulNoNaN(g, normalDensity(x)),
 });
+const normalDensity = (x: Tensor): Tensor => mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
 /** log(1 + exp(x)), without overflow. */
 export const softplus = unary('softplus', {
   code: 'max(x, 0) + log1p(exp(-abs(x)))',
   result: 'float',
-  vjp: (g, x) => mul(g, sigmoid(x)),
+  vjp: (g, x) => mulNoNaN(g, sigmoid(x)),
 });
 
 // Comparisons and logic: bool results, no derivatives
 
-export const equal = binary('equal', { code: 'x == y', result: 'bool' });
-export const notEqual = binary('notEqual', { code: 'x != y', result: 'bool' });
-export const less = binary('less', { code: 'x < y', result: 'bool' });
-export const lessEqual = binary('lessEqual', { code: 'x <= y', result: 'bool' });
-export const greater = binary('greater', { code: 'x > y', result: 'bool' });
-export const greaterEqual = binary('greaterEqual', { code: 'x >= y', result: 'bool' });
+export const equal = binary('equal', { code: 'x == y', result: 'bool', fractions: 'differ' });
+export const notEqual = binary('notEqual', { code: 'x != y', result: 'bool', fractions: 'differ' });
+export const less = binary('less', { code: 'x < y', result: 'bool', fractions: 'up' });
+export const lessEqual = binary('lessEqual', { code: 'x <= y', result: 'bool', fractions: 'down' });
+export const greater = binary('greater', { code: 'x > y', result: 'bool', fractions: 'down' });
+export const greaterEqual = binary('greaterEqual', { code: 'x >= y', result: 'bool', fractions: 'up' });
+/** Comparisons for derivatives: 1 where x equals y, NaN where either is, else 0. */
+export const areEqual = binary('areEqual', { code: 'x == y ? 1 : x < y || x > y ? 0 : x + y' });
 export const isNaN = unary('isNaN', { code: 'isnan(x)', result: 'bool' });
 export const isFinite = unary('isFinite', { code: 'isfinite(x)', result: 'bool' });
 export const logicalAnd = binary('logicalAnd', {
@@ -185,19 +242,25 @@ export const where = ternary('where', {
   vjp: [null, (g, condition) => where(condition, g, 0), (g, condition) => where(condition, 0, g)],
 });
 
+/** 1 where low <= x <= high, NaN where x is, else 0. */
+const within = ternary('within', { code: 'x < y ? 0 : x > z ? 0 : x == x ? 1 : x' });
 const clipOp = ternary('clip', {
   code: 'min(max(x, y), z)',
   vjp: [
-    (g, x, low, high) => where(logicalAnd(greaterEqual(x, low), lessEqual(x, high)), g, 0),
+    (g, x, low, high) => mulNoNaN(g, within(x, low, high)),
     (g, x, low, high) => where(logicalAnd(less(x, low), lessEqual(low, high)), g, 0),
     (g, x, low, high) => where(greater(maximum(x, low), high), g, 0),
   ],
 });
 
 /** x limited to [low, high]; either end may be left out. At the ends the derivative is that of x. NaN stays. */
-export function clip(x: TensorLike, low?: TensorLike, high?: TensorLike): Tensor {
-  const whole = x instanceof Tensor && !isFloat(x.dtype);
-  return clipOp(x, low ?? (whole ? -(2 ** 31) : -Infinity), high ?? (whole ? 2 ** 31 - 1 : Infinity));
+export function clip(x: TensorLike, low: TensorLike = -Infinity, high: TensorLike = Infinity): Tensor {
+  if (!(x instanceof Tensor) || isFloat(x.dtype)) return clipOp(x, low, high);
+  // Ends beyond int32 limit no integer, and must not make floats of them.
+  const below = typeof low === 'number' && low < LEAST_INT ? LEAST_INT : low;
+  return clipOp(x, below, typeof high === 'number' && high > LARGEST_INT ? LARGEST_INT : high);
 }
+const LEAST_INT = -(2 ** 31);
+const LARGEST_INT = 2 ** 31 - 1;
 
 primitives.add = add;

@@ -65,7 +65,8 @@ export {
   stack,
   transpose,
 } from './movement.js';
+export { mean, norm, type NormOptions, variance, type VarianceOptions } from './moments.js';
 export { layerNorm } from './norm.js';
-export { argmax, argmin, cumsum, logSumExp, max, mean, min, prod, variance, type VarianceOptions } from './reduce.js';
+export { argmax, argmin, cumsum, logSumExp, max, min, prod } from './reduce.js';
 export { logSoftmax, softmax } from './softmax.js';
 import './methods.js';

@@ -11,6 +11,7 @@ import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
 import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 import { matmul } from './matmul.js';
+import * as moments from './moments.js';
 import * as movement from './movement.js';
 import { layerNorm } from './norm.js';
 import * as reduce from './reduce.js';
@@ -69,7 +70,8 @@ declare module '../tensor/tensor.js' {
     max(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     min(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     prod(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
-    variance(axes?: Axes, options?: reduce.VarianceOptions): Tensor;
+    variance(axes?: Axes, options?: moments.VarianceOptions): Tensor;
+    norm(axes?: Axes, options?: moments.NormOptions): Tensor;
     logSumExp(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     argmax(axis?: number, options?: broadcast.ReduceOptions): Tensor;
     argmin(axis?: number, options?: broadcast.ReduceOptions): Tensor;
@@ -156,7 +158,8 @@ const methods = {
     'isNaN',
     'isFinite',
   ]),
-  ...pick(reduce, ['mean', 'max', 'min', 'prod', 'variance', 'logSumExp', 'argmax', 'argmin', 'cumsum']),
+  ...pick(reduce, ['max', 'min', 'prod', 'logSumExp', 'argmax', 'argmin', 'cumsum']),
+  ...pick(moments, ['mean', 'variance', 'norm']),
   ...pick(broadcast, ['sum', 'broadcastTo']),
   ...pick(movement, [
     'reshape',

@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, div, mul, neg, rsqrt } from './elementwise.js';
-import { mean, variance } from './reduce.js';
+import { mean, variance } from './moments.js';
 
 /** Rows of [rows, width] brought to mean 0 and variance 1; 1 / deviation of each row comes out as well, for the backward pass. */
 const layerNormKernel: Kernel = {

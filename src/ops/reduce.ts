@@ -1,33 +1,28 @@
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
-import { ShapeError, ValueError } from '../errors.js';
+import { ShapeError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
-import { isStorage, toFloat } from '../tensor/dtype.js';
-import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../tensor/shape.js';
+import { toFloat } from '../tensor/dtype.js';
+import { formatShape, normalizeAxes, normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   type Axes,
   axisView,
-  broadcastTo,
   checkReduction,
-  KEEP,
   overAxes,
   type ReduceOptions,
+  type Run,
+  stretch,
   sum,
+  wide,
 } from './broadcast.js';
 import { cast } from './cast.js';
-import { div, equal, exp, mul, square, sub, where } from './elementwise.js';
+import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN } from './elementwise.js';
 import { concat, reshape, slice, type SliceRange } from './movement.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
-
-interface Run {
-  /** The axes that go: [from, to). */
-  readonly from: number;
-  readonly to: number;
-}
 
 const PARAMS = { outer: 'u32', axis: 'u32', inner: 'u32' } as const;
 
@@ -36,7 +31,7 @@ interface Reduction {
   readonly result?: DType;
   /** Element types that it has GPU kernels for; float32 and int32 when left out. */
   readonly types?: readonly DType[];
-  /** The cotangent of x, from the cotangent and the result stretched to x's shape. */
+  /** The cotangent of x, from the cotangent and the result, which `stretch` brings to x's shape. */
   readonly vjp?: (g: Tensor, x: Tensor, y: Tensor, run: Run) => Tensor;
 }
 
@@ -70,27 +65,17 @@ function reduction(
       });
     },
     ...(vjp && {
-      vjp: (g, { inputs: [x], output, attrs }) => [vjp(stretch(g, x!, attrs), x!, stretch(output, x!, attrs), attrs)],
+      vjp: (g, { inputs: [x], output, attrs }) => [vjp(g, x!, output, attrs)],
     }),
   });
   return (x, from, to) => op([x], { from, to });
 }
 
-/** A result of a reduction, repeated along the axes that it dropped. */
-const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
-  broadcastTo(
-    reshape(
-      t,
-      x.shape.map((dim, i) => (i >= from && i < to ? 1 : dim)),
-    ),
-    x.shape,
-  );
-
-/** Every element that equals the extremum gets an equal share of its cotangent. */
-function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, { from, to }: Run): Tensor {
-  const ties = cast(equal(x, y), x.dtype);
-  const axes = Array.from({ length: to - from }, (_, i) => from + i);
-  return mul(g, div(ties, sum(ties, axes, KEEP)));
+/** Every element that equals the extremum gets an equal share of its cotangent; NaN, where it is NaN, reaches all of them. */
+function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, run: Run): Tensor {
+  const ties = areEqual(x, stretch(y, x, run));
+  const share = divNoNaN(g, reshape(sum(ties, axesOf(run)), y.shape));
+  return mulNoNaN(stretch(share, x, run), ties);
 }
 
 const maxOp = reduction('max', { vjp: shareAmongTies });
@@ -99,8 +84,14 @@ const argmaxOp = reduction('argmax', { result: 'int32' });
 const argminOp = reduction('argmin', { result: 'int32' });
 const logSumExpOp = reduction('logSumExp', {
   types: ['float32'],
-  vjp: (g, x, y) => mul(g, exp(sub(x, where(equal(y, -Infinity), 0, y)))),
+  vjp: (g, x, y, run) => {
+    // Several infinite elements share, as the largest of equals do.
+    const infinite = reshape(sum(cast(equal(x, Infinity), y.dtype), axesOf(run)), y.shape);
+    return mulNoNaN(stretch(divNoNaN(g, maximum(infinite, 1)), x, run), expOfDifference(x, stretch(y, x, run)));
+  },
 });
+
+const axesOf = ({ from, to }: Run): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 function refuseEmpty(op: string, x: Tensor, axes: Axes | undefined): void {
   const list = normalizeAxes(op, axes, x.rank);
@@ -150,42 +141,6 @@ export function argmin(x: Tensor, axis?: number, options?: ReduceOptions): Tenso
   checkAxis('argmin', axis);
   refuseEmpty('argmin', x, axis);
   return overAxes('argmin', asInt(x), axis, keepDims, argminOp);
-}
-
-/** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
-const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>
-  isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x);
-
-/** How many elements of x go into one of a reduction's results. */
-const countOf = (op: string, x: Tensor, axes: Axes | undefined): number =>
-  axes === undefined ? x.size : sizeOf(normalizeAxes(op, axes, x.rank).map((axis) => x.shape[axis]!));
-
-/** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
-export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
-  checkReduction('mean', x, options);
-  const count = countOf('mean', x, axes);
-  return wide(cast(x, toFloat(x.dtype)), (t) => div(sum(t, axes, options), count));
-}
-
-export interface VarianceOptions extends ReduceOptions {
-  /** Subtracted from the count of elements in the divisor: 0 as in NumPy (the default), 1 as in torch. */
-  readonly correction?: number;
-}
-
-/**
- * The variance over axes: the mean of squared distances from the mean.
- * @throws {ValueError} for a negative correction, or one above the count, which would make a negative variance. One that equals the count
- * gives NaN or Infinity, as in NumPy.
- */
-export function variance(x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor {
-  const keepDims = checkReduction('variance', x, options, ['keepDims', 'correction']);
-  const { correction = 0 } = options;
-  const count = countOf('variance', x, axes);
-  if (!(correction >= 0 && correction <= count))
-    throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
-  return wide(cast(x, toFloat(x.dtype)), (t) =>
-    div(sum(square(sub(t, mean(t, axes, KEEP))), axes, { keepDims }), count - correction),
-  );
 }
 
 /** log(sum(exp(x))) over axes (all when left out), without overflow; -Infinity where all elements are. */

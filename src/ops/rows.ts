@@ -19,6 +19,11 @@ export interface Row {
   readonly result?: 'same' | 'float' | 'bool';
   /** What each operand holds; truth values are seen by the code as 0 and 1. Numbers when left out. */
   readonly operands?: readonly ('number' | 'bool')[];
+  /**
+   * Set by comparisons: how a fraction on the right of whole numbers is rounded without changing the answer, or that it equals none. So
+   * integers are compared with any number exactly.
+   */
+  readonly fractions?: 'down' | 'up' | 'differ';
   /** Where samples for the tests come from; [-3, 3] when left out. */
   readonly domain?: readonly [low: number, high: number];
 }
@@ -162,9 +167,14 @@ export function ternary(
 }
 
 /** Operands as tensors of the dtype that the op computes in. */
-function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonly Tensor[] {
+function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly Tensor[] {
+  const operands = row.fractions ? comparable(row.fractions, given) : given;
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
-  if (beside && !row.operands && operands.every(joinsFloat32))
+  if (
+    beside &&
+    !row.operands &&
+    operands.every((operand) => joinsFloat32(operand) && !(row.fractions && operand instanceof Int32Array))
+  )
     return operands.map((operand) => (operand instanceof Tensor ? operand : toTensor(operand, beside, 'float32')));
   const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
   let dtype: DType | null = null;
@@ -177,13 +187,14 @@ function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonl
   // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensors beside them where it can hold them.
   const isWeak = (operand: TensorLike): boolean =>
     typeof operand === 'number' || (Array.isArray(operand) && dtype !== null && isFloat(dtype));
-  const given = operands.map((operand, i) => {
+  const exact = row.fractions && beside?.device.supports('float64') ? 'float64' : undefined;
+  const met = operands.map((operand, i) => {
     if (operand instanceof Tensor || (isNumber(i) && isWeak(operand)) || typeof operand === 'number') return operand;
-    const made = toTensor(operand, beside);
+    const made = toTensor(operand, beside, Array.isArray(operand) ? exact : undefined);
     if (isNumber(i)) meet(made);
     return made;
   });
-  const settled = given.reduce<DType | null>((found, operand, i) => {
+  const settled = met.reduce<DType | null>((found, operand, i) => {
     if (typeof operand !== 'number' || !isNumber(i)) return found;
     return found ? promote(found, scalarDType(operand, found)) : 'float32';
   }, dtype);
@@ -194,14 +205,32 @@ function prepare(op: string, row: Row, operands: readonly TensorLike[]): readonl
       : settled === 'bool' && row.result !== 'bool' && !row.operands
         ? 'int32'
         : settled);
-  return given.map((operand, i) => {
-    const want = isNumber(i) ? computed! : 'bool';
+  // float32 would round integers before they are compared.
+  const comparesIntegers = exact && isFloat(settled!) && met.some((t) => t instanceof Tensor && t.dtype === 'int32');
+  return met.map((operand, i) => {
+    const want = comparesIntegers ? exact : isNumber(i) ? computed! : 'bool';
     const t = operand instanceof Tensor ? operand : toTensor(operand, beside, want);
     if (t.dtype === want) return t;
     if (want === 'bool' && isFloat(t.dtype) && op !== 'where')
       throw new DTypeError(op, `operand ${i} is ${t.dtype}; it must be bool or int32 (compare it: x.notEqual(0))`);
     return cast(t, want);
   });
+}
+
+/**
+ * A number beside whole ones as one that compares with them in the same way: an integer, or an infinite one beyond int32. float32 would
+ * round both it and them.
+ */
+function comparable(fractions: NonNullable<Row['fractions']>, operands: readonly TensorLike[]): readonly TensorLike[] {
+  const [left, right] = operands;
+  const at = typeof left === 'number' ? 0 : 1;
+  const [value, other] = at === 0 ? [left, right] : [right, left];
+  if (typeof value !== 'number' || !(other instanceof Tensor) || isFloat(other.dtype)) return operands;
+  const nearest = (): number =>
+    fractions === 'differ' ? NaN : (fractions === 'down') === (at === 1) ? Math.floor(value) : Math.ceil(value);
+  const same =
+    value < -(2 ** 31) ? -Infinity : value > 2 ** 31 - 1 ? Infinity : Number.isInteger(value) ? value : nearest();
+  return at === 0 ? [same, other] : [other, same];
 }
 
 /** Whether an operand leaves an op among float32 tensors in float32: such a tensor, a number, or integers, which never widen a float. */

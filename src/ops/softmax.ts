@@ -5,7 +5,7 @@ import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { axisView, KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { exp, mul, sub } from './elementwise.js';
+import { exp, mulNoNaN, sub } from './elementwise.js';
 
 /** Normalised exponentials along one axis. */
 function softmaxLike(
@@ -42,9 +42,9 @@ function softmaxLike(
 
 /** exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. */
 export const softmax = softmaxLike('softmax', (g, y, axis) => {
-  const weighted = mul(g, y);
-  return sub(weighted, mul(y, sum(weighted, axis, KEEP)));
+  const weighted = mulNoNaN(g, y);
+  return sub(weighted, mulNoNaN(y, sum(weighted, axis, KEEP)));
 });
 
 /** x - log(sum(exp(x))) along an axis, the last by default: log-probabilities of logits. */
-export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mul(exp(y), sum(g, axis, KEEP))));
+export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mulNoNaN(exp(y), sum(g, axis, KEEP))));

@@ -1,14 +1,20 @@
 import { recordingTapes } from '../autograd/tape.js';
 import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
+import { cast } from '../ops/cast.js';
 import { adamStep, sgdStep } from '../ops/optimizer.js';
 import { fromTypedArray, integersOf, zerosLike } from '../tensor/create.js';
-import { isFloat } from '../tensor/dtype.js';
+import { type DType, isFloat, isStorage } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type GradientOf, mapTensors, replaceTensors } from '../tensor/tree.js';
 import type { Schedule } from './schedules.js';
 
-/** What every optimizer keeps; all of it tensors, so that `saveSafetensors` holds the whole of it. */
+/**
+ * What every optimizer keeps; all of it tensors, so that `saveSafetensors` holds the whole of it. For float16 and bfloat16 parameters it is
+ * float32: in float16 the mean of squares of small gradients would be 0, and the step far too long. The parameters themselves are rounded
+ * after each step, as torch's and optax's are, and a step below half a unit in their last place is lost. Where such steps matter, keep
+ * float32 parameters and cast them where they are used.
+ */
 export interface OptimizerState {
   /** Updates made so far: an int32 scalar. */
   readonly step: Tensor;
@@ -84,7 +90,7 @@ export function sgd(options: SgdOptions): Sgd {
   checkRate('sgd', learningRate);
   if (nesterov && momentum === 0) throw new ValueError('sgd', 'nesterov looks ahead along the momentum, which is 0');
   return {
-    init: (params) => ({ step: stepTensor(0), velocity: mapTensors((p) => zerosLike(p), params) }),
+    init: (params) => ({ step: stepTensor(0), velocity: mapTensors((p) => zeroState(p), params) }),
     update: (params, gradients, state) => {
       const step = stepOf('sgd', state);
       const attrs = {
@@ -103,13 +109,13 @@ export function sgd(options: SgdOptions): Sgd {
 }
 
 /** Adam (Kingma and Ba, arXiv:1412.6980), with both running means corrected for their start at 0. */
-export const adam = (options: AdamOptions): Adam => adamLike('adam', { weightDecay: 0, ...options }, false);
+export const adam = (options: AdamOptions): Adam => adamLike('adam', options, 0, false);
 
 /** Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101): parameters shrink by rate * weightDecay in every step. */
-export const adamw = (options: AdamOptions): Adam => adamLike('adamw', { weightDecay: 0.01, ...options }, true);
+export const adamw = (options: AdamOptions): Adam => adamLike('adamw', options, 0.01, true);
 
-function adamLike(op: string, options: AdamOptions & { weightDecay: number }, decoupled: boolean): Adam {
-  const { learningRate, betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay } = options;
+function adamLike(op: string, options: AdamOptions, defaultDecay: number, decoupled: boolean): Adam {
+  const { learningRate, betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = defaultDecay } = options;
   checkRange(op, 'betas[0]', beta1, 0, 1);
   checkRange(op, 'betas[1]', beta2, 0, 1);
   checkNonNegative(op, 'eps', eps);
@@ -118,8 +124,8 @@ function adamLike(op: string, options: AdamOptions & { weightDecay: number }, de
   return {
     init: (params) => ({
       step: stepTensor(0),
-      mean: mapTensors((p) => zerosLike(p), params),
-      variance: mapTensors((p) => zerosLike(p), params),
+      mean: mapTensors((p) => zeroState(p), params),
+      variance: mapTensors((p) => zeroState(p), params),
     }),
     update: (params, gradients, state) => {
       const step = stepOf(op, state);
@@ -170,7 +176,8 @@ function updateTrees<Params>(
   const results = leaves.map(([path, param], at) => {
     const inputs = rest.map((list) => list[at]![1]);
     checkAlike(op, param, inputs, path);
-    return apply([param, ...inputs]);
+    const [next, ...state] = apply([param, ...inputs]);
+    return [cast(next!, param.dtype), ...state];
   });
   return others.map((_, i) => {
     let at = 0;
@@ -197,10 +204,19 @@ function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: 
         op,
         `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
       );
-    if (other.dtype !== param.dtype)
-      throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient or state ${other.dtype}`);
   }
+  const [gradient, ...state] = others;
+  if (gradient!.dtype !== param.dtype)
+    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient ${gradient!.dtype}`);
+  const wanted = stateDType(param);
+  for (const { dtype } of state)
+    if (dtype !== wanted)
+      throw new DTypeError(op, `the state of the ${param.dtype} parameter '${path}' is ${dtype}; it must be ${wanted}`);
 }
+
+const stateDType = ({ dtype }: Tensor): DType => (isStorage(dtype) ? 'float32' : dtype);
+
+const zeroState = (param: Tensor): Tensor => cast(zerosLike(param), stateDType(param));
 
 /** On the host, where the next update reads it. */
 const stepTensor = (step: number): Tensor => fromTypedArray(Int32Array.of(step), [], 'int32');

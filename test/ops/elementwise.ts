@@ -432,7 +432,7 @@ export const activationInfo = {
     special: [NaN, Infinity, -Infinity, 1e-40, 3e38],
     exact: [exact('int32', () => relu(int([3, -5])), 'int32', [3, 0])],
   }),
-  step: unaryInfo(step, (x) => (x > 0 ? 1 : 0), { differentiable: false }),
+  step: unaryInfo(step, (x) => (x > 0 ? 1 : x <= 0 ? 0 : NaN), { differentiable: false }),
   sigmoid: unaryInfo(sigmoid, sigmoidOf, {
     ulps: 3,
     edges: [

@@ -1,4 +1,4 @@
-import { concat, type Tensor } from 'tapegrad';
+import { concat, optim, type Tensor } from 'tapegrad';
 import { type AdamAttrs, adamStep, type SgdAttrs, sgdStep } from '../../src/ops/optimizer.js';
 import { spread, type Values, values } from '../reference.js';
 import type { OpInfo } from './info.js';
@@ -42,6 +42,7 @@ const joined = (parts: Tensor[]): Tensor => concat(parts.map((part) => part.flat
 const stacked = (...parts: (readonly number[])[]): Values =>
   values([parts.reduce((sum, part) => sum + part.length, 0)], parts.flat());
 
+const { clipByGlobalNorm } = optim;
 const SGD = { learningRate: 0.1, momentum: 0.9, dampening: 0.25, weightDecay: 0.01, nesterov: 0 };
 const ADAM = {
   learningRate: 0.01,
@@ -72,5 +73,19 @@ export const optimizerInfo = {
     differentiable: false,
     ulps: 2,
     absolute: 1e-6,
+  },
+  clipByGlobalNorm: {
+    samples: SHAPES.map((shape) => ({
+      name: `[${shape.join(',')}] to 0.5`,
+      inputs: [spread(shape, -3, 3), spread([7], -3, 3, 1)],
+      run: (...gradients) => joined(clipByGlobalNorm(gradients, 0.5).gradients),
+      want: (...gradients) => {
+        const all = gradients.flatMap(({ data }) => data);
+        const factor = 0.5 / (Math.hypot(...all) + 1e-6);
+        return stacked(all.map((value) => value * factor));
+      },
+    })),
+    ulps: 4,
+    storage: 1,
   },
 } satisfies Record<string, OpInfo>;

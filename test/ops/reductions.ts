@@ -6,6 +6,7 @@ import {
   max,
   mean,
   min,
+  norm,
   prod,
   ShapeError,
   sum,
@@ -67,10 +68,13 @@ const isMore =
     return nan >= 0 ? nan : elements.reduce((best, x, i) => (sign * x > sign * elements[best]! ? i : best), 0);
   };
 
+/** Of those that have more than one. */
+const OPTIONS: Readonly<Record<string, string>> = { variance: 'keepDims, correction', norm: 'keepDims, ord' };
+
 const WRONG_OPTIONS = (name: string, run: (x: Tensor, axis?: number, options?: object) => unknown): Refusal[] => {
   const wrong = run as (x: unknown, axis?: unknown, options?: unknown) => unknown;
-  const all = name === 'variance' ? 'keepDims, correction' : 'keepDims';
-  const are = name === 'variance' ? 'are' : 'is';
+  const all = OPTIONS[name] ?? 'keepDims';
+  const are = name in OPTIONS ? 'are' : 'is';
   return [
     {
       run: () => wrong(zeros([2, 3]), 0, true),
@@ -183,6 +187,27 @@ export const reductionInfo = {
       exact('bool', () => mean(tensor([true, false, true, true])), 'float32', [], [0.75]),
       exact('of nothing', () => mean(zeros([0])), 'float32', [], [NaN]),
       exact(
+        'the sum is beyond float32',
+        () => mean(tensor([[3e38, 3e38, 3e38]]), 1),
+        'float32',
+        [1],
+        [Math.fround(3e38)],
+      ),
+      exact(
+        'the same down columns',
+        () =>
+          mean(
+            tensor([
+              [3e38, 1],
+              [3e38, 2],
+            ]),
+            0,
+          ),
+        'float32',
+        [2],
+        [Math.fround(3e38), 1.5],
+      ),
+      exact(
         'float16 does not overflow on the way',
         () => mean(tensor([60000, 60000], { dtype: 'float16' })),
         'float16',
@@ -209,13 +234,63 @@ export const reductionInfo = {
         forwardOnly: true,
       },
     ],
-    ulps: 8,
-    absolute: 3e-5,
+    ulps: 2,
     exact: [
       exact('int32', () => variance(int([[1, 3]])), 'float32', [], [1]),
+      exact('a large mean', () => variance(tensor([1e7, 1e7 + 1, 1e7 + 1, 1e7])), 'float32', [], [0.25]),
+      exact(
+        'squares beyond float32',
+        () => variance(tensor([2 ** 65, 0, 0, 0, 0, 0, 0, 0])),
+        'float32',
+        [],
+        [7 * 2 ** 124],
+      ),
+      exact('of one, its mean', () => variance(tensor([[1e8], [1e8]]), 0), 'float32', [1], [0]),
       exact('of one, correction 1', () => variance(tensor([5]), 0, { correction: 1 }), 'float32', [], [NaN]),
     ],
     errors: WRONG_AXES('variance', variance),
+  },
+  norm: {
+    samples: [
+      ...reductionSamples(norm, (elements) => Math.hypot(...elements)),
+      ...([1, Infinity] as const).map((ord): Sample => ({
+        name: `ord ${ord}`,
+        inputs: [spread([3, 5], -3, 3)],
+        run: (x) => norm(x, 1, { ord }),
+        want: (x) =>
+          reduced(x, [1], false, (elements) =>
+            ord === 1
+              ? elements.reduce((sum, value) => sum + Math.abs(value), 0)
+              : Math.max(...elements.map((value) => Math.abs(value))),
+          ),
+      })),
+    ],
+    ulps: 1.5,
+    exact: [
+      exact('squares do not overflow', () => norm(tensor([3e30, -4e30])), 'float32', [], [Math.fround(5e30)]),
+      exact('nor vanish', () => norm(tensor([3e-30, 4e-30])), 'float32', [], [Math.fround(5e-30)]),
+      exact('int32', () => norm(int([[3, 4]]), 1), 'float32', [1], [5]),
+      exact('of nothing', () => norm(zeros([0])), 'float32', [], [0]),
+      exact('of zeros', () => norm(zeros([3])), 'float32', [], [0]),
+      exact('an infinity', () => norm(row(-Infinity, 1)()), 'float32', [], [Infinity]),
+      exact('NaN', () => norm(row(NaN, 1)()), 'float32', [], [NaN]),
+      exact(
+        'float16',
+        () => norm(tensor([30000, 40000], { dtype: 'float16' })),
+        'float16',
+        [],
+        [49984], // 50000 lies between two float16
+      ),
+    ],
+    errors: [
+      ...WRONG_AXES('norm', norm),
+      {
+        run: () => norm(zeros([2]), 0, { ord: 3 }),
+        error: ValueError,
+        message: '[norm] ord is 3; it must be 1, 2 or Infinity',
+      },
+      { run: () => norm(zeros([0]), 0, { ord: Infinity }), error: ShapeError, message: '[max] no elements' },
+    ],
   },
   max: {
     samples: reductionSamples(max, (elements) => Math.max(...elements)),

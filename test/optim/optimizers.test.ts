@@ -1,4 +1,14 @@
-import { concat, grad, optim, tensor, type Tensor } from 'tapegrad';
+import {
+  concat,
+  DTypeError,
+  grad,
+  loadSafetensors,
+  optim,
+  restoreTree,
+  saveSafetensors,
+  tensor,
+  type Tensor,
+} from 'tapegrad';
 import { expectClose, wave } from '../nn/wave.js';
 
 /* The constants are the parameters after four steps of torch 1.13's optimizers in float64, on the same waves. */
@@ -115,7 +125,7 @@ describe('optimizers', () => {
       "[adam] the parameter '.a' is [3], its gradient or state [4]",
     );
     expect(() => optimizer.update(start(), { ...start(), a: tensor([1, 2, 3]) }, state)).toThrow(
-      "[adam] the parameter '.a' is float64, its gradient or state float32",
+      "[adam] the parameter '.a' is float64, its gradient float32",
     );
     expect(() => optim.sgd({ learningRate: -1 })).toThrow('[sgd] the learning rate of step 0 is -1');
     expect(() => optim.sgd({ learningRate: 1, nesterov: true })).toThrow('[sgd] nesterov');
@@ -176,6 +186,100 @@ describe('schedules', () => {
     expect(() => optim.warmup(1.5, () => 1)).toThrow('[warmup] steps is 1.5');
     expect(() => optim.cosine(-1, 5)).toThrow('[cosine] peak is -1');
     expect(() => optim.cosine(1, -5)).toThrow('[cosine] steps is -5');
+  });
+});
+
+describe.each(['float16', 'bfloat16'] as const)('%s parameters', (dtype) => {
+  const start = (): { w: Tensor } => ({ w: tensor([0, 1, -2]).cast(dtype) });
+
+  test.each([
+    ['adam', optim.adam({ learningRate: 1e-2 })],
+    ['adamw', optim.adamw({ learningRate: 1e-2, weightDecay: 0 })],
+  ])('%s makes steps of the learning rate under small gradients', (_name, optimizer) => {
+    for (const size of [1e-3, 1e-5, 3e2]) {
+      let params = start();
+      let state = optimizer.init(params);
+      for (let i = 0; i < 30; i++)
+        ({ params, state } = optimizer.update(params, { w: tensor([size, -size, size]).cast(dtype) }, state));
+      expect([params.w.dtype, state.mean.w.dtype, state.variance.w.dtype]).toEqual([dtype, 'float32', 'float32']);
+      const moved = Array.from(params.w.dataSync());
+      expect(Math.abs(moved[0]! + 0.3)).toBeLessThan(dtype === 'float16' ? 2e-3 : 2e-2);
+      if (dtype === 'float16') expect(Math.abs(moved[1]! - 1.3)).toBeLessThan(1e-2);
+    }
+  });
+
+  test('a velocity gathers what float16 would round away', () => {
+    const optimizer = optim.sgd({ learningRate: 1, momentum: 0.999 });
+    let params = { w: tensor([0]).cast(dtype) };
+    let state = optimizer.init(params);
+    for (let i = 0; i < 400; i++)
+      ({ params, state } = optimizer.update(params, { w: tensor([2 ** -20]).cast(dtype) }, state));
+    const exact = Array.from({ length: 400 }).reduce<number>((velocity) => 0.999 * velocity + 2 ** -20, 0);
+    expect(state.velocity.w.dtype).toBe('float32');
+    expect(Math.abs(state.velocity.w.itemSync() / exact - 1)).toBeLessThan(1e-5);
+  });
+
+  test('the state comes back from a checkpoint, and of another dtype is refused', async () => {
+    const optimizer = optim.adam({ learningRate: 1e-2 });
+    const gradients = { w: tensor([1, 2, 3]).cast(dtype) };
+    const first = optimizer.update(start(), gradients, optimizer.init(start()));
+    const bytes = await saveSafetensors(first);
+    const template = { params: start(), state: optimizer.init(start()) };
+    const restored = restoreTree(template, loadSafetensors(bytes).tensors);
+    const next = (from: typeof first): unknown =>
+      optimizer.update(from.params, gradients, from.state).params.w.arraySync();
+    expect(next(restored)).toEqual(next(first));
+    const narrow = { ...first.state, mean: { w: first.state.mean.w.cast(dtype) } };
+    expect(() => optimizer.update(first.params, gradients, narrow)).toThrow(
+      `[adam] the state of the ${dtype} parameter '.w' is ${dtype}; it must be float32`,
+    );
+  });
+});
+
+test('options that are undefined count as left out', () => {
+  const params = { w: tensor([1]) };
+  const step = (optimizer: optim.Adam): number =>
+    optimizer.update(params, params, optimizer.init(params)).params.w.itemSync();
+  const left = { weightDecay: undefined, betas: undefined, eps: undefined } as object;
+  expect(step(optim.adamw({ learningRate: 0.1, ...left }))).toBe(step(optim.adamw({ learningRate: 0.1 })));
+  expect(step(optim.adam({ learningRate: 0.1, ...left }))).toBe(step(optim.adam({ learningRate: 0.1 })));
+});
+
+describe('clipping extremes', () => {
+  const clipped = (
+    size: number,
+    count: number,
+    maxNorm: number,
+    dtype: 'float32' | 'float64' = 'float32',
+  ): number[] => {
+    const { gradients, norm } = optim.clipByGlobalNorm([tensor(new Array(count).fill(size), { dtype })], maxNorm);
+    return [norm.itemSync(), gradients[0]!.dataSync()[count - 1]!];
+  };
+
+  test.each([
+    [1e19, 128, 2],
+    [3e38, 1000, 1],
+    [3e38, 4, 1e-3],
+    [1e-20, 100, 1],
+    [1e30, 9, 1e35],
+  ])('%p, %p times, to %p', (size, count, maxNorm) => {
+    const length = size * Math.sqrt(count);
+    const [norm, value] = clipped(size, count, maxNorm);
+    if (length < 3.4e38) expect(norm! / length).toBeCloseTo(1, 5);
+    else expect(norm).toBe(Infinity);
+    expect(value! / (size * Math.min(1, maxNorm / (length + 1e-6)))).toBeCloseTo(1, 5);
+  });
+
+  test('float64 of any size', () => {
+    const [norm, value] = clipped(1e200, 4, 1, 'float64');
+    expect(norm! / 2e200).toBeCloseTo(1, 12);
+    expect(value).toBeCloseTo(0.5, 12);
+  });
+
+  test('infinite and NaN gradients show in the norm', () => {
+    const of = (...data: number[]): number => optim.clipByGlobalNorm([tensor(data)], 1).norm.itemSync();
+    expect([of(Infinity, 1), of(NaN, 1)]).toEqual([Infinity, NaN]);
+    expect(() => optim.clipByGlobalNorm([tensor([1], { dtype: 'int32' })], 1)).toThrow(DTypeError);
   });
 });
 

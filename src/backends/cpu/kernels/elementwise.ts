@@ -269,7 +269,19 @@ const loopOf =
 const INTEGER_LOOPS: Readonly<Record<string, Loop>> = {
   mul: loopOf(Math.imul),
   square: loopOf((x) => Math.imul(x, x)),
+  pow: loopOf(integerPower),
 };
+
+/** base^exponent by squaring, modulo 2^32; negative exponents, which the op refuses where it can look, cut the fraction off. */
+function integerPower(base: number, exponent: number): number {
+  if (exponent < 0) return base === 1 || base === -1 ? integerPower(base, exponent & 1) : 0;
+  let result = 1;
+  for (let square = base, n = exponent; n > 0; n >>= 1) {
+    if (n & 1) result = Math.imul(result, square);
+    square = Math.imul(square, square);
+  }
+  return result;
+}
 
 /** Any element types, through float64. */
 function runLoop(call: CpuCall, loop: Loop): void {

@@ -50,8 +50,14 @@ export const sizes = (call: CpuCall): [outer: number, axis: number, inner: numbe
 /**
  * A kernel along the middle axis of x[outer, axis, inner], divided along the outer one.
  * @param cost of one element of x.
+ * @param further the WebAssembly function's further arguments.
  */
-export const alongAxis = (name: string, cost: number, generic: CpuKernel): CpuKernel =>
+export const alongAxis = (
+  name: string,
+  cost: number,
+  generic: CpuKernel,
+  further: (call: CpuCall) => readonly number[] = () => [],
+): CpuKernel =>
   withFloat32(
     name,
     (call) => {
@@ -59,10 +65,18 @@ export const alongAxis = (name: string, cost: number, generic: CpuKernel): CpuKe
       const x = call.in(0);
       const out = call.out(0);
       const outStep = call.outputs[0]!.length / outer;
+      const rest = further(call);
       return {
         total: outer,
         cost: cost * outer * axis * inner,
-        args: (begin, end) => [x + begin * axis * inner * 4, out + begin * outStep * 4, end - begin, axis, inner],
+        args: (begin, end) => [
+          x + begin * axis * inner * 4,
+          out + begin * outStep * 4,
+          end - begin,
+          axis,
+          inner,
+          ...rest,
+        ],
       };
     },
     generic,

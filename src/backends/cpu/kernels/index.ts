@@ -5,6 +5,7 @@ import { ctcKernels } from './ctc.js';
 import { elementwise } from './elementwise.js';
 import { gatherKernels } from './gather.js';
 import { matmulKernels } from './matmul.js';
+import { momentKernels } from './moments.js';
 import { normKernels } from './norm.js';
 import { optimizerKernels } from './optimizer.js';
 import { reduceKernels } from './reduce.js';
@@ -18,6 +19,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...ctcKernels,
   ...gatherKernels,
   ...matmulKernels,
+  ...momentKernels,
   ...normKernels,
   ...optimizerKernels,
   ...reduceKernels,

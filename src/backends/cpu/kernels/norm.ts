@@ -1,5 +1,6 @@
 import type { CpuKernel } from '../call.js';
 import { withFloat32 } from './float32.js';
+import { meanAndRest, squares } from './moments.js';
 
 const layerNorm: CpuKernel = (call) => {
   const width = call.number('width');
@@ -7,13 +8,14 @@ const layerNorm: CpuKernel = (call) => {
   const [out, rstd] = call.outputs.map((buffer) => buffer.view());
   for (let r = 0; r < call.number('rows'); r++) {
     const start = r * width;
-    let mean = 0;
-    for (let i = 0; i < width; i++) mean += x[start + i]!;
-    mean /= width;
-    let variance = 0;
-    for (let i = 0; i < width; i++) variance += (x[start + i]! - mean) ** 2;
-    const scale = 1 / Math.sqrt(variance / width + call.number('eps'));
-    for (let i = 0; i < width; i++) out![start + i] = (x[start + i]! - mean) * scale;
+    const [mean, rest] = meanAndRest(x, start, width, 1);
+    const [sum, unit] = squares(x, start, width, 1, [mean, rest]);
+    // Of a variance beyond float64 eps is no part.
+    const scale =
+      unit > 1 || call.number('eps') === 0
+        ? 1 / Math.sqrt(sum / width) / unit
+        : 1 / Math.sqrt((sum / width) * unit ** 2 + call.number('eps'));
+    for (let i = 0; i < width; i++) out![start + i] = (x[start + i]! - mean - rest) * scale;
     rstd![r] = scale;
   }
 };

@@ -3,7 +3,7 @@ import type { CpuKernel } from '../call.js';
 import { alongAxis, sizes, undivided, withFloat32 } from './float32.js';
 
 /** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
-function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
+export function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
   return (call) => {
     const [outer, axis, inner] = sizes(call);
     const x = call.inputs[0]!.view();
@@ -14,7 +14,7 @@ function reducer(reduce: (x: TypedArray, start: number, axis: number, step: numb
 }
 
 /** Neumaier's compensated addition: float64 sums keep their last digits. */
-class RunningSum {
+export class RunningSum {
   private total = 0;
   private lost = 0;
 
@@ -29,11 +29,29 @@ class RunningSum {
   }
 }
 
-const sum = reducer((x, start, axis, step) => {
-  const total = new RunningSum();
+/** int32 wraps around, however many there are. */
+class WrappingSum {
+  value = 0;
+
+  add(value: number): void {
+    this.value = (this.value + value) | 0;
+  }
+}
+
+function sumOf(x: TypedArray, start: number, axis: number, step: number): number {
+  const total = x instanceof Int32Array ? new WrappingSum() : new RunningSum();
   for (let j = 0; j < axis; j++) total.add(x[start + j * step]!);
   return total.value;
-});
+}
+
+/** The mean of a run; divided first where the sum leaves float64. */
+export function meanOf(x: TypedArray, start: number, axis: number, step: number): number {
+  const mean = sumOf(x, start, axis, step) / axis;
+  if (Number.isFinite(mean) || axis === 0) return mean;
+  const total = new RunningSum();
+  for (let j = 0; j < axis; j++) total.add(x[start + j * step]! / axis);
+  return total.value;
+}
 
 /** The position of the first extremum; NaN is more extreme than anything. */
 const position =
@@ -67,7 +85,7 @@ const cumsum: CpuKernel = (call) => {
   const out = call.outputs[0]!.view();
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {
-      const total = new RunningSum();
+      const total = x instanceof Int32Array ? new WrappingSum() : new RunningSum();
       for (let j = 0; j < axis; j++) {
         const at = (o * axis + (reverse ? axis - 1 - j : j)) * inner + i;
         total.add(x[at]!);
@@ -78,7 +96,7 @@ const cumsum: CpuKernel = (call) => {
 };
 
 export const reduceKernels = {
-  sum: alongAxis('sum', 1, sum),
+  sum: alongAxis('sum', 1, reducer(sumOf)),
   max: alongAxis(
     'max',
     1,

@@ -1,0 +1,68 @@
+import type { TypedArray } from '../../backend.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { alongAxis, sizes } from './float32.js';
+import { meanOf, reducer, RunningSum } from './reduce.js';
+
+/** The mean of a run as two numbers: what a float64 holds of it, and the rest. */
+export function meanAndRest(x: TypedArray, start: number, axis: number, step: number): [mean: number, rest: number] {
+  const mean = meanOf(x, start, axis, step);
+  const rest = new RunningSum();
+  for (let j = 0; j < axis; j++) rest.add(x[start + j * step]! - mean);
+  return [mean, Number.isFinite(rest.value) ? rest.value / axis : 0];
+}
+
+/** The sum of squared distances from a center, as a sum over the square of a unit, which keeps it in range. */
+export function squares(
+  x: TypedArray,
+  start: number,
+  axis: number,
+  step: number,
+  [center, rest]: readonly [number, number],
+): [sum: number, unit: number] {
+  const sumOver = (unit: number): number => {
+    const sum = new RunningSum();
+    for (let j = 0; j < axis; j++) sum.add(((x[start + j * step]! - center - rest) / unit) ** 2);
+    return sum.value;
+  };
+  const sum = sumOver(1);
+  if (sum > 1e-280 && sum < Infinity) return [sum, 1];
+  let most = 0;
+  for (let j = 0; j < axis; j++) most = Math.max(most, Math.abs(x[start + j * step]! - center - rest));
+  return most > 0 && Number.isFinite(most) ? [sumOver(most), most] : [sum, 1];
+}
+
+const center: CpuKernel = (call) => {
+  const [outer, axis, inner] = sizes(call);
+  const x = call.inputs[0]!.view();
+  const out = call.outputs[0]!.view();
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < inner; i++) {
+      const start = o * axis * inner + i;
+      const [mean, rest] = meanAndRest(x, start, axis, inner);
+      for (let j = 0; j < axis; j++) out[start + j * inner] = x[start + j * inner]! - mean - rest;
+    }
+  }
+};
+
+const variance: CpuKernel = (call) =>
+  reducer((x, start, axis, step) => {
+    const [sum, unit] = squares(x, start, axis, step, meanAndRest(x, start, axis, step));
+    return unit * (sum / (axis - call.number('correction'))) * unit;
+  })(call);
+
+const norm: CpuKernel = (call) =>
+  reducer((x, start, axis, step) => {
+    const [sum, unit] = squares(x, start, axis, step, [0, 0]);
+    return Math.sqrt(sum) * (unit * call.number('scale'));
+  })(call);
+
+const numberOf =
+  (name: string) =>
+  (call: CpuCall): number[] => [call.number(name)];
+
+export const momentKernels = {
+  mean: alongAxis('mean', 1, reducer(meanOf)),
+  center: alongAxis('center', 2, center),
+  variance: alongAxis('variance', 3, variance, numberOf('correction')),
+  norm: alongAxis('norm', 2, norm, numberOf('scale')),
+};
