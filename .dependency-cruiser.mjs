@@ -1,5 +1,5 @@
-// The arrows of docs/ARCHITECTURE.md: index -> nn, optim, data, io -> ops -> autograd -> tensor -> backends/backend.ts, and no circles.
-const layers = [['nn', 'optim', 'io', 'data'], ['ops'], ['autograd'], ['tensor']];
+// The arrows of docs/ARCHITECTURE.md: index, distributed -> nn, optim, data, io -> ops -> autograd -> tensor -> backends/backend.ts, and no circles.
+const layers = [['distributed'], ['nn', 'optim', 'io', 'data'], ['ops'], ['autograd'], ['tensor']];
 const folders = (names) => `^src/(${names.join('|')})/`;
 
 /** No layer imports one above it, nor a concrete backend; a backend imports no layer at all. */
@@ -20,6 +20,12 @@ export default {
     },
     ...upwards,
     {
+      name: 'only-its-own-entry-point-imports-distributed',
+      severity: 'error',
+      from: { pathNot: '^src/distributed/' },
+      to: { path: '^src/distributed/' },
+    },
+    {
       name: 'layers-know-no-concrete-backend',
       severity: 'error',
       from: { path: folders(layers.flat()) },
@@ -32,9 +38,9 @@ export default {
       to: { path: folders(layers.flat()) },
     },
     {
-      name: 'koffi-lives-in-one-file',
+      name: 'koffi-lives-in-two-files',
       severity: 'error',
-      from: { pathNot: '^src/backends/metal/objc\\.ts$' },
+      from: { pathNot: '^src/(backends/metal/objc|distributed/mpi)\\.ts$' },
       to: { path: 'koffi' },
     },
   ],

@@ -32,6 +32,8 @@ export default tseslint.config(
         URL: 'readonly',
         WebAssembly: 'readonly',
         setTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
         clearTimeout: 'readonly',
         setImmediate: 'readonly',
         globalThis: 'readonly',

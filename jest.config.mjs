@@ -1,9 +1,10 @@
-/** Tests import the public surface as users do: 'tapegrad' is src/index.ts here. */
+/** Tests import the public surface as users do: 'tapegrad' is src/index.ts here, 'tapegrad/distributed' src/distributed/index.ts. */
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   moduleNameMapper: {
     '^tapegrad$': '<rootDir>/src/index.ts',
+    '^tapegrad/distributed$': '<rootDir>/src/distributed/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   // In jest's sandbox a look at a global takes a microsecond, in loops over elements most of the time; these become parameters of each module.

@@ -55,15 +55,18 @@ export function shuffledBatches(count: number, size: number, random: Random): nu
  * @throws {ValueError} for a sequence that is longer than `maxFrames`.
  */
 export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, random: Random): number[][] {
-  checkCount('bucketedBatches', 'maxFrames', maxFrames, 1);
+  const batches = batchesByLength('bucketedBatches', lengths, maxFrames, random);
+  return Array.from(random.order(batches.length), (i) => batches[i]!);
+}
+
+/** @internal The batches of `bucketedBatches`, the shortest sequences first. */
+export function batchesByLength(op: string, lengths: ArrayLike<number>, maxFrames: number, random: Random): number[][] {
+  checkCount(op, 'maxFrames', maxFrames, 1);
   const order = Array.from(random.order(lengths.length));
   order.forEach((n) => {
-    checkCount('bucketedBatches', `length ${n}`, lengths[n]!, 0);
+    checkCount(op, `length ${n}`, lengths[n]!, 0);
     if (lengths[n]! > maxFrames)
-      throw new ValueError(
-        'bucketedBatches',
-        `sequence ${n} has ${lengths[n]!} frames; a batch holds at most ${maxFrames}`,
-      );
+      throw new ValueError(op, `sequence ${n} has ${lengths[n]!} frames; a batch holds at most ${maxFrames}`);
   });
   order.sort((a, b) => lengths[a]! - lengths[b]!);
   const batches: number[][] = [];
@@ -73,7 +76,7 @@ export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, r
     if (last && (last.length + 1) * lengths[n]! <= maxFrames) last.push(n);
     else batches.push([n]);
   }
-  return Array.from(random.order(batches.length), (i) => batches[i]!);
+  return batches;
 }
 
 function checkCount(op: string, name: string, value: number, least: number): void {

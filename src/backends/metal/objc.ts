@@ -1,5 +1,5 @@
 /**
- * The Objective-C runtime through koffi: the only file that knows koffi, which is loaded when somebody asks for 'metal' and not before.
+ * The Objective-C runtime through koffi: with the binding of MPI the only file that knows koffi, which is loaded when somebody asks for 'metal' and not before.
  */
 import type * as koffiModule from 'koffi';
 import type { LibraryHandle } from 'koffi';

@@ -1,0 +1,90 @@
+import { mpirun, mpiTests } from './launch.js';
+
+interface Report {
+  rank: number;
+  messages: Record<string, string>;
+  mean: string[];
+  empty: number[];
+}
+
+/** Seconds from the fault to the end of the job, by which nobody may be left waiting. Calls wait 30 s, so none of these ends by a timeout. */
+const SOON = 15;
+
+const LEFT =
+  /\[world\] the ranks do not agree: rank 0 at averageGradients of 2 tensors.*; rank 1 at the end of its process, without close\(\)/;
+
+mpiTests('a rank that', (launcher) => {
+  const times: string[] = [];
+  afterAll(() => {
+    console.info(`From the fault to the end of the job, ${launcher.name}: ${times.join(', ')}`);
+  });
+
+  test.each([
+    ['throws', 2, /a bug in the user code[^]*tapegrad: rank 1 of 2: it ends with code 1, and the job with it/],
+    ['rejects', 2, /a promise that nobody looks after[^]*tapegrad: rank 1 of 2: it ends with code 1/],
+    ['exits', 2, /tapegrad: rank 1 of 2: it ends with code 3, and the job with it/],
+    ['killed', 2, /rank 1 .* exited on signal 9|EXIT CODE: 9/],
+    ['leaves', 2, LEFT],
+    ['forgets', 2, LEFT],
+    ['never', 2, LEFT],
+    ['hang', 3, /TimeoutError: \[averageGradients\] rank \d of 3 has waited 2 s; nothing is heard of rank 2/],
+  ] as const)(
+    '%s takes the others along',
+    async (fault, ranks, message) => {
+      const job = await mpirun(launcher, ranks, 'faults.mjs', [fault]);
+      const ended = Date.now();
+      expect(job.code).not.toBe('SIGKILL');
+      expect(job.code).not.toBe(0);
+      expect(job.out).not.toContain('as if nothing had happened');
+      expect(job.error + job.out).toMatch(message);
+      const report = job.reports.at(-1) as { at: number };
+      const seconds = (ended - report.at) / 1000;
+      times.push(`${fault} ${seconds.toFixed(1)} s`);
+      expect(seconds).toBeLessThan(SOON);
+      if (fault === 'exits') expect(job.code).toBe(3);
+    },
+    90_000,
+  );
+});
+
+mpiTests('calls that do not match', (launcher) => {
+  test.each([2, 4])(
+    'on %i ranks: the same error on all of them, and the world goes on',
+    async (ranks) => {
+      const job = await mpirun(launcher, ranks, 'mismatches.mjs');
+      expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
+      const [first, ...others] = job.reports as Report[];
+      expect(others).toHaveLength(ranks - 1);
+      const { send, ...messages } = first!.messages;
+      for (const other of others) {
+        const { send: _, ...theirs } = other.messages;
+        expect(theirs).toEqual(messages);
+        expect(other.mean).toEqual(first!.mean);
+      }
+      const last = `rank ${ranks - 1}`;
+      const rest = ranks === 2 ? 'rank 0' : 'ranks 0, 1, 2';
+      const begin = '[world] the ranks do not agree:';
+      expect(messages).toEqual({
+        shape: `${begin} ${rest} at allSum of 2 tensors, with .w float32[10, 100] in place 0; ${last} at allSum of 2 tensors, with .w float32[100, 10] in place 0`,
+        size: `${begin} ${rest} at averageGradients of 1 tensor, with .b float32[300000] in place 0; ${last} at averageGradients of 1 tensor, with .b float32[3] in place 0`,
+        dtype: `${begin} ${rest} at allMax of 1 tensor, with .b float32[3] in place 0; ${last} at allMax of 1 tensor, with .b float64[3] in place 0`,
+        number: `${begin} ${rest} at averageGradients of 2 tensors, with .b float32[3] in place 1; ${last} at averageGradients of 1 tensor, with nothing in place 1`,
+        order: `${begin} ${rest} at averageGradients of 2 tensors, with .w float32[10, 100] in place 0; ${last} at averageGradients of 2 tensors, with .b float32[3] in place 0`,
+        late: `${begin} ${rest} at allSum of 200 tensors, with [150] float32[1] in place 150; ${last} at allSum of 200 tensors, with [150] float32[3] in place 150`,
+        call: `${begin} ${rest} at broadcast of 1 tensor from rank 0, with .b float32[3] in place 0; ${last} at barrier, with nothing in place 0`,
+        root: `${begin} ${rest} at broadcast of 1 tensor from rank 0; ${last} at broadcast of 1 tensor from rank 1`,
+        bit: expect.stringMatching(
+          /rank.* at assertSame of the parameters, with \.w float32\[1\] with digest [0-9a-f]{12} in place 1; rank/,
+        ) as string,
+        sign: expect.stringMatching(/at assertSame of the tree, with \[0\] float32\[1\] with digest/) as string,
+      });
+      expect(others[0]!.messages.send).toBe(send);
+      expect(send).toBe(
+        `${begin} rank 0 at send and recvLike of 1 tensor, with .b float32[3] in place 0; rank 1 at send and recvLike of 1 tensor, with .b float32[2] in place 0`,
+      );
+      expect(first!.mean).toEqual(['NaN', '1']);
+      expect(first!.empty).toEqual([2, 4]);
+    },
+    90_000,
+  );
+});

@@ -1,0 +1,142 @@
+import type { Tensor } from 'tapegrad';
+import { random, tensor, valueAndGrad } from 'tapegrad';
+import { init, shardedBatches, shares } from 'tapegrad/distributed';
+import { differenceOf, digestOf, ranksText } from '../../src/distributed/agreement.js';
+import { launcherOf, libraryCandidates } from '../../src/distributed/launcher.js';
+
+describe('the launcher', () => {
+  test.each([
+    ['nothing', {}, null],
+    ['a batch script of SLURM, which has started nothing yet', { SLURM_NTASKS: '4', SLURM_PROCID: '0' }, null],
+    ['a job of one task', { SLURM_STEP_NUM_TASKS: '1', SLURM_PROCID: '0' }, null],
+    [
+      'mpirun of Open MPI, within SLURM',
+      { OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_RANK: '3', PMIX_RANK: '3', SLURM_STEP_NUM_TASKS: '2' },
+      { by: "Open MPI's mpirun", size: 4, rank: 3, abi: 'openmpi' },
+    ],
+    [
+      'mpirun of MPICH',
+      { PMI_SIZE: '2', PMI_RANK: '0', PMI_FD: '9' },
+      { by: "MPICH's mpirun (Hydra)", size: 2, rank: 0, abi: 'mpich' },
+    ],
+    [
+      'srun with PMI-2',
+      { PMI_SIZE: '2', PMI_RANK: '1', SLURM_STEP_ID: '0', SLURM_STEP_NUM_TASKS: '2', SLURM_PROCID: '1' },
+      { by: 'srun (PMI)', size: 2, rank: 1, abi: 'mpich' },
+    ],
+    [
+      'srun with PMIx',
+      { PMIX_RANK: '5', SLURM_STEP_NUM_TASKS: '8', SLURM_PROCID: '5' },
+      { by: 'srun (PMIx)', size: 8, rank: 5, abi: undefined },
+    ],
+    ['another one with PMIx', { PMIX_RANK: '1' }, { by: 'a PMIx launcher', size: undefined, rank: 1, abi: undefined }],
+    [
+      'srun without either',
+      { SLURM_STEP_NUM_TASKS: '8', SLURM_PROCID: '5' },
+      { by: 'srun', size: 8, rank: 5, abi: undefined },
+    ],
+  ])('%s', (_, env, expected) => {
+    expect(launcherOf(env)).toEqual(expected);
+  });
+
+  test('decides on the library, and TAPEGRAD_MPI on nothing else', () => {
+    expect(libraryCandidates({ TAPEGRAD_MPI: '/opt/x/libmpi.so' }, 'linux')).toEqual(['/opt/x/libmpi.so']);
+    expect(libraryCandidates({ OMPI_COMM_WORLD_SIZE: '2' }, 'linux')[0]).toBe('libmpi.so.40');
+    expect(libraryCandidates({ PMI_SIZE: '2', PMI_RANK: '0' }, 'linux').slice(0, 2)).toEqual([
+      'libmpi.so.12',
+      'libmpich.so.12',
+    ]);
+    for (const name of libraryCandidates({}, 'darwin')) expect(name).toMatch(/\.dylib$/);
+  });
+});
+
+describe('what ranks say to each other', () => {
+  test('the first place in which any of them differs, by groups', () => {
+    const call = (...lines: string[]): string => ['allSum of 2 tensors', ...lines].join('\n');
+    const texts = [call('.a', '.b'), call('.a', '.c'), call('.a', '.b'), 'close'];
+    expect(differenceOf(texts)).toBe(
+      'the ranks do not agree: ranks 0, 2 at allSum of 2 tensors, with .a in place 0; rank 1 at allSum of 2 tensors, with .a in place 0; ' +
+        'rank 3 at close, with nothing in place 0',
+    );
+    expect(differenceOf(texts.slice(0, 3))).toContain('rank 1 at allSum of 2 tensors, with .c in place 1');
+  });
+
+  test('stays short in a large world, and with long names', () => {
+    const many = Array.from({ length: 2000 }, (_, r) => (r < 1000 ? 'barrier' : `broadcast ${r} ${'x'.repeat(9999)}`));
+    expect(differenceOf(many).length).toBeLessThan(1000);
+    expect(differenceOf(many)).toContain('ranks 0, 1, 2, 3 and 996 others at barrier');
+    expect(ranksText([7])).toBe('rank 7');
+  });
+
+  test('digests are exact in float64, and differ for texts that hardly do', () => {
+    const digests = Array.from({ length: 1000 }, (_, i) => digestOf(`.w float32[${i}]`));
+    expect(digests.every(Number.isSafeInteger)).toBe(true);
+    expect(new Set(digests).size).toBe(1000);
+  });
+});
+
+describe('shares', () => {
+  const cost = (lengths: number[], share: number[]): number =>
+    share.length * Math.max(0, ...share.map((n) => lengths[n]!));
+
+  test('each position once, and no way to cut the sorted lengths has a smaller largest share', () => {
+    const rng = random(3);
+    for (let round = 0; round < 200; round++) {
+      const lengths = Array.from({ length: rng.integer(0, 9) }, () => rng.integer(0, 40));
+      const count = rng.integer(1, 4);
+      const got = shares(lengths, count);
+      expect(got).toHaveLength(count);
+      expect(got.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, n) => n));
+      const sorted = [...lengths].sort((a, b) => a - b);
+      const best = (from: number, left: number): number => {
+        if (left === 1) return (sorted.length - from) * (from < sorted.length ? sorted.at(-1)! : 0);
+        return Math.min(
+          ...Array.from({ length: sorted.length - from + 1 }, (_, k) =>
+            Math.max(k * (k > 0 ? sorted[from + k - 1]! : 0), best(from + k, left - 1)),
+          ),
+        );
+      };
+      expect(Math.max(...got.map((share) => cost(lengths, share)))).toBe(best(0, count));
+    }
+  });
+
+  test('shardedBatches: in step, within the budget, every sequence once, of about equal work', () => {
+    const rng = random(5);
+    const lengths = Array.from({ length: 1001 }, () => rng.integer(20, 400));
+    for (const size of [1, 2, 3, 8]) {
+      const ranks = Array.from({ length: size }, (_, rank) => shardedBatches(lengths, 4000, random(9), { rank, size }));
+      expect(new Set(ranks.map((batches) => batches.length)).size).toBe(1);
+      expect(ranks.flat(2).sort((a, b) => a - b)).toEqual(lengths.map((_, n) => n));
+      const costs = ranks[0]!.map((_, step) => ranks.map((batches) => cost(lengths, batches[step]!)));
+      expect(Math.max(...costs.flat())).toBeLessThanOrEqual(4000);
+      // What all ranks do together, of what they could do if nobody waited.
+      const busy = costs.flat().reduce((a, b) => a + b, 0) / (size * costs.reduce((sum, c) => sum + Math.max(...c), 0));
+      expect(busy).toBeGreaterThan(0.9);
+      expect(shardedBatches(lengths, 4000, random(9), { rank: 0, size })).toEqual(ranks[0]);
+    }
+    expect(shardedBatches([5, 5], 5, random(1), { rank: 2, size: 3 }).flat().length).toBeLessThan(2);
+  });
+
+  test('refuse what they cannot share', () => {
+    expect(() => shares([1, 2], 0)).toThrow('[shares] count is 0; it must be a positive whole number');
+    expect(() => shares([1, NaN], 2)).toThrow('[shares] length 1 is NaN');
+    expect(() => shardedBatches([1], 5, random(1), { rank: 2, size: 2 })).toThrow('rank 2 of 2 is no rank of a world');
+    expect(() => shardedBatches([9], 5, random(1), { rank: 0, size: 1 })).toThrow(
+      '[shardedBatches] sequence 0 has 9 frames; a batch holds at most 5',
+    );
+  });
+});
+
+describe('a world of one', () => {
+  test('refuses wrong options and tensors that are being differentiated', async () => {
+    await expect(init({ timeout: 0 })).rejects.toThrow('[init] timeout is 0; it must be a positive number of seconds');
+    await expect(init({ timeOut: 1 } as object)).rejects.toThrow("[init] there is no option 'timeOut'");
+    const world = await init();
+    expect(world.size).toBe(1);
+    const inside = valueAndGrad(async (x: Tensor) => (await world.allSum(x)).sum());
+    await expect(inside(tensor([1, 2]))).rejects.toThrow(
+      '[allSum] the tensor is being differentiated, and no gradient passes through other ranks',
+    );
+    await expect(world.recvLike(tensor([1]), 0)).rejects.toThrow("[recvLike] 'from' is 0, this very rank");
+  });
+});

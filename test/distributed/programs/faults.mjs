@@ -1,0 +1,37 @@
+// mpirun -n N node faults.mjs CASE: the last rank misbehaves while the others go on to the next call.
+import { tensor } from 'tapegrad';
+import { init } from 'tapegrad/distributed';
+import { report } from './report.mjs';
+
+const fault = process.argv[2];
+const world = await init({ timeout: fault === 'hang' ? 2 : 30 });
+const isOdd = world.rank === world.size - 1;
+const tree = { w: tensor(new Float32Array(1000).fill(1), { shape: [10, 100] }), b: tensor([1, 2, 3]) };
+await world.allSum(tree);
+
+const FAULTS = {
+  throws: () => {
+    throw new Error('a bug in the user code');
+  },
+  rejects: () => void Promise.reject(new Error('a promise that nobody looks after')),
+  exits: () => process.exit(3),
+  leaves: () => process.exit(0),
+  killed: () => process.kill(process.pid, 'SIGKILL'),
+  never: () => new Promise(() => {}),
+  hang: () => new Promise((resolve) => setTimeout(resolve, 100_000)),
+};
+
+if (isOdd) {
+  report(world.rank, { at: Date.now() });
+  if (fault === 'forgets') {
+    // Not awaited: the module ends, and with it the event loop.
+    void FAULTS.never();
+  } else {
+    await FAULTS[fault]();
+    await new Promise((resolve) => setTimeout(resolve, 100_000));
+  }
+} else {
+  await world.averageGradients(tree);
+  console.log('a rank went on as if nothing had happened');
+  await world.close();
+}
