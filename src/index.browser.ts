@@ -19,17 +19,10 @@ export {
   type OpSpec,
   type Spec,
 } from './autograd/op.js';
-export {
-  type Argnums,
-  grad,
-  type GradientsOf,
-  hessian,
-  hvp,
-  jacobian,
-  stopGradient,
-  valueAndGrad,
-  vjp,
-} from './autograd/transforms.js';
+export type { Argnums, TensorFunction } from './autograd/inputs.js';
+export { hessian, type HessianOptions, jacobian, type JacobianOptions } from './autograd/jacobian.js';
+export { hvp, jvp, vjp } from './autograd/products.js';
+export { grad, type GradientsOf, type GradOptions, stopGradient, valueAndGrad } from './autograd/transforms.js';
 export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from './backends/backend.js';
 export type { Dispatch, Kernel } from './backends/kernel.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
@@ -66,6 +59,7 @@ export {
   zerosLike,
 } from './tensor/create.js';
 export { defaultDevice, device, memory, resetPeakMemory, setDefaultDevice } from './tensor/device.js';
+export type { NestedArray } from './tensor/interchange.js';
 export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
 export { scope } from './tensor/scope.js';
 export type { Shape } from './tensor/shape.js';

@@ -4,7 +4,8 @@ import { isFloat } from '../tensor/dtype.js';
 import { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { primitives } from './primitives.js';
-import { vjp } from './transforms.js';
+import type { TensorFunction } from './inputs.js';
+import { vjp } from './products.js';
 
 export interface GradCheckOptions {
   /** 1 checks the gradient, 2 the gradient of the gradient as well, and so on. Default 1. */
@@ -36,7 +37,7 @@ export interface GradCheckReport {
  * @returns the largest difference and where it was.
  */
 export function gradCheck(
-  fn: (...inputs: Tensor[]) => Tensor,
+  fn: TensorFunction,
   inputs: readonly Tensor[],
   options: GradCheckOptions = {},
 ): GradCheckReport {

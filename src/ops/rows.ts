@@ -79,10 +79,11 @@ function define(
       const params = launchParams(name, result!.shape, inputs);
       call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: params.size });
     },
-    ...(partials && {
+    // Without partials it is a step function: its derivative is known, and 0. A truth value has none.
+    ...(row.result !== 'bool' && {
       vjp: (g, { inputs, output, needs }) =>
         inputs.map((input, i) => {
-          const part = needs[i] ? partials[i]?.(g, inputs, output) : null;
+          const part = needs[i] ? partials?.[i]?.(g, inputs, output) : null;
           return part ? sumTo(part, input.shape) : null;
         }),
     }),

@@ -83,14 +83,17 @@ export class Tensor {
     return this.glance()[0]!;
   }
 
-  /** Nested arrays of numbers, or of booleans for bool; a bare value for a scalar. */
-  async array(): Promise<NestedArray> {
-    return nested(await this.data(), this.shape, this.dtype === 'bool');
+  /**
+   * Nested arrays of numbers, or of booleans for bool; a bare value for a scalar. TypeScript takes your word for how deep they are:
+   * `await t.array<number[][]>()`.
+   */
+  async array<T extends NestedArray = NestedArray>(): Promise<T> {
+    return nested(await this.data(), this.shape, this.dtype === 'bool') as T;
   }
 
-  /** Like `array()`, at once. */
-  arraySync(): NestedArray {
-    return nested(this.glance(), this.shape, this.dtype === 'bool');
+  /** Like `array()`, at once: `t.arraySync<number[][]>()`. */
+  arraySync<T extends NestedArray = NestedArray>(): T {
+    return nested(this.glance(), this.shape, this.dtype === 'bool') as T;
   }
 
   /**

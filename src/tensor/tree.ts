@@ -3,8 +3,8 @@ import { nameOf } from './arguments.js';
 import { Tensor } from './tensor.js';
 
 /**
- * Arguments and results of transforms are trees: tensors, or arrays, tuples and plain objects of trees. Empty containers, null and
- * undefined are kept where they are.
+ * Arguments and results of transforms are trees: tensors, or arrays, tuples and plain objects of trees. Whatever else stands in a tree (numbers,
+ * text, functions, null, empty containers) is a constant and is kept where it is.
  */
 export type Tree = unknown;
 
@@ -17,8 +17,8 @@ export type MapTree<T, R> = T extends Tensor
       ? { [K in keyof T]: MapTree<T[K], R> }
       : T;
 
-/** The gradient of a tree has the tree's own type. */
-export type GradientOf<T> = MapTree<T, Tensor>;
+/** The gradient of a tree has the tree's own type: gradients in the places of tensors, and everything else as it is. */
+export type GradientOf<T> = T;
 
 const isContainer = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== 'object' || value === null) return false;
@@ -71,46 +71,67 @@ export function mapTensors(f: (...tensors: never[]) => unknown, ...trees: readon
   if (typeof f !== 'function')
     throw new ValueError('mapTensors', `the function comes first: mapTensors(f, tree); got ${nameOf(f)} in its place`);
   if (trees.length === 0) throw new ValueError('mapTensors', 'there is no tree: mapTensors(f, tree)');
-  return zip(f as (...tensors: unknown[]) => unknown, trees, '');
+  const names = trees.map((_, i) => (i === 0 ? 'the first tree has' : `tree ${i} has`));
+  const fail = (problem: string): ValueError => new ValueError('mapTensors', problem);
+  return zip(f as (...tensors: unknown[]) => unknown, trees, { names, fail }, '');
 }
 
-function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], path: string): unknown {
+/**
+ * @internal The tensors of a second tree that has the structure of a first, with those of the first and their places, in the first one's order.
+ * @param names how messages begin: 'the outputs have', 'the cotangents have'.
+ */
+export function alignTensors(
+  trees: readonly [first: unknown, second: unknown],
+  names: readonly [first: string, second: string],
+  fail: (problem: string) => Error,
+): [first: Tensor, second: Tensor, path: string][] {
+  const found: [Tensor, Tensor, string][] = [];
+  zip((...row) => found.push(row as [Tensor, Tensor, string]), trees, { names, fail }, '');
+  return found;
+}
+
+/** How a difference between trees is reported. */
+interface Report {
+  readonly names: readonly string[];
+  readonly fail: (problem: string) => Error;
+}
+
+function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], report: Report, path: string): unknown {
   const [first] = trees;
   trees.forEach((tree, i) => {
-    if (i > 0 && kindOf(tree) !== kindOf(first)) throw differ(path, i, tree, first);
+    if (kindOf(tree) !== kindOf(first)) throw difference(report, path, i, tree, first);
   });
+  const at = (key: string | number, parts: readonly unknown[]): unknown => zip(f, parts, report, step(path, key));
   if (Array.isArray(first)) {
     const lists = trees as readonly (readonly unknown[])[];
     lists.forEach((list, i) => {
       if (list.length !== first.length)
-        throw new ValueError(
-          'mapTensors',
-          `tree ${i} has ${list.length} elements${place(path)}, the first tree ${first.length}`,
+        throw report.fail(
+          `${report.names[i]} ${list.length} elements${place(path)}, ${report.names[0]} ${first.length}`,
         );
     });
-    return first.map((_, at) =>
-      zip(
-        f,
-        lists.map((list) => list[at]),
-        step(path, at),
+    return first.map((_, n) =>
+      at(
+        n,
+        lists.map((list) => list[n]),
       ),
     );
   }
   if (isContainer(first)) {
     const objects = trees as readonly Record<string, unknown>[];
-    const own = objects.map((object) => Object.keys(object));
-    own.forEach((keys, i) => {
-      for (const key of keys)
-        if (!Object.hasOwn(first, key) && objects[i]![key] !== undefined)
-          throw differ(step(path, key), i, objects[i]![key], undefined);
+    const get = (object: Record<string, unknown>, key: string): unknown =>
+      Object.hasOwn(object, key) ? object[key] : undefined;
+    objects.forEach((object, i) => {
+      for (const [key, value] of Object.entries(object))
+        if (value !== undefined && !Object.hasOwn(first, key))
+          throw difference(report, step(path, key), i, value, undefined);
     });
     return Object.fromEntries(
-      own[0]!.map((key) => [
+      Object.keys(first).map((key) => [
         key,
-        zip(
-          f,
-          objects.map((object) => (Object.hasOwn(object, key) ? object[key] : undefined)),
-          step(path, key),
+        at(
+          key,
+          objects.map((object) => get(object, key)),
         ),
       ]),
     );
@@ -124,12 +145,12 @@ const kindOf = (value: unknown): 'array' | 'object' | 'tensor' | 'constant' =>
 
 const place = (path: string): string => (path === '' ? '' : ` at ${path}`);
 
-const differ = (path: string, i: number, found: unknown, wanted: unknown): ValueError =>
-  new ValueError(
-    'mapTensors',
-    `tree ${i} has ${found === undefined ? 'nothing' : nameOf(found)}${place(path)}, ` +
-      `where the first tree has ${wanted === undefined ? 'nothing' : nameOf(wanted)}; their structures must agree`,
+function difference({ names, fail }: Report, path: string, i: number, found: unknown, wanted: unknown): Error {
+  const tell = (value: unknown): string => (value === undefined ? 'nothing' : nameOf(value));
+  return fail(
+    `${names[i]} ${tell(found)}${place(path)}, where ${names[0]} ${tell(wanted)}; their structures must agree`,
   );
+}
 
 /** The tensors of a tree, in order. */
 export function tensorsOf(tree: unknown): Tensor[] {

@@ -16,7 +16,7 @@ test('an async function gives a promise of value and gradient', async () => {
     return y.mul(x).sum();
   })(tensor([0, 1], { dtype: 'float64' }));
   expect(value.itemSync()).toBeCloseTo(Math.E, 12);
-  expect((gradient.arraySync() as number[])[1]).toBeCloseTo(2 * Math.E, 12);
+  expect(gradient.arraySync<number[]>()[1]).toBeCloseTo(2 * Math.E, 12);
 });
 
 test('two that take turns do not mix, whichever ends first', async () => {
@@ -43,7 +43,7 @@ test('other work between the turns stays outside', async () => {
   const eager = tensor([1, 2]).exp();
   const inner = grad((x: Tensor) => x.exp().sum())(tensor([0]));
   expect((await pending).arraySync()).toEqual([2, 4]);
-  expect((eager.arraySync() as number[])[0]).toBeCloseTo(Math.E, 5);
+  expect(eager.arraySync<number[]>()[0]).toBeCloseTo(Math.E, 5);
   expect(inner.arraySync()).toEqual([1]);
 });
 

@@ -62,7 +62,7 @@ const cases: readonly (readonly [
 
 describe.each(['float32', 'float64'] as const)('derivatives at kinks and ends, %s', (dtype: DType) => {
   test.each(cases)('%s', (_what, f, at, want) => {
-    const found = grad((x: Tensor) => f(x).sum())(tensor([...at], { dtype })).arraySync() as number[];
+    const found = grad((x: Tensor) => f(x).sum())(tensor([...at], { dtype })).arraySync<number[]>();
     expect(found.map((value) => value + 0)).toEqual(
       want.map((value) => (Number.isFinite(value) ? (expect.closeTo(value, 6) as number) : value)),
     );
@@ -71,7 +71,7 @@ describe.each(['float32', 'float64'] as const)('derivatives at kinks and ends, %
 
 test('second derivatives at 0', () => {
   const second = (f: (x: Tensor) => Tensor, at: number): number =>
-    hessian((x) => f(x).sum(), tensor([at], { dtype: 'float64' })).itemSync();
+    hessian((x) => f(x).sum())(tensor([at], { dtype: 'float64' })).itemSync();
   expect([
     second((x) => pow(x, 2), 0),
     second((x) => pow(x, 3), 0),
@@ -80,12 +80,12 @@ test('second derivatives at 0', () => {
     second((x) => x.abs(), 0),
     second((x) => pow(x, 1), 0),
   ]).toEqual([2, 0, 2, 0, 0, 0]);
-  expect(hessian((x) => x.prod(), tensor([2, 0, 3], { dtype: 'float64' })).arraySync()).toEqual([
+  expect(hessian((x) => x.prod())(tensor([2, 0, 3], { dtype: 'float64' })).arraySync()).toEqual([
     [0, 3, 0],
     [3, 0, 2],
     [0, 2, 0],
   ]);
-  expect(hessian((x) => x.max(), tensor([1, 1], { dtype: 'float64' })).arraySync()).toEqual([
+  expect(hessian((x) => x.max())(tensor([1, 1], { dtype: 'float64' })).arraySync()).toEqual([
     [0, 0],
     [0, 0],
   ]);

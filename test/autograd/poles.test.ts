@@ -229,7 +229,7 @@ describe.each(['float32', 'float64'] as const)('derivatives at zeros and infinit
   });
 
   test('pow, mixed and second', () => {
-    const second = hessian((t: Tensor) => pow(t.slice(0), t.slice(1)), at([2, 0], dtype));
+    const second = hessian((t: Tensor) => pow(t.slice(0), t.slice(1)))(at([2, 0], dtype));
     // a^b at (2, 0): b (b - 1) a^(b - 2) = 0; a^(b - 1) (1 + b log a) = 1/2; a^b log(a)^2
     expect(second.flatten().arraySync()).toEqual(
       [0, 0.5, 0.5, Math.LN2 ** 2].map((v) => expect.closeTo(v, 6) as number),
@@ -240,6 +240,6 @@ describe.each(['float32', 'float64'] as const)('derivatives at zeros and infinit
       [2, 2],
       [3, 0],
     ] as const)
-      expect(hessian((t: Tensor) => pow(t, power).sum(), at([0], dtype)).itemSync()).toBe(want);
+      expect(hessian((t: Tensor) => pow(t, power).sum())(at([0], dtype)).itemSync()).toBe(want);
   });
 });

@@ -461,9 +461,9 @@ test.each([1e4, 1e9, 1e16, 1e20])(
           tensor(rows(-1), { dtype: 'float64' }),
           tensor(1, { dtype: 'float64' }),
         );
-        const expected = (wantGradient.arraySync() as number[][]).map((row) =>
-          from === 'logits' ? [...row.slice(0, 3), 1] : row,
-        );
+        const expected = wantGradient
+          .arraySync<number[][]>()
+          .map((row) => (from === 'logits' ? [...row.slice(0, 3), 1] : row));
         expect(
           gradient
             .cast('float64')

@@ -55,7 +55,7 @@ describe('by definition', () => {
       [5, [1, 0, 1], 2],
     ] as const) {
       const logProbs = logSoftmax(rng.normal([frames, 3], { dtype: 'float64' }));
-      const want = enumerate(logProbs.arraySync() as number[][], target, blank);
+      const want = enumerate(logProbs.arraySync<number[][]>(), target, blank);
       expect(ctcLoss(logProbs, target, [frames], [target.length], { blank }).itemSync()).toBeCloseTo(want, 12);
       expect(ctcLoss(logProbs.cast('float32'), target, [frames], [target.length], { blank }).itemSync()).toBeCloseTo(
         want,
@@ -124,7 +124,7 @@ describe('semantics', () => {
       const values = losses.dataSync();
       expect([values[0], values[1]]).toEqual([Infinity, Infinity]);
       expect(Number.isFinite(values[2])).toBe(true);
-      const grads = gradient.arraySync() as number[][][];
+      const grads = gradient.arraySync<number[][][]>();
       for (const frame of grads) for (const n of [0, 1]) for (const g of frame[n]!) expect(g).toBe(0);
       const zeroed = valueAndGrad((t: Tensor) =>
         ctcLoss(t, targets, [3, 2, 3], undefined, { from, zeroInfinity: true, reduction: 'sum' }),
@@ -184,7 +184,7 @@ describe('semantics', () => {
     expect([a, b]).toEqual([0, Infinity]);
     expect(c).toBeCloseTo(blanks, 5);
     expect(
-      (gradient.arraySync() as number[][][]).every((frame) => [...frame[0]!, ...frame[1]!].every((g) => g === 0)),
+      gradient.arraySync<number[][][]>().every((frame) => [...frame[0]!, ...frame[1]!].every((g) => g === 0)),
     ).toBe(true);
     expect(ctcLoss(tensor([], { shape: [0, 2, 3] }), [[], [2]]).arraySync()).toEqual([0, Infinity]);
   });
@@ -500,7 +500,7 @@ describe('derivatives', () => {
   test('Hessians are symmetric and agree with hvp', () => {
     const x = random(14).normal([4, 1, 3], { dtype: 'float64' });
     const f = (t: Tensor): Tensor => ctcLoss(t, [[1, 2]], [4], undefined, { from: 'logits' }).sum();
-    const h = hessian(f, x).reshape([12, 12]);
+    const h = hessian(f)(x).reshape([12, 12]);
     expect(worst(h.dataSync(), h.transpose().dataSync())).toBeLessThan(1e-14);
     const v = random(15).normal([4, 1, 3], { dtype: 'float64' });
     expect(worst(hvp(f, x, v).dataSync(), h.matmul(v.reshape([12, 1])).dataSync())).toBeLessThan(1e-13);
@@ -522,7 +522,7 @@ describe('derivatives', () => {
       (t: Tensor) => ctcLoss(t, [[1], [1, 1, 1], [2]], [3, 4, 4], undefined, { from: 'logits' }).sum(),
       x,
       random(18).normal([4, 3, 3], { dtype: 'float64' }),
-    ).arraySync() as number[][][];
+    ).arraySync<number[][][]>();
     product.forEach((frame, t) => {
       expect(frame[0]!.every((g) => (t < 3 ? Number.isFinite(g) && g !== 0 : g === 0))).toBe(true);
       expect(frame[1]!.every((g) => g === 0)).toBe(true);

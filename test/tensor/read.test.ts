@@ -46,14 +46,14 @@ test('what is read is a copy: changing it does not change the tensor', async () 
   const t = tensor([1, 2]);
   t.dataSync().fill(9);
   (await t.data()).fill(9);
-  (t.arraySync() as number[])[0] = 9;
+  t.arraySync<number[]>()[0] = 9;
   expect(t.arraySync()).toEqual([1, 2]);
   const inside = scope(() => {
     const y = t.exp();
     y.dataSync().fill(9);
     return y;
   });
-  expect((inside.arraySync() as number[])[0]).toBeCloseTo(Math.E, 5);
+  expect(inside.arraySync<number[]>()[0]).toBeCloseTo(Math.E, 5);
 });
 
 test('an array that leaves the library has its ArrayBuffer to itself, and no two tensors share elements', async () => {

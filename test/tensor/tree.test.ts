@@ -56,8 +56,8 @@ describe('mapTensors', () => {
   });
 
   test.each<[string, unknown[], string]>([
-    ['a tensor is missing', [{ a: [tensor(1)] }, { a: [] }], 'tree 1 has 0 elements at .a, the first tree 1'],
-    ['a list that is longer', [[tensor(1)], [tensor(1), tensor(2)]], 'tree 1 has 2 elements, the first tree 1'],
+    ['a tensor is missing', [{ a: [tensor(1)] }, { a: [] }], 'tree 1 has 0 elements at .a, the first tree has 1'],
+    ['a list that is longer', [[tensor(1)], [tensor(1), tensor(2)]], 'tree 1 has 2 elements, the first tree has 1'],
     [
       'a key is missing',
       [

@@ -5,11 +5,15 @@ import {
   hessian,
   hvp,
   jacobian,
+  jvp,
   mapTensors,
+  type NestedArray,
   scope,
   stopGradient,
   type Tensor,
   tensor,
+  type TensorFunction,
+  type TensorLike,
   valueAndGrad,
   vjp,
 } from 'tapegrad';
@@ -52,6 +56,40 @@ check<Same<typeof gradient, Parameters>>();
 const pair = grad(loss, { argnums: [0, 1] })(parameters, x, labels);
 check<Same<typeof pair, [Parameters, Tensor]>>();
 
+// Parameters without types are tensors; written types are kept, those that take more than tensors included.
+const inferred = valueAndGrad((a, b) => a.mul(b).sum());
+check<Same<typeof inferred, (a: Tensor, b: Tensor) => [Tensor, Tensor]>>();
+const inferredBoth = grad((a, b) => a.mul(b).sum(), { argnums: [1, 0] });
+check<Same<typeof inferredBoth, (a: Tensor, b: Tensor) => [Tensor, Tensor]>>();
+const inferredAux = valueAndGrad((a) => [a.sum(), { size: a.size }], { hasAux: true });
+check<Same<typeof inferredAux, (a: Tensor) => [[Tensor, { size: number }], Tensor]>>();
+const inferredLater = grad(async (a) => Promise.resolve(a.sum()));
+check<Same<typeof inferredLater, (a: Tensor) => Promise<Tensor>>>();
+const loose = valueAndGrad((a: Tensor, ids: TensorLike, mask: Tensor | null) =>
+  a
+    .take(ids)
+    .mul(mask ?? 1)
+    .sum(),
+);
+check<Same<typeof loose, (a: Tensor, ids: TensorLike, mask: Tensor | null) => [Tensor, Tensor]>>();
+const named: TensorFunction = (a, b) => a!.mul(b!).sum();
+const ofNamed = valueAndGrad(named);
+check<Same<typeof ofNamed, (...inputs: Tensor[]) => [Tensor, Tensor]>>();
+const optional = grad((a: Tensor, b?: Tensor) => a.mul(b ?? 1).sum());
+check<Same<typeof optional, (a: Tensor, b?: Tensor) => Tensor>>();
+const allowed = grad((a) => a.argmax().cast('float32'), { allowConstant: true });
+check<Same<typeof allowed, (a: Tensor) => Tensor>>();
+
+// What is no tensor stays as it is.
+const mixed = grad((p: { w: Tensor; rate: number; name: 'net' }) => p.w.mul(p.rate).sum());
+check<Same<ReturnType<typeof mixed>, { w: Tensor; rate: number; name: 'net' }>>();
+
+// Reading with a type
+check<Same<ReturnType<typeof x.arraySync>, NestedArray>>();
+check<Same<ReturnType<typeof x.arraySync<number[][]>>, number[][]>>();
+check<Same<ReturnType<typeof x.array<boolean[]>>, Promise<boolean[]>>>();
+const matrixOf: number[][] = x.arraySync();
+
 // Nested: the gradient of a gradient.
 const curvature = grad((t: Tensor) => grad((u: Tensor) => u.pow(3).sum())(t).sum())(x);
 check<Same<typeof curvature, Tensor>>();
@@ -90,8 +128,19 @@ const product = vjp((p: Parameters) => ({ y: p.weight, z: [p.bias] as [Tensor] }
 check<Same<typeof product, [{ y: Tensor; z: [Tensor] }, Parameters]>>();
 const direction = hvp((p: Parameters) => p.weight.sum(), parameters, parameters);
 check<Same<typeof direction, Parameters>>();
-check<Same<ReturnType<typeof hessian>, Tensor>>();
-check<Same<ReturnType<typeof jacobian>, Tensor>>();
+const pushed = jvp((p: Parameters) => ({ y: p.weight, n: 3 }), parameters, parameters);
+check<Same<(typeof pushed)[0], { y: Tensor; n: number }>>();
+check<Same<(typeof pushed)[1], { y: Tensor; n: number }>>();
+const pushedLater = jvp(async (p: Tensor) => Promise.resolve([p] as [Tensor]), x, x);
+check<Same<typeof pushedLater, Promise<[[Tensor], [Tensor]]>>>();
+const pulledLater = vjp(async (p: Tensor) => Promise.resolve([p] as [Tensor]), x, [x]);
+check<Same<typeof pulledLater, Promise<[[Tensor], Tensor]>>>();
+const matrix = hessian((t) => t.square().sum());
+check<Same<typeof matrix, (t: Tensor) => Tensor>>();
+const rows = jacobian((t: Tensor, scale: number) => t.mul(scale));
+check<Same<typeof rows, (t: Tensor, scale: number) => Tensor>>();
+const byLabels = jacobian((ids: number[], t: Tensor) => t.take(ids), { argnums: 1 });
+check<Same<typeof byLabels, (ids: number[], t: Tensor) => Tensor>>();
 check<Same<ReturnType<typeof stopGradient<Parameters>>, Parameters>>();
 const scoped = scope(() => ({ a: x, n: 3 }));
 check<Same<typeof scoped, { a: Tensor; n: number }>>();
@@ -108,6 +157,16 @@ const custom = customVjp(
 check<Same<typeof custom, (a: Tensor, b: Tensor) => Tensor>>();
 
 // What must not compile.
+// @ts-expect-error text is nothing that an array holds
+x.arraySync<string[]>();
+// @ts-expect-error an argument is missing
+valueAndGrad((a, b) => a.mul(b).sum())(x);
+// @ts-expect-error the point comes second
+hessian((t) => t.sum(), x);
+// @ts-expect-error a tangent has the structure of the input
+jvp((p: { a: Tensor }) => p.a, { a: x }, x);
+// @ts-expect-error no such option
+grad((t) => t.sum(), { argnum: 0 });
 // @ts-expect-error a function of arrays, called with a tensor
 valueAndGrad((p: Tensor[]) => p[0]!.sum())(x);
 // @ts-expect-error the result is no tensor
@@ -133,3 +192,5 @@ mapTensors((a, b) => a.add(b), { a: x }, { b: x });
 mapTensors((a, b) => a.add(b), parameters);
 // @ts-expect-error text is no tensor data
 tensor('text');
+
+export { matrixOf };
