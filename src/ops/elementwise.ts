@@ -162,6 +162,20 @@ export const log1p = unary('log1p', {
 export const sin = unary('sin', { code: 'sin(x)', result: 'float', vjp: (g, x) => mulNoNaN(g, cos(x)) });
 /** The cosine of x in radians. */
 export const cos = unary('cos', { code: 'cos(x)', result: 'float', vjp: (g, x) => neg(mulNoNaN(g, sin(x))) });
+/** The hyperbolic sine. */
+export const sinh = unary('sinh', {
+  code: `x == 0 ? x : abs(x) > 80
+    ? (x < 0 ? -0.5 : 0.5) * exp(0.5 * abs(x)) * exp(0.5 * abs(x))
+    : (x < 0 ? -0.5 : 0.5) * (expm1(abs(x)) + expm1(abs(x)) / (expm1(abs(x)) + 1))`,
+  result: 'float',
+  vjp: (g, x) => mulNoNaN(g, cosh(x)),
+});
+/** The hyperbolic cosine. */
+export const cosh = unary('cosh', {
+  code: '0.5 * exp(0.5 * abs(x)) * exp(0.5 * abs(x)) + 0.5 * exp(-abs(x))',
+  result: 'float',
+  vjp: (g, x) => mulNoNaN(g, sinh(x)),
+});
 /** The hyperbolic tangent. */
 export const tanh = unary('tanh', {
   code: 'tanh(x)',

@@ -44,6 +44,8 @@ declare module '../tensor/tensor.js' {
     log1p(): Tensor;
     sin(): Tensor;
     cos(): Tensor;
+    sinh(): Tensor;
+    cosh(): Tensor;
     tanh(): Tensor;
     erf(): Tensor;
     relu(): Tensor;
@@ -138,6 +140,8 @@ const methods = {
     'log1p',
     'sin',
     'cos',
+    'sinh',
+    'cosh',
     'tanh',
     'erf',
     'relu',

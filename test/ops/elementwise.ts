@@ -3,6 +3,7 @@ import {
   add,
   clip,
   cos,
+  cosh,
   div,
   DTypeError,
   equal,
@@ -36,6 +37,7 @@ import {
   sign,
   silu,
   sin,
+  sinh,
   softplus,
   sqrt,
   square,
@@ -404,6 +406,22 @@ export const transcendentalInfo = {
       [[100], Math.cos],
       [[1.5707964], Math.cos],
       [[1e5], Math.cos],
+    ],
+  }),
+  sinh: unaryInfo(sinh, Math.sinh, {
+    ulps: 4,
+    edges: [
+      [[1e-5], Math.sinh],
+      [[-0.1], Math.sinh],
+      [[89.2], Math.sinh],
+      [[-100], Math.sinh],
+    ],
+  }),
+  cosh: unaryInfo(cosh, Math.cosh, {
+    ulps: 4,
+    edges: [
+      [[89.2], Math.cosh],
+      [[-100], Math.cosh],
     ],
   }),
   tanh: unaryInfo(tanh, Math.tanh, {
