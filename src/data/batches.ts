@@ -31,7 +31,7 @@ export function padSequences(
     }
   });
   const lengths = sequences.map((sequence) => sequence.shape[0]!);
-  const common = Math.ceil(Math.max(...lengths) / multipleOf) * multipleOf;
+  const common = Math.ceil(lengths.reduce((most, length) => Math.max(most, length), 0) / multipleOf) * multipleOf;
   const whole = item.map((): [number, number] => [0, 0]);
   return {
     padded: stack(sequences.map((sequence, n) => pad(sequence, [[0, common - lengths[n]!], ...whole], { value }))),

@@ -1,9 +1,10 @@
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
-import { FormatError, ValueError } from '../errors.js';
+import { DTypeError, FormatError, ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapLeaves, replaceTensors } from '../tensor/tree.js';
+import { nameOf as kindOf } from '../tensor/arguments.js';
+import { mapLeaves } from '../tensor/tree.js';
 import { decodeSafetensors, encodeSafetensors, type RawTensor, type SafetensorsDType } from './safetensors-format.js';
 
 export type { RawTensor, SafetensorsDType } from './safetensors-format.js';
@@ -47,15 +48,15 @@ const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(
  */
 export async function saveSafetensors(tree: unknown, options: SaveOptions = {}): Promise<Uint8Array> {
   const named: [string, Tensor][] = [];
-  mapLeaves(tree, (leaf, path) => {
+  mapLeaves(tree, (leaf, _path, keys) => {
     if (leaf === null || leaf === undefined) return leaf;
-    const name = nameOf(path);
+    const name = keys.join('.');
     if (!(leaf instanceof Tensor))
       throw new ValueError(
         'saveSafetensors',
-        `'${name}' is a ${typeof leaf}, not a tensor; make it one, or put it into the metadata`,
+        `'${name}' is ${kindOf(leaf)}, not a tensor; make it one, or put it into the metadata`,
       );
-    if (name === '')
+    if (keys.length === 0)
       throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
     named.push([name, leaf]);
     return leaf;
@@ -77,11 +78,12 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
 }
 
 /**
- * Reads a safetensors file. Every byte of it is accounted for, see `decodeSafetensors`; the data is copied.
+ * Reads a safetensors file from its bytes: a Uint8Array (Node's Buffer is one) or another view, a DataView, an ArrayBuffer. Every byte of it is accounted for, see `decodeSafetensors`; the data is copied.
+ * @throws {DTypeError} for what holds no bytes, such as a Blob, a Response, a Promise or a path; the message says how to get at them.
  * @throws {FormatError} for a truncated, inconsistent or malformed file; the message says what is wrong with which tensor.
  */
-export function loadSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
-  const { tensors: contents, metadata } = decodeSafetensors(file instanceof Uint8Array ? file : new Uint8Array(file));
+export function loadSafetensors(file: ArrayBufferView | ArrayBufferLike): Safetensors {
+  const { tensors: contents, metadata } = decodeSafetensors(bytesOf(file));
   const tensors: [string, Tensor][] = [];
   const raw: [string, RawTensor][] = [];
   for (const [name, content] of contents) {
@@ -103,8 +105,9 @@ export function loadSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
  */
 export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Tensor>>): T {
   const unused = new Set(Object.keys(tensors));
-  const restored = replaceTensors(template, (expected, path) => {
-    const name = nameOf(path);
+  const restored = mapLeaves(template, (expected, _path, keys) => {
+    if (!(expected instanceof Tensor)) return expected;
+    const name = keys.join('.');
     const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     if (!found) throw new FormatError('restoreTree', `there is no tensor '${name}'`);
     if (found.dtype !== expected.dtype || !sameShape(found.shape, expected.shape)) {
@@ -118,12 +121,28 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
   });
   const [extra] = unused;
   if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);
-  return restored;
+  return restored as T;
 }
 
-/** From the form of messages (`.layers[0].weight`) to the form of files (`layers.0.weight`). */
-function nameOf(path: string): string {
-  return path.replace(/\[(\d+)\]/gu, '.$1').replace(/^\./u, '');
+/** How to get the bytes of things that people pass in their place. */
+const ADVICE: Readonly<Record<string, string>> = {
+  Blob: 'write await blob.arrayBuffer()',
+  File: 'write await file.arrayBuffer()',
+  Response: 'write await response.arrayBuffer()',
+  Promise: 'await it first',
+  String: 'read the file first: await readFile(path)',
+};
+
+function bytesOf(file: unknown): Uint8Array {
+  if (ArrayBuffer.isView(file)) return new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
+  const kind = Object.prototype.toString.call(file).slice(8, -1); // of another realm's values as well
+  if (kind === 'ArrayBuffer') return new Uint8Array(file as ArrayBuffer);
+  if (kind === 'SharedArrayBuffer') return new Uint8Array(new Uint8Array(file as SharedArrayBuffer)); // a copy that nobody changes meanwhile
+  const advice = ADVICE[kind];
+  throw new DTypeError(
+    'loadSafetensors',
+    `the file is ${kind in ADVICE && kind !== 'String' ? `a ${kind}` : kindOf(file)}; it must be the bytes of a file, a Uint8Array or ArrayBuffer${advice ? ` (${advice})` : ''}`,
+  );
 }
 
 /** The file is little-endian, as every machine that runs JavaScript is. */

@@ -216,7 +216,7 @@ function endedMasks(op: string, lengths: TensorLike, batch: number, frames: numb
     if (count < 0 || count > frames)
       throw new ValueError(op, `sequence ${n}: length is ${count}; it must be in [0, ${frames}]`);
   });
-  const first = Math.min(frames, ...counts);
+  const first = counts.reduce((least, count) => Math.min(least, count), frames);
   if (first === frames) return null;
   const maskOf = (from: number, to: number, shape: number[]): Tensor => {
     const bits = Array.from({ length: to - from }, (_, i) => Array.from(counts, (count) => from + i >= count)).flat();

@@ -1,7 +1,15 @@
 import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { arange, checkCreation, integersOf, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
+import {
+  arange,
+  checkCreation,
+  integersOf,
+  integerTensor,
+  moveTo,
+  briefTensor,
+  type TensorLike,
+} from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -148,8 +156,7 @@ const scatterOp: OpFunction<Along> = defineOp({
 
 /** Positions as an int32 tensor beside x, checked against an axis of the given length, negative ones resolved. */
 function positions(op: string, x: Tensor, indices: TensorLike, length: number): Tensor {
-  const given =
-    indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given = integerTensor(op, 'indices', indices);
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given);
   let negative = false;

@@ -49,7 +49,7 @@ export function contiguousStrides(shape: Shape): number[] {
 export function broadcastShapes(op: string, ...shapes: Shape[]): Shape {
   const first = shapes[0] ?? [];
   if (shapes.every((shape) => sameShape(shape, first))) return first;
-  const rank = Math.max(...shapes.map((shape) => shape.length));
+  const rank = shapes.reduce((most, shape) => Math.max(most, shape.length), 0);
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {
     for (let i = 0; i < shape.length; i++) {

@@ -1,6 +1,6 @@
 import type { NdArray } from 'ndarray';
 import type { Backend, Buffer, DType, ReadUse, TypedArray } from '../backends/backend.js';
-import { DeviceError, RecycledError, ShapeError } from '../errors.js';
+import { DeviceError, DTypeError, RecycledError, ShapeError } from '../errors.js';
 import { fromBfloat16, fromHalf } from '../half.js';
 import { ndarrayOf, type NestedArray, nested } from './interchange.js';
 import { formatTensor } from './print.js';
@@ -150,6 +150,27 @@ export class Tensor {
   /** Shape, dtype and values where they can be had without waiting. */
   toString(): string {
     return formatTensor(this);
+  }
+
+  /** For JSON.stringify: as `arraySync()`; JSON has null for NaN and infinities. @throws {DeviceError} on a device that cannot be read at once. */
+  toJSON(): NestedArray {
+    return this.arraySync();
+  }
+
+  /** The parts along the first axis, as `x.slice(i)` gives them. @throws {ShapeError} for a scalar. */
+  *[Symbol.iterator](): Generator<Tensor, void, undefined> {
+    if (this.rank === 0)
+      throw new ShapeError('tensor', 'a scalar has no parts to go through; write x.itemSync() for the number in it');
+    for (let i = 0; i < this.shape[0]!; i++) yield this.slice(i);
+  }
+
+  /** `${x}` is text, as toString() gives it. @throws {DTypeError} for x + 1, x > 0 and the like, which JavaScript cannot make ops of. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === 'string') return this.toString();
+    throw new DTypeError(
+      'tensor',
+      'a tensor is no number, and operators do not work on it: write x.add(y), x.greater(y) and so on, x.itemSync() for the number in it, `${x}` for text',
+    );
   }
 
   /** Node prints this in the console. */

@@ -13,9 +13,13 @@ export type MapTree<T, R> = T extends Tensor
   ? R
   : T extends (...args: never[]) => unknown
     ? T
-    : T extends object
-      ? { [K in keyof T]: MapTree<T[K], R> }
-      : T;
+    : T extends ReadonlyMap<infer K, infer V>
+      ? Map<K, MapTree<V, R>>
+      : T extends ReadonlySet<infer V>
+        ? Set<MapTree<V, R>>
+        : T extends object
+          ? { [K in keyof T]: MapTree<T[K], R> }
+          : T;
 
 /** The gradient of a tree has the tree's own type: gradients in the places of tensors, and everything else as it is. */
 export type GradientOf<T> = T;
@@ -30,17 +34,48 @@ const isContainer = (value: unknown): value is Record<string, unknown> => {
 const step = (path: string, key: string | number): string =>
   typeof key === 'number' ? `${path}[${key}]` : `${path}.${key}`;
 
-/** Replaces every leaf (whatever is no array and no plain object) by `f(leaf, path)`, keeping the structure. */
-export function mapLeaves(tree: unknown, f: (leaf: unknown, path: string) => unknown, path = ''): unknown {
-  if (Array.isArray(tree)) return tree.map((value: unknown, i) => mapLeaves(value, f, step(path, i)));
+/**
+ * Replaces every leaf (whatever is no array, plain object, Map or Set) by `f(leaf, path, keys)`, keeping the structure. The keys are the same
+ * place as a list, where the path's text might be that of another.
+ */
+export function mapLeaves(
+  tree: unknown,
+  f: (leaf: unknown, path: string, keys: readonly string[]) => unknown,
+  path = '',
+  keys: readonly string[] = [],
+): unknown {
+  const visit = (value: unknown, key: string | number): unknown =>
+    mapLeaves(value, f, step(path, key), [...keys, String(key)]);
+  if (tree instanceof Tensor) return f(tree, path, keys);
+  if (Array.isArray(tree)) return tree.map(visit);
   if (isContainer(tree))
-    return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, mapLeaves(value, f, step(path, key))]));
-  return f(tree, path);
+    return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, visit(value, key)]));
+  if (tree instanceof Map) return new Map(Array.from(tree, ([key, value]) => [key, visit(value, String(key))]));
+  if (tree instanceof Set) return new Set(Array.from(tree, visit));
+  return f(tree, path, keys);
 }
 
-/** @internal Replaces every tensor by `f(tensor, path)`; other leaves stay as they are. */
+/** Whether a tensor is among the properties of an instance, or some levels further down. */
+function holdsTensors(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
+  const inner: unknown[] = value instanceof Map || value instanceof Set ? [...value.values()] : Object.values(value);
+  return inner.some((one) => one instanceof Tensor || (levels > 1 && holdsTensors(one, levels - 1)));
+}
+
+/**
+ * @internal Replaces every tensor by `f(tensor, path)`; other leaves stay as they are.
+ * @throws {ValueError} for an instance of a class that holds tensors: they would neither be replaced nor kept.
+ */
 export const replaceTensors = <T>(tree: T, f: (tensor: Tensor, path: string) => unknown): T =>
-  mapLeaves(tree, (leaf, path) => (leaf instanceof Tensor ? f(leaf, path) : leaf)) as T;
+  mapLeaves(tree, (leaf, path) => {
+    if (leaf instanceof Tensor) return f(leaf, path);
+    if (holdsTensors(leaf, 3))
+      throw new ValueError(
+        'tree',
+        `${nameOf(leaf)}${place(path)} holds tensors; trees are tensors in arrays, plain objects, Maps and Sets: give a plain object of them`,
+      );
+    return leaf;
+  }) as T;
 
 /** A tree with its tensors replaced by what a function gives: of the same type where those are tensors again. */
 type Mapped<T, R> = [R] extends [Tensor] ? T : MapTree<T, R>;
@@ -117,6 +152,20 @@ function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], r
       ),
     );
   }
+  if (first instanceof Set)
+    return new Set(
+      zip(
+        f,
+        trees.map((tree) => [...(tree as Set<unknown>)]),
+        report,
+        path,
+      ) as unknown[],
+    );
+  if (first instanceof Map) {
+    const objects = trees.map((tree) => Object.fromEntries(tree as Map<string, unknown>));
+    const mapped = zip(f, objects, report, path) as Record<string, unknown>;
+    return new Map(Array.from(first.keys(), (key): [unknown, unknown] => [key, mapped[String(key)]]));
+  }
   if (isContainer(first)) {
     const objects = trees as readonly Record<string, unknown>[];
     const get = (object: Record<string, unknown>, key: string): unknown =>
@@ -140,8 +189,12 @@ function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], r
 }
 
 /** What has to agree between trees: containers, and where the tensors are. */
-const kindOf = (value: unknown): 'array' | 'object' | 'tensor' | 'constant' =>
-  value instanceof Tensor ? 'tensor' : Array.isArray(value) ? 'array' : isContainer(value) ? 'object' : 'constant';
+const kindOf = (value: unknown): 'array' | 'object' | 'map' | 'set' | 'tensor' | 'constant' => {
+  if (value instanceof Tensor) return 'tensor';
+  if (value instanceof Map) return 'map';
+  if (value instanceof Set) return 'set';
+  return Array.isArray(value) ? 'array' : isContainer(value) ? 'object' : 'constant';
+};
 
 const place = (path: string): string => (path === '' ? '' : ` at ${path}`);
 

@@ -1,7 +1,9 @@
 import { ValueError } from '../../errors.js';
+import { describe } from '../../tensor/arguments.js';
+import { Tensor } from '../../tensor/tensor.js';
 
 /** Text, or labels: numbers or strings that are compared as wholes. */
-export type LabelSequence = string | ArrayLike<number> | readonly string[];
+export type LabelSequence = string | ArrayLike<number | bigint> | readonly string[];
 
 export interface ErrorRateOptions {
   /** What a string is made of: Unicode code points ('character', the default) or words between white space ('word'). */
@@ -85,17 +87,24 @@ function labelsOf(
   unit: 'character' | 'word',
   what: string,
   pair: number,
-): ArrayLike<string | number> {
+): ArrayLike<string | number | bigint> {
   if (typeof sequence !== 'string') {
-    const isList = Array.isArray(sequence) || ArrayBuffer.isView(sequence);
+    const isList = Array.isArray(sequence) || (ArrayBuffer.isView(sequence) && !(sequence instanceof DataView));
     if (!isList)
       throw new ValueError(
         'errorRate',
-        `${what} ${pair} is ${JSON.stringify(sequence) ?? 'undefined'}; it must be a string or a list of labels`,
+        `${what} ${pair} is ${describe(sequence)}; it must be a string or a list of labels${sequence instanceof Tensor ? ' (write await t.array())' : ''}`,
       );
-    return sequence;
+    return Array.from(sequence as ArrayLike<unknown>, (label, i) => labelOf(label, `${what} ${pair}: label ${i}`));
   }
   return unit === 'character' ? Array.from(sequence) : sequence.split(/\s+/u).filter((word) => word !== '');
+}
+
+/** A label as it is compared: 1n and 1 are the same. */
+function labelOf(label: unknown, what: string): string | number | bigint {
+  if (typeof label === 'bigint') return BigInt(Number(label)) === label ? Number(label) : label;
+  if (typeof label === 'string' || (typeof label === 'number' && !Number.isNaN(label))) return label;
+  throw new ValueError('errorRate', `${what} is ${describe(label)}; labels are numbers or strings`);
 }
 
 /** One edit, in a unit that leaves room below it for the count of insertions and deletions. */
@@ -107,8 +116,8 @@ const EDIT = 2 ** 26;
  * without walking back. (Packages such as fastest-levenshtein give the distance alone.)
  */
 function countEdits(
-  reference: ArrayLike<string | number>,
-  hypothesis: ArrayLike<string | number>,
+  reference: ArrayLike<string | number | bigint>,
+  hypothesis: ArrayLike<string | number | bigint>,
 ): Pick<ErrorRate, 'substitutions' | 'insertions' | 'deletions'> {
   const columns = hypothesis.length;
   const row = Float64Array.from({ length: columns + 1 }, (_, j) => j * (EDIT + 1));
