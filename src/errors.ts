@@ -5,8 +5,9 @@ export class TapegradError extends Error {
     /** The op or function that refused. */
     readonly op: string,
     problem: string,
+    options?: ErrorOptions,
   ) {
-    super(`[${op}] ${problem}`);
+    super(`[${op}] ${problem}`, options);
   }
 }
 
@@ -36,6 +37,14 @@ export class UnsupportedOpError extends TapegradError {
   constructor(op: string, dtype: string, device: string) {
     super(op, `has no ${dtype} kernel on device '${device}'`);
   }
+}
+
+/**
+ * A device refused or gave up on what it was given to run: a kernel that does not compile, a launch that it finds invalid, work that it stopped.
+ * Devices may learn of it late; then the next read of what depends on it, or `sync()`, rejects with it.
+ */
+export class KernelError extends TapegradError {
+  override readonly name = 'KernelError';
 }
 
 /** The device has no memory left for what was asked. */

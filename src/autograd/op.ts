@@ -244,7 +244,7 @@ class Call implements Launcher {
       const dtypes = [...new Set([...dispatch.inputs, ...dispatch.outputs].map((buffer) => buffer.dtype))];
       throw new UnsupportedOpError(this.op, dtypes.join('/'), backend.name);
     }
-    backend.dispatch(dispatch, this.arena);
+    backend.dispatch(dispatch, this.arena, this.op);
   }
 
   scratch(dtype: DType, length: number): Buffer {

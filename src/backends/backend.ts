@@ -24,6 +24,8 @@ export interface Buffer {
   /** Books of the backward pass that runs: how many cotangents lie here, and whether the memory goes back when none does. */
   claims: number;
   disposable: boolean;
+  /** Whether the contents are still on their way from another device: what is launched on them waits, and only `read` may look at them. */
+  readonly isArriving?: boolean;
 }
 
 /** Device memory that is recycled as a whole: what a transform, or scope(fn), computes on one device. */
@@ -71,13 +73,21 @@ export interface Backend {
   renew(buffer: Buffer): Buffer;
   /** A buffer with the given contents. The array may be kept: the caller gives it away. */
   upload(dtype: DType, data: TypedArray): Buffer;
-  /** A copy of the contents on the host. */
+  /** A buffer whose contents come from another device, later. Where they do not come, reads of it and of what was made of it reject. */
+  receive(dtype: DType, length: number, data: Promise<TypedArray>): Buffer;
+  /** A copy of the contents on the host. Rejects with what went wrong with the launches that made them, if a device learns of that late. */
   read(buffer: Buffer): Promise<TypedArray>;
   /** The same at once, where the device can; absent where it cannot. */
   readSync?(buffer: Buffer, use: ReadUse): TypedArray;
   /** Whether the launch's kernel exists here for the element types of its buffers. */
   has(launch: Dispatch): boolean;
-  dispatch(launch: Dispatch, arena: Arena | null): void;
+  /** @param op what asked for the launch, for errors that come later */
+  dispatch(launch: Dispatch, arena: Arena | null, op: string): void;
+  /**
+   * Settles when all that was launched has run. Rejects with what went wrong since the last time, with a typed error that names the op, if no
+   * read has reported it: a kernel that does not compile or that the device refuses, memory that it does not have, the loss of the device.
+   */
+  sync(): Promise<void>;
   memory(): MemoryInfo;
   /** Lets `peakBytes` begin again with what is in use now. */
   resetPeak(): void;

@@ -1,6 +1,7 @@
 import type { Arena, Backend, Buffer, DType, MemoryInfo, ReadUse, TypedArray } from '../backend.js';
 import type { Dispatch } from '../kernel.js';
 import { hostArray, ownArray } from '../host-array.js';
+import { allArrived, receive, receiveCopy, runLater } from './arrival.js';
 import { CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, scratchBytes } from './call.js';
 import { heap } from './heap.js';
@@ -35,21 +36,27 @@ class CpuBackend implements Backend {
 
   renew(buffer: Buffer): Buffer {
     const own = buffer as CpuBuffer;
-    return own.arena!.renew(own);
+    return own.arena ? own.arena.renew(own) : receiveCopy(own);
   }
 
   upload(dtype: DType, data: TypedArray): CpuBuffer {
     return new CpuBuffer(this, dtype, data.length, data);
   }
 
-  read(buffer: Buffer): Promise<TypedArray> {
-    return Promise.resolve((buffer as CpuBuffer).copy());
+  receive(dtype: DType, length: number, data: Promise<TypedArray>): CpuBuffer {
+    return receive(this, dtype, length, data);
+  }
+
+  async read(buffer: Buffer): Promise<TypedArray> {
+    const own = buffer as CpuBuffer;
+    while (own.arrival) await own.arrival;
+    return own.copy();
   }
 
   readSync(buffer: Buffer, use: ReadUse): TypedArray {
     const own = buffer as CpuBuffer;
     if (use === 'view') return own.view();
-    if (use === 'copy' || !own.array) return own.copy();
+    if (use === 'copy' || !own.array || own.arrival) return own.copy();
     own.mirror = null;
     forbidKeeping(own);
     return (own.array = ownArray(own.array));
@@ -61,13 +68,27 @@ class CpuBackend implements Backend {
 
   dispatch(launch: Dispatch, arena: Arena | null): void {
     const inputs = launch.inputs as readonly CpuBuffer[];
-    for (const input of inputs) input.settle();
+    for (const input of inputs) {
+      if (input.arrival) return this.runLater(launch);
+      input.settle();
+    }
     const [output] = launch.outputs as readonly CpuBuffer[];
+    if (output?.arrival) return this.runLater(launch); // to be added to
     if (launch.lazy && output && canWait(launch, arena))
       output.putOff(inputs, () => {
         this.run(launch, output.arena);
       });
     else this.run(launch, arena as CpuArena | null);
+  }
+
+  sync(): Promise<void> {
+    return allArrived();
+  }
+
+  private runLater(launch: Dispatch): void {
+    runLater(launch, (later) => {
+      this.run(later, null);
+    });
   }
 
   private run(launch: Dispatch, arena: CpuArena | null): void {

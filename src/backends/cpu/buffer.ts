@@ -1,4 +1,5 @@
 import { type Arena, arrayClass, BYTES, type Backend, type Buffer, type DType, type TypedArray } from '../backend.js';
+import { DeviceError } from '../../errors.js';
 import { Allocator } from './allocator.js';
 import { heap } from './heap.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
@@ -18,6 +19,8 @@ export class CpuBuffer implements Buffer {
   resident: ResidentCopy | null = null;
   /** What computes the contents, as long as nothing has read them. */
   pending: (() => void) | null = null;
+  /** Settled when the contents have come from another device; then null. The array is there before. */
+  arrival: Promise<void> | null = null;
   /** Results that will be computed from this one when something reads them. */
   private waiting: CpuBuffer[] | null = null;
   claims = 0;
@@ -38,7 +41,11 @@ export class CpuBuffer implements Buffer {
 
   /** Host data needs no extra copy here: it is the data. */
   get host(): TypedArray | undefined {
-    return this.dtype === 'int32' && this.array ? this.array : undefined;
+    return this.dtype === 'int32' && this.array && !this.arrival ? this.array : undefined;
+  }
+
+  get isArriving(): boolean {
+    return this.arrival !== null;
   }
 
   get bytes(): number {
@@ -74,6 +81,7 @@ export class CpuBuffer implements Buffer {
 
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
   view(): TypedArray {
+    if (this.arrival) throw notThere();
     if (this.array) return this.array;
     this.settle();
     return new (arrayClass(this.dtype))(heap().memory.buffer, this.address, this.length);
@@ -81,11 +89,15 @@ export class CpuBuffer implements Buffer {
 
   /** A copy in ordinary memory, the caller's own. */
   copy(): TypedArray {
+    if (this.arrival) throw notThere();
     if (this.array) return this.array.slice();
     this.settle();
     return copyOf(this.address, this.length, this.dtype);
   }
 }
+
+const notThere = (): DeviceError =>
+  new DeviceError('dataSync', "the contents are still on their way from another device; write 'await t.data()'");
 
 /** A stretch of the heap with the buffers in it. */
 export class CpuArena implements Arena {

@@ -10,8 +10,9 @@ import {
 import { DeviceError, DTypeError } from '../../errors.js';
 import { type Dispatch, packParams, takesTypes } from '../kernel.js';
 import { ctcPlans } from './ctc.js';
-import type { GpuDevice, Launch, Submission } from './device.js';
+import type { GpuDevice, GpuProgram, Launch, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
+import { Failures, nameOps, typedError } from './failures.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
 import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
@@ -23,6 +24,8 @@ const plans: Readonly<Record<string, Plan>> = { ...ctcPlans };
 interface InFlight {
   readonly number: number;
   readonly submission: Submission;
+  /** What asked for it, for errors. */
+  readonly ops: string;
 }
 
 /**
@@ -38,7 +41,14 @@ export abstract class GpuBackend implements Backend, Clock {
   private readonly programs: Programs;
   private readonly pool: Pool;
   private launches: Launch[] = [];
+  private ops: string[] = [];
   private inFlight: InFlight[] = [];
+  private readonly failures = new Failures(() => this.name);
+  /** What the device finds out about in the background: programs and memory that have been asked about, and what it has not yet found out. */
+  private readonly asked = new WeakSet<Promise<void>>();
+  private readonly unknown = new Set<Promise<void>>();
+  /** Contents on their way from another device; until they are there nothing is submitted. */
+  private readonly arrivals = new Set<Promise<void>>();
   private openArenas = 0;
   private closed = false;
   /** Buffers outside arenas: their memory comes back when they are collected. */
@@ -104,29 +114,46 @@ export abstract class GpuBackend implements Backend, Clock {
     this.refuse(dtype);
     const block = this.pool.acquire(data.length * this.dialect.bytes[dtype], true);
     block.memory.write(dtype, data);
+    block.written = block.memory.ready ? this.recording : 0;
+    this.learn(block.memory.ready, 'upload');
     const buffer = new GpuBuffer(this, dtype, data.length, block, dtype === 'int32' ? data : undefined);
+    this.collect(buffer);
+    return buffer;
+  }
+
+  receive(dtype: DType, length: number, data: Promise<TypedArray>): GpuBuffer {
+    this.refuse(dtype);
+    this.flush();
+    const block = this.pool.acquire(length * this.dialect.bytes[dtype], true);
+    block.written = this.recording;
+    block.readers++; // stays as it is until the contents are there, also if it is given back before
+    const from = this.recording;
+    const arrival: Promise<void> = data
+      .then((values) => {
+        block.memory.write(dtype, values);
+      })
+      .catch((error: unknown) => {
+        this.fail(error, 'to', from);
+      })
+      .finally(() => {
+        this.arrivals.delete(arrival);
+        this.finishReading(block);
+      });
+    this.arrivals.add(arrival);
+    const buffer = new GpuBuffer(this, dtype, length, block);
     this.collect(buffer);
     return buffer;
   }
 
   async read(buffer: Buffer): Promise<TypedArray> {
     const block = this.blockOf(buffer);
-    const until = block.lastUse;
-    if (until === this.recording) this.flush();
     block.readers++;
     try {
-      while (this.completed < until) {
-        const next = this.inFlight[0]!;
-        try {
-          await next.submission.done();
-        } finally {
-          this.retire(next);
-        }
-      }
+      await this.until(block.lastUse);
+      this.failures.check(block.written);
       return await block.memory.read(buffer.dtype, buffer.length);
     } finally {
-      block.readers--;
-      if (block.readers === 0 && block.givenBack && !this.closed) this.pool.give(block);
+      this.finishReading(block);
     }
   }
 
@@ -134,7 +161,18 @@ export abstract class GpuBackend implements Backend, Clock {
   protected readNow(buffer: Buffer): TypedArray {
     const block = this.blockOf(buffer);
     this.waitFor(block.lastUse);
+    if (this.arrivals.size > 0)
+      throw new DeviceError(
+        'dataSync',
+        "the contents depend on some that are still on their way from another device; write 'await t.data()'",
+      );
+    this.failures.check(block.written);
     return block.memory.read(buffer.dtype, buffer.length) as TypedArray;
+  }
+
+  async sync(): Promise<void> {
+    await this.until(this.recording);
+    this.failures.report();
   }
 
   has(launch: Dispatch): boolean {
@@ -148,10 +186,10 @@ export abstract class GpuBackend implements Backend, Clock {
     );
   }
 
-  dispatch(launch: Dispatch): void {
+  dispatch(launch: Dispatch, _arena: Arena | null, op: string): void {
     const plan = plans[launch.kernel.name];
-    if (plan) this.follow(plan, launch);
-    else if (launch.grid > 0) this.record(launch);
+    if (plan) this.follow(plan, launch, op);
+    else if (launch.grid > 0) this.record(launch, op);
   }
 
   memory(): MemoryInfo {
@@ -163,24 +201,32 @@ export abstract class GpuBackend implements Backend, Clock {
     this.pool.resetPeak();
   }
 
-  /** Submits what has been gathered. */
+  /** Submits what has been gathered, if nothing of it waits for another device. */
   flush(): void {
-    if (this.launches.length === 0) return;
+    if (this.launches.length === 0 || this.arrivals.size > 0) return;
     const { launches } = this;
+    const ops = nameOps(this.ops);
     this.launches = [];
+    this.ops = [];
     const number = this.recording++;
-    this.inFlight.push({ number, submission: this.gpu.run(launches) });
+    this.inFlight.push({ number, submission: this.gpu.run(launches), ops });
     if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
   }
 
-  finish(): void {
+  wait(): void {
     this.waitFor(this.recording);
+  }
+
+  /** Waits for everything. @throws what went wrong with it, if nobody has been told */
+  finish(): void {
+    this.wait();
+    this.failures.report();
   }
 
   /** Gives the GPU and all memory back. No tensor of this device can be used afterwards. */
   close(): void {
     if (this.closed) return;
-    this.finish();
+    this.wait();
     this.closed = true;
     this.programs.release();
     this.pool.close();
@@ -206,12 +252,12 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   /** Runs a plan; its scratch memory goes back at once, as the GPU works in order. */
-  private follow(plan: Plan, launch: Dispatch): void {
+  private follow(plan: Plan, launch: Dispatch, op: string): void {
     const scratches: GpuBuffer[] = [];
     try {
       plan.run(launch, {
         launch: (part) => {
-          this.record(part);
+          this.record(part, op);
         },
         scratch: (dtype, length) => {
           const buffer = this.make(dtype, length);
@@ -225,21 +271,70 @@ export abstract class GpuBackend implements Backend, Clock {
     }
   }
 
-  private record(launch: Dispatch): void {
+  private record(launch: Dispatch, op: string): void {
     const { kernel, inputs, outputs, params, grid, groupSize } = launch;
-    const program = this.programs.get(launch);
+    for (const input of inputs) this.failures.check(this.blockOf(input).written);
+    const program = this.programFor(launch, op);
     const width = Math.min(groupSize ?? GROUP_WIDTH, GROUP_WIDTH, program.maxThreads);
     const groups =
       kernel.layout === 'groups'
         ? Math.min(grid, groupSize === undefined ? MOST_SHARED_GROUPS : MOST_GROUPS)
         : Math.min(Math.ceil(grid / width), MOST_GROUPS);
-    const buffers = [...inputs, ...outputs].map((buffer) => {
-      const block = this.blockOf(buffer);
+    const blocks = [...inputs, ...outputs].map((buffer) => this.blockOf(buffer));
+    blocks.forEach((block, i) => {
       block.lastUse = this.recording;
-      return block.memory;
+      if (i >= inputs.length) block.written = this.recording;
+      this.learn(block.memory.ready, op);
     });
+    const buffers = blocks.map(({ memory }) => memory);
     this.launches.push({ program, buffers, params: packParams(kernel, params), groups, width });
+    this.ops.push(op);
     if (this.launches.length >= BATCH) this.flush();
+  }
+
+  private programFor(launch: Dispatch, op: string): GpuProgram {
+    try {
+      const program = this.programs.get(launch);
+      this.learn(program.ready, op);
+      return program;
+    } catch (error) {
+      throw typedError(error, op, this.name);
+    }
+  }
+
+  /** Takes note of what the device has not yet found out. */
+  private learn(ready: Promise<void> | undefined, op: string): void {
+    if (!ready || this.asked.has(ready)) return;
+    this.asked.add(ready);
+    const from = this.recording;
+    const learned: Promise<void> = ready
+      .catch((error: unknown) => {
+        this.fail(error, op, from);
+      })
+      .finally(() => this.unknown.delete(learned));
+    this.unknown.add(learned);
+  }
+
+  /** Submits what has been gathered and waits for everything up to a number, without blocking; what goes wrong is noted. */
+  private async until(number: number): Promise<void> {
+    while (this.arrivals.size > 0) await Promise.all(this.arrivals);
+    if (number >= this.recording) this.flush();
+    if (this.unknown.size > 0) await Promise.all(this.unknown);
+    while (this.completed < number && this.inFlight.length > 0) {
+      const next = this.inFlight[0]!;
+      try {
+        await next.submission.done();
+      } catch (error) {
+        this.noteFailure(next, error);
+      } finally {
+        this.retire(next);
+      }
+    }
+  }
+
+  private finishReading(block: Block): void {
+    block.readers--;
+    if (block.readers === 0 && block.givenBack && !this.closed) this.pool.give(block);
   }
 
   private waitFor(number: number): void {
@@ -249,10 +344,24 @@ export abstract class GpuBackend implements Backend, Clock {
       if (!next.submission.wait) return;
       try {
         next.submission.wait();
+      } catch (error) {
+        this.noteFailure(next, error);
       } finally {
         this.retire(next);
       }
     }
+  }
+
+  /** Takes note of what went wrong; what is launched from here on is no part of it. */
+  private fail(error: unknown, ops: string, from: number): void {
+    this.failures.add(error, ops, from, this.recording);
+    if (this.launches.length > 0) this.flush();
+    else this.recording++;
+  }
+
+  /** Several readers may wait for one submission: its failure counts once. */
+  private noteFailure({ number, ops }: InFlight, error: unknown): void {
+    if (this.inFlight.some((other) => other.number === number)) this.fail(error, ops, number);
   }
 
   private retire(done: InFlight): void {

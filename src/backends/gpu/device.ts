@@ -1,10 +1,16 @@
-/** What a GPU's API has to offer: all that a backend of gpu/ needs to be told of Metal or WebGPU. */
+/**
+ * What a GPU's API has to offer: all that a backend of gpu/ needs to be told of Metal or WebGPU. What goes wrong may be thrown or, where the device
+ * learns of it later, be a rejection of `ready` or `done()`: an OutOfMemoryError for memory, a DeviceError for the loss of the device, anything
+ * else for kernels and launches.
+ */
 import type { DType, TypedArray } from '../backend.js';
 import type { Kernel } from '../kernel.js';
 
 /** A piece of device memory. */
 export interface GpuMemory {
   readonly bytes: number;
+  /** Settled when it is known whether there is room, for devices that learn it in the background; absent where it is known. */
+  readonly ready?: Promise<void>;
   /** Puts elements at its beginning, before any work that is submitted later. No submitted work may still use it. */
   write(dtype: DType, data: TypedArray): void;
   /** A copy of the elements at its beginning, as work that has been submitted leaves them. */

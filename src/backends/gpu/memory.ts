@@ -8,6 +8,8 @@ import { LEAST_BYTES, POOL_BYTES } from './limits.js';
 export interface Block {
   readonly memory: GpuMemory;
   lastUse: number;
+  /** The number of the submission that last wrote it; 0 for contents from the host. */
+  written: number;
   /** Asynchronous reads under way; until they are done a block that was given back stays as it is. */
   readers: number;
   givenBack: boolean;
@@ -22,7 +24,7 @@ export interface Clock {
   /** Submits what has been gathered. */
   flush(): void;
   /** Waits for everything, where the device can be waited for in place. */
-  finish(): void;
+  wait(): void;
 }
 
 export class GpuBuffer implements Buffer {
@@ -88,7 +90,8 @@ export class Pool {
       this.notePeak();
       return idle;
     }
-    const block: Block = { memory: this.reserve(size), lastUse: 0, readers: 0, givenBack: false };
+    const block: Block = { memory: this.reserve(size), lastUse: 0, written: 0, readers: 0, givenBack: false };
+    block.memory.ready?.catch(() => undefined); // whoever uses it will ask
     this.blocks.add(block);
     this.reservedBytes += size;
     this.notePeak();
@@ -109,7 +112,7 @@ export class Pool {
     if (block.givenBack) return;
     const size = block.memory.bytes;
     if (this.options.strict) {
-      this.clock.finish();
+      this.clock.wait();
       block.memory.poison?.();
     }
     if (this.freeBytes + size > POOL_BYTES) {
@@ -150,7 +153,7 @@ export class Pool {
     } catch (error) {
       if (!(error instanceof OutOfMemoryError) || bytes > this.device.maxBufferLength) throw error;
     }
-    this.clock.finish();
+    this.clock.wait();
     this.drain();
     try {
       return this.device.buffer(bytes);
