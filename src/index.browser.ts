@@ -24,7 +24,8 @@ export { hessian, type HessianOptions, jacobian, type JacobianOptions } from './
 export { hvp, jvp, vjp } from './autograd/products.js';
 export { grad, type GradientsOf, type GradOptions, stopGradient, valueAndGrad } from './autograd/transforms.js';
 export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from './backends/backend.js';
-export type { Dispatch, Kernel } from './backends/kernel.js';
+export type { Dispatch, Kernel, Params, ParamType } from './backends/kernel.js';
+export type { KernelCall, KernelFunction } from './backends/registry.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
 export * from './errors.js';
@@ -60,6 +61,7 @@ export {
 } from './tensor/create.js';
 export { defaultDevice, device, memory, resetPeakMemory, setDefaultDevice } from './tensor/device.js';
 export type { NestedArray } from './tensor/interchange.js';
+export { registerKernel } from './tensor/kernels.js';
 export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
 export { scope } from './tensor/scope.js';
 export type { Shape } from './tensor/shape.js';

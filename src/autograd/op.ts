@@ -87,13 +87,16 @@ export const registry = new Map<string, OpSpec<never>>();
  * Registers an op and returns the function that applies it to tensors and attributes.
  *
  * ```ts
+ * const kernel: Kernel = { name: 'cube', family: 'cube', inputs: ['x'], outputs: ['out'], params: { size: 'u32' } };
+ * registerKernel('cpu', kernel, ({ inputs: [x], outputs: [out] }) => x!.forEach((v, i) => { out![i] = v ** 3; }));
  * const cube = defineOp<null>({
  *   name: 'cube',
  *   infer: ([x]) => x!,
- *   run: (call, [x]) => call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: {}, grid: x!.size }),
+ *   run: (call, [x]) => call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: { size: x!.size }, grid: x!.size }),
  *   vjp: (g, { inputs: [x] }) => [mul(g, mul(3, square(x!)))],
  * });
  * ```
+ * docs/kernels.md runs this, with the kernel for a GPU beside it.
  * A kernel that the device does not have is an UnsupportedOpError, never a detour over another device. For a function made of existing
  * ops with a derivative of its own, see `customVjp`.
  */

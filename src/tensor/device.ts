@@ -27,6 +27,9 @@ export function registerDevice(name: DeviceName, open: () => Promise<Backend>): 
   openers.set(name, open);
 }
 
+/** The names of all devices, open or not. */
+export const deviceNames = (): DeviceName[] => [...new Set([...opened.keys(), ...openers.keys()])];
+
 /** The CPU backend. */
 export function hostBackend(): Backend {
   if (!host)

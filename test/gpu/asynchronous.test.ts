@@ -181,7 +181,7 @@ describe('errors that come late', () => {
     const gpu = new FakeGpu({ launch: 'exp' });
     const gradient = grad((t: Tensor) => t.to(gpu).exp().sum())(x);
     const scaled = gradient.mul(2);
-    await expect(gradient.data()).rejects.toThrow("[exp, sum, broadcastTo, mul] on device 'webgpu'");
+    await expect(gradient.data()).rejects.toThrow(/^\[exp, .*\] on device 'webgpu': binding 1 of exp is missing$/);
     await expect(scaled.data()).rejects.toThrow(KernelError);
     expect(() => scaled.dataSync()).toThrow(DeviceError);
   });

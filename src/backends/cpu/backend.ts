@@ -1,9 +1,10 @@
 import type { Arena, Backend, Buffer, DType, MemoryInfo, ReadUse, TypedArray } from '../backend.js';
 import type { Dispatch } from '../kernel.js';
+import { functionOf, hasRegistered } from '../registry.js';
 import { hostArray, ownArray } from '../host-array.js';
 import { allArrived, receive, receiveCopy, runLater } from './arrival.js';
 import { CpuArena, CpuBuffer } from './buffer.js';
-import { CpuCall, scratchBytes } from './call.js';
+import { CpuCall, type CpuKernel, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
@@ -63,7 +64,7 @@ class CpuBackend implements Backend {
   }
 
   has({ kernel }: Dispatch): boolean {
-    return kernel.elementwise !== undefined || kernels[kernel.name] !== undefined;
+    return kernel.elementwise !== undefined || kernels[kernel.name] !== undefined || functionOf(kernel) !== undefined;
   }
 
   dispatch(launch: Dispatch, arena: Arena | null): void {
@@ -92,7 +93,7 @@ class CpuBackend implements Backend {
   }
 
   private run(launch: Dispatch, arena: CpuArena | null): void {
-    const kernel = launch.kernel.elementwise ? kernels.elementwise! : kernels[launch.kernel.name]!;
+    const kernel = kernelOf(launch);
     const own = arena ?? new CpuArena(this, () => undefined);
     const call = new CpuCall(launch, own);
     beginCall();
@@ -117,6 +118,20 @@ class CpuBackend implements Backend {
   resetPeak(): void {
     heap().peak = heap().used;
   }
+}
+
+/** What answers a launch. A registered kernel is its declaration's own; built-in ones go by name, which is quicker. */
+function kernelOf({ kernel }: Dispatch): CpuKernel {
+  if (kernel.elementwise) return kernels.elementwise!;
+  const own = hasRegistered() ? functionOf(kernel) : undefined;
+  if (!own) return kernels[kernel.name]!;
+  return ({ inputs, outputs, params }) => {
+    const views = [inputs, outputs].map((buffers) => buffers.map((buffer) => buffer.view())) as [
+      TypedArray[],
+      TypedArray[],
+    ];
+    own({ inputs: views[0], outputs: views[1], params });
+  };
 }
 
 /** Whether the inputs will still be there when the output is read: they lie in the same arena, or in ordinary arrays. */

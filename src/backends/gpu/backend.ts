@@ -8,7 +8,8 @@ import {
   type TypedArray,
 } from '../backend.js';
 import { DeviceError, DTypeError } from '../../errors.js';
-import { type Dispatch, packParams, takesTypes } from '../kernel.js';
+import { type Dispatch, type Kernel, packParams, takesTypes } from '../kernel.js';
+import { textOf } from '../registry.js';
 import { ctcPlans } from './ctc.js';
 import type { GpuDevice, GpuProgram, Launch, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
@@ -20,6 +21,11 @@ import { Programs } from './programs.js';
 
 /** Kernels that GPUs answer by a plan. */
 const plans: Readonly<Record<string, Plan>> = { ...ctcPlans };
+
+function planOf(kernel: Kernel, device: DeviceName): Plan | undefined {
+  const plan = plans[kernel.name];
+  return plan && textOf(device, kernel) === undefined ? plan : undefined;
+}
 
 interface InFlight {
   readonly number: number;
@@ -61,7 +67,7 @@ export abstract class GpuBackend implements Backend, Clock {
     private readonly dialect: Dialect,
     options: PoolOptions,
   ) {
-    this.programs = new Programs(gpu, dialect);
+    this.programs = new Programs(gpu, dialect, () => this.name);
     this.pool = new Pool(gpu, this, () => this.name, options);
   }
 
@@ -177,7 +183,7 @@ export abstract class GpuBackend implements Backend, Clock {
 
   has(launch: Dispatch): boolean {
     const { kernel, inputs, outputs } = launch;
-    const plan = plans[kernel.name];
+    const plan = planOf(kernel, this.name);
     if (!plan) return this.programs.has(launch);
     const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
     return (
@@ -187,7 +193,7 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   dispatch(launch: Dispatch, _arena: Arena | null, op: string): void {
-    const plan = plans[launch.kernel.name];
+    const plan = planOf(launch.kernel, this.name);
     if (plan) this.follow(plan, launch, op);
     else if (launch.grid > 0) this.record(launch, op);
   }

@@ -1,16 +1,20 @@
 /** The kernels of a GPU's folder and those generated from elementwise code: which there are, and their compiled programs. */
-import type { DType } from '../backend.js';
+import type { DeviceName, DType } from '../backend.js';
 import { type Dispatch, type Kernel, takesTypes } from '../kernel.js';
 import type { GpuDevice, GpuProgram } from './device.js';
 import type { Dialect } from './dialect.js';
+import { textOf } from '../registry.js';
 import { elementwiseEntry, elementwiseSource } from './elementwise.js';
 
 /** A file of kernels with those that it includes put in. */
 export function sourceOf(dialect: Dialect, family: string): string {
   const text = dialect.sources[family];
   if (text === undefined) throw new TypeError(`there is no file of kernels named '${family}'`);
-  return text.replace(dialect.include, (_, included: string) => sourceOf(dialect, included));
+  return withIncludes(dialect, text);
 }
+
+const withIncludes = (dialect: Dialect, text: string): string =>
+  text.replace(dialect.include, (_, included: string) => sourceOf(dialect, included));
 
 /** What is known of a kernel for one combination of element types; compiled when it is first launched. */
 interface Variant {
@@ -27,6 +31,7 @@ export class Programs {
   constructor(
     private readonly device: GpuDevice,
     private readonly dialect: Dialect,
+    private readonly name: () => DeviceName,
   ) {}
 
   has(launch: Dispatch): boolean {
@@ -59,7 +64,7 @@ export class Programs {
     for (const { dtype } of inputs) key = key * 8 + CODES[dtype];
     for (const { dtype } of outputs) key = key * 8 + CODES[dtype];
     let variant = variants.get(key);
-    if (!variant) {
+    if (!variant?.code) {
       const types = [inputs, outputs].map((buffers) => buffers.map(({ dtype }) => dtype)) as [DType[], DType[]];
       variant = {
         code: kernel.elementwise ? this.elementwiseCode(kernel, types.flat()) : this.fileCode(kernel, ...types),
@@ -81,9 +86,12 @@ export class Programs {
   private fileCode(kernel: Kernel, inputs: readonly DType[], outputs: readonly DType[]): Variant['code'] {
     const { dialect } = this;
     const { name, family } = kernel;
-    if (!this.hasEntry(kernel) || !takesTypes(kernel, inputs, outputs)) return null;
+    const own = textOf(this.name(), kernel);
+    if (!(own ?? this.hasEntry(kernel)) || !takesTypes(kernel, inputs, outputs)) return null;
     return {
-      source: () => dialect.prelude(family, inputs[0] ?? outputs[0], outputs[0]) + sourceOf(dialect, family),
+      source: () =>
+        dialect.prelude(own ? name : family, inputs[0] ?? outputs[0], outputs[0]) +
+        (own ? withIncludes(dialect, own) : sourceOf(dialect, family)),
       entry: name,
     };
   }
