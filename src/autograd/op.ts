@@ -56,6 +56,8 @@ export interface OpSpec<Attrs> {
    * gives them as `op.later(...)` saves the tensor for a part.
    */
   addTo?(launcher: Launcher, inputs: readonly Tensor[], attrs: Attrs): void;
+  /** Whether the vjp reads the result or what was saved; if not, their memory goes back before it runs. True when left out. */
+  readonly readsResult?: boolean;
   /** Set by ops that only look at the same memory in another shape: the result shares the first input's buffer and nothing runs. */
   readonly alias?: boolean;
   /** Set by ops that move elements without computing: they take float16 and bfloat16 as they are. Others compute those in float32. */
@@ -183,13 +185,13 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   }
   const specs = specsOf(spec, inputs, attrs);
   const region = spec.alias ? null : regionFor(inputs);
+  const arena = region?.on(device) ?? null;
   const outputs = spec.alias
     ? [inputs[0]!.buffer]
-    : specs.map(({ dtype, shape }) =>
-        region ? region.allocate(device, dtype, sizeOf(shape)) : device.allocate(dtype, sizeOf(shape), null),
-      );
+    : specs.map(({ dtype, shape }) => device.allocate(dtype, sizeOf(shape), arena));
+  if (region) for (const output of outputs) region.note(output);
   if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
-    const call = new Call(spec.name, inputs, outputs, region?.on(device) ?? null);
+    const call = new Call(spec.name, inputs, outputs, arena);
     try {
       spec.run(call, inputs, attrs, specs);
     } finally {

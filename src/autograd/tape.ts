@@ -1,3 +1,4 @@
+import type { Buffer } from '../backends/backend.js';
 import { GradientError, RecycledError } from '../errors.js';
 import { ones, zerosLike } from '../tensor/create.js';
 import { currentRegion, withinRegion } from '../tensor/device.js';
@@ -26,6 +27,9 @@ export interface Node {
  * can be traced while others run. Nodes are in order of execution; the backward pass walks them once, from the last to the first.
  */
 export class Tape implements TraceOwner {
+  /** Elements from which on a value is given back before its transform ends: for a few numbers that would cost more than it brings. */
+  static leastDropped = 256;
+
   readonly region: Region;
   private readonly ownsRegion: boolean;
   private readonly nodes: (Node | null)[] = []; // null for an input
@@ -102,8 +106,11 @@ export class Tape implements TraceOwner {
           const node = this.nodes[id];
           if (!node) continue;
           const cotangent = sums.take(id);
+          const drops = dropsValues && !node.op.alias;
+          const early = drops && node.op.readsResult === false;
+          if (early) this.drop(node);
           if (cotangent) this.pass(node, cotangent, sums);
-          if (dropsValues && !node.op.alias) this.drop(node);
+          if (drops && !early) this.drop(node);
         }
         return inputs.map((input) => {
           const found = sums.take(this.idOf(input));
@@ -160,40 +167,44 @@ export class Tape implements TraceOwner {
     if (!op.vjp) return unclaim(cotangent);
     const { mark } = this.region;
     const before = added;
-    const needs = inputs.map((input) => this.idOf(input) >= 0);
+    const ids = inputs.map((input) => this.idOf(input));
     const { output, saved } = node;
     let parts: readonly (Cotangent | null)[];
     try {
+      const needs = ids.map((id) => id >= 0);
       parts = op.vjp(cotangent, { inputs, output, attrs: node.attrs as never, saved, needs });
     } catch (error) {
       throw withAdvice(error, node);
     }
-    inputs.forEach((input, i) => {
-      const part = needs[i] ? parts[i] : null;
-      if (!part) return;
-      if (!sameShape(part.shape, input.shape))
+    for (let i = 0; i < inputs.length; i++) {
+      const part = parts[i];
+      if (!part || ids[i]! < 0) continue;
+      if (!sameShape(part.shape, inputs[i]!.shape))
         throw new GradientError(
           op.name,
-          `its vjp gave input ${i}, which is ${formatShape(input.shape)}, a cotangent of shape ${formatShape(part.shape)}`,
+          `its vjp gave input ${i}, which is ${formatShape(inputs[i]!.shape)}, a cotangent of shape ${formatShape(part.shape)}`,
         );
       claim(part);
-    });
+    }
     if (added !== before) cotangent.buffer.disposable = false; // it lies on a tape further out
     unclaim(cotangent);
-    inputs.forEach((input, i) => {
-      const part = needs[i] ? parts[i] : null;
-      if (part) sums.add(this.idOf(input), input, part);
-    });
+    for (let i = 0; i < inputs.length; i++) {
+      const part = parts[i];
+      if (part && ids[i]! >= 0) sums.add(ids[i]!, inputs[i]!, part);
+    }
     if (added === before) this.region.sweep(mark);
   }
 
-  /** Gives back what a node that has been passed computed: everything that it went into has been passed before. */
+  /** Gives back what a node computed, once all that it went into has been passed. */
   private drop({ output, saved }: Node): void {
-    for (const { buffer } of [output, ...saved]) {
-      if (!this.region.holds(buffer)) continue;
-      if (buffer.claims > 0) buffer.disposable = true;
-      else buffer.backend.discard(buffer);
-    }
+    this.dropBuffer(output.buffer);
+    for (const { buffer } of saved) this.dropBuffer(buffer);
+  }
+
+  private dropBuffer(buffer: Buffer): void {
+    if (buffer.length < Tape.leastDropped || !this.region.holds(buffer)) return;
+    if (buffer.claims > 0) buffer.disposable = true;
+    else buffer.backend.discard(buffer);
   }
 
   /** A result of the transform as the caller gets it: without this tape, and in memory that outlives it. */

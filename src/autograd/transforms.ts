@@ -148,7 +148,7 @@ function differentiate(
         const [value, aux] = hasAux ? splitAux(op, result) : [result, undefined];
         checkScalar(op, value);
         if (!allowConstant) checkTraced(op, value, tape);
-        const found = tape.backward([value], [onesLike(value)], watched, [value, ...tensorsOf(aux)]);
+        const found = tape.backward([value], [onesLike(value)], watched, hasAux ? [value, ...tensorsOf(aux)] : [value]);
         let next = 0;
         const gradients = positions.map((position) =>
           replaceTensors(args[position], (leaf) => dependent(tape.detach(found[next++]!), leaf)),

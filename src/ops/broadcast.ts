@@ -21,6 +21,7 @@ import { launchCopy, permute, reshape } from './movement.js';
 
 const broadcastOp = defineOp<{ shape: Shape }>({
   name: 'broadcastTo',
+  readsResult: false,
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape }) => {
@@ -89,6 +90,7 @@ export const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>
 
 const sumOp = defineOp<Run>({
   name: 'sum',
+  readsResult: false,
   infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: x!.dtype }),
   run: (call, [x], { from, to }) => {
     const view = axisView(x!.shape, from, to);

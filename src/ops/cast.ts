@@ -17,6 +17,7 @@ export const castKernel: Kernel = {
 
 const castOp = defineOp<{ dtype: DType }>({
   name: 'cast',
+  readsResult: false,
   movesOnly: true,
   infer: ([x], { dtype }) => ({ shape: x!.shape, dtype }),
   run: (call, [x]) =>

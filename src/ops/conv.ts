@@ -101,6 +101,7 @@ const windowParams = (shape: readonly number[], w: Windows): Record<string, numb
 
 const unfoldOp: OpFunction<Windows> = defineOp({
   name: 'unfold',
+  readsResult: false,
   infer: ([x], w) => {
     const { outH, outW } = outSize(x!.shape, w);
     return { shape: [x!.shape[0]!, outH, outW, w.kernelH, w.kernelW, x!.shape[3]!], dtype: x!.dtype };
@@ -120,6 +121,7 @@ const unfoldOp: OpFunction<Windows> = defineOp({
 
 const foldOp: OpFunction<Windows & { height: number; width: number }> = defineOp({
   name: 'fold',
+  readsResult: false,
   infer: ([x], { height, width }) => ({ shape: [x!.shape[0]!, height, width, x!.shape[5]!], dtype: x!.dtype }),
   run: (call, [x], { height, width, ...w }) => {
     const shape = [x!.shape[0]!, height, width, x!.shape[5]!];

@@ -70,6 +70,7 @@ interface Along {
 
 const takeOp: OpFunction<Along> = defineOp({
   name: 'take',
+  readsResult: false,
   infer: ([x, indices], { axis }) => ({
     shape: [...x!.shape.slice(0, axis), indices!.size, ...x!.shape.slice(axis + 1)],
     dtype: x!.dtype,
@@ -100,6 +101,7 @@ function addTaken(call: Launcher, [x, indices]: readonly Tensor[], { axis, lengt
 
 const takeAdjointOp: OpFunction<Along> = defineOp({
   name: 'takeAdjoint',
+  readsResult: false,
   infer: ([x], { axis, length }) => ({
     shape: [...x!.shape.slice(0, axis), length, ...x!.shape.slice(axis + 1)],
     dtype: x!.dtype,
@@ -116,6 +118,7 @@ const takeAdjointOp: OpFunction<Along> = defineOp({
 
 const takeAlongOp: OpFunction<Along> = defineOp({
   name: 'takeAlongAxis',
+  readsResult: false,
   infer: ([x, indices]) => ({ shape: indices!.shape, dtype: x!.dtype }),
   run: (call, [x, indices], { axis }) => {
     const view = axisView(x!.shape, axis);
@@ -143,6 +146,7 @@ function addScattered(call: Launcher, [x]: readonly Tensor[], { axis, length }: 
 
 const scatterOp: OpFunction<Along> = defineOp({
   name: 'scatterAlongAxis',
+  readsResult: false,
   infer: ([x], { axis, length }) => ({ shape: x!.shape.map((dim, i) => (i === axis ? length : dim)), dtype: x!.dtype }),
   run: (call, inputs, attrs) => {
     launchFill(call, call.outputs[0]!, 0);

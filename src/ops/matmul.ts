@@ -74,6 +74,7 @@ function launchProduct(call: Launcher, [a, b]: readonly Tensor[], attrs: Transpo
 /** The operands have equal leading axes, or one of them has none and is shared by the whole batch. */
 const matmulOp: OpFunction<Transposes> = defineOp<Transposes>({
   name: 'matmul',
+  readsResult: false,
   infer: ([a, b], attrs) => {
     const { lead, m, n } = dims(a!, b!, attrs);
     return { shape: [...lead, m, n], dtype: a!.dtype };

@@ -193,6 +193,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 
 const permuteOp = defineOp<{ order: readonly number[] }>({
   name: 'permute',
+  readsResult: false,
   movesOnly: true,
   infer: ([x], { order }) => ({ shape: order.map((axis) => x!.shape[axis]!), dtype: x!.dtype }),
   run: (call, [x], { order }) => {
@@ -255,6 +256,7 @@ const wholeOf = (shape: Shape): View => ({ offset: 0, strides: contiguousStrides
 
 const sliceOp: OpFunction<Window & { shape: Shape }> = defineOp({
   name: 'slice',
+  readsResult: false,
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape, ...window }) => {
@@ -268,6 +270,7 @@ const sliceOp: OpFunction<Window & { shape: Shape }> = defineOp({
 /** The adjoint of slice: x laid into a tensor of one value. Padding is this with steps of 1. */
 const placeOp: OpFunction<Window & { shape: Shape; value: number }> = defineOp({
   name: 'place',
+  readsResult: false,
   movesOnly: true,
   infer: ([x], { shape }) => ({ shape, dtype: x!.dtype }),
   run: (call, [x], { shape, value, ...window }) => {
@@ -376,6 +379,7 @@ export function pad(
 
 const concatOp = defineOp<{ axis: number }>({
   name: 'concat',
+  readsResult: false,
   movesOnly: true,
   infer: (parts, { axis }) => ({ shape: concatShape(parts, axis), dtype: parts[0]!.dtype }),
   run: (call, parts, { axis }) => {
@@ -473,6 +477,7 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
 
 const cloneOp = defineOp<null>({
   name: 'clone',
+  readsResult: false,
   movesOnly: true,
   infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
   run: (call, [x]) => {

@@ -51,6 +51,7 @@ function define(
   arity: 1 | 2 | 3,
   row: Row,
   partials?: readonly (Partial | null)[],
+  readsResult = true,
 ): (inputs: readonly Tensor[]) => Tensor {
   rows.set(name, { ...row, arity });
   const elementwise: ElementwiseCode = {
@@ -81,6 +82,7 @@ function define(
     },
     // Without partials it is a step function: its derivative is known, and 0. A truth value has none.
     ...(row.result !== 'bool' && {
+      readsResult,
       vjp: (g, { inputs, output, needs }) =>
         inputs.map((input, i) => {
           const part = needs[i] ? partials?.[i]?.(g, inputs, output) : null;
@@ -129,7 +131,7 @@ export function unary(
   row: Row & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor },
 ): (x: TensorLike) => Tensor {
   const { vjp, ...rest } = row;
-  const op = define(name, 1, rest, vjp && [(g, [x], y) => vjp(g, x!, y)]);
+  const op = define(name, 1, rest, vjp && [(g, [x], y) => vjp(g, x!, y)], (vjp?.length ?? 0) > 2);
   return (x) => op(prepare(name, row, [x]));
 }
 
@@ -148,6 +150,7 @@ export function binary(
         (g, [a, b], y) =>
           part(g, a!, b!, y),
     ),
+    vjp?.some((part) => part.length > 3),
   );
   return (a, b) => op(prepare(name, row, [a, b]));
 }
@@ -163,6 +166,7 @@ export function ternary(
     3,
     rest,
     vjp?.map((part) => part && ((g, [a, b, c]) => part(g, a!, b!, c!))),
+    false,
   );
   return (a, b, c) => op(prepare(name, row, [a, b, c]));
 }

@@ -1,4 +1,4 @@
-import type { Arena, Backend, Buffer, DType } from '../backends/backend.js';
+import type { Arena, Backend, Buffer } from '../backends/backend.js';
 
 /**
  * The memory of a transform or of `scope(fn)`: an arena on each device that computes in it, opened when first needed. What begins while a
@@ -28,23 +28,22 @@ export class Region {
     return arena;
   }
 
-  /** Memory on a device for something to be computed. */
-  allocate(backend: Backend, dtype: DType, length: number): Buffer {
-    const buffer = backend.allocate(dtype, length, this.on(backend));
+  /** Notes down what has been made in the region, if a backward pass wants to know. */
+  note(buffer: Buffer): void {
     this.journal?.push(buffer);
-    return buffer;
   }
 
   /** The memory of a buffer of the region as a new one, to be added to in place. */
   renew(buffer: Buffer): Buffer {
     const heir = buffer.backend.renew(buffer);
-    this.journal?.push(heir);
+    this.note(heir);
     return heir;
   }
 
-  /** Whether a live buffer lies in this region. */
+  /** Whether a buffer lies in this region, and has not been given back. */
   holds(buffer: Buffer): boolean {
-    return buffer.alive && this.arenas.some((arena) => arena.holds(buffer));
+    for (const arena of this.arenas) if (arena.holds(buffer)) return true;
+    return false;
   }
 
   /**

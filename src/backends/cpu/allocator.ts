@@ -2,8 +2,8 @@ import { align, type Block, heap } from './heap.js';
 
 /** Pieces from this size on are large: a search for room costs less than touching them. */
 const LARGE = 2 ** 16;
-const FIRST_BLOCK = 2 ** 18;
-const MOST_BLOCK = 2 ** 20;
+/** Small pieces are cut from blocks of this size: what an arena holds is at most this much more than what it has needed. */
+const BLOCK = 2 ** 18;
 
 /**
  * Cuts pieces of the heap for an arena. Large ones are blocks of their own. Small ones are cut from blocks by moving a pointer; a piece that
@@ -11,9 +11,9 @@ const MOST_BLOCK = 2 ** 20;
  */
 export class Allocator {
   private readonly blocks: Block[] = [];
-  private readonly large = new Map<number, Block>();
+  private large: Map<number, Block> | null = null;
   /** Addresses of small pieces that were given back, by their size in units of 64 bytes. */
-  private readonly free: (number[] | undefined)[] = [];
+  private free: (number[] | undefined)[] | null = null;
   private at = 0;
   private end = 0;
   private total = 0;
@@ -22,8 +22,10 @@ export class Allocator {
   allocate(bytes: number): number {
     if (bytes >= LARGE) return this.takeLarge(bytes);
     const units = unitsOf(bytes);
-    const again = this.free[units]?.pop();
-    if (again !== undefined) return again;
+    if (this.free) {
+      const again = this.free[units]?.pop();
+      if (again !== undefined) return again;
+    }
     const start = this.at;
     const next = start + units * UNIT;
     if (next <= this.end) {
@@ -34,7 +36,7 @@ export class Allocator {
   }
 
   private takeSmall(size: number): number {
-    const block = heap().take(Math.max(FIRST_BLOCK, Math.min(this.total, MOST_BLOCK)));
+    const block = heap().take(BLOCK);
     this.blocks.push(block);
     this.total += block.size;
     this.at = block.start + size;
@@ -44,27 +46,27 @@ export class Allocator {
 
   private takeLarge(bytes: number): number {
     const block = heap().take(bytes);
-    this.large.set(block.start, block);
+    (this.large ??= new Map()).set(block.start, block);
     return block.start;
   }
 
   /** Takes a piece back. */
   give(address: number, bytes: number): void {
     if (bytes >= LARGE) {
-      heap().give(this.large.get(address)!);
-      this.large.delete(address);
+      heap().give(this.large!.get(address)!);
+      this.large!.delete(address);
     } else {
       const units = unitsOf(bytes);
-      (this.free[units] ??= []).push(address);
+      ((this.free ??= [])[units] ??= []).push(address);
     }
   }
 
   /** Gives a large piece to another allocator, in place. False if it is a small one. */
   handOver(address: number, heir: Allocator): boolean {
-    const block = this.large.get(address);
+    const block = this.large?.get(address);
     if (!block) return false;
-    this.large.delete(address);
-    heir.large.set(address, block);
+    this.large!.delete(address);
+    (heir.large ??= new Map()).set(address, block);
     return true;
   }
 
@@ -72,14 +74,14 @@ export class Allocator {
   close(): void {
     while (this.blocks.length > 0) heap().give(this.blocks.pop()!);
     this.giveLarge();
-    this.free.length = 0;
+    this.free = null;
     this.at = this.end = this.total = 0;
   }
 
   private giveLarge(): void {
-    if (this.large.size === 0) return;
+    if (!this.large) return;
     for (const block of this.large.values()) heap().give(block);
-    this.large.clear();
+    this.large = null;
   }
 
   /** Bytes of the heap that it holds for small pieces. */
@@ -93,7 +95,7 @@ export class Allocator {
     const [first] = this.blocks;
     if (!first) return;
     if (this.blocks.length > 1) return this.close();
-    this.free.length = 0;
+    this.free = null;
     this.at = first.start;
     this.end = first.start + first.size;
   }
