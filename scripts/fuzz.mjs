@@ -1,4 +1,4 @@
-// npm run fuzz -- ctc --cases N --seed S: random problems against the exact tier, any number of them. The cases are those of the tests.
+// npm run fuzz -- NAME --cases N --seed S: random problems against something exact, any number of them. The cases are those of the tests.
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -10,9 +10,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { cases: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
 });
+/** What can be fuzzed: modules that export `fuzz(cases, seed, progress)`. */
+const SUBJECTS = { ctc: 'test/ctc/fuzz.ts', align: 'test/decode/align-fuzz.ts' };
+
 const [cases, seed] = [Number(values.cases), Number(values.seed)];
-if (positionals.join() !== 'ctc' || !(Number.isInteger(cases) && cases > 0) || !Number.isInteger(seed)) {
-  console.error('usage: npm run fuzz -- ctc [--cases N] [--seed S]');
+const subject = positionals.length === 1 ? SUBJECTS[positionals[0]] : undefined;
+if (!subject || !(Number.isInteger(cases) && cases > 0) || !Number.isInteger(seed)) {
+  console.error(`usage: npm run fuzz -- ${Object.keys(SUBJECTS).join('|')} [--cases N] [--seed S]`);
   process.exit(2);
 }
 
@@ -21,7 +25,7 @@ const folder = await mkdtemp(join(root, 'node_modules', '.fuzz-'));
 try {
   const outfile = join(folder, 'fuzz.mjs');
   await build({
-    entryPoints: [join(root, 'test/ctc/fuzz.ts')],
+    entryPoints: [join(root, subject)],
     outfile,
     bundle: true,
     format: 'esm',
@@ -29,10 +33,10 @@ try {
     packages: 'external',
     alias: { tapegrad: join(root, 'src/index.ts') },
   });
-  const { fuzzCtc } = await import(outfile);
+  const { fuzz } = await import(outfile);
   const start = performance.now();
   let shown = start;
-  const report = fuzzCtc(cases, seed, (done) => {
+  const report = fuzz(cases, seed, (done) => {
     if (!process.stderr.isTTY || performance.now() - shown < 500) return;
     shown = performance.now();
     process.stderr.write(`\r${done} of ${cases}, ${Math.round(done / ((shown - start) / 1000))} a second `);

@@ -61,7 +61,7 @@ interface Batch {
   readonly inputLengths: readonly number[];
 }
 
-export function fuzzCtc(cases: number, seed: number, progress?: (done: number) => void): FuzzReport {
+export function fuzz(cases: number, seed: number, progress?: (done: number) => void): FuzzReport {
   const rng = random(seed);
   const tiers = { lengths: 0, linear: 0, log: 0 };
   const report: FuzzReport = { cases: 0, tiers, falseAccepts: 0, examples: [], worstGradient: 0, worstLoss: 0 };

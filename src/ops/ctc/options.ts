@@ -85,9 +85,16 @@ const isOptions = (value: unknown): boolean => isPlainObject(value) && !isNdarra
 
 /**
  * Checks a CTC call before anything is computed; the options are those of `optionsOfCall`.
+ * @param wildcard a label that is no class of the scores but may stand in targets.
  * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value.
  */
-export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, options: CtcOptions): CtcProblem {
+export function checkProblem(
+  op: string,
+  scores: Tensor,
+  targets: CtcTargets,
+  options: CtcOptions,
+  wildcard: number | null = null,
+): CtcProblem {
   const { from = 'logProbs', reduction = 'none', zeroInfinity = false, targetLengths } = options;
   const read = checkScores(op, 'the scores', scores, options);
   if (from !== 'logProbs' && from !== 'logits')
@@ -99,7 +106,7 @@ export function checkProblem(op: string, scores: Tensor, targets: CtcTargets, op
   const inputLengths = checkInputLengths(op, options.inputLengths, read);
   const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, read);
   const padded = padTargets(op, targets, given, read);
-  checkLabels(op, padded, classes, blank);
+  checkLabels(op, padded, classes, blank, wildcard);
   return { frames, batch, classes, blank, logits: from === 'logits', inputLengths, ...padded };
 }
 
@@ -148,12 +155,14 @@ function checkLabels(
   { targets, width, targetLengths }: Pick<CtcProblem, 'targets' | 'width' | 'targetLengths'>,
   classes: number,
   blank: number,
+  wildcard: number | null,
 ): void {
   for (let n = 0; n < targetLengths.length; n++) {
     const end = n * width + targetLengths[n]!;
     for (let at = n * width; at < end; at++) {
       const label = targets[at]!;
-      if (label >>> 0 >= classes || label === blank) throw badLabel(op, n, at - n * width, label, classes, blank);
+      if (label !== wildcard && (label >>> 0 >= classes || label === blank))
+        throw badLabel(op, n, at - n * width, label, classes, blank);
     }
   }
 }

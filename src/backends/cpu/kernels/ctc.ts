@@ -50,21 +50,23 @@ function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: numb
 type Lengths = readonly [frames: TypedArray, labels: TypedArray];
 
 /** The lattice is input lengths, target lengths and targets behind one another. */
-function lengthsOf(call: CpuCall): Lengths {
+export function lengthsOf(call: CpuCall): Lengths {
   const batch = call.number('batch');
   const lattice = call.inputs[1]!.view();
   return [lattice.subarray(0, batch), lattice.subarray(batch, 2 * batch)];
 }
 
 /** The addresses of scores, targets, input lengths and target lengths. */
-function addresses(call: CpuCall): [scores: number, targets: number, inputLengths: number, targetLengths: number] {
+export function addresses(
+  call: CpuCall,
+): [scores: number, targets: number, inputLengths: number, targetLengths: number] {
   const bytes = 4 * call.number('batch');
   const lattice = call.in(1);
   return [call.in(0), lattice + 2 * bytes, lattice, lattice + bytes];
 }
 
 /** Sequences with more labels than frames are decided by that. */
-function longestTarget([frames, labels]: Lengths): number {
+export function longestTarget([frames, labels]: Lengths): number {
   let longest = 0;
   for (let n = 0; n < labels.length; n++) if (labels[n]! > longest && labels[n]! <= frames[n]!) longest = labels[n]!;
   return longest;
@@ -89,7 +91,7 @@ function workspaces(call: CpuCall, count: number, bytes: number): number[] {
  * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
  * @param scale multiplications or so for a frame's label and for its class.
  */
-function tasksOf(
+export function tasksOf(
   call: CpuCall,
   scale: number,
   bytes: number,

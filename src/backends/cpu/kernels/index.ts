@@ -1,4 +1,5 @@
 import type { CpuKernel } from '../call.js';
+import { alignKernels } from './align.js';
 import { convKernels } from './conv.js';
 import { copyKernels } from './copy.js';
 import { ctcKernels } from './ctc.js';
@@ -14,6 +15,7 @@ import { softmaxKernels } from './softmax.js';
 /** Every kernel of the CPU by the name that ops call it; all rows of src/ops/elementwise.ts are 'elementwise'. */
 export const kernels: Readonly<Record<string, CpuKernel>> = {
   elementwise,
+  ...alignKernels,
   ...copyKernels,
   ...convKernels,
   ...ctcKernels,
