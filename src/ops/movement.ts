@@ -4,6 +4,7 @@ import type { Buffer } from '../backends/backend.js';
 import { type Kernel, STORED } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { checkOptions } from '../tensor/arguments.js';
+import { promote } from '../tensor/dtype.js';
 import {
   formatShape,
   normalizeAxis,
@@ -15,6 +16,7 @@ import {
   sizeOf,
 } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { cast } from './cast.js';
 
 /**
  * Ops that move elements and compute nothing. All of them are one kernel, a copy between two strided views; strides may be 0
@@ -422,7 +424,10 @@ function firstOf(op: string, parts: readonly Tensor[]): Tensor {
   return first;
 }
 
-/** Tensors behind one another along an existing axis. @throws {ShapeError} unless all other axes agree. */
+/**
+ * Tensors behind one another along an existing axis, in the dtype that all of them promote to (docs/dtypes.md).
+ * @throws {ShapeError} unless all other axes agree.
+ */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const first = firstOf('concat', parts);
   const at = normalizeAxis('concat', axis, first.rank);
@@ -433,13 +438,17 @@ export function concat(parts: readonly Tensor[], axis = 0): Tensor {
         `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all axes but axis ${axis} must agree`,
       );
     }
-    if (part.dtype !== first.dtype)
-      throw new DTypeError('concat', `part ${i} is ${part.dtype} beside ${first.dtype}; cast one`);
   });
-  return parts.length === 1 ? first : concatOp(parts, { axis: at });
+  if (parts.length === 1) return first;
+  const dtype = parts.map((part) => part.dtype).reduce(promote);
+  const alike = parts.map((part) => cast(part, dtype));
+  return concatOp(alike, { axis: at });
 }
 
-/** Tensors of one shape side by side along a new axis. */
+/**
+ * Tensors of one shape side by side along a new axis, in the dtype that all of them promote to (docs/dtypes.md).
+ * @throws {ShapeError} for different shapes.
+ */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   const first = firstOf('stack', parts);
   parts.forEach((part, i) => {

@@ -10,11 +10,20 @@ import {
   split,
   stack,
   tensor,
+  type Tensor,
   ValueError,
   zeros,
 } from 'tapegrad';
 import { at, build, spread, type Values, values } from '../reference.js';
-import { counting, exact, type OpInfo, sampleOf } from './info.js';
+import { counting, exact, int, type OpInfo, sampleOf } from './info.js';
+
+/** Both half dtypes with bool and int32: together float32, which none of them is. */
+const mixture = (): Tensor[] => [
+  tensor([1 + 2 ** -10], { dtype: 'float16' }),
+  tensor([true]),
+  tensor([256], { dtype: 'bfloat16' }),
+  int([16777217]),
+];
 
 export const joiningInfo = {
   pad: {
@@ -123,7 +132,28 @@ export const joiningInfo = {
         forwardOnly: true,
       },
     ],
-    exact: [exact('int32', () => concat([counting([2]), counting([1])]), 'int32', [3], [0, 1, 0])],
+    exact: [
+      exact('int32', () => concat([counting([2]), counting([1])]), 'int32', [3], [0, 1, 0]),
+      exact('bool', () => concat([tensor([true]), tensor([false])]), 'bool', [2], [1, 0]),
+      exact('bool and int32', () => concat([tensor([true]), int([-7])]), 'int32', [2], [1, -7]),
+      exact('int32 and float32', () => concat([int([16777217]), tensor([0.5])]), 'float32', [2], [16777216, 0.5]),
+      exact(
+        'int32 and float16',
+        () => concat([int([2049]), tensor([0.5], { dtype: 'float16' })]),
+        'float16',
+        [2],
+        [2048, 0.5],
+      ),
+      exact(
+        'float16, bool, bfloat16 and int32',
+        () => concat(mixture()),
+        'float32',
+        [4],
+        [1.0009765625, 1, 256, 16777216],
+      ),
+      exact('the same backwards', () => concat(mixture().reverse()), 'float32', [4], [16777216, 256, 1, 1.0009765625]),
+      exact('int32 and an empty float32', () => concat([int([3]), tensor(new Float32Array(0))]), 'float32', [1], [3]),
+    ],
     errors: [
       { run: () => concat([]), error: ShapeError, message: '[concat] no tensors to join' },
       {
@@ -135,11 +165,6 @@ export const joiningInfo = {
         run: () => concat([zeros([2, 3]), zeros([2, 4])]),
         error: ShapeError,
         message: '[concat] part 1 is [2, 4] beside [2, 3]; all axes but axis 0 must agree',
-      },
-      {
-        run: () => concat([zeros([2]), counting([2])]),
-        error: DTypeError,
-        message: '[concat] part 1 is int32 beside float32; cast one',
       },
     ],
   },
@@ -157,6 +182,16 @@ export const joiningInfo = {
         run: (a, b) => stack([a, b]),
         want: (a, b) => values([2], [...a.data, ...b.data]),
       },
+    ],
+    exact: [
+      exact(
+        'bool and float32',
+        () => stack([tensor([true, false]), tensor([2, 3])], 1),
+        'float32',
+        [2, 2],
+        [1, 2, 0, 3],
+      ),
+      exact('the mixture', () => stack(mixture()), 'float32', [4, 1], [1.0009765625, 1, 256, 16777216]),
     ],
     errors: [
       {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   add,
   clip,
+  concat,
   type DType,
   equal,
   exp,
@@ -12,9 +13,11 @@ import {
   maximum,
   mul,
   pow,
+  stack,
   sub,
   tensor,
   type Tensor,
+  valueAndGrad,
   where,
 } from 'tapegrad';
 
@@ -58,9 +61,35 @@ test('two tensors promote as the table of docs/dtypes.md says, in either order',
       };
       expect([a, b, found]).toEqual([a, b, { add: arithmetic, sub: arithmetic, mul: arithmetic, maximum: arithmetic }]);
       expect([equal(of(a), of(b)).dtype, greater(of(a), of(b)).dtype]).toEqual(['bool', 'bool']);
-      expect([a, b, where(tensor([true, false]), of(a), of(b)).dtype]).toEqual([a, b, promoted]);
+      const moved = [
+        where(tensor([true, false]), of(a), of(b)),
+        concat([of(a), of(b)]),
+        stack([of(a), of(b)]),
+        of(a).concat([of(b)]),
+      ];
+      expect([a, b, moved.map((result) => result.dtype)]).toEqual([a, b, moved.map(() => promoted)]);
       if (promoted !== 'bool') expect([a, b, matmul(of(a), of(b)).dtype]).toEqual([a, b, promoted]);
     });
+  }
+});
+
+test('gradients of joined tensors have the dtype of each part, whatever it was joined with', () => {
+  const joins = (join: typeof concat) => (half: Tensor, single: Tensor, brain: Tensor) =>
+    join([half, of('int32'), single, tensor([true, false]), brain])
+      .mul(tensor([1, -2, 3, -4, 5, -6, 7, -8, 9, -10]).reshape(join === concat ? [10] : [5, 2]))
+      .sum();
+  for (const join of [concat, stack]) {
+    const [value, gradients] = valueAndGrad(joins(join), { argnums: [0, 1, 2] })(
+      of('float16'),
+      of('float32'),
+      of('bfloat16'),
+    );
+    expect([value.dtype, value.itemSync()]).toEqual(['float32', 1 + 3 + 5 + 7 + 9]);
+    expect(gradients.map((g) => [g.dtype, g.arraySync()])).toEqual([
+      ['float16', [1, -2]],
+      ['float32', [5, -6]],
+      ['bfloat16', [9, -10]],
+    ]);
   }
 });
 
