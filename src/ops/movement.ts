@@ -3,7 +3,7 @@ import { primitives } from '../autograd/primitives.js';
 import type { Buffer } from '../backends/backend.js';
 import { type Kernel, STORED } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkOptions } from '../tensor/arguments.js';
+import { checkOptions, checkTensor } from '../tensor/arguments.js';
 import { promote } from '../tensor/dtype.js';
 import {
   formatShape,
@@ -293,6 +293,7 @@ export type SliceRange = number | null | readonly [start?: number | null, stop?:
 
 /**
  * A part of x, as `x[start:stop:step]` in Python, axis by axis; axes not named stay whole. Positions beyond the end are clamped.
+ * docs/slicing.md has the rules and examples.
  * @throws {ValueError} for a step of 0 or a picked index outside the axis.
  */
 export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
@@ -420,6 +421,7 @@ const concatShape = (parts: readonly Tensor[], axis: number): number[] =>
 function firstOf(op: string, parts: readonly Tensor[]): Tensor {
   if (!Array.isArray(parts)) throw new ShapeError(op, `the tensors to join come in an array: ${op}([a, b])`);
   const [first] = parts as readonly Tensor[];
+  parts.forEach((part, i) => checkTensor(op, `part ${i}`, part));
   if (!first) throw new ShapeError(op, 'no tensors to join');
   return first;
 }

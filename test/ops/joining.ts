@@ -166,6 +166,11 @@ export const joiningInfo = {
         error: ShapeError,
         message: '[concat] part 1 is [2, 4] beside [2, 3]; all axes but axis 0 must agree',
       },
+      {
+        run: () => concat([zeros([2]), 3 as never]),
+        error: DTypeError,
+        message: '[concat] part 1 is 3, not a tensor; write tensor(data)',
+      },
     ],
   },
   stack: {
@@ -198,6 +203,16 @@ export const joiningInfo = {
         run: () => stack([zeros([2]), zeros([3])]),
         error: ShapeError,
         message: '[stack] part 1 is [3] beside [2]; all must have one shape',
+      },
+      {
+        run: () => stack([[1, 2] as never, zeros([2])]),
+        error: DTypeError,
+        message: '[stack] part 0 is an array, not a tensor; write tensor(data)',
+      },
+      {
+        run: () => stack([zeros([]), null as never]),
+        error: DTypeError,
+        message: '[stack] part 1 is null, not a tensor; write tensor(data)',
       },
       { run: () => stack([]), error: ShapeError, message: '[stack] no tensors to join' },
     ],
