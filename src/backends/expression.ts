@@ -30,11 +30,11 @@ export const BASE_FUNCTIONS: Readonly<Record<string, { readonly arity: 1 | 2; re
   isfinite: { arity: 1, truth: true },
 };
 
-export type OperandName = 'x' | 'y' | 'z';
-export type BinaryOperator = '+' | '-' | '*' | '/' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
+type OperandName = 'x' | 'y' | 'z';
+type BinaryOperator = '+' | '-' | '*' | '/' | '<' | '<=' | '>' | '>=' | '==' | '!=' | '&&' | '||';
 
 /** A parsed expression. Equal subexpressions are one and the same object. */
-export type Expression = { readonly truth: boolean } & (
+type Expression = { readonly truth: boolean } & (
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'operand'; readonly name: OperandName }
   | { readonly kind: 'negate' | 'not'; readonly children: readonly [Expression] }

@@ -1,5 +1,5 @@
 /** Where the elements of an array of any strides lie in a flat one. */
-export interface Layout {
+interface Layout {
   readonly strides: readonly number[];
   readonly offset: number;
 }

@@ -58,7 +58,7 @@ const COMPUTED_AS = {
 } as const satisfies Record<DType, DType>;
 type Computed = (typeof COMPUTED_AS)[DType];
 
-export type Numbers = Float32Array | Float64Array | Int32Array;
+type Numbers = Float32Array | Float64Array | Int32Array;
 
 /** @throws {DTypeError} for a tensor of a dtype that is not among the allowed ones. */
 export function checkDTypes(

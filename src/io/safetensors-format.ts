@@ -45,7 +45,7 @@ export interface RawTensor {
 }
 
 /** What a safetensors file holds, in the order of its bytes. */
-export interface RawFile {
+interface RawFile {
   readonly tensors: ReadonlyMap<string, RawTensor>;
   readonly metadata: Readonly<Record<string, string>>;
 }

@@ -51,7 +51,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 /** A tensor seen as [outer, axis, inner]: how kernels that work along one axis are told where it lies. */
-export interface AxisView {
+interface AxisView {
   readonly outer: number;
   readonly axis: number;
   readonly inner: number;
@@ -64,7 +64,7 @@ export const axisView = (shape: Shape, from: number, to = from + 1): AxisView =>
 });
 
 /** Sums along the middle axis of [outer, axis, inner]. */
-export const sumKernel: Kernel = {
+const sumKernel: Kernel = {
   name: 'sum',
   family: 'reduce',
   inputs: ['x'],

@@ -6,7 +6,7 @@ import { checkDType, isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Element by element into another dtype. */
-export const castKernel: Kernel = {
+const castKernel: Kernel = {
   name: 'cast',
   family: 'copy',
   inputs: ['x'],

@@ -214,7 +214,7 @@ export const gelu = unary('gelu', {
   vjp: (g, x) => mulNoNaN(g, add(normalCdf(x), mulNoNaN(x, normalDensity(x)))),
 });
 /** P(X <= x) for a standard normal X. */
-export const normalCdf = unary('normalCdf', {
+const normalCdf = unary('normalCdf', {
   code: '0.5 * erfc(x * -0.7071067811865476)',
   result: 'float',
   vjp: (g, x) => mulNoNaN(g, normalDensity(x)),

@@ -22,7 +22,7 @@ import { cast } from './cast.js';
  * Ops that move elements and compute nothing. All of them are one kernel, a copy between two strided views; strides may be 0
  * (broadcasting) or negative (flipping).
  */
-export const copyKernel: Kernel = {
+const copyKernel: Kernel = {
   name: 'copy',
   family: 'copy',
   inputs: ['source'],
@@ -42,7 +42,7 @@ export const copyKernel: Kernel = {
 const accumulateKernel: Kernel = { ...copyKernel, name: 'accumulate' };
 
 /** Sets every element to one value. */
-export const fillKernel: Kernel = {
+const fillKernel: Kernel = {
   name: 'fill',
   family: 'copy',
   inputs: [],
@@ -58,7 +58,7 @@ interface View {
 }
 
 /** Most axes that a kernel's parameters hold. Neighbouring axes are merged first, so more are rarely needed. */
-export const MAX_RANK = 8;
+const MAX_RANK = 8;
 
 /** Merges axes that lie behind one another in every view; drops axes of length 1. */
 export function mergeAxes(

@@ -12,7 +12,7 @@ import { cast } from './cast.js';
 import { mergeAxes } from './movement.js';
 
 /** How rows of src/ops/elementwise.ts become ops: the code names the kernel, broadcasting and dtypes are the same for all. */
-export interface Row {
+interface Row {
   /** The computation, in the notation of src/backends/expression.ts. Every device's kernel is made from it. */
   readonly code: string;
   /** 'same': the operands' dtype (the default); 'float': integers become float32 first; 'bool': a truth value. */

@@ -11,10 +11,10 @@ import { checkShape, formatShape, type Shape, sizeOf } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** Numbers or booleans nested in arrays to any depth. */
-export type NestedNumbers = number | boolean | readonly NestedNumbers[];
+type NestedNumbers = number | boolean | readonly NestedNumbers[];
 
 /** Any typed array of numbers or big integers. */
-export type AnyTypedArray =
+type AnyTypedArray =
   | Float32Array
   | Float64Array
   | Int8Array

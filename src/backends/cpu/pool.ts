@@ -15,7 +15,7 @@ const MOST_TASKS = 256;
 const MOST_ARGUMENTS = 24;
 
 /** Words of the control block, shared with src/backends/cpu/worker.ts. */
-export const CONTROL = {
+const CONTROL = {
   ready: 0,
   generation: 1,
   remaining: 2,
@@ -24,7 +24,7 @@ export const CONTROL = {
   finished: 5,
   flags: 16,
 } as const;
-export const ARGUMENTS_AT = (CONTROL.flags + MOST_TASKS) * 4;
+const ARGUMENTS_AT = (CONTROL.flags + MOST_TASKS) * 4;
 const CONTROL_BYTES = ARGUMENTS_AT + MOST_TASKS * MOST_ARGUMENTS * 8;
 
 /** Work below this many multiplications or so (about 0.3 ms) is done faster than it is shared. */

@@ -5,7 +5,7 @@ import type { WasmMemory } from './heap.js';
  * Threads: `worker_threads` in Node, `Worker` in browsers. Their program is text, so that no bundler has to know of another file.
  */
 
-export interface WorkerInit {
+interface WorkerInit {
   readonly module: object;
   readonly memory: WasmMemory;
   /** The control block of src/backends/cpu/pool.ts. */
@@ -49,7 +49,7 @@ const serve = ({ module, memory, control, own }) => {
 `;
 
 /** How a thread ended by itself: after it had been ready, before that, or because threads are forbidden. */
-export type Ending = 'served' | 'stillborn' | 'refused';
+type Ending = 'served' | 'stillborn' | 'refused';
 
 /**
  * Starts a thread, or gives null where that is not possible. `ended` is called when it has ended by itself, at once where that is known.

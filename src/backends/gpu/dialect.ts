@@ -2,7 +2,7 @@
 import type { DType } from '../backend.js';
 
 /** An elementwise kernel before it is text: what comes out of the op's expression. */
-export interface ElementwiseParts {
+interface ElementwiseParts {
   readonly entry: string;
   /** The operands' names in the expression, and their element types in memory. */
   readonly operands: readonly { readonly name: string; readonly dtype: DType }[];
@@ -14,7 +14,7 @@ export interface ElementwiseParts {
 }
 
 /** A call of a function of the notation: the function's name, or text made of the arguments' texts. */
-export type Call = string | ((...args: readonly string[]) => string);
+type Call = string | ((...args: readonly string[]) => string);
 
 export interface Dialect {
   /** What element types are called; a device has none of those without a name. */

@@ -31,7 +31,7 @@ const OPERANDS = ['x', 'y', 'z'] as const;
 const COMPUTED: ReadonlySet<DType> = new Set(['float32', 'int32', 'bool']);
 
 /** The element types of one launch: the inputs', then the output's. */
-export type ElementTypes = readonly DType[];
+type ElementTypes = readonly DType[];
 
 /** The entry point's name: one op has a kernel for each combination of element types. */
 export const elementwiseEntry = (kernel: Kernel, types: ElementTypes): string => [kernel.name, ...types].join('_');

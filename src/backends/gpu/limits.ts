@@ -9,12 +9,6 @@ export const MOST_GROUPS = 65535;
 /** Groups that are launched for kernels with layout 'groups' at most, unless they ask for a width; each goes on to further units. */
 export const MOST_SHARED_GROUPS = 4096;
 
-/** Buffers of one kernel at most, beside its parameters. */
-export const MOST_BUFFERS = 8;
-
-/** Bytes of one parameter struct at most. */
-export const MOST_PARAM_BYTES = 4096;
-
 /** Launches that are gathered before they are submitted without anybody waiting. */
 export const BATCH = 128;
 

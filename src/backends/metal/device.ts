@@ -172,7 +172,7 @@ function defaultDevice(runtime: Runtime): Id {
 }
 
 /** Compiled kernels. */
-export class MetalLibrary {
+class MetalLibrary {
   constructor(
     private readonly device: MetalDevice,
     private readonly handle: Id,
@@ -258,10 +258,10 @@ export class MetalMemory implements GpuMemory {
 }
 
 /** A kernel's argument: memory (from an offset in bytes), or up to 4096 bytes by value. */
-export type Argument = { readonly memory: MetalMemory; readonly offset: number } | ArrayBufferView;
+type Argument = { readonly memory: MetalMemory; readonly offset: number } | ArrayBufferView;
 
 /** Records dispatches while `MetalDevice.submit` runs. */
-export class Encoder {
+class Encoder {
   private readonly send: Messages;
 
   constructor(
@@ -293,7 +293,7 @@ export class Encoder {
 }
 
 /** Submitted work. It may be waited for any number of times, in place and asynchronously. */
-export class Submission implements GpuSubmission {
+class Submission implements GpuSubmission {
   private outcome: { readonly seconds: number } | { readonly error: Error } | null = null;
 
   constructor(

@@ -17,7 +17,7 @@ export type Id = bigint & { readonly [address]: 'id' };
 export type Pointer = bigint & { readonly [address]: 'memory' };
 
 /** MTLSize; all three members are spelled out because koffi takes a missing one for zero. */
-export interface Size {
+interface Size {
   readonly width: number;
   readonly height: number;
   readonly depth: number;
@@ -27,7 +27,7 @@ export interface Size {
 export type ErrorSlot = [error: Id | null];
 
 /** What each C type is in TypeScript. */
-export interface Meaning {
+interface Meaning {
   void: void;
   id: Id | null;
   uint64: number;
@@ -126,7 +126,7 @@ export type MessageName = keyof typeof MESSAGES;
 type Arguments<P extends readonly CType[]> = { -readonly [I in keyof P]: Meaning[P[I]] };
 
 /** A message as a function: the receiver first, then the arguments. Nil never answers here: a null receiver does not typecheck. */
-export type Send<M extends Message> = (self: Id, ...args: Arguments<M['parameters']>) => Meaning[M['result']];
+type Send<M extends Message> = (self: Id, ...args: Arguments<M['parameters']>) => Meaning[M['result']];
 
 /** All messages as functions. */
 export type Messages = { readonly [N in MessageName]: Send<(typeof MESSAGES)[N]> };

@@ -11,7 +11,7 @@ import type { CtcScores } from './layout.js';
  */
 export type CtcTargets = TensorLike | readonly ArrayLike<number>[];
 
-export interface PaddedTargets {
+interface PaddedTargets {
   /** [batch, width] */
   readonly targets: Int32Array;
   readonly width: number;
