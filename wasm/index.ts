@@ -4,6 +4,7 @@ export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";
+export * from "./ctc/beam";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
 export * from "./cumsum";

@@ -1,5 +1,6 @@
 import type { CpuKernel } from '../call.js';
 import { alignKernels } from './align.js';
+import { beamKernels } from './beam.js';
 import { convKernels } from './conv.js';
 import { copyKernels } from './copy.js';
 import { ctcKernels } from './ctc.js';
@@ -16,6 +17,7 @@ import { softmaxKernels } from './softmax.js';
 export const kernels: Readonly<Record<string, CpuKernel>> = {
   elementwise,
   ...alignKernels,
+  ...beamKernels,
   ...copyKernels,
   ...convKernels,
   ...ctcKernels,

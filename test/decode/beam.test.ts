@@ -1,0 +1,181 @@
+import {
+  beamDecode,
+  beamDecodeSync,
+  BeamStream,
+  ctcAlignSync,
+  ctcLoss,
+  loadSafetensors,
+  random,
+  saveSafetensors,
+  setThreads,
+  type Tensor,
+  tensor,
+} from 'tapegrad';
+import { warmThreads } from '../../src/backends/cpu/pool.js';
+import { remoteDevice } from '../devices.js';
+import { allLabellings, fuzz, makeEmissions, decode } from './beam-fuzz.js';
+
+beforeAll(() => {
+  setThreads(1);
+});
+
+const noise = (frames: number, classes: number, seed: number, peaky = 2): Tensor =>
+  random(seed).normal([frames, classes]).mul(peaky).logSoftmax(-1);
+
+describe('against all labellings', () => {
+  test('400 small problems: every score a lower bound, log-probabilities exact, no false proof, nothing lost unseen', () => {
+    const report = fuzz(400, 3);
+    expect(report.examples).toEqual([]);
+    expect(report.falseAccepts).toBe(0);
+    expect(report.proven).toBeGreaterThan(100);
+    expect(report.proven).toBeLessThan(400);
+  });
+
+  test('a beam that is wide enough finds all of them, with probabilities that add up to 1, in order', () => {
+    const rng = random(8);
+    for (let k = 0; k < 40; k++) {
+      const emissions = makeEmissions(rng);
+      const all = [...allLabellings(emissions)].filter(([, p]) => p > 1e-280).sort((a, b) => b[1] - a[1]);
+      const { hypotheses, lostLogProb } = decode(emissions, 8192, 8192, false);
+      const found = hypotheses.filter(({ score }) => score > Math.log(1e-280));
+      expect(found).toHaveLength(all.length);
+      found.forEach(({ score }, i) => {
+        expect(score).toBeCloseTo(Math.log(all[i]![1]), 8);
+      });
+      const total = all.reduce((sum, [, p]) => sum + p, 0);
+      expect(found.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(all.length > 0 ? 1 : 0, 9);
+      expect(found.reduce((sum, { score }) => sum + Math.exp(score), 0)).toBeCloseTo(total, 6);
+      expect(Math.exp(lostLogProb)).toBeLessThan(1e-3 * total + 1e-5);
+    }
+  });
+
+  test('the classic: the best path is blank, the best labelling is not', () => {
+    const x = tensor([
+      [Math.log(0.6), Math.log(0.4)],
+      [Math.log(0.6), Math.log(0.4)],
+    ]);
+    const [{ hypotheses, proven }] = beamDecodeSync(x, { nBest: 2 }) as [ReturnType<typeof beamDecodeSync>[0]];
+    expect(hypotheses.map(({ labels }) => labels)).toEqual([[1], []]);
+    expect(hypotheses[0]!.logProb).toBeCloseTo(Math.log(0.64), 6);
+    expect(proven).toBe(true);
+  });
+});
+
+describe('long sequences', () => {
+  test('scores do not underflow, the exact one is ctcLoss, spans are those of ctcAlign', () => {
+    const x = noise(3000, 20, 4);
+    const [{ hypotheses }] = beamDecodeSync(x, { width: 16, nBest: 3, align: true }) as [
+      ReturnType<typeof beamDecodeSync>[0],
+    ];
+    expect(hypotheses).toHaveLength(3);
+    hypotheses.forEach(({ labels, score, logProb, spans }, k) => {
+      expect(logProb).toBeCloseTo(-ctcLoss(x, labels).itemSync(), 3);
+      expect(logProb).toBeGreaterThanOrEqual(score - 1e-3);
+      expect(spans).toEqual(ctcAlignSync(x, labels)[0]!.spans);
+      if (k > 0) expect(logProb).toBeLessThanOrEqual(hypotheses[k - 1]!.logProb);
+    });
+  });
+
+  test('a batch is what its sequences are one by one, in both layouts and on any number of threads', async () => {
+    const [T, N, C] = [200, 6, 12];
+    const x = random(6).normal([T, N, C]).mul(3).logSoftmax(-1);
+    const lengths = [200, 150, 0, 199, 1, 77];
+    const all = beamDecodeSync(x, lengths, { width: 20, nBest: 4, rescore: false });
+    all.forEach((result, n) => {
+      const alone = x.slice(null, n).slice([0, lengths[n]!]);
+      expect(beamDecodeSync(alone, { width: 20, nBest: 4, rescore: false })[0]).toEqual(result);
+    });
+    const options = { inputLengths: lengths, width: 20, nBest: 4, rescore: false };
+    expect(beamDecodeSync(x.permute([1, 0, 2]), { ...options, layout: 'NTC' })).toEqual(all);
+    setThreads(3);
+    await warmThreads();
+    expect(beamDecodeSync(x, options)).toEqual(all);
+    setThreads(1);
+    const remote = x.to(await remoteDevice());
+    expect(await beamDecode(remote, options)).toEqual(all);
+    expect(() => beamDecodeSync(remote, options)).toThrow('cannot be read synchronously');
+  });
+
+  test('logits are normalised; another blank is another class', () => {
+    const logits = random(9).normal([60, 7]);
+    const options = { width: 8, nBest: 8 };
+    expect(beamDecodeSync(logits, { ...options, from: 'logits' })).toEqual(
+      beamDecodeSync(logits.logSoftmax(-1), options),
+    );
+    const x = logits.logSoftmax(-1).arraySync<number[][]>();
+    const turned = tensor(x.map(([first, ...rest]) => [...rest, first!]));
+    const [a, b] = [beamDecodeSync(tensor(x), options)[0]!, beamDecodeSync(turned, { ...options, blank: 6 })[0]!];
+    expect(b.hypotheses.map(({ labels }) => labels.map((label) => label + 1))).toEqual(
+      a.hypotheses.map(({ labels }) => labels),
+    );
+  });
+});
+
+describe('a stream', () => {
+  const x = noise(700, 9, 12, 4);
+  const whole = (): BeamStream => new BeamStream(9, { width: 24 }).push(x);
+
+  test.each([1, 7, 64, 300])('in pieces of %d frames is the whole, to the bit', (size) => {
+    const stream = new BeamStream(9, { width: 24 });
+    for (let t = 0; t < 700; t += size) {
+      stream.push(x.slice([t, Math.min(t + size, 700)]));
+      const { stable } = stream;
+      expect(stream.partial().labels.slice(0, stable.length)).toEqual(stable);
+    }
+    expect(stream.readings()).toEqual(whole().readings());
+    const [{ hypotheses }] = beamDecodeSync(x, { width: 24 }) as [ReturnType<typeof beamDecodeSync>[0]];
+    const { labels, score } = stream.finish();
+    expect(labels).toEqual(hypotheses[0]!.labels);
+    expect(score).toBeCloseTo(hypotheses[0]!.score, 12);
+  });
+
+  test('what is stable stays', () => {
+    const stream = new BeamStream(9, { width: 24 });
+    let before: readonly number[] = [];
+    for (let t = 0; t < 700; t += 50) {
+      stream.push(x.slice([t, t + 50]));
+      const now = [...stream.stable];
+      expect(now.slice(0, before.length)).toEqual(before);
+      before = now;
+    }
+    expect(before.length).toBeGreaterThan(50);
+    expect(stream.finish().labels.slice(0, before.length)).toEqual(before);
+    expect(() => stream.push(x)).toThrow('[BeamStream.push] the stream is finished');
+  });
+
+  test('goes on after being saved and restored, through a file as well', async () => {
+    const stream = new BeamStream(9, { width: 24 }).push(x.slice([0, 333]));
+    const { tensors } = await loadSafetensors(await saveSafetensors(stream.save()));
+    const restored = BeamStream.restore(tensors);
+    expect(restored.push(x.slice([333, 700])).readings()).toEqual(stream.push(x.slice([333, 700])).readings());
+    expect(() => BeamStream.restore({})).toThrow('[BeamStream.restore] a saved stream has three int32 lists');
+  });
+
+  test('refuses what does not fit', () => {
+    expect(() => new BeamStream(0)).toThrow('classes is 0');
+    expect(() => new BeamStream(4, { blank: 4 })).toThrow('blank is 4');
+    expect(() => whole().push(noise(3, 8, 1))).toThrow('logProbs is [3, 8]; it must be [frames, 9]');
+    expect(() => whole().push(tensor([[NaN, 0, 0, 0, 0, 0, 0, 0, 0]]))).toThrow(
+      'frame 700: a score is NaN or Infinity',
+    );
+  });
+});
+
+test.each([
+  ['a width of 0', { width: 0 }, 'width is 0'],
+  ['nBest above the width', { width: 2, nBest: 3 }, 'nBest is 3; it must be a whole number from 1 to the width, 2'],
+  ['an unknown option', { beams: 4 }, "there is no option 'beams'"],
+  ['a blank out of range', { blank: 9 }, 'blank is 9'],
+  ['a length past the end', { inputLengths: [9] }, 'sequence 0: input length is 9'],
+  ['a bad flag', { rescore: 1 }, 'rescore is 1'],
+])('%s is refused', (_, options, message) => {
+  expect(() => beamDecodeSync(noise(8, 5, 1), options as never)).toThrow(message);
+});
+
+test.each([NaN, Infinity])('a score of %d is refused by its place', (bad) => {
+  const x = tensor([
+    [0, -1],
+    [bad, -1],
+  ]);
+  expect(() => beamDecodeSync(x)).toThrow('[beamDecodeSync] sequence 0, frame 1: a score is NaN or Infinity');
+});

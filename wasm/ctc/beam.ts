@@ -1,0 +1,437 @@
+/**
+ * CTC prefix beam search (A. Graves, "Sequence Transduction", 2012, and A. Hannun et al., "First-Pass Large Vocabulary Continuous Speech
+ * Recognition", 2014) on probabilities in float64, relative to each frame's greatest and rescaled by powers of two: a candidate is one product.
+ *
+ * A decoder's state lies in one piece of memory and holds no address, so that it can be moved, saved, and go on from frame to frame. Prefixes
+ * are nodes of a trie in an arena. What two alignments of one prefix meet in is settled from the child's side: every prefix in the beam looks
+ * whether its parent is in the beam as well, so all else that is proposed is new, has one summand, and needs no look-up.
+ *
+ * Nothing is pruned but by the beam's width: with a full beam the least prefix that stays is a threshold, prefixes and classes are sorted, and
+ * both loops stop where no product can reach it. What falls out is added up.
+ */
+import { expNegative } from '../math';
+
+@unmanaged
+class Beam {
+  width: i32; classes: i32; blank: i32;
+  /** Nodes that there is room for, and slots of the hash of children (a power of two). */
+  room: i32; heads: i32;
+  nodeCount: i32; count: i32;
+  stamp: u32;
+  scale: i32;
+  /** Frames of the piece that have been read. */
+  done: i32;
+  /** The sum of each frame's greatest score, and what has been lost, scaled as the beam's probabilities are. */
+  shifted: f64;
+  lost: f64;
+}
+
+const enum Node { Parent = 0, Label = 4, Next = 8, Slot = 12, Bytes = 16 }
+const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
+/** In place of a candidate's label: the prefix stays as it is. */
+const STAY: u32 = 0xffffffff;
+/** Classes so far below a frame's greatest count nothing beside it: e^-700 is next to the least float64. */
+const NOTHING: f32 = 700;
+/** Below that a class is left out of a frame's sum; what it could add is put on top. */
+const NEGLIGIBLE: f32 = 30;
+/** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
+const GATHERED = 6;
+
+// Where the parts of the state lie that the running call works on.
+let b: Beam = changetype<Beam>(0);
+let exps: usize, expStamps: usize, marks: usize, listed: usize, entries: usize, others: usize, stays: usize, children: usize, candidates: usize, heads: usize, nodes: usize;
+
+@inline function up(bytes: usize): usize { return (bytes + 15) & ~15; }
+
+function layOut(state: usize, width: usize, classes: usize, slots: usize, room: usize): usize {
+  let at = state + up(offsetof<Beam>());
+  exps = at; at += up(classes << 3);
+  expStamps = at; at += up(classes << 2);
+  marks = at; at += up(classes << 2);
+  listed = at; at += classes << 4;
+  entries = at; at += up(width * Entry.Bytes);
+  others = at; at += up(width * Entry.Bytes);
+  stays = at; at += width << 4;
+  children = at; at += up(width << 3);
+  candidates = at; at += (width * GATHERED) << 4;
+  heads = at; at += up(slots << 2);
+  nodes = at; at += room << 4;
+  return at - state;
+}
+@inline function slotsFor(room: i32): i32 { let slots = 256; while (slots < room) slots *= 2; return slots; }
+function enter(state: usize): void {
+  b = changetype<Beam>(state);
+  layOut(state, b.width, b.classes, b.heads, b.room);
+}
+
+/** Bytes of a state with room for so many nodes. */
+export function ctcBeamBytes(width: i32, classes: i32, room: i32): f64 {
+  return <f64>layOut(0, width, classes, slotsFor(room), room);
+}
+
+/** A decoder that has read nothing. */
+export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, room: i32): void {
+  b = changetype<Beam>(state);
+  b.width = width; b.classes = classes; b.blank = blank; b.room = room; b.heads = slotsFor(room);
+  b.nodeCount = 0; b.count = 1; b.stamp = 0; b.scale = 0; b.done = 0; b.shifted = 0; b.lost = 0;
+  enter(state);
+  memory.fill(expStamps, 0, <usize>classes << 2);
+  memory.fill(marks, 0, <usize>classes << 2);
+  memory.fill(heads, 0xff, <usize>b.heads << 2);
+  create(-1, -1);
+  store<i32>(node(0), 0, Node.Slot);
+  store<i32>(entries, 0);
+  store<f64>(entries, 1, Entry.InBlank);
+  store<f64>(entries, 0, Entry.InLabel);
+}
+
+/** The same decoder in another piece of memory, with more room. */
+export function ctcBeamMove(from: usize, to: usize, room: i32): void {
+  enter(from);
+  const old = b, oldNodes = nodes, oldEntries = entries;
+  b = changetype<Beam>(to);
+  memory.copy(to, from, offsetof<Beam>());
+  b.room = room; b.heads = slotsFor(room);
+  enter(to);
+  memory.fill(expStamps, 0, <usize>b.classes << 2);
+  memory.fill(marks, 0, <usize>b.classes << 2);
+  b.stamp = 0;
+  memory.copy(entries, oldEntries, <usize>old.count * Entry.Bytes);
+  memory.copy(nodes, oldNodes, <usize>old.nodeCount << 4);
+  rehash();
+}
+
+@inline function node(i: i32): usize { return nodes + (<usize>i << 4); }
+@inline function entry(i: i32): usize { return entries + <usize>i * Entry.Bytes; }
+@inline function candidate(i: i32): usize { return candidates + (<usize>i << 4); }
+@inline function headOf(parent: i32, label: i32): usize {
+  let h = <u32>parent * 0x9e3779b1 ^ <u32>label * 0x85ebca6b;
+  h ^= h >> 15; h *= 0x2c1b3c6d; h ^= h >> 13;
+  return heads + (<usize>(h & <u32>(b.heads - 1)) << 2);
+}
+
+function create(parent: i32, label: i32): i32 {
+  const id = b.nodeCount++, at = node(id);
+  store<i32>(at, parent, Node.Parent);
+  store<i32>(at, label, Node.Label);
+  store<i32>(at, -1, Node.Slot);
+  if (parent >= 0) link(id, parent, label);
+  return id;
+}
+@inline function link(id: i32, parent: i32, label: i32): void {
+  const head = headOf(parent, label);
+  store<i32>(node(id), load<i32>(head), Node.Next);
+  store<i32>(head, id);
+}
+function rehash(): void {
+  memory.fill(heads, 0xff, <usize>b.heads << 2);
+  for (let i = 0; i < b.nodeCount; i++) if (load<i32>(node(i)) >= 0) link(i, load<i32>(node(i)), load<i32>(node(i), Node.Label));
+}
+
+/** The node of a prefix and one more label: one that is there, as a prefix that fell out of the beam comes back to its own children. */
+function child(parent: i32, label: i32): i32 {
+  for (let i = load<i32>(headOf(parent, label)); i >= 0; i = load<i32>(node(i), Node.Next))
+    if (load<i32>(node(i)) == parent && load<i32>(node(i), Node.Label) == label) return i;
+  return create(parent, label);
+}
+
+/**
+ * Drops the nodes that no prefix in the beam goes back to. With `cut`, also those before the last node that all share, whose labels go to
+ * `labels`; returns how many these are.
+ */
+function collect(cut: bool, labels: usize): i32 {
+  const total = b.nodeCount, n = b.count;
+  for (let i = 0; i < total; i++) store<i32>(node(i), 0, Node.Next);
+  for (let k = 0; k < n; k++)
+    for (let i = load<i32>(entry(k)); i >= 0 && load<i32>(node(i), Node.Next) == 0; i = load<i32>(node(i))) store<i32>(node(i), 1, Node.Next);
+  let root = 0, stable = 0;
+  if (cut && n > 0) {
+    root = shared();
+    let depth = 0;
+    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
+    stable = depth;
+    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { depth--; store<i32>(labels + (<usize>depth << 2), load<i32>(node(i), Node.Label)); }
+    for (let i = load<i32>(node(root)); i >= 0; i = load<i32>(node(i))) store<i32>(node(i), 0, Node.Next);
+    store<i32>(node(root), -1);
+  }
+  // Where each node goes, parents before children; then who is whose; then the move.
+  let kept = 0;
+  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next)) { kept++; store<i32>(node(i), kept, Node.Next); }
+  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next) && load<i32>(node(i)) >= 0) store<i32>(node(i), load<i32>(node(load<i32>(node(i))), Node.Next) - 1);
+  for (let k = 0; k < n; k++) store<i32>(entry(k), load<i32>(node(load<i32>(entry(k))), Node.Next) - 1);
+  for (let i = 0; i < total; i++) {
+    const to = load<i32>(node(i), Node.Next) - 1;
+    if (to >= 0) v128.store(node(to), v128.load(node(i)));
+  }
+  b.nodeCount = kept;
+  rehash();
+  return stable;
+}
+
+/** The last node that all prefixes in the beam come through: nodes are numbered from the root on, so the later of two goes back first. */
+function shared(): i32 {
+  let at = load<i32>(entry(0));
+  for (let k = 1; k < b.count; k++) {
+    let other = load<i32>(entry(k));
+    while (at != other) { if (at > other) at = load<i32>(node(at)); else other = load<i32>(node(other)); }
+  }
+  return at;
+}
+
+/** Cuts the state back to the labels that are still open; those before go to `labels` (int32). Returns how many there are. */
+export function ctcBeamCut(state: usize, labels: usize): i32 {
+  enter(state);
+  return collect(true, labels);
+}
+
+/** How many labels `ctcBeamCut` would give. */
+export function ctcBeamShared(state: usize): i32 {
+  enter(state);
+  let depth = 0;
+  if (b.count > 0) for (let i = shared(); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
+  return depth;
+}
+
+@inline function probability(row: usize, c: i32, reference: f64): f64 {
+  const at = exps + (<usize>c << 3), stamped = expStamps + (<usize>c << 2);
+  if (load<u32>(stamped) == b.stamp) return load<f64>(at);
+  const p = NativeMath.exp(<f64>load<f32>(row + (<usize>c << 2)) - reference);
+  store<u32>(stamped, b.stamp);
+  store<f64>(at, p);
+  return p;
+}
+
+@inline function swap(x: usize, y: usize): void { const t = v128.load(x); v128.store(x, v128.load(y)); v128.store(y, t); }
+
+/** Puts the `keep` greatest of `count` records (a float64 and 8 bytes more) first. */
+function select(base: usize, count: i32, keep: i32): void {
+  let lo = 0, hi = count;
+  while (hi - lo > 1) {
+    const pivot = load<f64>(base + (<usize>((lo + hi) >> 1) << 4));
+    let i = lo, j = hi - 1;
+    while (i <= j) {
+      while (load<f64>(base + (<usize>i << 4)) > pivot) i++;
+      while (load<f64>(base + (<usize>j << 4)) < pivot) j--;
+      if (i <= j) { swap(base + (<usize>i << 4), base + (<usize>j << 4)); i++; j--; }
+    }
+    if (keep <= j) hi = j + 1; else if (keep > i) lo = i; else return;
+  }
+}
+
+/** Sorts records [lo, hi), the greatest first. */
+function sort(base: usize, lo: i32, hi: i32): void {
+  while (hi - lo > 12) {
+    const pivot = load<f64>(base + (<usize>((lo + hi) >> 1) << 4));
+    let i = lo, j = hi - 1;
+    while (i <= j) {
+      while (load<f64>(base + (<usize>i << 4)) > pivot) i++;
+      while (load<f64>(base + (<usize>j << 4)) < pivot) j--;
+      if (i <= j) { swap(base + (<usize>i << 4), base + (<usize>j << 4)); i++; j--; }
+    }
+    if (j + 1 - lo < hi - i) { sort(base, lo, j + 1); lo = i; } else { sort(base, i, hi); hi = j + 1; }
+  }
+  for (let i = lo + 1; i < hi; i++) {
+    const x = v128.load(base + (<usize>i << 4)), value = f64x2.extract_lane(x, 0);
+    let j = i - 1;
+    for (; j >= lo && load<f64>(base + (<usize>j << 4)) < value; j--) v128.store(base + (<usize>(j + 1) << 4), v128.load(base + (<usize>j << 4)));
+    v128.store(base + (<usize>(j + 1) << 4), x);
+  }
+}
+
+@inline function offer(at: i32, value: f64, from: i32, label: u32): void {
+  const to = candidate(at);
+  store<f64>(to, value); store<i32>(to, from, 8); store<u32>(to, label, 12);
+}
+
+@inline function greatestOf(row: usize): f32 {
+  const classes = b.classes;
+  let tops = f32x4.splat(-Infinity), c = 0;
+  for (; c + 4 <= classes; c += 4) tops = f32x4.max(tops, v128.load(row + (<usize>c << 2)));
+  let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
+  for (; c < classes; c++) top = max(top, load<f32>(row + (<usize>c << 2)));
+  return top;
+}
+
+/** Not less than the sum of a frame's probabilities, relative to the greatest: what is conserved from frame to frame. */
+@inline function massOf(row: usize, greatest: f32): f64 {
+  const classes = b.classes, top = f32x4.splat(greatest), least = f32x4.splat(greatest - NEGLIGIBLE);
+  let sums = f32x4.splat(0), c = 0;
+  for (; c + 4 <= classes; c += 4) {
+    const x = v128.load(row + (<usize>c << 2)), counts = f32x4.ge(x, least);
+    if (v128.any_true(counts)) sums = f32x4.add(sums, v128.and(expNegative(f32x4.sub(x, top)), counts));
+  }
+  let sum = <f64>f32x4.extract_lane(sums, 0) + <f64>f32x4.extract_lane(sums, 1) + <f64>f32x4.extract_lane(sums, 2) + <f64>f32x4.extract_lane(sums, 3);
+  for (; c < classes; c++) sum += NativeMath.exp(<f64>load<f32>(row + (<usize>c << 2)) - <f64>greatest);
+  return sum * (1 + 1e-6 * (1 + <f64>classes / 64)) + <f64>classes * 1e-13;
+}
+
+/** What became of a piece of frames. */
+const enum Status { Done = 0, Full = 1, Bad = 2 }
+
+/**
+ * Reads frames of float32 scores, `stride` bytes apart, from where the piece was left (`b.done`) to its end. Full: there is no room for
+ * another frame's nodes, and `ctcBeamMove` has to make some; Bad: a score of frame `b.done` is NaN or Infinity.
+ */
+function advance(row: usize, stride: usize, frames: i32): Status {
+  row += <usize>b.done * stride;
+  for (; b.done < frames; b.done++, row += stride) {
+    if (b.nodeCount + b.width > b.room) {
+      collect(false, 0);
+      if (b.nodeCount + b.width > b.room >> 1) return Status.Full;
+    }
+    const greatest = greatestOf(row);
+    if (!(greatest < Infinity)) return Status.Bad;
+    if (greatest == -Infinity || b.count == 0) b.count = 0;
+    else read(row, greatest);
+  }
+  return Status.Done;
+}
+
+function read(row: usize, greatest: f32): void {
+  const n = b.count, width = b.width, classes = b.classes, blank = b.blank;
+  b.stamp++;
+  const top = <f64>greatest, pBlank = probability(row, blank, top);
+  b.shifted += top;
+  let before: f64 = 0, least: f64 = Infinity, heaviest: f64 = 0;
+  memory.fill(children, 0xff, <usize>n << 3);
+  for (let i = 0; i < n; i++) {
+    const e = entry(i), at = node(load<i32>(e)), label = load<i32>(at, Node.Label), inLabel = load<f64>(e, Entry.InLabel), total = load<f64>(e, Entry.InBlank) + inLabel;
+    before += total;
+    heaviest = max(heaviest, total);
+    let stayInLabel: f64 = 0;
+    if (label >= 0) {
+      const p = probability(row, label, top), parent = load<i32>(at), j = parent >= 0 ? load<i32>(node(parent), Node.Slot) : -1;
+      stayInLabel = inLabel * p;
+      if (j >= 0) {
+        // After an equal label only what ends in a blank may go on.
+        const from = entry(j), same = load<i32>(node(parent), Node.Label) == label;
+        stayInLabel += (same ? load<f64>(from, Entry.InBlank) : load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel)) * p;
+        store<i32>(children + (<usize>i << 3), load<i32>(children + (<usize>j << 3), 4));
+        store<i32>(children + (<usize>j << 3), i, 4);
+      }
+    }
+    const stayInBlank = total * pBlank, sum = stayInBlank + stayInLabel;
+    store<f64>(stays + (<usize>i << 4), stayInBlank);
+    store<f64>(stays + (<usize>i << 4), stayInLabel, 8);
+    offer(i, sum, i, STAY);
+    least = min(least, sum);
+  }
+  let threshold = n == width ? least : 0;
+  const count = list(row, greatest, threshold > 0 ? threshold / heaviest : 0), likeliest = count > 0 ? load<f64>(listed) : 0;
+  let offers = n;
+  for (let i = 0; i < n; i++) {
+    const e = entry(i), id = load<i32>(e), label = load<i32>(node(id), Node.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
+    if (total * likeliest < threshold) break; // and those after it are lighter
+    b.stamp++;
+    for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
+      store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
+    for (let k = 0; k < count; k++) {
+      const at = listed + (<usize>k << 4), p = load<f64>(at), to = load<i32>(at, 8);
+      if (total * p < threshold) break;
+      if (load<u32>(marks + (<usize>to << 2)) == b.stamp) continue;
+      const value = (to == label ? inBlank : total) * p;
+      if (!(value > 0) || value < threshold) continue;
+      if (offers == GATHERED * width) {
+        select(candidates, offers, width);
+        offers = width;
+        threshold = load<f64>(candidate(0));
+        for (let q = 1; q < width; q++) threshold = min(threshold, load<f64>(candidate(q)));
+        if (value < threshold) continue;
+      }
+      offer(offers++, value, i, <u32>to);
+    }
+  }
+  if (offers > width) { select(candidates, offers, width); offers = width; }
+  sort(candidates, 0, offers);
+  keep(offers, before, massOf(row, greatest));
+}
+
+/** Lists the classes, but for the blank, that are at least `share` of the greatest: the likeliest first. Returns how many there are. */
+@inline function list(row: usize, greatest: f32, share: f64): i32 {
+  const classes = b.classes, limit = greatest + (share > 0 ? max(<f32>NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING), four = f32x4.splat(limit);
+  let count = 0, c = 0;
+  for (; c < classes; c += 4) {
+    const whole = c + 4 <= classes;
+    let bits = whole ? i32x4.bitmask(f32x4.ge(v128.load(row + (<usize>c << 2)), four)) : 15 >> (c + 4 - classes);
+    for (let k = c; bits; k++, bits >>= 1) {
+      if (!(bits & 1) || k == b.blank || !(load<f32>(row + (<usize>k << 2)) >= limit)) continue;
+      const at = listed + (<usize>count << 4);
+      count++;
+      store<f64>(at, probability(row, k, <f64>greatest));
+      store<i32>(at, k, 8);
+    }
+  }
+  sort(listed, 0, count);
+  return count;
+}
+
+/** Makes the chosen candidates the beam, and adds up what is not among them. */
+@inline function keep(offers: i32, before: f64, mass: f64): void {
+  for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
+  let kept = 0, after: f64 = 0;
+  for (let i = 0; i < offers; i++) {
+    const from = candidate(i), value = load<f64>(from), source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes;
+    if (!(value > 0)) break;
+    const prefix = load<i32>(entry(source));
+    if (label == STAY) {
+      store<i32>(to, prefix);
+      store<f64>(to, load<f64>(stays + (<usize>source << 4)), Entry.InBlank);
+      store<f64>(to, load<f64>(stays + (<usize>source << 4), 8), Entry.InLabel);
+    } else {
+      store<i32>(to, child(prefix, label));
+      store<f64>(to, 0, Entry.InBlank);
+      store<f64>(to, value, Entry.InLabel);
+    }
+    store<i32>(node(load<i32>(to)), kept, Node.Slot);
+    after += value;
+    kept++;
+  }
+  memory.copy(entries, others, <usize>kept * Entry.Bytes);
+  b.count = kept;
+  b.lost = b.lost * mass + max<f64>(before * mass - after, 0);
+  const best = offers > 0 ? load<f64>(candidate(0)) : 0;
+  // Below 2^-256: back to about 1.
+  if (best < 8.636168555094445e-78 && best > 0) {
+    const exponent = min(1023 - <i32>(reinterpret<u64>(best) >> 52 & 2047), 1000), factor = reinterpret<f64>(<u64>(exponent + 1023) << 52);
+    for (let i = 0; i < kept; i++) {
+      const e = entry(i);
+      store<f64>(e, load<f64>(e, Entry.InBlank) * factor, Entry.InBlank);
+      store<f64>(e, load<f64>(e, Entry.InLabel) * factor, Entry.InLabel);
+    }
+    b.lost *= factor;
+    b.scale += exponent;
+  }
+}
+
+/** A piece of one sequence; `fresh` where it has not been begun. Status goes to `status` (int32): what it is, and the frame. */
+export function ctcBeam(state: usize, scores: usize, stride: usize, frames: i32, fresh: i32, status: usize): void {
+  enter(state);
+  if (fresh) b.done = 0;
+  store<i32>(status, advance(scores, stride, frames));
+  store<i32>(status, b.done, 4);
+}
+
+/**
+ * The first `count` prefixes of the beam, the likeliest first: natural logarithms of their probabilities to `scores` (float64; one more for
+ * what has been lost), lengths to `lengths` (int32), and their labels, one after the other, to `labels`, unless that is 0. Returns how many
+ * labels there are.
+ */
+export function ctcBeamRead(state: usize, count: i32, scores: usize, lengths: usize, labels: usize): i32 {
+  enter(state);
+  const shift = b.shifted - <f64>b.scale * NativeMath.LN2;
+  let total = 0;
+  for (let k = 0; k < count; k++) {
+    const here = k < b.count, e = entry(k);
+    store<f64>(scores + (<usize>k << 3), here ? NativeMath.log(load<f64>(e, Entry.InBlank) + load<f64>(e, Entry.InLabel)) + shift : -Infinity);
+    let length = 0;
+    if (here) for (let i = load<i32>(e); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) length++;
+    store<i32>(lengths + (<usize>k << 2), here ? length : -1);
+    total += length;
+    if (labels && here) {
+      let at = labels + (<usize>total << 2);
+      for (let i = load<i32>(e); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { at -= 4; store<i32>(at, load<i32>(node(i), Node.Label)); }
+    }
+  }
+  store<f64>(scores + (<usize>count << 3), b.lost > 0 ? NativeMath.log(b.lost) + shift : -Infinity);
+  return total;
+}
