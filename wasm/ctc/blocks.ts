@@ -1,4 +1,7 @@
 /**
+ * The highest rung of the ladder (see route.ts): exponentials of logits in float32, four at a time, once for both passes. Against those of precise.ts
+ * that buys a factor of 1.4 to 1.7 for loss and gradient.
+ *
  * Emissions of CTC: e^x of logits in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the
  * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see log-probs.ts.)
  *

@@ -1,5 +1,6 @@
 /**
- * CTC in the linear domain: float64 states rescaled by powers of two, two adds and a multiply a cell, with a certificate.
+ * What both rungs above the log domain (see route.ts) have in common: CTC in the linear domain, float64 states rescaled by powers of two, two adds and
+ * a multiply a cell, with a certificate. Against log.ts that buys a factor of 10 to 25, with exponentials of logits in float64 still.
  *
  * Cell i holds the blank before label i and label i; cell `labels` holds the closing blank and a dummy label. Only cells that a path can
  * reach and still leave in time are touched. The forward pass rounds towards 0 what it cannot represent, so its probability is a lower
@@ -9,30 +10,20 @@
  * Recursion: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, sections 4.1 and 4.2.
  */
 import { blockBytes, floorOf, splat } from './blocks';
-import { GREATEST_CACHE, NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './log-probs';
-import { fillPrecisely, loadPrecisely, roundingShows } from './precise';
+import { NORMALISED, cacheBytes, isNormalised, loadLogProbs, roughEmission, sumOfGreatest } from './log-probs';
+import { fillPrecisely, loadPrecisely } from './precise';
 import { backwardBlock, forwardBlock, loadEmissions } from './recursion';
-import { Sequence, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './sequence';
+import {
+  GREATEST_CACHE, GREATEST_PRODUCT_SCALE, GREATEST_RESCALE, PRODUCT_HIGH, PRODUCT_LOW, UNTILTED_BITS, UNTILTED_FRAMES, route,
+} from './route';
+import { Known, Sequence, Tier, align, cellsOf, endCell, firstCell, labelAt, maySkip } from './sequence';
 import { fromPairs, highPair, lowPair, sumPair } from '../lanes';
 
 /** Exponent that the greatest state is steered to; the product of two states and eight frames' growth stay finite. */
 @inline const TOP_EXPONENT: i32 = 340;
-/** Greatest relative disagreement between the two probabilities that is accepted. */
-@inline const AGREEMENT: f64 = 1.0e-9;
-/** Products of two states must have a normaliser in this range to keep their digits. */
-@inline const PRODUCT_LOW: f64 = 1.0e-250;
-@inline const PRODUCT_HIGH: f64 = 1.0e305;
-@inline const GREATEST_RESCALE: i32 = 900;
-@inline const GREATEST_PRODUCT_SCALE: i32 = 1800;
 /** An exponent sum that cannot occur. */
 @inline const NO_PATH: i32 = i32.MIN_VALUE;
 @inline const LN2: f64 = 0.69314718055994530942;
-/** Longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
-@inline const UNTILTED_FRAMES: i32 = 2048;
-@inline const UNTILTED_BITS: f64 = 500;
-/** Below this, and as much for every fifty frames, a loss from logits and its gradient have lost digits to numbers next to 1; the log domain keeps them. */
-@inline const VANISHING: f64 = 1.0e-6;
-@inline const VANISHING_PER_FRAME: f64 = 2.0e-8;
 
 @inline function exponentOf(x: f64): i32 { return <i32>(reinterpret<i64>(x) >>> 52 & 2047) - 1023; }
 /** 2^k for -1022 <= k <= 1023. */
@@ -208,7 +199,7 @@ function indexTarget(sequence: Sequence): void {
 /** What a pass reads of block k. */
 @inline function emissionsOf(forward: bool, upwards: bool, sequence: Sequence, block: usize, k: i32, scale: f64): void {
   const classes = sequence.classes, distinct = sequence.distinct, slots = sequence.slotCount, emissions = sequence.emissions;
-  if (sequence.precise) loadPrecisely(forward, upwards, sequence.cache + cacheBytes(k, slots), slots, emissions, scale);
+  if (sequence.tier == Tier.Precise) loadPrecisely(forward, upwards, sequence.cache + cacheBytes(k, slots), slots, emissions, scale);
   else if (sequence.logits) loadEmissions(forward, upwards, block, floorOf(block, classes), distinct, slots, emissions, scale);
   else loadLogProbs(forward && !upwards, forward, upwards, block, classes, distinct, slots, emissions,
     sequence.cache ? sequence.cache + cacheBytes(k, slots) : 0, scale);
@@ -276,7 +267,7 @@ function indexTarget(sequence: Sequence): void {
     if (!(min(last, early) > PRODUCT_LOW && max(last, early) < PRODUCT_HIGH)) return -1;
     exponents += rescale;
     forwardNow -= load<i32>(sequence.rescales + (<usize>k << 2));
-    if (sequence.precise) subtractPrecisely(sequence, block, sequence.cache + cacheBytes(k, sequence.slotCount), 1.0 / early, 1.0 / last);
+    if (sequence.tier == Tier.Precise) subtractPrecisely(sequence, block, sequence.cache + cacheBytes(k, sequence.slotCount), 1.0 / early, 1.0 / last);
     else subtractPosterior(sequence, block, 1.0 / early, 1.0 / last);
   }
   return inScaleOf(load<f64>(blanks) + load<f64>(betas), exponents, forwardExponents);
@@ -288,20 +279,11 @@ function inScaleOf(x: f64, exponents: i32, reference: i32): f64 {
   return shift > GREATEST_RESCALE || shift < -GREATEST_RESCALE ? -1 : x * powerOfTwo(shift);
 }
 
-/** What became of a sequence in the linear tier. */
-export const enum Outcome {
-  /** The certificate fails or digits are lost: the log-domain tier has to take it. */
-  Refused,
-  Accepted,
-  /** Float32 exponentials are not enough: it has to be precise. */
-  Imprecise,
-}
-
 /**
  * Loss of one feasible sequence of at least one frame and, where it is wanted, the gradient, in place of the blocks; of a precise sequence, the
- * blocks are filled here. Unless it is accepted, nothing that was written is valid.
+ * blocks are filled here. Returns the tier that has to take the sequence: unless that is its own, nothing that was written is valid.
  */
-export function linearSequence(sequence: Sequence): Outcome {
+export function linearSequence(sequence: Sequence): Tier {
   const labels = sequence.labels, count = (sequence.frames + 3) >> 2, bytes = align(<usize>cellsOf(labels) << 3);
   const slots = align(<usize>(min(labels, sequence.classes) + 2) << 5);
   sequence.blanks = sequence.workspace;
@@ -313,28 +295,26 @@ export function linearSequence(sequence: Sequence): Outcome {
   sequence.emissions = sequence.rescales + align(<usize>count << 2);
   sequence.sums = sequence.emissions + slots;
   indexTarget(sequence);
-  const kept = sequence.sums + slots, keptBytes = cacheBytes(count, sequence.slotCount), fits = keptBytes <= GREATEST_CACHE, precise = sequence.precise;
-  sequence.cache = fits && (precise || !sequence.logits) ? kept : 0;
+  const kept = sequence.sums + slots, keptBytes = cacheBytes(count, sequence.slotCount), precise = sequence.tier == Tier.Precise;
+  sequence.cache = precise || !sequence.logits && keptBytes <= GREATEST_CACHE ? kept : 0;
   sequence.history = kept + (sequence.cache ? align(keptBytes) : 0);
   sequence.row = sequence.gradient ? bytes : 0;
   const dummy = sequence.emissions + (<usize>sequence.slotCount << 5);
   v128.store(dummy, f64x2.splat(0)); v128.store(dummy, f64x2.splat(0), 16);
-  if (precise && !(fits && fillPrecisely(sequence))) return Outcome.Refused;
+  if (precise && !fillPrecisely(sequence)) return route(sequence, Known.Special);
   sequence.tilt = chooseTilt(sequence);
   const tilted = sequence.tilt != 1;
 
   const exponents = tilted ? forwardPass(true, false, sequence) : forwardPass(false, false, sequence);
-  if (exponents == NO_PATH) return Outcome.Refused;
-  const lower = sequence.ending;
-  sequence.loss = lossOf(sequence, logScaled(lower, exponents - TOP_EXPONENT) - logTilt(sequence));
-  if (sequence.logits && sequence.loss < VANISHING + VANISHING_PER_FRAME * <f64>sequence.frames) return Outcome.Refused;
-  if (sequence.logits && !precise && roundingShows(sequence)) return Outcome.Imprecise;
-  let upper: f64;
+  sequence.lower = exponents == NO_PATH ? 0 : sequence.ending;
+  if (exponents != NO_PATH) sequence.loss = lossOf(sequence, logScaled(sequence.lower, exponents - TOP_EXPONENT) - logTilt(sequence));
+  const onward = route(sequence, Known.Loss);
+  if (onward != sequence.tier) return onward;
   if (sequence.gradient) {
-    upper = tilted ? backwardPass(true, sequence, exponents) : backwardPass(false, sequence, exponents);
+    sequence.upper = tilted ? backwardPass(true, sequence, exponents) : backwardPass(false, sequence, exponents);
   } else {
     const upperExponents = tilted ? forwardPass(true, true, sequence) : forwardPass(false, true, sequence);
-    upper = inScaleOf(sequence.ending, upperExponents, exponents);
+    sequence.upper = inScaleOf(sequence.ending, upperExponents, exponents);
   }
-  return abs(upper / lower - 1.0) <= AGREEMENT ? Outcome.Accepted : Outcome.Refused;
+  return route(sequence, Known.Bounds);
 }

@@ -1,6 +1,7 @@
 /**
- * Blocks of log-probabilities, as blocks.ts makes them of logits: transposed, four frames a vector. They have no normaliser in which the
- * rounding of their exponentials would cancel, so these are taken in float64, and only of the classes that the target uses.
+ * The highest rung of the ladder (see route.ts) for log-probabilities: their blocks, as blocks.ts makes them of logits: transposed, four frames a vector.
+ * They have no normaliser in which the rounding of their exponentials would cancel, so these are taken in float64, and only of the classes that the
+ * target uses.
  *
  * In the classes' places are the log-probabilities themselves; in the floor's, what counts as impossible at and below it; in the remainder's
  * the greatest of each frame, which its emissions are relative to.
@@ -13,8 +14,6 @@ import { highPair, lowPair, sumPair } from '../lanes';
 
 /** How far from 1 a frame's probabilities may add up to count as normalised. */
 @inline export const NORMALISED: f32 = 4.0e-6;
-/** The most that a sequence's kept exponentials may take: others are computed again. */
-@inline export const GREATEST_CACHE: usize = 1 << 26;
 @inline const LOG2_E: f64 = 1.4426950408889634;
 @inline const LN2: f64 = 0.69314718055994530942;
 /** 1.5 * 2^52, which leaves the nearest integer in a sum's low bits, and the bias of float64's exponent. */

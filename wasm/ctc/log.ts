@@ -1,5 +1,6 @@
 /**
- * CTC in the log domain, in float64: correct on any input, and the reference that the linear tier is held against.
+ * The lowest rung of the ladder (see route.ts): CTC's recursion as the paper has it, in the log domain and float64, correct on any input. It is what
+ * the other rungs are held against, and itself against test/ctc/reference.ts. A cell costs three exponentials and a logarithm.
  *
  * States are kept relative to the greatest one of their frame, and a frame's posterior is normalised by its own sum, so that rounding does
  * not grow with the length of the loss.

@@ -6,23 +6,15 @@
  * batch may be split over threads without changing a bit.
  */
 import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './blocks';
-import { Outcome, linearSequence, linearWorkspace } from './linear';
+import { linearSequence, linearWorkspace } from './linear';
 import { fillLogProbs } from './log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './log';
-import { startsPrecise } from './precise';
-import { Sequence, align, lossByLengths } from './sequence';
+import { route } from './route';
+import { Known, Sequence, Tier, align, lossByLengths } from './sequence';
 
 /** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
 @inline const GREATEST_GROUP: i32 = 8;
 @inline const GROUP_BYTES: usize = 1 << 19;
-
-/** Tiers, as the kernels report them for every sequence. */
-const enum Tier {
-  /** The lengths alone decide: no frames, or fewer than the target needs. */
-  Lengths = 0,
-  Linear = 1,
-  Log = 2,
-}
 
 @inline function groupOf(frames: i32, classes: i32): i32 {
   return max(1, min(GREATEST_GROUP, <i32>(GROUP_BYTES / max(sequenceBlockBytes(frames, classes), 1))));
@@ -46,16 +38,20 @@ function clearRow(at: usize, bytes: usize): void {
   for (; i < bytes; i += 4) store<u32>(at + i, 0);
 }
 
+@inline function isLinear(tier: Tier): bool { return tier == Tier.Fast || tier == Tier.Precise; }
+
 @inline function lengthAt(lengths: usize, n: i32): i32 { return load<i32>(lengths + (<usize>n << 2)); }
 
 /**
  * Losses (float64) and, unless `gradient` is 0, the gradient (float32, all of the range's rows) of sequences [begin, end) of `inputs`
  * (float32), logits or log-probabilities as they are. `targets` is int32 [sequences][labels], padded; lengths are int32 and checked by the
- * caller. `cotangents` (float64, one a sequence) scales the gradient; 0 stands for ones. `tiers` (int32) says which tier took each sequence.
+ * caller. `cotangents` (float64, one a sequence) scales the gradient; 0 stands for ones. `tiers` (int32) says which tier took each sequence; none
+ * takes one above `least`.
  */
 export function ctcLoss(
   inputs: usize, targets: usize, inputLengths: usize, targetLengths: usize, cotangents: usize, losses: usize, gradient: usize, tiers: usize,
   workspace: usize, frames: i32, batch: i32, classes: i32, labels: i32, blank: i32, logits: bool, begin: i32, end: i32,
+  least: Tier,
 ): void {
   const rowBytes = <usize>classes << 2, stride = rowBytes * <usize>batch, group = groupOf(frames, classes);
   const blocksBytes = sequenceBlockBytes(frames, classes), blockSize = blockBytes(classes), wantGradient = gradient != 0;
@@ -71,47 +67,49 @@ export function ctcLoss(
   sequence.classes = classes;
   sequence.blank = blank;
   sequence.logits = logits;
+  sequence.double = false;
+  sequence.least = least;
 
   for (let first = begin; first < end; first += group) {
     const count = min(group, end - first);
     let longest = 0;
     for (let j = 0; j < count; j++) {
       const n = first + j, length = lengthAt(inputLengths, n);
-      const known = lossByLengths(length, targets + (<usize>n * labels << 2), lengthAt(targetLengths, n));
-      const open = known != known;
-      store<f64>(losses + (<usize>n << 3), known);
-      store<i32>(tiers + (<usize>n << 2), open ? Tier.Linear : Tier.Lengths);
-      store<i32>(candidates + (<usize>j << 2), open ? length : 0);
+      describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+      sequence.loss = lossByLengths(length, sequence.targets, sequence.labels);
+      const tier = route(sequence, Known.Lengths), filled = tier == Tier.Fast;
+      store<f64>(losses + (<usize>n << 3), sequence.loss);
+      store<i32>(tiers + (<usize>n << 2), tier);
+      store<i32>(candidates + (<usize>j << 2), filled ? length : 0);
       store<f32>(shifts + (<usize>j << 2), 0);
-      if (open) longest = max(longest, length);
+      if (filled) longest = max(longest, length);
     }
     for (let t = 0; t < longest; t += 4) {
       let block = blocks + <usize>(t >> 2) * blockSize, x = inputs + <usize>t * stride + <usize>first * rowBytes;
       for (let j = 0; j < count; j++, block += blocksBytes, x += rowBytes) {
         const length = lengthAt(candidates, j), left = length - t;
-        if (left <= 0 || logits && startsPrecise(length, classes, lengthAt(targetLengths, first + j))) continue;
+        if (left <= 0) continue;
         const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
         if (!(logits ? fillBlock(block, x, x1, x2, x3, classes, shifts + (<usize>j << 2)) : fillLogProbs(block, x, x1, x2, x3, classes))) {
           store<i32>(candidates + (<usize>j << 2), 0);
-          store<i32>(tiers + (<usize>(first + j) << 2), Tier.Log);
+          store<i32>(tiers + (<usize>(first + j) << 2), route(sequence, Known.Special));
         }
       }
     }
     for (let j = 0; j < count; j++) {
       const n = first + j, tierAt = tiers + (<usize>n << 2);
-      if (load<i32>(tierAt) != Tier.Linear) continue;
+      let tier = load<i32>(tierAt);
+      if (!isLinear(tier)) continue;
       describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
       sequence.blocks = blocks + <usize>j * blocksBytes;
       sequence.workspace = blocks + <usize>group * blocksBytes;
-      sequence.precise = logits && startsPrecise(sequence.frames, classes, sequence.labels);
-      sequence.filled = !sequence.precise;
-      let outcome = linearSequence(sequence);
-      if (outcome == Outcome.Imprecise) {
-        sequence.precise = true;
-        outcome = linearSequence(sequence);
-      }
-      if (outcome == Outcome.Accepted) store<f64>(losses + (<usize>n << 3), sequence.loss);
-      else store<i32>(tierAt, Tier.Log);
+      sequence.filled = tier == Tier.Fast;
+      do {
+        sequence.tier = tier;
+        tier = linearSequence(sequence);
+      } while (tier != sequence.tier && isLinear(tier));
+      store<i32>(tierAt, tier);
+      if (isLinear(tier)) store<f64>(losses + (<usize>n << 3), sequence.loss);
     }
     if (wantGradient) writeGroup(gradient, inputLengths, tiers, blocks, blocksBytes, spare, cotangents, first, count, frames, stride, classes, logits);
     for (let j = 0; j < count; j++) {
@@ -139,7 +137,7 @@ function writeGroup(
     let block = blocks + <usize>(t >> 2) * blockSize, g = gradient + <usize>t * stride + <usize>first * rowBytes;
     for (let j = 0; j < count; j++, block += blocksBytes, g += rowBytes) {
       const tier = lengthAt(tiers, first + j), left = tier == Tier.Lengths ? 0 : lengthAt(inputLengths, first + j) - t;
-      if (left > 0 && tier == Tier.Linear)
+      if (left > 0 && isLinear(tier))
         writeRows(block, g, left > 1 ? g + stride : spare, left > 2 ? g + 2 * stride : spare, left > 3 ? g + 3 * stride : spare, classes, logits,
           <f32>cotangentOf(cotangents, first + j));
       for (let row = max(left, 0); row < rows; row++) clearRow(g + <usize>row * stride, rowBytes);
@@ -188,17 +186,16 @@ export function ctcLoss64(
   sequence.classes = classes;
   sequence.blank = blank;
   sequence.logits = logits;
+  sequence.double = true;
+  sequence.least = Tier.Log;
   sequence.workspace = workspace + 512;
   for (let n = begin; n < end; n++) {
-    const length = lengthAt(inputLengths, n);
-    const known = lossByLengths(length, targets + (<usize>n * labels << 2), lengthAt(targetLengths, n)), open = known != known;
-    store<f64>(losses + (<usize>n << 3), known);
-    store<i32>(tiers + (<usize>n << 2), open ? Tier.Log : Tier.Lengths);
-    if (open) {
-      describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
-      logSequence64(sequence, gradient != 0);
-      store<f64>(losses + (<usize>n << 3), sequence.loss);
-    }
+    describe(sequence, n, inputs, targets, inputLengths, targetLengths, cotangents, gradient, rowBytes, labels);
+    sequence.loss = lossByLengths(sequence.frames, sequence.targets, sequence.labels);
+    const tier = route(sequence, Known.Lengths);
+    store<i32>(tiers + (<usize>n << 2), tier);
+    if (tier == Tier.Log) logSequence64(sequence, gradient != 0);
+    store<f64>(losses + (<usize>n << 3), sequence.loss);
     if (gradient) clearTails(gradient, inputLengths, tiers, n, 1, frames, stride, rowBytes);
   }
 }

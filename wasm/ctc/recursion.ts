@@ -1,5 +1,5 @@
 /**
- * Four frames of CTC's recursion over a band of cells, in float64, two cells a vector. Cell i holds the blank before label i and label i.
+ * The inner loops of linear.ts: four frames of CTC's recursion over a band of cells, in float64, two cells a vector. Cell i holds the blank before label i and label i.
  */
 import { highPair, lowPair } from '../lanes';
 

@@ -3,6 +3,30 @@
  * cell `labels` holds the closing blank and a dummy label.
  */
 
+/** The rungs of the ladder, as the kernels report them for every sequence; route.ts says which takes what. */
+export const enum Tier {
+  /** The lengths alone decide: no frames, or fewer than the target needs. */
+  Lengths = 0,
+  /** On probabilities, with float32 exponentials of logits. */
+  Fast = 1,
+  /** The same with float64 exponentials. */
+  Precise = 2,
+  /** On logarithms. */
+  Log = 3,
+}
+
+/** When `route` is asked, by what has come to be known of the sequence. */
+export const enum Known {
+  /** `loss`, if lengths alone decide it, else NaN. */
+  Lengths,
+  /** A score that has no exponential: NaN, or an infinity that no path explains. */
+  Special,
+  /** `lower` and `loss`, from the pass forward. */
+  Loss,
+  /** `upper`: all passes are done. */
+  Bounds,
+}
+
 /** One sequence, as all tiers see it. Lives in the caller's workspace. */
 @unmanaged
 export class Sequence {
@@ -28,14 +52,25 @@ export class Sequence {
   blank: i32;
   /** Whether the inputs are logits, to be normalised over the classes, or log-probabilities, taken as they are. */
   logits: bool;
-  /** Whether logits are to be exponentiated in float64. */
-  precise: bool;
-  /** If so, whether the blocks hold float32 exponentials already, and the share of a frame that one class must have for these to do. */
+  /** Whether inputs and gradient are float64. */
+  double: bool;
+  /** Whether the blocks hold float32 exponentials before they are made precise, and the share of a frame that one class must have for these to do. */
   filled: bool;
   closed: f32;
   cotangent: f64;
   /** The result: minus the logarithm of the probability. */
   loss: f64;
+
+  // What `route` decides by, and has decided.
+  /** The rung that the sequence is on, and the highest that it may take: Fast, but for tests. */
+  tier: Tier;
+  least: Tier;
+  /** Bounds of the probability, in one scale. */
+  lower: f64;
+  upper: f64;
+  /** Frames that are the same as one before, and that are alike. */
+  repeated: i32;
+  alike: i32;
 
   // The linear tier's tables and states, in its workspace.
   /** All ones for cells that a path may enter from their left neighbour's label, else 0 (8 bytes a cell). */

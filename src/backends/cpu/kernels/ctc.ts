@@ -14,15 +14,38 @@ export interface CtcStatistics {
   log: number;
 }
 
-const statistics: CtcStatistics = { lengths: 0, linear: 0, log: 0 };
-const TIERS = ['lengths', 'linear', 'log'] as const;
+/** The kernels' tiers in the order of `Tier` in wasm/ctc/sequence.ts, each faster than those after it; wasm/ctc/route.ts says which takes what. */
+const TIERS = ['lengths', 'fast', 'precise', 'log'] as const;
+export type CtcTier = (typeof TIERS)[number];
+
+const taken: Record<CtcTier, number> = { lengths: 0, fast: 0, precise: 0, log: 0 };
 
 /** A copy of the counts of sequences by tier. */
-export const ctcStatistics = (): CtcStatistics => ({ ...statistics });
+export const ctcStatistics = (): CtcStatistics => ({
+  lengths: taken.lengths,
+  linear: taken.fast + taken.precise,
+  log: taken.log,
+});
+
+/** The counts with both linear tiers apart: with exponentials of logits in float32 (`fast`) and in float64. */
+export const ctcTiers = (): Readonly<Record<CtcTier, number>> => ({ ...taken });
 
 /** Sets the counts to 0. */
 export function resetCtcStatistics(): void {
-  for (const tier of TIERS) statistics[tier] = 0;
+  for (const tier of TIERS) taken[tier] = 0;
+}
+
+let least: CtcTier = 'fast';
+
+/** What `run` returns, where no sequence takes a tier above `tier`: for tests and benchmarks that hold one tier against another. */
+export function withCtcTier<T>(tier: Exclude<CtcTier, 'lengths'>, run: () => T): T {
+  const before = least;
+  least = tier;
+  try {
+    return run();
+  } finally {
+    least = before;
+  }
 }
 
 /**
@@ -143,6 +166,7 @@ function solve(call: CpuCall, gradient: number, cotangents: number): { losses: n
       logits,
       begin,
       end,
+      TIERS.indexOf(least),
     ]),
   );
   return { losses, tiers };
@@ -171,7 +195,7 @@ function cotangentsOf(call: CpuCall, value?: number): number {
 
 function count(tiers: number, batch: number): void {
   const { i32 } = heap();
-  for (let at = tiers / 4; at < tiers / 4 + batch; at++) statistics[TIERS[i32[at]!]!]++;
+  for (let at = tiers / 4; at < tiers / 4 + batch; at++) taken[TIERS[i32[at]!]!]++;
 }
 
 const ctcLoss: CpuKernel = (call) => {
