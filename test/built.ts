@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import ts from 'typescript';
 
 export const ROOT = join(__dirname, '..');
 
@@ -58,9 +59,12 @@ export function installTarball(extra: readonly string[] = []): Project {
   };
 }
 
-/** The README's first example and what it prints. */
+/** The README's first example, as JavaScript, and what it prints. */
 export function readmeExample(): { code: string; output: string } {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
   const [, code, output] = /^```ts\n([\s\S]*?)^```\n\s*^```text\n([\s\S]*?)^```/m.exec(readme)!;
-  return { code: code!, output: output!.trim() };
+  const { outputText } = ts.transpileModule(code!, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
+  return { code: outputText, output: output!.trim() };
 }

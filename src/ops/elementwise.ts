@@ -194,7 +194,7 @@ export const erf = unary('erf', {
 /** max(x, 0); its derivative at 0 is 0. */
 export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => mulNoNaN(g, step(x)) });
 /** 1 where x > 0, else 0 (NaN stays). Its derivative is 0. */
-export const step = unary('step', { code: 'x > 0 ? 1 : x == x ? 0 : x' });
+export const step = unary('step', { code: 'x <= 0 ? 0 : x > 0 ? 1 : x' });
 /** 1 / (1 + exp(-x)). Only exponentials of negative numbers, so that neither end overflows. */
 export const sigmoid = unary('sigmoid', {
   code: '(x < 0 ? exp(-abs(x)) : 1) / (1 + exp(-abs(x)))',

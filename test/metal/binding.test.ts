@@ -265,7 +265,9 @@ metalTests('koffi', () => {
       external: ['koffi'],
       outfile: bundle,
       logLevel: 'silent',
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" }, // for the CommonJS packages in it
+      banner: {
+        js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+      }, // for the CommonJS packages in it
     });
     const program = `
       const { device, tensor } = await import(${JSON.stringify(pathToFileURL(bundle).href)});
