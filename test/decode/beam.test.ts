@@ -145,7 +145,7 @@ describe('a stream', () => {
 
   test('goes on after being saved and restored, through a file as well', async () => {
     const stream = new BeamStream(9, { width: 24 }).push(x.slice([0, 333]));
-    const { tensors } = await loadSafetensors(await saveSafetensors(stream.save()));
+    const { tensors } = loadSafetensors(await saveSafetensors(stream.save()));
     const restored = BeamStream.restore(tensors);
     expect(restored.push(x.slice([333, 700])).readings()).toEqual(stream.push(x.slice([333, 700])).readings());
     expect(() => BeamStream.restore({})).toThrow('[BeamStream.restore] a saved stream has three int32 lists');
