@@ -1,3 +1,4 @@
+import { checkFunction, checkTensor } from '../tensor/arguments.js';
 import { GradientError } from '../errors.js';
 import { withinRegion } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -20,6 +21,8 @@ export function customVjp<Inputs extends Tensor[]>(
   fn: (...inputs: Inputs) => Tensor,
   vjp: (cotangent: Tensor, inputs: Inputs, output: Tensor) => readonly (Tensor | null)[],
 ): (...inputs: Inputs) => Tensor {
+  checkFunction('customVjp', 'fn', fn);
+  checkFunction('customVjp', 'vjp', vjp);
   const name = fn.name || 'customVjp';
   const spec: OpSpec<null> = {
     name,
@@ -32,6 +35,9 @@ export function customVjp<Inputs extends Tensor[]>(
     },
   };
   return (...inputs) => {
+    inputs.forEach((input: unknown, i) => {
+      checkTensor(name, `input ${i}`, input);
+    });
     const region = regionFor(inputs);
     const call = (): Tensor => fn(...stopGradient(inputs));
     const result = region ? withinRegion(region, call) : call();

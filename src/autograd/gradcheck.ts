@@ -1,4 +1,13 @@
-import { GradientError } from '../errors.js';
+import {
+  checkArray,
+  checkFunction,
+  checkOptions,
+  checkTensor,
+  checkWhole,
+  describe,
+  onBehalfOf,
+} from '../tensor/arguments.js';
+import { GradientError, ValueError } from '../errors.js';
 import { fromTypedArray } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Random } from '../tensor/random.js';
@@ -41,18 +50,33 @@ export function gradCheck(
   inputs: readonly Tensor[],
   options: GradCheckOptions = {},
 ): GradCheckReport {
+  checkFunction('gradCheck', 'fn', fn);
+  checkArray('gradCheck', 'the inputs', inputs);
+  checkOptions('gradCheck', options, ['order', 'tolerance', 'step', 'seed'], (given) =>
+    typeof given === 'number' ? `write { order: ${given} }` : null,
+  );
   const { order = 1, tolerance = 1e-6, step = 1e-3, seed = 0 } = options;
+  checkWhole('gradCheck', 'order', order, 1);
+  for (const [name, value] of Object.entries({ tolerance, step }))
+    if (!(typeof value === 'number' && value >= 0))
+      throw new ValueError('gradCheck', `${name} is ${describe(value)}; it must be a number, not negative`);
   inputs.forEach((input, i) => {
+    checkTensor('gradCheck', `input ${i}`, input);
     if (!isFloat(input.dtype))
       throw new GradientError(
         'gradCheck',
         `input ${i} is ${input.dtype}; close over it instead: only float tensors have gradients`,
       );
   });
-  const random = Random.fromSeed(seed);
+  const random = onBehalfOf('gradCheck', 'seed', () => Random.fromSeed(seed));
   const wide = inputs.map((input) => primitives.cast(input, 'float64'));
   const report: GradCheckReport = { error: 0, worst: { order: 1, input: 0, position: [], analytic: 0, numeric: 0 } };
-  let current = (xs: Tensor[]): Tensor[] => [fn(...xs)];
+  if (inputs.length === 0) throw new ValueError('gradCheck', 'there are no inputs');
+  let current = (xs: Tensor[]): Tensor[] => {
+    const result: unknown = fn(...xs);
+    checkTensor('gradCheck', 'what the function returned', result);
+    return [result];
+  };
   for (let level = 1; level <= order; level++) {
     const outputs = current(wide);
     const cotangents = outputs.map((output) => randomCotangent(random, output));

@@ -1,3 +1,4 @@
+import { describe, isPlainObject } from '../tensor/arguments.js';
 import type { Arena, Buffer, DType } from '../backends/backend.js';
 import type { Dispatch } from '../backends/kernel.js';
 import { DeviceError, DTypeError, UnsupportedOpError, ValueError } from '../errors.js';
@@ -103,6 +104,9 @@ export const registry = new Map<string, OpSpec<never>>();
  * ops with a derivative of its own, see `customVjp`.
  */
 export function defineOp<Attrs>(spec: OpSpec<Attrs>): OpFunction<Attrs> {
+  const given: unknown = spec;
+  if (!isPlainObject(given) || typeof given.name !== 'string' || given.name === '' || typeof given.infer !== 'function')
+    throw new ValueError('defineOp', `the op is ${describe(given)}; it must be an object: { name, infer, run, vjp }`);
   if (registry.has(spec.name)) throw new ValueError('defineOp', `an op named '${spec.name}' exists already`);
   if (!spec.run && !spec.alias)
     throw new ValueError('defineOp', `op '${spec.name}' has no run(): nothing would compute its result`);

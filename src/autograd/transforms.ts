@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { checkOptions, nameOf } from '../tensor/arguments.js';
+import { checkBoolean, checkOptions, describe, nameOf } from '../tensor/arguments.js';
 import { onesLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape } from '../tensor/shape.js';
@@ -135,8 +135,14 @@ function differentiate(
   options: GradOptions,
 ): (...args: unknown[]) => unknown {
   checkFunction(op, fn);
-  checkOptions(op, options, ['argnums', 'hasAux', 'allowConstant']);
+  checkOptions(op, options, ['argnums', 'hasAux', 'allowConstant'], (given) =>
+    typeof given === 'number' || Array.isArray(given)
+      ? `write { argnums: ${typeof given === 'number' ? given : `[${given.map(describe).join(', ')}]`} }`
+      : null,
+  );
   const { argnums = 0, hasAux = false, allowConstant = false } = options;
+  checkBoolean(op, 'hasAux', hasAux);
+  checkBoolean(op, 'allowConstant', allowConstant);
   return (...args) => {
     const positions = checkArgnums(op, argnums, args.length);
     const leaves = positions.flatMap((at) => differentiableLeaves(op, args[at], `argument ${at}`));

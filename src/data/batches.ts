@@ -1,6 +1,7 @@
+import { checkArray, checkNumber, checkOptions, checkTensor, describe, checkWhole } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { pad, stack } from '../ops/movement.js';
-import type { Random } from '../tensor/random.js';
+import { checkRandom, type Random } from '../tensor/random.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -16,9 +17,17 @@ export function padSequences(
   sequences: readonly Tensor[],
   options: { value?: number; multipleOf?: number } = {},
 ): { padded: Tensor; lengths: number[] } {
+  checkArray('padSequences', 'the sequences', sequences);
+  sequences.forEach((sequence: unknown, n) => {
+    checkTensor('padSequences', `sequence ${n}`, sequence);
+  });
+  checkOptions('padSequences', options, ['value', 'multipleOf'], (given) =>
+    typeof given === 'number' ? `write { value: ${given} }` : null,
+  );
   const { value = 0, multipleOf = 1 } = options;
-  if (!Number.isInteger(multipleOf) || multipleOf < 1)
-    throw new ValueError('padSequences', `multipleOf is ${multipleOf}; it must be a positive whole number`);
+  checkNumber('padSequences', 'value', value);
+  if (!Number.isSafeInteger(multipleOf) || multipleOf < 1)
+    throw new ValueError('padSequences', `multipleOf is ${describe(multipleOf)}; it must be a positive whole number`);
   const [first] = sequences;
   if (!first) throw new ShapeError('padSequences', 'there are no sequences');
   const item = first.shape.slice(1);
@@ -41,8 +50,9 @@ export function padSequences(
 
 /** The numbers 0 to count - 1 in random order, in batches of `size`; the last one holds what is left. */
 export function shuffledBatches(count: number, size: number, random: Random): number[][] {
-  checkCount('shuffledBatches', 'count', count, 0);
+  checkWhole('shuffledBatches', 'count', count, 0, 2 ** 31 - 1);
   checkCount('shuffledBatches', 'size', size, 1);
+  checkRandom('shuffledBatches', random);
   const order = Array.from(random.order(count));
   return Array.from({ length: Math.ceil(count / size) }, (_, i) => order.slice(i * size, (i + 1) * size));
 }
@@ -62,6 +72,10 @@ export function bucketedBatches(lengths: ArrayLike<number>, maxFrames: number, r
 /** @internal The batches of `bucketedBatches`, the shortest sequences first. */
 export function batchesByLength(op: string, lengths: ArrayLike<number>, maxFrames: number, random: Random): number[][] {
   checkCount(op, 'maxFrames', maxFrames, 1);
+  checkRandom(op, random);
+  const given: unknown = lengths;
+  if (!Array.isArray(given) && (!ArrayBuffer.isView(given) || given instanceof DataView))
+    throw new ValueError(op, `the lengths are ${describe(lengths)}; they must be an array of numbers`);
   const order = Array.from(random.order(lengths.length));
   order.forEach((n) => {
     checkCount(op, `length ${n}`, lengths[n]!, 0);
@@ -80,6 +94,6 @@ export function batchesByLength(op: string, lengths: ArrayLike<number>, maxFrame
 }
 
 function checkCount(op: string, name: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least)
-    throw new ValueError(op, `${name} is ${value}; it must be a whole number, at least ${least}`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new ValueError(op, `${name} is ${describe(value)}; it must be a whole number, at least ${least}`);
 }

@@ -1,3 +1,4 @@
+import { checkOptions, describe, isPlainObject } from '../tensor/arguments.js';
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
 import { DTypeError, FormatError, ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
@@ -47,6 +48,7 @@ const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(
  * @throws {ValueError} for a leaf that is no tensor (it would be lost), and for two tensors of one name.
  */
 export async function saveSafetensors(tree: unknown, options: SaveOptions = {}): Promise<Uint8Array> {
+  checkOptions('saveSafetensors', options, ['metadata', 'raw', 'tensors']); // what loadSafetensors gave will do as well
   const named: [string, Tensor][] = [];
   mapLeaves(tree, (leaf, _path, keys) => {
     if (leaf === null || leaf === undefined) return leaf;
@@ -104,6 +106,11 @@ export function loadSafetensors(file: ArrayBufferView | ArrayBufferLike): Safete
  * @throws {FormatError} for a tensor that is missing, left over, or of another shape or dtype than the template's.
  */
 export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Tensor>>): T {
+  if (!isPlainObject(tensors))
+    throw new ValueError(
+      'restoreTree',
+      `the tensors are ${describe(tensors)}; they must be an object of tensors by name, as in loadSafetensors(bytes).tensors`,
+    );
   const unused = new Set(Object.keys(tensors));
   const restored = mapLeaves(template, (expected, _path, keys) => {
     if (!(expected instanceof Tensor)) return expected;

@@ -1,8 +1,8 @@
-import { ValueError } from '../errors.js';
-import { conv1d as convolve1d, conv2d as convolve2d, type Pair } from '../ops/conv.js';
+import { checkBoolean, checkOptions, checkWhole } from '../tensor/arguments.js';
+import { checkPair, conv1d as convolve1d, conv2d as convolve2d, type Pair, samePadding } from '../ops/conv.js';
 import { add } from '../ops/elementwise.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Layer, uniformByFan } from './layer.js';
+import { type Layer, layer, uniformByFan } from './layer.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 export interface ConvParams {
@@ -28,17 +28,10 @@ export interface Conv2dOptions {
   readonly bias?: boolean;
 }
 
-const pairOf = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+const meantStride = (given: unknown): string | null =>
+  typeof given === 'number' ? `write { stride: ${given} }` : null;
 
-function samePadding(op: string, kernel: number, dilation: number): number {
-  const total = dilation * (kernel - 1);
-  if (total % 2 !== 0)
-    throw new ValueError(
-      op,
-      `padding 'same' with kernel ${kernel} and dilation ${dilation} would need more zeros on one side; use an odd kernel`,
-    );
-  return total / 2;
-}
+const OPTIONS = ['stride', 'padding', 'dilation', 'bias'] as const;
 
 /** Convolution of sequences [N, L, inChannels] to [N, outL, outChannels]. */
 export function conv1d(
@@ -48,8 +41,13 @@ export function conv1d(
   options: Conv1dOptions = {},
 ): Layer<ConvParams> {
   checkSizes('conv1d', { inChannels, outChannels, kernel });
+  checkOptions('conv1d', options, OPTIONS, meantStride);
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
-  const pad = padding === 'same' ? samePadding('conv1d', kernel, dilation) : padding;
+  checkBoolean('conv1d', 'bias', bias);
+  checkWhole('conv1d', 'stride', stride, 1);
+  checkWhole('conv1d', 'dilation', dilation, 1);
+  const pad = padding === 'same' ? samePadding('conv1d', kernel, 1, dilation) : padding;
+  checkWhole('conv1d', 'padding', pad, 0);
   return convolution('conv1d', [outChannels, kernel, inChannels], bias, (x, weight) =>
     convolve1d(x, weight, { stride, padding: pad, dilation }),
   );
@@ -62,14 +60,17 @@ export function conv2d(
   kernel: Pair,
   options: Conv2dOptions = {},
 ): Layer<ConvParams> {
-  const [kernelH, kernelW] = pairOf(kernel);
+  checkOptions('conv2d', options, OPTIONS, meantStride);
+  const [kernelH, kernelW] = checkPair('conv2d', 'kernel', kernel, 1);
   checkSizes('conv2d', { inChannels, outChannels, kernelH, kernelW });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
-  const [dilationH, dilationW] = pairOf(dilation);
-  const pad: Pair =
+  checkBoolean('conv2d', 'bias', bias);
+  checkPair('conv2d', 'stride', stride, 1);
+  const [dilationH, dilationW] = checkPair('conv2d', 'dilation', dilation, 1);
+  const pad =
     padding === 'same'
-      ? [samePadding('conv2d', kernelH, dilationH), samePadding('conv2d', kernelW, dilationW)]
-      : padding;
+      ? ([samePadding('conv2d', kernelH, 1, dilationH), samePadding('conv2d', kernelW, 1, dilationW)] as const)
+      : checkPair('conv2d', 'padding', padding, 0);
   return convolution('conv2d', [outChannels, kernelH, kernelW, inChannels], bias, (x, weight) =>
     convolve2d(x, weight, { stride, padding: pad, dilation }),
   );
@@ -85,7 +86,7 @@ function convolution(
   const inChannels = weightShape.at(-1)!;
   const fanIn = weightShape.slice(1).reduce((a, b) => a * b, 1);
   const layout = op === 'conv1d' ? `[N, L, ${inChannels}]` : `[N, H, W, ${inChannels}]`;
-  return {
+  return layer(op, ['weight', 'bias'], {
     init: (random, placement) => ({
       weight: uniformByFan(random, weightShape, fanIn, placement),
       bias: bias ? uniformByFan(random, [outChannels], fanIn, placement) : null,
@@ -95,5 +96,5 @@ function convolution(
       const result = convolve(x, params.weight);
       return params.bias ? add(result, params.bias) : result;
     },
-  };
+  });
 }

@@ -1,9 +1,10 @@
+import { checkBoolean, checkOptions, describe } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { add } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
 import { formatShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Layer, uniformByFan } from './layer.js';
+import { type Layer, layer, uniformByFan } from './layer.js';
 
 export interface LinearParams {
   /** [outFeatures, inFeatures] */
@@ -15,8 +16,8 @@ export interface LinearParams {
 /** @internal Refuses sizes that are not whole and positive. */
 export function checkSizes(op: string, sizes: Readonly<Record<string, number>>): void {
   for (const [name, size] of Object.entries(sizes)) {
-    if (!Number.isInteger(size) || size < 1)
-      throw new ValueError(op, `${name} is ${size}; it must be a positive whole number`);
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new ValueError(op, `${name} is ${describe(size)}; it must be a positive whole number`);
   }
 }
 
@@ -35,8 +36,12 @@ export function checkFeatures(
 /** `x weight^T + bias` over the last axis: [..., inFeatures] to [..., outFeatures]. */
 export function linear(inFeatures: number, outFeatures: number, options: { bias?: boolean } = {}): Layer<LinearParams> {
   checkSizes('linear', { inFeatures, outFeatures });
+  checkOptions('linear', options, ['bias'], (given) =>
+    typeof given === 'boolean' ? `write { bias: ${given} }` : null,
+  );
   const { bias = true } = options;
-  return {
+  checkBoolean('linear', 'bias', bias);
+  return layer('linear', ['weight', 'bias'], {
     init: (random, placement) => ({
       weight: uniformByFan(random, [outFeatures, inFeatures], inFeatures, placement),
       bias: bias ? uniformByFan(random, [outFeatures], inFeatures, placement) : null,
@@ -46,5 +51,5 @@ export function linear(inFeatures: number, outFeatures: number, options: { bias?
       const product = multiply(x, params.weight);
       return params.bias ? add(product, params.bias) : product;
     },
-  };
+  });
 }

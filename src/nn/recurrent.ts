@@ -1,3 +1,4 @@
+import { checkBoolean, checkOptions, checkTensor, describe, isPlainObject } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { concat, permute, slice, stack } from '../ops/movement.js';
 import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
@@ -6,7 +7,15 @@ import { integersOf, tensor, type TensorLike, zeros } from '../tensor/create.js'
 import { formatShape } from '../tensor/shape.js';
 import type { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type ApplyOptions, type InitOptions, type Layer, uniformByFan } from './layer.js';
+import {
+  type ApplyOptions,
+  type InitOptions,
+  type Layer,
+  uniformByFan,
+  checkApply,
+  checkInit,
+  checkParams,
+} from './layer.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 /** Weights of one direction. G gates lie one after the other along the first axis, in torch's order, so torch's weights fit. */
@@ -116,7 +125,11 @@ function recurrent<State extends GruState>(
   options: RecurrentOptions,
 ): RecurrentLayer<State> {
   checkSizes(cell.name, { inFeatures, hidden });
+  checkOptions(cell.name, options, ['bidirectional'], (given) =>
+    typeof given === 'boolean' ? `write { bidirectional: ${given} }` : null,
+  );
   const { bidirectional = false } = options;
+  checkBoolean(cell.name, 'bidirectional', bidirectional);
   const direction = (random: Random, placement?: InitOptions): DirectionParams => ({
     weightInput: uniformByFan(random, [cell.gates * hidden, inFeatures], hidden, placement),
     weightHidden: uniformByFan(random, [cell.gates * hidden, hidden], hidden, placement),
@@ -124,7 +137,10 @@ function recurrent<State extends GruState>(
     biasHidden: uniformByFan(random, [cell.gates * hidden], hidden, placement),
   });
 
-  const run: RecurrentLayer<State>['run'] = (params, x, { lengths, initial } = {}) => {
+  const run: RecurrentLayer<State>['run'] = (params, x, given = {}) => {
+    checkApply(cell.name, params, x, given, ['random', 'lengths', 'initial']);
+    checkDirections(cell.name, params);
+    const { lengths, initial } = given;
     checkFeatures(cell.name, x, [3], inFeatures, `[N, T, ${inFeatures}]`);
     const [batch, frames] = [x.shape[0]!, x.shape[1]!];
     if (frames === 0) throw new ShapeError(cell.name, `x is ${formatShape(x.shape)}; it has no frames`);
@@ -159,13 +175,28 @@ function recurrent<State extends GruState>(
   };
 
   return {
-    init: (random, placement) => ({
-      forward: direction(random, placement),
-      backward: bidirectional ? direction(random, placement) : null,
-    }),
+    init: (random, placement = {}) => {
+      checkInit(cell.name, random, placement);
+      return {
+        forward: direction(random, placement),
+        backward: bidirectional ? direction(random, placement) : null,
+      };
+    },
     run,
-    apply: (params, x, given = {}) => run(params, x, given).output,
+    apply: (params, x, given) => run(params, x, given).output,
   };
+}
+
+const WEIGHTS = ['weightInput', 'weightHidden', 'biasInput', 'biasHidden'] as const;
+
+function checkDirections(op: string, params: unknown): void {
+  if (!isPlainObject(params))
+    throw new ValueError(
+      op,
+      `the parameters are ${describe(params)}; they must be what init gave: { forward, backward }`,
+    );
+  checkParams(op, params.forward, WEIGHTS, 'the forward parameters');
+  if (params.backward !== null) checkParams(op, params.backward, WEIGHTS, 'the backward parameters');
 }
 
 /** The blocks of [N, G * hidden], gate by gate. */
@@ -188,7 +219,13 @@ function startStates<State extends GruState>(
   const expected = [directions, batch, hidden];
   const tensors = cell.stateNames.map((name) => {
     if (initial === undefined) return null;
-    const given = initial[name] as unknown as Tensor;
+    if (!isPlainObject(initial))
+      throw new ValueError(
+        cell.name,
+        `the initial state is ${describe(initial)}; it must be an object: { ${cell.stateNames.join(', ')} }`,
+      );
+    const given = initial[name] as unknown;
+    checkTensor(cell.name, `initial ${name}`, given);
     if (formatShape(given.shape) !== formatShape(expected)) {
       throw new ShapeError(
         cell.name,

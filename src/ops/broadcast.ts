@@ -43,8 +43,9 @@ export function broadcastStrides(from: Shape, to: Shape): number[] {
 
 /** x stretched to a larger shape by NumPy's rules. @throws {ShapeError} */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
+  checkTensor('broadcastTo', 'x', x);
   checkShape('broadcastTo', shape);
+  if (sameShape(x.shape, shape)) return x;
   if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape))
     throw new ShapeError('broadcastTo', `${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   return broadcastOp([x], { shape: [...shape] });

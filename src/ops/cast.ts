@@ -1,3 +1,4 @@
+import { checkTensor } from '../tensor/arguments.js';
 import { defineOp } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { DType } from '../backends/backend.js';
@@ -36,6 +37,7 @@ const castOp = defineOp<{ dtype: DType }>({
  * "not zero". float16 and bfloat16 round to nearest, ties to even. Differentiable between floats.
  */
 export function cast(x: Tensor, dtype: DType): Tensor {
+  checkTensor('cast', 'x', x);
   if (x.dtype === dtype) return x;
   checkDType('cast', dtype);
   return castOp([x], { dtype });

@@ -1,3 +1,4 @@
+import { checkOptions, checkTensor, checkWhole, describe, onBehalfOf } from '../tensor/arguments.js';
 import { defineOp, type OpFunction } from '../autograd/op.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
@@ -160,28 +161,75 @@ export type Pair = number | readonly [height: number, width: number];
 export interface WindowOptions {
   /** Distance between windows. Default 1 for convolutions, the window's size for pooling. */
   stride?: Pair;
-  /** Zeros added on both sides (for max pooling: nothing, as if -Infinity). Default 0. */
-  padding?: Pair;
+  /**
+   * Zeros added on both sides (for max pooling: nothing, as if -Infinity). Default 0. 'same' adds as many as keep height and width, at
+   * stride 1 and for odd windows (or even dilations).
+   */
+  padding?: Padding;
   /** Distance between the elements of a window. Default 1. */
   dilation?: Pair;
 }
 
-const pair = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+export type Padding = Pair | 'same';
+
+/** @internal One number for both axes, or two, as two. @throws {ValueError} unless they are whole numbers from `least` on. */
+export function checkPair(op: string, name: string, value: unknown, least: number): readonly [number, number] {
+  const list: readonly unknown[] = typeof value === 'number' ? [value, value] : Array.isArray(value) ? value : [];
+  if (list.length === 2 && list.every((one) => Number.isSafeInteger(one) && (one as number) >= least))
+    return list as unknown as readonly [number, number];
+  const shown =
+    typeof value === 'number'
+      ? `${value} x ${value}`
+      : Array.isArray(value)
+        ? value.map(describe).join(' x ')
+        : describe(value);
+  throw new ValueError(
+    op,
+    `${name} ${shown}; whole numbers from ${least} on are allowed, one for both axes or [height, width]`,
+  );
+}
+
+/**
+ * @internal Zeros on each side of one axis that keep its length ('same', as torch has it).
+ * @throws {ValueError} at a stride above 1, which shortens the axis whatever is added, and where the two sides would differ.
+ */
+export function samePadding(op: string, kernel: number, stride: number, dilation: number): number {
+  if (stride !== 1)
+    throw new ValueError(
+      op,
+      `padding 'same' keeps the size, which stride ${stride} does not; give the padding as a number`,
+    );
+  const total = dilation * (kernel - 1);
+  if (total % 2 !== 0)
+    throw new ValueError(
+      op,
+      `padding 'same' with kernel ${kernel} and dilation ${dilation} would need more zeros on one side; use an odd kernel`,
+    );
+  return total / 2;
+}
+
+/** What was meant by something else in the place of a window's options. */
+const meantByWindow = (given: unknown): string | null => {
+  if (given === 'same') return "write { padding: 'same' }";
+  return typeof given === 'number' || Array.isArray(given)
+    ? `write { stride: ${typeof given === 'number' ? given : '[...]'} }`
+    : null;
+};
+
+const WINDOW_OPTIONS = ['stride', 'padding', 'dilation'] as const;
 
 function windows(op: string, x: Tensor, kernel: Pair, defaultStride: Pair, options: WindowOptions): Windows {
+  checkTensor(op, 'x', x);
   if (x.rank !== 4) throw new ShapeError(op, `x is ${formatShape(x.shape)}; it must be [N, H, W, C]`);
-  const [kernelH, kernelW] = pair(kernel);
-  const [strideH, strideW] = pair(options.stride ?? defaultStride);
-  const [padH, padW] = pair(options.padding ?? 0);
-  const [dilationH, dilationW] = pair(options.dilation ?? 1);
-  const check = (name: string, values: readonly number[], least: number): void => {
-    if (!values.every((value) => Number.isInteger(value) && value >= least))
-      throw new ValueError(op, `${name} ${values.join(' x ')}; whole numbers from ${least} on are allowed`);
-  };
-  check('kernel', [kernelH, kernelW], 1);
-  check('stride', [strideH, strideW], 1);
-  check('padding', [padH, padW], 0);
-  check('dilation', [dilationH, dilationW], 1);
+  checkOptions(op, options, WINDOW_OPTIONS, meantByWindow);
+  const { stride = defaultStride, padding = 0, dilation = 1 } = options;
+  const [kernelH, kernelW] = checkPair(op, 'kernel', kernel, 1);
+  const [strideH, strideW] = checkPair(op, 'stride', stride, 1);
+  const [dilationH, dilationW] = checkPair(op, 'dilation', dilation, 1);
+  const [padH, padW] =
+    padding === 'same'
+      ? [samePadding(op, kernelH, strideH, dilationH), samePadding(op, kernelW, strideW, dilationW)]
+      : checkPair(op, 'padding', padding, 0);
   const w = { kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW };
   const { outH, outW } = outSize(x.shape, w);
   if (outH < 1 || outW < 1) {
@@ -205,6 +253,8 @@ export const unfold = (x: Tensor, kernel: Pair, options: WindowOptions = {}): Te
  * @throws {ShapeError} where shapes do not fit, naming them.
  */
 export function conv2d(x: Tensor, weight: Tensor, options: WindowOptions = {}): Tensor {
+  checkTensor('conv2d', 'x', x);
+  checkTensor('conv2d', 'weight', weight);
   if (x.rank !== 4 || weight.rank !== 4 || weight.shape[3] !== x.shape[3]) {
     throw new ShapeError(
       'conv2d',
@@ -222,15 +272,23 @@ export function conv2d(x: Tensor, weight: Tensor, options: WindowOptions = {}): 
   );
 }
 
+export interface Conv1dOptions {
+  /** Distance between windows. Default 1. */
+  stride?: number;
+  /** Zeros added at both ends. Default 0. 'same' adds as many as keep the length, at stride 1 and for odd kernels (or even dilations). */
+  padding?: number | 'same';
+  /** Distance between the elements of a window. Default 1. */
+  dilation?: number;
+}
+
 /**
  * Cross-correlation of sequences [N, L, C] with a weight [O, kernel, C] to [N, outL, O].
  * @throws {ShapeError} where shapes do not fit, naming them.
  */
-export function conv1d(
-  x: Tensor,
-  weight: Tensor,
-  options: { stride?: number; padding?: number; dilation?: number } = {},
-): Tensor {
+export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): Tensor {
+  checkTensor('conv1d', 'x', x);
+  checkTensor('conv1d', 'weight', weight);
+  checkOptions('conv1d', options, WINDOW_OPTIONS, meantByWindow);
   if (x.rank !== 3 || weight.rank !== 3 || weight.shape[2] !== x.shape[2]) {
     throw new ShapeError(
       'conv1d',
@@ -238,13 +296,19 @@ export function conv1d(
     );
   }
   const { stride = 1, padding = 0, dilation = 1 } = options;
-  return squeeze(
-    conv2d(expandDims(x, 1), expandDims(weight, 1), {
-      stride: [1, stride],
-      padding: [0, padding],
-      dilation: [1, dilation],
-    }),
-    1,
+  checkWhole('conv1d', 'stride', stride, 1);
+  checkWhole('conv1d', 'dilation', dilation, 1);
+  const pad = padding === 'same' ? samePadding('conv1d', weight.shape[1]!, stride, dilation) : padding;
+  checkWhole('conv1d', 'padding', pad, 0);
+  return onBehalfOf('conv1d', 'as an image of height 1', () =>
+    squeeze(
+      conv2d(expandDims(x, 1), expandDims(weight, 1), {
+        stride: [1, stride],
+        padding: [0, pad],
+        dilation: [1, dilation],
+      }),
+      1,
+    ),
   );
 }
 
@@ -277,5 +341,6 @@ export function maxPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}):
 
 /** The mean of each window, zeros of the padding included: [N, H, W, C] to [N, outH, outW, C]. */
 export function avgPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
-  return mean(unfoldOp([cast(x, toFloat(x.dtype))], windows('avgPool2d', x, kernel, kernel, options)), [3, 4]);
+  const w = windows('avgPool2d', x, kernel, kernel, options);
+  return mean(unfoldOp([cast(x, toFloat(x.dtype))], w), [3, 4]);
 }

@@ -1,8 +1,9 @@
+import { checkTensor, describe } from '../tensor/arguments.js';
 import { arrayClass } from '../backends/backend.js';
 import { ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { toFloat } from '../tensor/dtype.js';
-import type { Random } from '../tensor/random.js';
+import { checkRandom, type Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
 import { mulNoNaN } from './elementwise.js';
@@ -13,7 +14,10 @@ import { mulNoNaN } from './elementwise.js';
  * @throws {ValueError} unless 0 <= rate < 1.
  */
 export function dropout(x: Tensor, rate: number, random: Random): Tensor {
-  if (!(rate >= 0 && rate < 1)) throw new ValueError('dropout', `rate ${rate}; it must be in [0, 1)`);
+  checkTensor('dropout', 'x', x);
+  if (!(typeof rate === 'number' && rate >= 0 && rate < 1))
+    throw new ValueError('dropout', `rate ${describe(rate)}; it must be in [0, 1)`);
+  checkRandom('dropout', random);
   if (rate === 0) return x;
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
   const keep = new (arrayClass(dtype))(x.size).map(() => (random.next() < rate ? 0 : 1 / (1 - rate)));

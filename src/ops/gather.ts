@@ -1,4 +1,5 @@
 import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
+import { checkTensor, describe } from '../tensor/arguments.js';
 import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import {
@@ -12,7 +13,7 @@ import {
 } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { axisView } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, equal } from './elementwise.js';
@@ -183,20 +184,25 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
  * @throws {ValueError} for a position outside the axis.
  */
 export function take(x: Tensor, indices: TensorLike, axis = 0): Tensor {
-  const at = normalizeAxis('take', axis, x.rank);
-  const where = positions('take', x, indices, x.shape[at]!);
-  return reshape(takeOp([x, where], { axis: at, length: x.shape[at]! }), [
-    ...x.shape.slice(0, at),
+  checkTensor('take', 'x', x);
+  return taken('take', x, indices, normalizeAxis('take', axis, x.rank));
+}
+
+function taken(op: string, x: Tensor, indices: TensorLike, axis: number): Tensor {
+  const where = positions(op, x, indices, x.shape[axis]!);
+  return reshape(takeOp([x, where], { axis, length: x.shape[axis]! }), [
+    ...x.shape.slice(0, axis),
     ...where.shape,
-    ...x.shape.slice(at + 1),
+    ...x.shape.slice(axis + 1),
   ]);
 }
 
 /** Rows of a table [count, width] for ids of any shape: [..., width]. @throws {ValueError} for an id outside the table. */
 export function embedding(table: Tensor, ids: TensorLike): Tensor {
+  checkTensor('embedding', 'table', table);
   if (table.rank !== 2)
     throw new ShapeError('embedding', `the table is ${formatShape(table.shape)}; it must be [count, width]`);
-  return take(table, ids, 0);
+  return taken('embedding', table, ids, 0);
 }
 
 /**
@@ -204,6 +210,7 @@ export function embedding(table: Tensor, ids: TensorLike): Tensor {
  * of that axis, and so has the result.
  */
 export function gather(x: Tensor, indices: TensorLike, axis: number): Tensor {
+  checkTensor('gather', 'x', x);
   const at = normalizeAxis('gather', axis, x.rank);
   const where = positions('gather', x, indices, x.shape[at]!);
   if (where.rank !== x.rank || where.shape.some((dim, i) => i !== at && dim !== x.shape[i])) {
@@ -225,6 +232,8 @@ export const takeAlongAxis = (x: Tensor, indices: Tensor, axis: number): Tensor 
  * @throws {ShapeError} unless indices and updates have one shape, x's but for the length of the axis.
  */
 export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis: number): Tensor {
+  checkTensor('scatterAdd', 'x', x);
+  checkTensor('scatterAdd', 'updates', updates);
   const at = normalizeAxis('scatterAdd', axis, x.rank);
   const where = positions('scatterAdd', x, indices, x.shape[at]!);
   if (
@@ -247,10 +256,9 @@ export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis
 export function oneHot(indices: TensorLike, depth: number, options: { dtype?: DType } = {}): Tensor {
   checkCreation('oneHot', options, ['dtype']);
   const { dtype = 'float32' } = options;
-  const given =
-    indices instanceof Tensor ? indices : briefTensor(indices, ArrayBuffer.isView(indices) ? {} : { dtype: 'int32' });
+  const given = integerTensor('oneHot', 'indices', indices);
   if (given.dtype !== 'int32') throw new DTypeError('oneHot', `indices are ${given.dtype}; they must be int32`);
-  if (!Number.isInteger(depth) || depth < 0)
-    throw new ValueError('oneHot', `depth ${depth}; it must be a non-negative integer`);
+  if (!Number.isInteger(depth) || depth < 0 || depth >= 2 ** 31)
+    throw new ValueError('oneHot', `depth ${describe(depth)}; it must be a non-negative integer`);
   return cast(equal(expandDims(given, -1), arange(depth, { device: given.device })), dtype);
 }

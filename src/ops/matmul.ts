@@ -1,4 +1,5 @@
 import { type Deferred, defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
+import { checkTensor } from '../tensor/arguments.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { DTypeError, ShapeError } from '../errors.js';
@@ -126,6 +127,8 @@ function productDType(op: string, a: Tensor, b: Tensor): DType {
  * @throws {ShapeError} when the inner axes differ. @throws {DTypeError} for bool.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  checkTensor('matmul', 'a', a);
+  checkTensor('matmul', 'b', b);
   if (a.rank === 0 || b.rank === 0)
     throw new ShapeError(
       'matmul',
@@ -153,6 +156,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 
 /** x times the transpose of a weight stored as [out, in]: what linear layers do. x is [..., in], the result [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
+  checkTensor('linear', 'x', x);
+  checkTensor('linear', 'weight', weight);
   const width = x.shape[x.rank - 1];
   if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width)
     throw new ShapeError(

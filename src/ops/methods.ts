@@ -1,3 +1,4 @@
+import { checkArray } from '../tensor/arguments.js';
 import type { Backend } from '../backends/backend.js';
 import type { TensorLike } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
@@ -102,7 +103,7 @@ declare module '../tensor/tensor.js' {
     /** `embedding(this, ids)`: rows of this table. */
     embedding(ids: TensorLike): Tensor;
     matmul(other: Tensor): Tensor;
-    conv1d(weight: Tensor, options?: { stride?: number; padding?: number; dilation?: number }): Tensor;
+    conv1d(weight: Tensor, options?: conv.Conv1dOptions): Tensor;
     conv2d(weight: Tensor, options?: conv.WindowOptions): Tensor;
     maxPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
     avgPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
@@ -191,10 +192,17 @@ const methods = {
   matmul,
   cast,
   to: toDevice,
-  concat: (self: Tensor, others: readonly Tensor[], axis?: number) => movement.concat([self, ...others], axis),
-  stack: (self: Tensor, others: readonly Tensor[], axis?: number) => movement.stack([self, ...others], axis),
+  concat: (self: Tensor, others: readonly Tensor[], axis?: number) =>
+    movement.concat([self, ...listOf('concat', others)], axis),
+  stack: (self: Tensor, others: readonly Tensor[], axis?: number) =>
+    movement.stack([self, ...listOf('stack', others)], axis),
   where: (self: Tensor, condition: TensorLike, other: TensorLike) => elementwise.where(condition, self, other),
 };
+
+function listOf(op: string, others: readonly Tensor[]): readonly Tensor[] {
+  checkArray(op, 'what is joined', others);
+  return others;
+}
 
 function pick<T, K extends keyof T>(source: T, names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(names.map((name) => [name, source[name]])) as Pick<T, K>;

@@ -108,8 +108,11 @@ export function variance(x: Tensor, axes?: Axes, options: VarianceOptions = {}):
   const { correction = 0 } = options;
   const count =
     axes === undefined ? x.size : sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
-  if (!(correction >= 0 && correction <= count))
-    throw new ValueError('variance', `correction ${correction} for ${count} elements; it must be in [0, ${count}]`);
+  if (!(typeof correction === 'number' && correction >= 0 && correction <= count))
+    throw new ValueError(
+      'variance',
+      `correction ${describe(correction)} for ${count} elements; it must be in [0, ${count}]`,
+    );
   return exactly(x, (t) =>
     overAxes('variance', t, axes, keepDims, (u, from, to) => varianceOp(u, { from, to, correction })),
   );

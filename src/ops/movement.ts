@@ -3,10 +3,11 @@ import { primitives } from '../autograd/primitives.js';
 import type { Buffer } from '../backends/backend.js';
 import { type Kernel, STORED } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkOptions, checkTensor } from '../tensor/arguments.js';
+import { checkNumber, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
 import { promote } from '../tensor/dtype.js';
 import {
   formatShape,
+  normalizeAxes,
   normalizeAxis,
   sameShape,
   type Shape,
@@ -141,6 +142,7 @@ const reshapeOp = defineOp<{ shape: Shape }>({
 
 /** The same elements in another shape, without a copy. One dimension may be -1: it takes what is left. @throws {ShapeError} */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  checkTensor('reshape', 'x', x);
   checkList('reshape', shape);
   let target = shape;
   const open = shape.indexOf(-1);
@@ -165,10 +167,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Takes out axes of length 1: all of them, or the ones named. @throws {ShapeError} if a named axis is longer. */
 export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
+  checkTensor('squeeze', 'x', x);
   const list =
-    axes === undefined
-      ? x.shape.flatMap((dim, i) => (dim === 1 ? [i] : []))
-      : (typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis('squeeze', axis, x.rank));
+    axes === undefined ? x.shape.flatMap((dim, i) => (dim === 1 ? [i] : [])) : normalizeAxes('squeeze', axes, x.rank);
   for (const axis of list)
     if (x.shape[axis] !== 1)
       throw new ShapeError('squeeze', `axis ${axis} of ${formatShape(x.shape)} has length ${x.shape[axis]}, not 1`);
@@ -180,12 +181,14 @@ export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
 
 /** Puts in an axis of length 1 at a position of the result. */
 export function expandDims(x: Tensor, axis: number): Tensor {
+  checkTensor('expandDims', 'x', x);
   const at = normalizeAxis('expandDims', axis, x.rank + 1);
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
 /** Joins the axes from `start` to `end` (inclusive) into one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  checkTensor('flatten', 'x', x);
   if (x.rank === 0) return reshape(x, [1]);
   const from = normalizeAxis('flatten', start, x.rank);
   const to = normalizeAxis('flatten', end, x.rank);
@@ -221,6 +224,7 @@ const permuteOp = defineOp<{ order: readonly number[] }>({
 
 /** Axes in another order: axis i of the result is axis `order[i]` of x. @throws {ShapeError} */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
+  checkTensor('permute', 'x', x);
   checkList('permute', order, 'order');
   const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank)
@@ -230,10 +234,12 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 
 /** Axes reversed, or two axes exchanged. */
 export function transpose(x: Tensor, a?: number, b?: number): Tensor {
+  checkTensor('transpose', 'x', x);
   const order = x.shape.map((_, i) => i);
   if (a === undefined) return permute(x, order.reverse());
   const from = normalizeAxis('transpose', a, x.rank);
-  const to = normalizeAxis('transpose', b ?? (a < 0 ? a - 1 : a + 1), x.rank);
+  const next = a < 0 ? a - 1 : a + 1;
+  const to = normalizeAxis('transpose', (b as number | null | undefined) === null ? NaN : (b ?? next), x.rank);
   order[from] = to;
   order[to] = from;
   return permute(x, order);
@@ -297,6 +303,7 @@ export type SliceRange = number | null | readonly [start?: number | null, stop?:
  * @throws {ValueError} for a step of 0 or a picked index outside the axis.
  */
 export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
+  checkTensor('slice', 'x', x);
   if (ranges.length > x.rank) throw new ShapeError('slice', `${ranges.length} ranges for ${x.rank} axes`);
   const starts: number[] = [];
   const steps: number[] = [];
@@ -312,7 +319,12 @@ export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
       shape.push(1);
       return;
     }
-    const [start, length, step] = resolveRange(axis, dim, range);
+    if (!Array.isArray(range))
+      throw new ValueError(
+        'slice',
+        `the range of axis ${axis} is ${describe(range)}; it must be [start, stop, step], a number, or null for the whole axis`,
+      );
+    const [start, length, step] = resolveRange(axis, dim, range as readonly (number | null | undefined)[]);
     starts.push(start);
     steps.push(step);
     shape.push(length);
@@ -348,9 +360,8 @@ function resolveRange(
 
 /** Order reversed along axes; all of them when left out. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
-  const list = (axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes).map((axis) =>
-    normalizeAxis('flip', axis, x.rank),
-  );
+  checkTensor('flip', 'x', x);
+  const list = normalizeAxes('flip', axes, x.rank);
   return slice(x, ...x.shape.map((_, i): SliceRange => (list.includes(i) ? [null, null, -1] : [])));
 }
 
@@ -365,19 +376,30 @@ export function pad(
   widths: readonly (readonly [before: number, after: number])[],
   options: { value?: number } = {},
 ): Tensor {
+  checkTensor('pad', 'x', x);
   checkOptions('pad', options, ['value']);
   const { value = 0 } = options;
-  const bad = widths.length !== x.rank || !widths.flat().every((width) => Number.isInteger(width) && width >= 0);
+  checkNumber('pad', 'value', value);
+  const isPair = (pair: unknown): boolean =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((width) => Number.isSafeInteger(width) && width >= 0);
+  const given: unknown = widths;
+  const bad = !Array.isArray(given) || given.length !== x.rank || !given.every(isPair);
   if (bad)
     throw new ShapeError(
       'pad',
-      `widths ${JSON.stringify(widths)} for ${x.rank} axes: one pair of non-negative integers for each axis`,
+      `widths ${widthsText(given)} for ${x.rank} axes: one pair of non-negative integers for each axis, [[before, after], ...]`,
     );
   const fits = x.dtype === 'int32' ? value === (value | 0) : x.dtype !== 'bool' || value === 0 || value === 1;
   if (!fits) throw new DTypeError('pad', `value ${value} in a tensor of ${x.dtype}`);
   if (widths.every(([before, after]) => before + after === 0)) return x;
   const shape = x.shape.map((dim, i) => dim + widths[i]![0] + widths[i]![1]);
   return placeOp([x], { shape, value, starts: widths.map(([before]) => before), steps: widths.map(() => 1) });
+}
+
+/** Pairs as they were given, as far as they are pairs, and few. */
+function widthsText(given: unknown): string {
+  if (!Array.isArray(given) || given.length > MAX_RANK) return describe(given);
+  return `[${given.map((pair: unknown) => (Array.isArray(pair) && pair.length <= 2 ? `[${pair.map(describe).join(',')}]` : describe(pair))).join(',')}]`;
 }
 
 const concatOp = defineOp<{ axis: number }>({
@@ -420,10 +442,9 @@ const concatShape = (parts: readonly Tensor[], axis: number): number[] =>
 
 function firstOf(op: string, parts: readonly Tensor[]): Tensor {
   if (!Array.isArray(parts)) throw new ShapeError(op, `the tensors to join come in an array: ${op}([a, b])`);
-  const [first] = parts as readonly Tensor[];
-  parts.forEach((part, i) => checkTensor(op, `part ${i}`, part));
-  if (!first) throw new ShapeError(op, 'no tensors to join');
-  return first;
+  if (parts.length === 0) throw new ShapeError(op, 'no tensors to join');
+  parts.forEach((part: unknown, i) => checkTensor(op, `part ${i}`, part));
+  return parts[0] as Tensor;
 }
 
 /**
@@ -460,18 +481,21 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
         `part ${i} is ${formatShape(part.shape)} beside ${formatShape(first.shape)}; all must have one shape`,
       );
   });
+  const at = normalizeAxis('stack', axis, first.rank + 1);
   return concat(
-    parts.map((part) => expandDims(part, axis)),
-    axis,
+    parts.map((part) => expandDims(part, at)),
+    at,
   );
 }
 
 /** Cuts an axis into a number of equal parts, or into parts of the given lengths. @throws {ShapeError} */
 export function split(x: Tensor, parts: number | readonly number[], axis = 0): Tensor[] {
+  checkTensor('split', 'x', x);
   const at = normalizeAxis('split', axis, x.rank);
   const dim = x.shape[at]!;
   const equalParts = (count: number): number[] =>
-    Number.isInteger(count) && count > 0 ? new Array<number>(count).fill(dim / count) : [NaN];
+    Number.isInteger(count) && count > 0 && dim % count === 0 ? new Array<number>(count).fill(dim / count) : [NaN];
+  if (typeof parts !== 'number') checkList('split', parts, 'list of lengths');
   const lengths = typeof parts === 'number' ? equalParts(parts) : parts;
   if (
     !lengths.every((length) => Number.isInteger(length) && length >= 0) ||
@@ -503,7 +527,10 @@ const cloneOp = defineOp<null>({
 });
 
 /** The same values in memory of its own. */
-export const clone = (x: Tensor): Tensor => cloneOp([x], null);
+export function clone(x: Tensor): Tensor {
+  checkTensor('clone', 'x', x);
+  return cloneOp([x], null);
+}
 
 primitives.clone = clone;
 primitives.addend = (t) => cloneOp.later([t], null);

@@ -1,9 +1,10 @@
+import { checkOptions, checkTensor, describe } from '../tensor/arguments.js';
 import { defineMultiOp, defineOp, type OpFunction, savedOr } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, div, mul, neg, rsqrt } from './elementwise.js';
@@ -83,10 +84,16 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
  * @throws {ShapeError} for a scalar, or a weight or bias of another shape. @throws {ValueError} for a negative eps.
  */
 export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; eps?: number } = {}): Tensor {
+  checkTensor('layerNorm', 'x', x);
+  checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], (given) =>
+    given instanceof Tensor ? 'write { weight, bias }' : null,
+  );
   const { weight, bias, eps = 1e-5 } = options;
+  if (weight !== undefined) checkTensor('layerNorm', 'weight', weight);
+  if (bias !== undefined) checkTensor('layerNorm', 'bias', bias);
   if (x.rank === 0) throw new ShapeError('layerNorm', 'a scalar has no axis to normalise');
-  if (!(eps >= 0 && Number.isFinite(eps)))
-    throw new ValueError('layerNorm', `eps is ${eps}; it must be finite and not negative`);
+  if (!(Number.isFinite(eps) && eps >= 0))
+    throw new ValueError('layerNorm', `eps is ${describe(eps)}; it must be finite and not negative`);
   const width = x.shape[x.rank - 1]!;
   for (const [name, t] of [
     ['weight', weight],

@@ -2,7 +2,7 @@ import { defineOp, type OpFunction } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
-import { describe } from '../tensor/arguments.js';
+import { checkBoolean, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
 import { toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis } from '../tensor/shape.js';
@@ -202,5 +202,11 @@ const cumsumOp: OpFunction<{ axis: number; reverse: boolean }> = defineOp({
 
 /** Running sums along an axis, from the first element on or, reversed, from the last. */
 export function cumsum(x: Tensor, axis = 0, options: { reverse?: boolean } = {}): Tensor {
-  return cumsumOp([asInt(x)], { axis: normalizeAxis('cumsum', axis, x.rank), reverse: options.reverse ?? false });
+  checkTensor('cumsum', 'x', x);
+  checkOptions('cumsum', options, ['reverse'], (given) =>
+    typeof given === 'boolean' ? `write { reverse: ${given} }` : null,
+  );
+  const { reverse = false } = options;
+  checkBoolean('cumsum', 'reverse', reverse);
+  return cumsumOp([asInt(x)], { axis: normalizeAxis('cumsum', axis, x.rank), reverse });
 }

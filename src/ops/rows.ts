@@ -1,3 +1,4 @@
+import { onBehalfOf } from '../tensor/arguments.js';
 import { defineOp } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import type { ElementwiseCode, Kernel } from '../backends/kernel.js';
@@ -180,7 +181,9 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
     !row.operands &&
     operands.every((operand) => joinsFloat32(operand) && !(row.fractions && operand instanceof Int32Array))
   )
-    return operands.map((operand) => (operand instanceof Tensor ? operand : toTensor(operand, beside, 'float32')));
+    return operands.map((operand, i) =>
+      operand instanceof Tensor ? operand : toTensor(op, i, operand, beside, 'float32'),
+    );
   const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
   let dtype: DType | null = null;
   const meet = (t: Tensor): void => {
@@ -195,7 +198,7 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
   const exact = row.fractions && beside?.device.supports('float64') ? 'float64' : undefined;
   const met = operands.map((operand, i) => {
     if (operand instanceof Tensor || (isNumber(i) && isWeak(operand)) || typeof operand === 'number') return operand;
-    const made = toTensor(operand, beside, Array.isArray(operand) ? exact : undefined);
+    const made = toTensor(op, i, operand, beside, Array.isArray(operand) ? exact : undefined);
     if (isNumber(i)) meet(made);
     return made;
   });
@@ -214,7 +217,7 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
   const comparesIntegers = exact && isFloat(settled!) && met.some((t) => t instanceof Tensor && t.dtype === 'int32');
   return met.map((operand, i) => {
     const want = comparesIntegers ? exact : isNumber(i) ? computed! : 'bool';
-    const t = operand instanceof Tensor ? operand : toTensor(operand, beside, want);
+    const t = operand instanceof Tensor ? operand : toTensor(op, i, operand, beside, want);
     if (t.dtype === want) return t;
     if (want === 'bool' && isFloat(t.dtype) && op !== 'where')
       throw new DTypeError(op, `operand ${i} is ${t.dtype}; it must be bool or int32 (compare it: x.notEqual(0))`);
@@ -244,8 +247,15 @@ const joinsFloat32 = (operand: TensorLike): boolean =>
     ? operand.dtype === 'float32'
     : typeof operand === 'number' || operand instanceof Int32Array;
 
-function toTensor(data: Exclude<TensorLike, Tensor>, beside: Tensor | undefined, dtype?: DType): Tensor {
+function toTensor(
+  op: string,
+  i: number,
+  data: Exclude<TensorLike, Tensor>,
+  beside: Tensor | undefined,
+  dtype?: DType,
+): Tensor {
   if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend())
     return fromTypedArray(new Float32Array([data]), [], dtype);
-  return moveTo(briefTensor(data, { dtype }), beside ?? { device: defaultDevice() });
+  const made = onBehalfOf(op, `operand ${i}`, () => briefTensor(data, { dtype }));
+  return moveTo(made, beside ?? { device: defaultDevice() });
 }

@@ -1,3 +1,4 @@
+import { checkTensor } from '../tensor/arguments.js';
 import { defineOp } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { toFloat } from '../tensor/dtype.js';
@@ -37,7 +38,10 @@ function softmaxLike(
     },
     vjp: (g, { output, attrs: { axis } }) => [vjp(g, output, axis)],
   });
-  return (x, axis = -1) => op([cast(x, toFloat(x.dtype))], { axis: normalizeAxis(name, axis, x.rank) });
+  return (x, axis = -1) => {
+    checkTensor(name, 'x', x);
+    return op([cast(x, toFloat(x.dtype))], { axis: normalizeAxis(name, axis, x.rank) });
+  };
 }
 
 /** exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. */

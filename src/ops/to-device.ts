@@ -12,6 +12,7 @@ import { Tensor } from '../tensor/tensor.js';
  * @throws {DTypeError} when the device has no such dtype.
  */
 export function toDevice(x: Tensor, device: Backend): Tensor {
+  checkDevice('to', device);
   if (device === x.device) return x;
   checkDevice('to', device);
   x.checkAlive('to');

@@ -1,4 +1,5 @@
 import { DTypeError, ValueError } from '../errors.js';
+import { describe } from '../tensor/arguments.js';
 import { cast } from '../ops/cast.js';
 import { add, div, isFinite, minimum, mulMul, where } from '../ops/elementwise.js';
 import { norm, scaledNorm } from '../ops/moments.js';
@@ -24,7 +25,8 @@ const computed = ({ dtype }: Tensor): DType => (isStorage(dtype) ? 'float32' : d
  * @throws {ValueError} unless maxNorm is positive, and for a tree without gradients. @throws {DTypeError} for integers.
  */
 export function clipByGlobalNorm<T>(gradients: T, maxNorm: number): { gradients: T; norm: Tensor } {
-  if (!(maxNorm > 0)) throw new ValueError('clipByGlobalNorm', `maxNorm is ${maxNorm}; it must be positive`);
+  if (!(typeof maxNorm === 'number' && maxNorm > 0))
+    throw new ValueError('clipByGlobalNorm', `maxNorm is ${describe(maxNorm)}; it must be positive`);
   const all = tensorsOf(gradients);
   if (all.length === 0) throw new ValueError('clipByGlobalNorm', 'there is no gradient in the tree');
   const whole = all.find(({ dtype }) => !isFloat(dtype));

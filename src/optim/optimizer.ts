@@ -1,3 +1,4 @@
+import { checkBoolean, checkOptions, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
 import { recordingTapes } from '../autograd/tape.js';
 import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
 import { cast } from '../ops/cast.js';
@@ -5,7 +6,7 @@ import { adamStep, sgdStep } from '../ops/optimizer.js';
 import { fromTypedArray, integersOf, zerosLike } from '../tensor/create.js';
 import { type DType, isFloat, isStorage } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 import { type GradientOf, mapTensors, replaceTensors } from '../tensor/tree.js';
 import type { Schedule } from './schedules.js';
 
@@ -84,15 +85,23 @@ export interface Adam {
 
 /** Stochastic gradient descent with momentum, as torch defines it: velocity = momentum * velocity + gradient; parameter -= rate * velocity. */
 export function sgd(options: SgdOptions): Sgd {
+  checkOptions('sgd', options, ['learningRate', 'momentum', 'nesterov', 'weightDecay'], meantRate);
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   checkRange('sgd', 'momentum', momentum, 0, 1);
   checkNonNegative('sgd', 'weightDecay', weightDecay);
   checkRate('sgd', learningRate);
+  checkBoolean('sgd', 'nesterov', nesterov);
   if (nesterov && momentum === 0) throw new ValueError('sgd', 'nesterov looks ahead along the momentum, which is 0');
   return {
-    init: (params) => ({ step: stepTensor(0), velocity: mapTensors((p) => zeroState(p), params) }),
+    init: (params) => {
+      checkTree('sgd', 'the parameters', params);
+      return onBehalfOf('sgd', 'init', () => ({
+        step: stepTensor(0),
+        velocity: mapTensors((p) => zeroState(p), params),
+      }));
+    },
     update: (params, gradients, state) => {
-      const step = stepOf('sgd', state);
+      const step = checkUpdate('sgd', params, gradients, state, ['step', 'velocity']);
       const attrs = {
         learningRate: rateAt('sgd', learningRate, step),
         momentum,
@@ -114,21 +123,28 @@ export const adam = (options: AdamOptions): Adam => adamLike('adam', options, 0,
 /** Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101): parameters shrink by rate * weightDecay in every step. */
 export const adamw = (options: AdamOptions): Adam => adamLike('adamw', options, 0.01, true);
 
-function adamLike(op: string, options: AdamOptions, defaultDecay: number, decoupled: boolean): Adam {
-  const { learningRate, betas: [beta1, beta2] = [0.9, 0.999], eps = 1e-8, weightDecay = defaultDecay } = options;
+function adamLike(op: string, options: AdamOptions, decay: number, decoupled: boolean): Adam {
+  checkOptions(op, options, ['learningRate', 'betas', 'eps', 'weightDecay'], meantRate);
+  const { learningRate, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decay } = options;
+  if (!Array.isArray(betas) || betas.length !== 2)
+    throw new ValueError(op, `betas is ${describe(betas)}; it must be two numbers: [0.9, 0.999]`);
+  const [beta1, beta2] = betas as [number, number];
   checkRange(op, 'betas[0]', beta1, 0, 1);
   checkRange(op, 'betas[1]', beta2, 0, 1);
   checkNonNegative(op, 'eps', eps);
   checkNonNegative(op, 'weightDecay', weightDecay);
   checkRate(op, learningRate);
   return {
-    init: (params) => ({
-      step: stepTensor(0),
-      mean: mapTensors((p) => zeroState(p), params),
-      variance: mapTensors((p) => zeroState(p), params),
-    }),
+    init: (params) => {
+      checkTree(op, 'the parameters', params);
+      return onBehalfOf(op, 'init', () => ({
+        step: stepTensor(0),
+        mean: mapTensors((p) => zeroState(p), params),
+        variance: mapTensors((p) => zeroState(p), params),
+      }));
+    },
     update: (params, gradients, state) => {
-      const step = stepOf(op, state);
+      const step = checkUpdate(op, params, gradients, state, ['step', 'mean', 'variance']);
       const attrs = {
         learningRate: rateAt(op, learningRate, step),
         beta1,
@@ -221,28 +237,60 @@ const zeroState = (param: Tensor): Tensor => cast(zerosLike(param), stateDType(p
 /** On the host, where the next update reads it. */
 const stepTensor = (step: number): Tensor => fromTypedArray(Int32Array.of(step), [], 'int32');
 
-function stepOf(op: string, state: OptimizerState): number {
-  return integersOf(op, 'state.step', state.step)[0]!;
+const meantRate = (given: unknown): string | null =>
+  typeof given === 'number' || typeof given === 'function' ? 'write { learningRate }' : null;
+
+function checkTree(op: string, what: string, tree: unknown): void {
+  if (tree instanceof Tensor || Array.isArray(tree) || isPlainObject(tree)) return;
+  throw new ValueError(op, `${what} are ${describe(tree)}; they must be tensors, in arrays and objects`);
+}
+
+/** Checks what `update` is given, and reads the count of steps. */
+function checkUpdate(
+  op: string,
+  params: unknown,
+  gradients: unknown,
+  state: unknown,
+  names: readonly string[],
+): number {
+  checkTree(op, 'the parameters', params);
+  checkTree(op, 'the gradients', gradients);
+  if (!isPlainObject(state) || names.some((name) => !(name in state)))
+    throw new ValueError(
+      op,
+      `the state is ${describe(state)}; call update(params, gradients, state) with the state that init or the last update gave: { ${names.join(', ')} }`,
+    );
+  const steps = integersOf(op, 'state.step', state.step as Tensor);
+  if (steps.length !== 1 || steps[0]! < 0)
+    throw new ValueError(op, 'state.step is no count of steps; it must be what init or the last update gave');
+  return steps[0]!;
 }
 
 function rateAt(op: string, learningRate: number | Schedule, step: number): number {
   const rate = typeof learningRate === 'number' ? learningRate : learningRate(step);
   if (!Number.isFinite(rate) || rate < 0)
-    throw new ValueError(op, `the learning rate of step ${step} is ${rate}; it must be finite and not negative`);
+    throw new ValueError(
+      op,
+      `the learning rate of step ${step} is ${describe(rate)}; it must be finite and not negative`,
+    );
   return rate;
 }
 
 function checkRate(op: string, learningRate: number | Schedule): void {
   if (typeof learningRate === 'number') rateAt(op, learningRate, 0);
   else if (typeof learningRate !== 'function')
-    throw new ValueError(op, `learningRate is ${String(learningRate)}; it must be a number or a function of the step`);
+    throw new ValueError(
+      op,
+      `learningRate is ${describe(learningRate)}; it must be a number or a function of the step`,
+    );
 }
 
 function checkRange(op: string, name: string, value: number, low: number, high: number): void {
-  if (!(value >= low && value < high)) throw new ValueError(op, `${name} is ${value}; it must be in [${low}, ${high})`);
+  if (!(typeof value === 'number' && value >= low && value < high))
+    throw new ValueError(op, `${name} is ${describe(value)}; it must be in [${low}, ${high})`);
 }
 
 function checkNonNegative(op: string, name: string, value: number): void {
   if (!(Number.isFinite(value) && value >= 0))
-    throw new ValueError(op, `${name} is ${value}; it must be finite and not negative`);
+    throw new ValueError(op, `${name} is ${describe(value)}; it must be finite and not negative`);
 }

@@ -1,16 +1,17 @@
+import { checkFunction, describe } from '../tensor/arguments.js';
 import { ValueError } from '../errors.js';
 
 /** The learning rate of a step, counted from 0. */
 export type Schedule = (step: number) => number;
 
 function checkSteps(op: string, name: string, steps: number): void {
-  if (!Number.isInteger(steps) || steps < 0)
-    throw new ValueError(op, `${name} is ${steps}; it must be a whole number, not negative`);
+  if (!Number.isSafeInteger(steps) || steps < 0)
+    throw new ValueError(op, `${name} is ${describe(steps)}; it must be a whole number, not negative`);
 }
 
 function checkRate(op: string, name: string, rate: number): void {
   if (!Number.isFinite(rate) || rate < 0)
-    throw new ValueError(op, `${name} is ${rate}; it must be finite and not negative`);
+    throw new ValueError(op, `${name} is ${describe(rate)}; it must be finite and not negative`);
 }
 
 /**
@@ -33,5 +34,6 @@ export function cosine(peak: number, steps: number, floor = 0): Schedule {
  */
 export function warmup(steps: number, then: Schedule): Schedule {
   checkSteps('warmup', 'steps', steps);
+  checkFunction('warmup', 'then', then);
   return (step) => (step < steps ? (then(0) * (step + 1)) / (steps + 1) : then(step - steps));
 }

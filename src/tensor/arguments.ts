@@ -1,4 +1,4 @@
-import { DTypeError, ValueError } from '../errors.js';
+import { DTypeError, ShapeError, TapegradError, ValueError } from '../errors.js';
 import { formatShape } from './shape.js';
 import { Tensor } from './tensor.js';
 
@@ -90,4 +90,39 @@ export function checkBoolean(op: string, what: string, value: unknown): asserts 
 /** Refuses what is no function. @throws {ValueError} */
 export function checkFunction(op: string, what: string, value: unknown): void {
   if (typeof value !== 'function') throw new ValueError(op, `${what} is ${describe(value)}; it must be a function`);
+}
+
+/** Refuses what is no number; NaN and infinities are numbers. @throws {ValueError} */
+export function checkNumber(op: string, what: string, value: unknown): asserts value is number {
+  if (typeof value !== 'number') throw new ValueError(op, `${what} is ${describe(value)}; it must be a number`);
+}
+
+/** Refuses what is no whole number in [least, most]. @throws {ValueError} */
+export function checkWhole(
+  op: string,
+  what: string,
+  value: unknown,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return;
+  const range = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `in [${least}, ${most}]`;
+  throw new ValueError(op, `${what} is ${describe(value)}; it must be a whole number, ${range}`);
+}
+
+/** Refuses what is no list. @throws {ValueError} */
+export function checkArray(op: string, what: string, value: unknown): asserts value is readonly unknown[] {
+  if (!Array.isArray(value)) throw new ValueError(op, `${what} is ${describe(value)}; it must be an array`);
+}
+
+/** Runs a check or a creation on behalf of another op: its typed errors become that op's, with a word on which argument was wrong. */
+export function onBehalfOf<T>(op: string, what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof TapegradError) || error.op === op) throw error;
+    const problem = `${what}: ${error.message.slice(error.op.length + 3)}`;
+    for (const Kind of [ValueError, DTypeError, ShapeError]) if (error instanceof Kind) throw new Kind(op, problem);
+    throw error;
+  }
 }

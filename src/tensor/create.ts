@@ -2,7 +2,7 @@ import type { NdArray } from 'ndarray';
 import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { briefArray, hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkOptions, nameOf } from './arguments.js';
+import { checkNumber, checkOptions, checkTensor, nameOf, onBehalfOf } from './arguments.js';
 import { checkDevice, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
@@ -153,6 +153,7 @@ export const full = (shape: Shape, value: number, options: CreateOptions = NONE)
 
 function filled(op: string, shape: Shape, value: number, options: CreateOptions): Tensor {
   checkShape(op, shape);
+  if (typeof value !== 'boolean') checkNumber(op, 'the value', value);
   checkCreation(op, options);
   const { dtype = 'float32', device } = options;
   const data = hostArray(dtype, sizeOf(shape));
@@ -167,6 +168,7 @@ export const zerosLike = (t: Tensor, options: CreateOptions = NONE): Tensor => f
 export const onesLike = (t: Tensor, options: CreateOptions = NONE): Tensor => filledLike('onesLike', t, 1, options);
 
 function filledLike(op: string, t: Tensor, value: number, options: CreateOptions): Tensor {
+  checkTensor(op, 't', t);
   checkCreation(op, options);
   const { dtype = t.dtype, device = t.device } = options;
   return filled(op, t.shape, value, { dtype, device });
@@ -196,7 +198,10 @@ export function arange(...given: readonly (number | CreateOptions | undefined)[]
   const [from, to, step] = numbers.length < 2 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   if (step === 0 || ![from, to, step].every(Number.isFinite))
     throw new ValueError('arange', `start ${from}, stop ${to}, step ${step}: they must be finite and the step not 0`);
-  const values = Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
+  const count = Math.max(0, Math.ceil((to - from) / step));
+  if (count >= 2 ** 32)
+    throw new ValueError('arange', `from ${from} to ${to} by ${step} are ${count} numbers, too many for one tensor`);
+  const values = Array.from({ length: count }, (_, i) => from + i * step);
   const { dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32', device } = options;
   return settle('arange', convert(values, dtype, hostArray, 'arange'), [values.length], dtype, device);
 }
@@ -226,6 +231,8 @@ function numbersThenOptions(
   given: readonly (number | CreateOptions | undefined)[],
   most: number,
 ): [numbers: number[], options: CreateOptions] {
+  if (given[0] === undefined)
+    throw new ValueError(op, `the first argument is undefined; it takes 1 to ${most} numbers, then options`);
   const args = given.filter((value) => value !== undefined);
   const count = args.findIndex((value) => typeof value !== 'number');
   const numbers = (count < 0 ? args : args.slice(0, count)) as number[];
@@ -358,15 +365,9 @@ function convert(
 /** @internal Integer data as a tensor; what cannot be one is an error of the op that wants it. */
 export function integerTensor(op: string, what: string, data: TensorLike): Tensor {
   if (data instanceof Tensor) return data;
-  try {
-    return briefTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' });
-  } catch (error) {
-    const problem = (): string => `${what}: ${(error as Error).message.replace('[tensor] ', '')}`;
-    if (error instanceof ValueError) throw new ValueError(op, problem());
-    if (error instanceof DTypeError) throw new DTypeError(op, problem());
-    if (error instanceof ShapeError) throw new ShapeError(op, problem());
-    throw error;
-  }
+  return onBehalfOf(op, what, () =>
+    briefTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' }),
+  );
 }
 
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */

@@ -1,6 +1,6 @@
 import type { Backend, DeviceName, MemoryInfo } from '../backends/backend.js';
 import { DeviceError } from '../errors.js';
-import { nameOf } from './arguments.js';
+import { describe, nameOf } from './arguments.js';
 import type { Region } from './region.js';
 
 /**
@@ -49,7 +49,7 @@ export function device(name: DeviceName): Promise<Backend> {
       return Promise.reject(
         new DeviceError(
           'device',
-          `no device '${name}'; there are 'cpu'${[...openers.keys()].map((n) => `, '${n}'`).join('')}`,
+          `no device ${describe(name)}; there are 'cpu'${[...openers.keys()].map((n) => `, '${n}'`).join('')}`,
         ),
       );
     backend = open();
@@ -86,7 +86,10 @@ export function checkDevice(op: string, device: unknown): asserts device is Back
 }
 
 /** What a device's memory holds now; the default device's when left out. */
-export const memory = (backend: Backend = defaultDevice()): MemoryInfo => backend.memory();
+export const memory = (backend: Backend = defaultDevice()): MemoryInfo => {
+  checkDevice('memory', backend);
+  return backend.memory();
+};
 
 /**
  * Lets `memory().peakBytes` begin again with what is in use now, to measure what a piece of work needs at most.
@@ -98,6 +101,7 @@ export const memory = (backend: Backend = defaultDevice()): MemoryInfo => backen
  * ```
  */
 export function resetPeakMemory(backend: Backend = hostBackend()): void {
+  checkDevice('resetPeakMemory', backend);
   backend.resetPeak();
 }
 

@@ -35,5 +35,8 @@ export const toFloat = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'float
 /** Refuses names that are no dtype, which only callers without types can give. */
 export function checkDType(op: string, dtype: DType): void {
   if (!ORDER.includes(dtype))
-    throw new DTypeError(op, `there is no dtype '${String(dtype)}'; there are ${ORDER.join(', ')}`);
+    throw new DTypeError(
+      op,
+      `there is no dtype '${typeof dtype === 'string' ? String(dtype) : typeof dtype}'; there are ${ORDER.join(', ')}`,
+    );
 }

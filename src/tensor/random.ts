@@ -1,3 +1,4 @@
+import { checkNumber, describe } from './arguments.js';
 import { type xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
 import { arrayClass, type DType } from '../backends/backend.js';
 import { DTypeError, ValueError } from '../errors.js';
@@ -33,19 +34,19 @@ export class Random {
   /** @throws {ValueError} unless the seed is a 32-bit integer. */
   static fromSeed(seed: number): Random {
     if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 32)
-      throw new ValueError('random', `seed ${seed}; it must be a whole number below 2^32`);
+      throw new ValueError('random', `seed ${describe(seed)}; it must be a whole number below 2^32`);
     return Random.fromState(spread(seed));
   }
 
   /** @throws {ValueError} unless the state came from `state`. */
   static fromState(state: readonly number[]): Random {
     const isState =
-      state.length === 4 && state.every((word) => word === (word | 0)) && state.some((word) => word !== 0);
+      Array.isArray(state) &&
+      state.length === 4 &&
+      state.every((word: unknown) => typeof word === 'number' && word === (word | 0)) &&
+      state.some((word: unknown) => word !== 0);
     if (!isState)
-      throw new ValueError(
-        'random',
-        `a state is four 32-bit integers, not all of them 0; got ${JSON.stringify(state)}`,
-      );
+      throw new ValueError('random', `a state is four 32-bit integers, not all of them 0; got ${describe(state)}`);
     return new Random(xoroshiro128plusFromState(state));
   }
 
@@ -63,6 +64,8 @@ export class Random {
 
   /** One whole number in [low, high), every one equally likely. */
   integer(low: number, high: number): number {
+    checkNumber('random', 'the lower bound', low);
+    checkNumber('random', 'the upper bound', high);
     const span = high - low;
     if (!Number.isInteger(low) || !Number.isInteger(high) || span <= 0 || span > 2 ** 32)
       throw new ValueError(
@@ -88,7 +91,7 @@ export class Random {
     if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0)
       throw new ValueError(
         'normal',
-        `mean ${mean} and deviation ${std}: both must be finite, the deviation not negative`,
+        `mean ${describe(mean)} and deviation ${describe(std)}: both must be finite, the deviation not negative`,
       );
     return this.fill('normal', shape, options, () => mean + std * this.gaussian());
   }
@@ -97,6 +100,8 @@ export class Random {
   uniform(shape: Shape, options: UniformOptions = {}): Tensor {
     checkCreation('uniform', options, ['low', 'high', 'dtype', 'device']);
     const { low = 0, high = 1, dtype = 'float32' } = options;
+    checkNumber('uniform', 'low', low);
+    checkNumber('uniform', 'high', high);
     if (!(low <= high) || !Number.isFinite(high - low))
       throw new ValueError(
         'uniform',
@@ -111,8 +116,13 @@ export class Random {
   /** Whole numbers in [low, high), as int32. */
   integers(shape: Shape, low: number, high: number, options: DeviceOptions = {}): Tensor {
     checkCreation('integers', options, ['device']);
-    if (low !== (low | 0) || high - 1 !== ((high - 1) | 0))
-      throw new ValueError('integers', `numbers in [${low}, ${high}): int32 holds whole numbers in [-2^31, 2^31)`);
+    const areWhole =
+      [low, high].every(Number.isInteger) && low === (low | 0) && high - 1 === ((high - 1) | 0) && low < high;
+    if (!areWhole)
+      throw new ValueError(
+        'integers',
+        `numbers in [${describe(low)}, ${describe(high)}): int32 holds whole numbers in [-2^31, 2^31), and the upper bound must be the larger`,
+      );
     const data = Int32Array.from({ length: checkedSize('integers', shape) }, () => this.integer(low, high));
     return settle('integers', data, shape, 'int32', options.device);
   }
@@ -120,6 +130,9 @@ export class Random {
   /** 0 to n - 1 in random order, as int32. */
   permutation(n: number, options: DeviceOptions = {}): Tensor {
     checkCreation('permutation', options, ['device']);
+    checkNumber('permutation', 'n', n);
+    checkShape('permutation', [n]);
+    if (n >= 2 ** 31) throw new ValueError('permutation', `n is ${n}; int32 holds whole numbers below 2^31`);
     return settle('permutation', this.order(n), [n], 'int32', options.device);
   }
 
@@ -161,6 +174,12 @@ const round = (value: number, dtype: DType): number => (dtype === 'float32' ? Ma
 function checkedSize(op: string, shape: Shape): number {
   checkShape(op, shape);
   return sizeOf(shape);
+}
+
+/** @internal Refuses what is no source of random numbers. */
+export function checkRandom(op: string, source: unknown): asserts source is Random {
+  if (!(source instanceof Random))
+    throw new ValueError(op, `the source of randomness is ${describe(source)}; give one: random(seed)`);
 }
 
 /** A seeded random source. */

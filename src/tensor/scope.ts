@@ -1,3 +1,4 @@
+import { checkFunction } from './arguments.js';
 import { ValueError } from '../errors.js';
 import { currentRegion, withinRegion } from './device.js';
 import { Region } from './region.js';
@@ -15,6 +16,7 @@ import { replaceTensors } from './tree.js';
  * @throws {ValueError} for an asynchronous function: its memory would be recycled while it still runs.
  */
 export function scope<T>(fn: () => T): T {
+  checkFunction('scope', 'fn', fn);
   const around = currentRegion();
   if (around?.isShared) return refusePromise(fn());
   const region = new Region(false);

@@ -144,14 +144,9 @@ describe('callers without types', () => {
       'an array for a tensor',
       () => softmax(loose([1, 2])),
       DTypeError,
-      'an input is an array, not a tensor; write tensor(data)',
+      'x is an array, not a tensor; write tensor(data)',
     ],
-    [
-      'an array for a matrix',
-      () => matmul(matrix, loose([[1], [2]])),
-      DTypeError,
-      'an input is an array, not a tensor',
-    ],
+    ['an array for a matrix', () => matmul(matrix, loose([[1], [2]])), DTypeError, 'b is an array, not a tensor'],
     [
       'argnums as text',
       () => grad((x: Tensor) => x.sum(), { argnums: loose<number>('0') })(matrix),

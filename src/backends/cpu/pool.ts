@@ -78,7 +78,10 @@ function wanted(): number {
  */
 export function setThreads(n: number): void {
   if (!Number.isInteger(n) || n < 1 || n > 64)
-    throw new ValueError('setThreads', `n is ${n}; it must be a whole number from 1 to 64`);
+    throw new ValueError(
+      'setThreads',
+      `n is ${typeof n === 'number' ? n : typeof n}; it must be a whole number from 1 to 64`,
+    );
   wished = n;
   stillborn = 0;
   if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);

@@ -1,5 +1,5 @@
+import { checkOptions, describe } from '../../tensor/arguments.js';
 import { ValueError } from '../../errors.js';
-import { describe } from '../../tensor/arguments.js';
 import { Tensor } from '../../tensor/tensor.js';
 
 /** Text, or labels: numbers or strings that are compared as wholes. */
@@ -40,9 +40,10 @@ export function errorRate(
   hypotheses: readonly LabelSequence[],
   options: ErrorRateOptions = {},
 ): ErrorRate {
+  checkOptions('errorRate', options, ['unit'], (given) => (typeof given === 'string' ? 'write { unit }' : null));
   const { unit = 'character' } = options;
   if (unit !== 'character' && unit !== 'word')
-    throw new ValueError('errorRate', `unit is '${String(unit)}'; it must be 'character' or 'word'`);
+    throw new ValueError('errorRate', `unit is ${describe(unit)}; it must be 'character' or 'word'`);
   if (!Array.isArray(references) || !Array.isArray(hypotheses)) {
     throw new ValueError(
       'errorRate',

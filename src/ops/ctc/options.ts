@@ -131,6 +131,8 @@ function checkLengths(
   data: TensorLike,
   { batch, reading }: CtcScores,
 ): Int32Array {
+  if (typeof data === 'boolean' || (Array.isArray(data) && data.some((length) => typeof length === 'boolean')))
+    throw new ValueError(op, `${what}Lengths hold truth values; they must hold whole numbers`);
   if (Array.isArray(data)) {
     data.forEach((length: unknown, n) => {
       if (typeof length === 'number' && length !== (length | 0))

@@ -1,5 +1,5 @@
 import { ValueError } from '../../errors.js';
-import { checkOptions, describe, isPlainObject } from '../../tensor/arguments.js';
+import { checkArray, checkOptions, checkWhole, describe, isPlainObject } from '../../tensor/arguments.js';
 import type { Alignment } from './align.js';
 
 /** A run of frames that something was read in. */
@@ -66,6 +66,12 @@ export function mergeSpans(
       `the spans are ${describe(spans)}; they must be an alignment or a list of spans`,
     );
   const parts = partsOf(spans);
+  parts.forEach((part: unknown, i) => {
+    if (!isPlainObject(part) || !('label' in part || Array.isArray(part.labels)))
+      throw new ValueError('mergeSpans', `span ${i} is ${describe(part)}; it must be a span as ctcAlign gives them`);
+  });
+  if (typeof groups === 'number') checkWhole('mergeSpans', 'the separator', groups, 0, 2 ** 31 - 1);
+  else checkArray('mergeSpans', 'the groups', groups);
   const ranges = typeof groups === 'number' ? separate(parts, groups) : groups;
   checkRanges(ranges, parts.length);
   const merged = ranges.map(([first, last]) => join(parts, first, last));
@@ -98,7 +104,9 @@ function separate(parts: readonly Part[], separator: number): [number, number][]
 
 function checkRanges(ranges: readonly (readonly [number, number])[], count: number): void {
   let end = 0;
-  ranges.forEach((range: readonly unknown[], g) => {
+  ranges.forEach((range: unknown, g) => {
+    if (!Array.isArray(range))
+      throw new ValueError('mergeSpans', `group ${g} is ${describe(range)}; it must be [first, last]`);
     const [first, last] = range as [number, number];
     if (!Number.isInteger(first) || !Number.isInteger(last) || first >= last)
       throw new ValueError(
