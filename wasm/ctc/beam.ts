@@ -32,8 +32,8 @@ const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
 const STAY: u32 = 0xffffffff;
 /** Classes so far below a frame's greatest count nothing beside it: e^-700 is next to the least float64. */
 const NOTHING: f32 = 700;
-/** Below that a class is left out of a frame's sum; what it could add is put on top. */
-const NEGLIGIBLE: f32 = 30;
+/** Classes this far below a frame's greatest are summed by a bound instead of an exponential: there are many of them, and they add up to little. */
+const UNLIKELY: f32 = 8;
 /** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
 const GATHERED = 6;
 
@@ -252,17 +252,28 @@ function sort(base: usize, lo: i32, hi: i32): void {
   return top;
 }
 
+/**
+ * Not less than exp(x) for x <= 0, and at most 0.7 % more, or 1e-38: 2^f lies below 1 + f ln 2 + f^2 (1 - ln 2) between 0 and 1, which is as steep
+ * at 0, meets it at 1, and is less steep there.
+ */
+@inline function boundOfExp(x: v128): v128 {
+  const y = f32x4.max(f32x4.mul(x, f32x4.splat(1.442695)), f32x4.splat(-126)), whole = f32x4.floor(y), f = f32x4.sub(y, whole);
+  const power = f32x4.add(f32x4.splat(1.000001), f32x4.mul(f, f32x4.add(f32x4.splat(0.6931473), f32x4.mul(f, f32x4.splat(0.3068529)))));
+  return i32x4.add(power, i32x4.shl(i32x4.trunc_sat_f32x4_s(whole), 23));
+}
+
 /** Not less than the sum of a frame's probabilities, relative to the greatest: what is conserved from frame to frame. */
 @inline function massOf(row: usize, greatest: f32): f64 {
-  const classes = b.classes, top = f32x4.splat(greatest), least = f32x4.splat(greatest - NEGLIGIBLE);
+  const classes = b.classes, top = f32x4.splat(greatest), likely = f32x4.splat(greatest - UNLIKELY);
   let sums = f32x4.splat(0), c = 0;
   for (; c + 4 <= classes; c += 4) {
-    const x = v128.load(row + (<usize>c << 2)), counts = f32x4.ge(x, least);
-    if (v128.any_true(counts)) sums = f32x4.add(sums, v128.and(expNegative(f32x4.sub(x, top)), counts));
+    const x = v128.load(row + (<usize>c << 2)), below = f32x4.sub(x, top);
+    sums = f32x4.add(sums, v128.any_true(f32x4.ge(x, likely)) ? expNegative(below) : boundOfExp(below));
   }
   let sum = <f64>f32x4.extract_lane(sums, 0) + <f64>f32x4.extract_lane(sums, 1) + <f64>f32x4.extract_lane(sums, 2) + <f64>f32x4.extract_lane(sums, 3);
   for (; c < classes; c++) sum += NativeMath.exp(<f64>load<f32>(row + (<usize>c << 2)) - <f64>greatest);
-  return sum * (1 + 1e-6 * (1 + <f64>classes / 64)) + <f64>classes * 1e-13;
+  // Roundings: of the scores' differences, of each exponential, and of the sum, which has classes / 4 terms a lane.
+  return sum * (1 + 1e-6 * (1 + <f64>classes / 64));
 }
 
 /** What became of a piece of frames. */
