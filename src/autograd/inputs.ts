@@ -59,6 +59,7 @@ export function checkFunction(op: string, fn: unknown): void {
  * transform further out, the derivative of a derivative is then 0, not that of a value which has lost its trace.
  */
 export function dependent(derivative: Tensor, point: Tensor): Tensor {
+  if (!point.trace) return derivative;
   const tapes = recordingTapes([point]);
   if (tapes.every((tape) => tape.idOf(derivative) >= 0)) return derivative;
   const spec: OpSpec<null> = { name: derivative.origin, infer: () => derivative, alias: true, vjp: (g) => [g, null] };
@@ -71,6 +72,7 @@ const isNumbers = (value: unknown): value is readonly number[] =>
 
 /** Argnums as positions; each must be given. */
 export function checkArgnums(op: string, argnums: Argnums, given: number): readonly number[] {
+  if (typeof argnums === 'number' && Number.isInteger(argnums) && argnums >= 0 && argnums < given) return [argnums];
   const positions: unknown = typeof argnums === 'number' ? [argnums] : argnums;
   if (!isNumbers(positions))
     throw new GradientError(

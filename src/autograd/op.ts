@@ -166,15 +166,17 @@ export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): (inputs: readonly Ten
 }
 
 function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+  let hasStorage = false;
   for (const input of inputs as readonly unknown[]) {
     if (!(input instanceof Tensor))
       throw new DTypeError(
         spec.name,
         `an input is ${Array.isArray(input) ? 'an array' : typeof input}, not a tensor; write tensor(data)`,
       );
+    hasStorage ||= isStorage(input.dtype);
   }
-  const storage = spec.movesOnly ? null : storageDType(inputs);
-  if (storage) {
+  if (hasStorage && !spec.movesOnly) {
+    const storage = inputs.map((t) => t.dtype).reduce(promote); // wider where an input is
     const wide = inputs.map((t) => (isStorage(t.dtype) ? primitives.cast(t, 'float32') : t));
     return apply(spec, wide, attrs).map((t) => (t.dtype === 'float32' ? primitives.cast(t, storage) : t));
   }
@@ -190,11 +192,17 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   const specs = specsOf(spec, inputs, attrs);
   const region = spec.alias ? null : regionFor(inputs);
   const arena = region?.on(device) ?? null;
-  const outputs = spec.alias
-    ? [inputs[0]!.buffer]
-    : specs.map(({ dtype, shape }) => device.allocate(dtype, sizeOf(shape), arena));
-  if (region) for (const output of outputs) region.note(output);
-  if (!spec.alias && spec.run && outputs.some((buffer) => buffer.length > 0)) {
+  const outputs: Buffer[] = [];
+  let length = 0;
+  if (spec.alias) outputs.push(inputs[0]!.buffer);
+  else
+    for (const { dtype, shape } of specs) {
+      const output = device.allocate(dtype, sizeOf(shape), arena);
+      outputs.push(output);
+      length += output.length;
+      region?.note(output);
+    }
+  if (length > 0 && spec.run) {
     const call = new Call(spec.name, inputs, outputs, arena);
     try {
       spec.run(call, inputs, attrs, specs);
@@ -202,7 +210,8 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
       call.finish();
     }
   }
-  const results = specs.map((output, i) => new Tensor(outputs[i]!, output.shape, null, spec.name));
+  const results: Tensor[] = [];
+  for (let i = 0; i < specs.length; i++) results.push(new Tensor(outputs[i]!, specs[i]!.shape, null, spec.name));
   if (spec.vjp) {
     const tapes = recordingTapes(inputs);
     if (tapes.length > 0) results[0] = record(spec, inputs, attrs, results, tapes, false);
@@ -220,23 +229,21 @@ export function record<Attrs>(
   isCustom = true,
 ): Tensor {
   const untraced = results[0]!;
-  const node: Node = { op: spec, inputs, output: untraced, attrs, saved: results.slice(1), isCustom };
+  const saved = results.length > 1 ? results.slice(1) : NONE;
+  const node: Node = { op: spec, inputs, output: untraced, attrs, saved, isCustom };
   let trace: Trace | null = null;
   for (const tape of tapes) trace = { tape, id: tape.add(node), next: trace };
   return (node.output = new Tensor(untraced.buffer, untraced.shape, trace, spec.name));
 }
 
-/** float16 or bfloat16 if the result is to be stored so: when no input is of a wider float. */
-function storageDType(inputs: readonly Tensor[]): DType | null {
-  if (!inputs.some((t) => isStorage(t.dtype))) return null;
-  return inputs.map((t) => t.dtype).reduce(promote);
-}
+/** What most ops save besides their result. */
+const NONE: readonly Tensor[] = [];
 
 /** One application of an op: where its launches go. */
 class Call implements Launcher {
   readonly device: Tensor['device']['name'];
   readonly inputs: readonly Buffer[];
-  private readonly scratches: Buffer[] = [];
+  private scratches: Buffer[] | null = null;
   constructor(
     private readonly op: string,
     inputs: readonly Tensor[],
@@ -258,13 +265,13 @@ class Call implements Launcher {
 
   scratch(dtype: DType, length: number): Buffer {
     const buffer = this.outputs[0]!.backend.allocate(dtype, length, this.arena);
-    this.scratches.push(buffer);
+    (this.scratches ??= []).push(buffer);
     return buffer;
   }
 
   /** Nothing refers to the scratch memory any more. */
   finish(): void {
-    for (const buffer of this.scratches) buffer.backend.discard(buffer);
+    if (this.scratches) for (const buffer of this.scratches) buffer.backend.discard(buffer);
   }
 }
 

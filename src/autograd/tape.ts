@@ -167,11 +167,16 @@ export class Tape implements TraceOwner {
     if (!op.vjp) return unclaim(cotangent);
     const { mark } = this.region;
     const before = added;
-    const ids = inputs.map((input) => this.idOf(input));
+    const ids: number[] = [];
+    const needs: boolean[] = [];
+    for (const input of inputs) {
+      const id = this.idOf(input);
+      ids.push(id);
+      needs.push(id >= 0);
+    }
     const { output, saved } = node;
     let parts: readonly (Cotangent | null)[];
     try {
-      const needs = ids.map((id) => id >= 0);
       parts = op.vjp(cotangent, { inputs, output, attrs: node.attrs as never, saved, needs });
     } catch (error) {
       throw withAdvice(error, node);
@@ -198,7 +203,7 @@ export class Tape implements TraceOwner {
   /** Gives back what a node computed, once all that it went into has been passed. */
   private drop({ output, saved }: Node): void {
     this.dropBuffer(output.buffer);
-    for (const { buffer } of saved) this.dropBuffer(buffer);
+    if (saved.length > 0) for (const { buffer } of saved) this.dropBuffer(buffer);
   }
 
   private dropBuffer(buffer: Buffer): void {
@@ -243,14 +248,18 @@ function withAdvice(error: unknown, { op, inputs, output, saved }: Node): unknow
 /** Nodes that have been added to any tape. */
 let added = 0;
 
+const NONE: readonly Tape[] = [];
+
 /** The tapes that record an op on these inputs. */
-export function recordingTapes(inputs: readonly Tensor[]): Tape[] {
-  const tapes: Tape[] = [];
+export function recordingTapes(inputs: readonly Tensor[]): readonly Tape[] {
+  let tapes: Tape[] | null = null;
   for (const input of inputs) {
     for (let trace = input.trace; trace; trace = trace.next) {
       const tape = trace.tape as Tape;
-      if (tape.recording && !tapes.includes(tape)) tapes.push(tape);
+      if (!tape.recording) continue;
+      if (!tapes) tapes = [tape];
+      else if (!tapes.includes(tape)) tapes.push(tape);
     }
   }
-  return tapes;
+  return tapes ?? NONE;
 }

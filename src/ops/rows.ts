@@ -108,8 +108,8 @@ function launchParams(
 } {
   const size = sizeOf(shape);
   if (inputs.every((t) => t.size === size || t.size === 1)) {
-    const [x, y, z] = inputs.map((t) => (t.size === size ? ONE : ZERO));
-    return { size, rank: 1, shape: [size], xStrides: x!, yStrides: y ?? ZERO, zStrides: z ?? ZERO };
+    const stride = (i: number): readonly number[] => (inputs[i]?.size === size ? ONE : ZERO);
+    return { size, rank: 1, shape: [size], xStrides: stride(0), yStrides: stride(1), zStrides: stride(2) };
   }
   const merged = mergeAxes(
     op,
@@ -172,8 +172,15 @@ export function ternary(
   return (a, b, c) => op(prepare(name, row, [a, b, c]));
 }
 
+/** Whether all are float32 tensors: what derivatives call ops with, and most programs. */
+function areFloat32(operands: readonly TensorLike[]): operands is readonly Tensor[] {
+  for (const operand of operands) if (!(operand instanceof Tensor) || operand.dtype !== 'float32') return false;
+  return true;
+}
+
 /** Operands as tensors of the dtype that the op computes in. */
 function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly Tensor[] {
+  if (!row.operands && areFloat32(given)) return given;
   const operands = row.fractions ? comparable(row.fractions, given) : given;
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
   if (

@@ -155,9 +155,13 @@ function filled(op: string, shape: Shape, value: number, options: CreateOptions)
   checkShape(op, shape);
   if (typeof value !== 'boolean') checkNumber(op, 'the value', value);
   checkCreation(op, options);
-  const { dtype = 'float32', device } = options;
+  return fill(op, shape, value, options.dtype ?? 'float32', options.device);
+}
+
+function fill(op: string, shape: Shape, value: number, dtype: DType, device?: Backend): Tensor {
   const data = hostArray(dtype, sizeOf(shape));
-  if (!Object.is(value, 0)) data.fill(convert([value], dtype, hostArray, op)[0]!);
+  if (typeof value === 'number' && data instanceof Float32Array) data.fill(value);
+  else if (!Object.is(value, 0)) data.fill(convert([value], dtype, hostArray, op)[0]!);
   return settle(op, data, shape, dtype, device);
 }
 
@@ -170,8 +174,7 @@ export const onesLike = (t: Tensor, options: CreateOptions = NONE): Tensor => fi
 function filledLike(op: string, t: Tensor, value: number, options: CreateOptions): Tensor {
   checkTensor(op, 't', t);
   checkCreation(op, options);
-  const { dtype = t.dtype, device = t.device } = options;
-  return filled(op, t.shape, value, { dtype, device });
+  return fill(op, t.shape, value, options.dtype ?? t.dtype, options.device ?? t.device);
 }
 
 /** @internal A host tensor on the device of another one, untraced. */

@@ -48,7 +48,9 @@ export function contiguousStrides(shape: Shape): number[] {
 /** NumPy's broadcasting rule: shapes are aligned at their last axes, and a dimension of 1 stretches. */
 export function broadcastShapes(op: string, ...shapes: Shape[]): Shape {
   const first = shapes[0] ?? [];
-  if (shapes.every((shape) => sameShape(shape, first))) return first;
+  let differ = false;
+  for (const shape of shapes) differ ||= !sameShape(shape, first);
+  if (!differ) return first;
   const rank = shapes.reduce((most, shape) => Math.max(most, shape.length), 0);
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {

@@ -44,9 +44,9 @@ export function mapLeaves(
   path = '',
   keys: readonly string[] = [],
 ): unknown {
+  if (tree instanceof Tensor) return f(tree, path, keys);
   const visit = (value: unknown, key: string | number): unknown =>
     mapLeaves(value, f, step(path, key), [...keys, String(key)]);
-  if (tree instanceof Tensor) return f(tree, path, keys);
   if (Array.isArray(tree)) return tree.map(visit);
   if (isContainer(tree))
     return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, visit(value, key)]));

@@ -1,4 +1,4 @@
-import { align, type Block, heap } from './heap.js';
+import { type Block, heap } from './heap.js';
 
 /** Pieces from this size on are large: a search for room costs less than touching them. */
 const LARGE = 2 ** 16;
@@ -104,4 +104,4 @@ export class Allocator {
 const UNIT = 64;
 
 /** No two pieces share an address, so that even an empty one takes a unit. */
-const unitsOf = (bytes: number): number => align(Math.max(bytes, 1)) / UNIT;
+const unitsOf = (bytes: number): number => (bytes === 0 ? 1 : (bytes + UNIT - 1) >>> 6);

@@ -34,10 +34,9 @@ export class CpuCall {
 
   /** Whether every buffer is float32, the fast kernels' type. */
   get isFloat32(): boolean {
-    return (
-      this.inputs.every((buffer) => buffer.dtype === 'float32') &&
-      this.outputs.every((buffer) => buffer.dtype === 'float32')
-    );
+    for (const { dtype } of this.inputs) if (dtype !== 'float32') return false;
+    for (const { dtype } of this.outputs) if (dtype !== 'float32') return false;
+    return true;
   }
 
   /** A number of the parameter struct. */
