@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import * as tapegrad from 'tapegrad';
+import * as distributed from 'tapegrad/distributed';
 
 /**
  * Every TypeScript block of the README and of docs/ is run as it stands. What it prints is compared with the block `text` behind it,
@@ -50,7 +51,7 @@ async function run(code: string): Promise<string> {
     const AsyncFunction = (async () => {
       await Promise.resolve();
     }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
-    await new AsyncFunction('modules', body)({ tapegrad });
+    await new AsyncFunction('modules', body)({ tapegrad, 'tapegrad/distributed': distributed });
   } finally {
     log.mockRestore();
   }

@@ -23,27 +23,45 @@ const TALL = { least: 0.95, most: 1.05 };
  * @param {{ distorted: boolean }} options whether digits are slanted and stretched at random: training sees more hands than there are.
  * @returns {Line}
  */
-export function drawLine(random, digits, { distorted }) {
+export const drawLine = (random, digits, options) => renderLine(planLine(random, digits, options));
+
+/**
+ * All that is random about a line. Ranks that share a batch out plan all of it, so that their sources stay in step, and render their own lines, which is
+ * what takes time.
+ */
+export function planLine(random, digits, { distorted }) {
   const glyphs = Array.from({ length: between(random, DIGITS) }, () => {
     const label = random.integer(0, digits.length);
     const images = digits[label];
     const image = images[random.integer(0, images.length)];
     return {
       label,
-      ...(distorted ? distort(image, distortion(random)) : image),
+      image,
+      distortion: distorted ? distortion(random) : null,
       drop: between(random, VERTICAL_JITTER),
     };
   });
+  const start = between(random, MARGIN);
+  const gaps = glyphs.map(() => between(random, GAP));
+  return { glyphs, start, gaps, end: between(random, MARGIN) };
+}
 
-  let pen = between(random, MARGIN);
+/** @returns {Line} the line of a plan. */
+export function renderLine(plan) {
+  const glyphs = plan.glyphs.map(({ label, image, distortion, drop }) => ({
+    label,
+    ...(distortion ? distort(image, distortion) : image),
+    drop,
+  }));
+  let pen = plan.start;
   let inkEnd = pen;
-  for (const glyph of glyphs) {
+  glyphs.forEach((glyph, i) => {
     glyph.x = pen;
     const inkWidth = glyph.right - glyph.left;
     inkEnd = Math.max(inkEnd, pen + inkWidth);
-    pen += Math.max(LEAST_ADVANCE, inkWidth + between(random, GAP));
-  }
-  const width = inkEnd + between(random, MARGIN);
+    pen += Math.max(LEAST_ADVANCE, inkWidth + plan.gaps[i]);
+  });
+  const width = inkEnd + plan.end;
   const pixels = new Float32Array(HEIGHT * width);
   for (const glyph of glyphs) stamp(pixels, width, glyph);
   return { pixels, width, labels: glyphs.map((glyph) => glyph.label) };

@@ -1,7 +1,9 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { FormatError } from 'tapegrad';
+import { FormatError, setThreads, tensor } from 'tapegrad';
+import { init } from 'tapegrad/distributed';
 import { alignmentPicture, lossCurve } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
 import { explain, heldOutLines, judge, readLines } from './evaluation.mjs';
@@ -9,47 +11,65 @@ import { STRIDE, BLANK } from './model.mjs';
 import { readOptions, USAGE, UsageError } from './options.mjs';
 import { Progress } from './progress.mjs';
 import { lineAsText } from './text.mjs';
-import { loadRun, saveRun, startRun, trainStep } from './training.mjs';
+import { loadRun, over, saveRun, startRun, trainStep } from './training.mjs';
 
 const TEST_LINES = 2000;
 const LINES_ON_THE_WAY = 200;
 const EVALUATIONS = 12;
 const SAMPLES = 4;
 
+/**
+ * The processes that train together, with --distributed; looked for before all else, because only the first of them speaks.
+ * @type {import('tapegrad/distributed').World | null}
+ */
+const world = process.argv.includes('--distributed') ? await init() : null;
+const isFirst = !world || world.rank === 0;
+const say = isFirst ? console.log : () => {};
+
 async function main() {
   const options = readOptions(process.argv.slice(2));
   if (options.help) {
-    process.stdout.write(USAGE);
+    if (isFirst) process.stdout.write(USAGE);
     return;
   }
   const run = options.resume === null ? startRun(options) : await resume(options.resume);
+  if (world) joinForces(world, run);
   const digits = loadDigits();
   const out = options.out ?? (options.resume === null ? 'out/digits' : dirname(options.resume));
-  await mkdir(out, { recursive: true });
+  if (isFirst) await mkdir(out, { recursive: true });
   const checkpoint = join(out, 'checkpoint.safetensors');
 
   const count = digits.training.flat().length;
-  console.log(
+  say(
     `Digit lines out of ${count} handwritten digits; ${digits.heldOut.flat().length} others are held out. Seed ${run.seed}, ${run.steps} steps.`,
   );
-  console.log(
+  say(
     'At first the net reads nothing at all: the blank plateau, where every CTC net begins. After 100 to 250 steps it starts to read.',
   );
-  console.log(
+  say(
     `Shown are the loss a label, the learning rate, and the character error rate (CER) on ${LINES_ON_THE_WAY} held-out lines.\n`,
   );
   const finished = await train(run, digits, checkpoint);
   if (!finished) {
-    console.log(`Stopped at step ${run.step} and saved. Go on with:\n\n  npm start -- --resume ${checkpoint}\n`);
+    const again = `npm start -- ${world ? '--distributed ' : ''}--resume ${checkpoint}`;
+    say(`Stopped at step ${run.step} and saved. Go on with:\n\n  ${again}\n`);
     process.exitCode = 130; // what shells report after Ctrl-C
     return;
   }
-  await report(run, digits, out, checkpoint);
+  if (isFirst) await report(run, digits, out, checkpoint);
+}
+
+/** Cores are divided among the processes of a machine, each of which needs a line of every batch. */
+function joinForces({ size, localSize, library }, run) {
+  if (size > run.batch)
+    throw new UsageError(`--distributed: ${size} processes cannot share ${run.batch} lines; raise --batch`);
+  setThreads(Math.max(1, Math.floor(availableParallelism() / localSize)));
+  say(`${size} ${size === 1 ? 'process' : 'processes'}, ${library ?? 'without MPI'}. ${run.batch} lines a step.`);
 }
 
 async function resume(file) {
   try {
-    return loadRun(await readFile(file));
+    return loadRun(world ? await broadcastFile(world, file) : await readFile(file));
   } catch (error) {
     if (error.code === 'ENOENT') throw new UsageError(`--resume: there is no file ${file}`);
     if (error instanceof FormatError) throw new UsageError(`--resume: cannot go on from ${file}: ${error.message}`);
@@ -57,34 +77,53 @@ async function resume(file) {
   }
 }
 
+/** A file that only the first process needs to have. */
+async function broadcastFile(world, file) {
+  const bytes = isFirst ? await readFile(file).catch(() => null) : null;
+  const length = await over(world, 'allMax', bytes?.length ?? -1);
+  if (length < 0) throw new UsageError(`--resume: cannot read ${file} on the first process`);
+  const filled = new Uint8Array(Math.ceil(length / 4) * 4);
+  if (bytes) filled.set(bytes);
+  const words = new Int32Array(filled.buffer);
+  const { buffer } = (await world.broadcast(tensor(words))).dataSync();
+  return new Uint8Array(buffer, 0, length);
+}
+
 /** Trains to the end, or to Ctrl-C; saves either way. Returns whether the end was reached. */
 async function train(run, digits, checkpoint) {
   const lines = heldOutLines(digits.heldOut, LINES_ON_THE_WAY);
   const interval = Math.ceil(run.steps / EVALUATIONS);
-  let stopped = false;
+  let isAsked = false;
+  let isStopped = false;
   const stop = () => {
-    stopped = true;
+    isAsked = true;
   };
-  process.once('SIGINT', stop); // a second one ends the program at once, as usual
-  const progress = new Progress(run);
-  while (run.step < run.steps && !stopped) {
-    trainStep(run, digits.training);
+  const signals = world ? ['SIGINT', 'SIGTERM'] : ['SIGINT'];
+  for (const signal of signals) process.once(signal, stop); // a second one ends the program at once, as usual
+  const progress = isFirst ? new Progress(run) : null;
+  while (run.step < run.steps && !isStopped) {
+    await trainStep(run, digits.training, world);
     if (run.step % interval === 0 || run.step === run.steps) {
-      const { rate } = judge(lines, await readLines(run.params, lines));
-      run.evaluations.push({ step: run.step, characterErrorRate: rate });
+      if (isFirst) {
+        const { rate } = judge(lines, await readLines(run.params, lines));
+        run.evaluations.push({ step: run.step, characterErrorRate: rate });
+      }
       await save(run, checkpoint);
     }
-    progress.update(run);
+    progress?.update(run);
     await setImmediate(); // lets signals and the terminal in
+    isStopped = (await over(world, 'allMax', Number(isAsked))) === 1; // all stop after the same step
   }
-  progress.stop();
-  process.off('SIGINT', stop);
+  progress?.stop();
+  for (const signal of signals) process.off(signal, stop);
   await save(run, checkpoint);
   return run.step === run.steps;
 }
 
-/** A crash while writing leaves the previous checkpoint whole. */
+/** A crash while writing leaves the previous checkpoint whole. Of several processes, which must be equal to the last bit, the first one writes. */
 async function save(run, file) {
+  await world?.assertSame({ params: run.params, state: run.state }, `the run after step ${run.step}`);
+  if (!isFirst) return;
   await writeFile(`${file}.part`, await saveRun(run));
   await rename(`${file}.part`, file);
 }
@@ -123,8 +162,10 @@ async function report(run, digits, out, checkpoint) {
 
 try {
   await main();
+  await world?.close();
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
-  console.error(error.message);
+  if (isFirst) console.error(error.message);
   process.exitCode = 2;
+  await world?.close(); // the same mistake on all of them
 }

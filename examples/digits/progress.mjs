@@ -1,5 +1,5 @@
 import cliProgress from 'cli-progress';
-import { BATCH, rateOf } from './training.mjs';
+import { rateOf } from './training.mjs';
 
 const PHASES = { start: 'starting', plateau: 'blank plateau', learning: 'learning' };
 
@@ -45,7 +45,7 @@ export class Progress {
     return {
       loss: this.meanLoss?.toFixed(3) ?? '-',
       rate: rateOf(run.steps, run.step).toExponential(1),
-      speed: perStep ? Math.round(BATCH / perStep) : '-',
+      speed: perStep ? Math.round(run.batch / perStep) : '-',
       left: perStep ? duration((run.steps - run.step) * perStep) : '-',
       error: latest ? percent(latest.characterErrorRate) : '-',
       phase: PHASES[run.phase],

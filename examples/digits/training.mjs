@@ -4,6 +4,7 @@ import {
   greedyDecodeSync,
   loadSafetensors,
   optim,
+  pad,
   padSequences,
   Random,
   random,
@@ -13,10 +14,8 @@ import {
   tensor,
   valueAndGrad,
 } from 'tapegrad';
-import { BACKGROUND, columnsOf, drawLine } from './lines.mjs';
+import { BACKGROUND, columnsOf, planLine, renderLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
-
-export const BATCH = 16;
 
 const PEAK_RATE = 8e-3;
 const LEAST_RATE = 1e-5;
@@ -34,6 +33,7 @@ const SPEAKING = 0.25;
  * @typedef {object} Run
  * @property {number} seed
  * @property {number} steps to be made in all
+ * @property {number} batch lines a step, of all ranks together
  * @property {number} step made so far
  * @property {import('tapegrad').Random} random
  * @property {object} params
@@ -46,12 +46,13 @@ const SPEAKING = 0.25;
  */
 
 /** @returns {Run} */
-export function startRun({ seed, steps }) {
+export function startRun({ seed, steps, batch }) {
   const source = random(seed);
   const params = model.init(source);
   return {
     seed,
     steps,
+    batch,
     step: 0,
     random: source,
     params,
@@ -74,14 +75,18 @@ function optimizerOf(steps) {
 }
 
 /**
- * One step on a fresh batch of lines; changes `run`.
+ * One step on a fresh batch of lines; changes `run`. Several ranks share the batch out, and make the step that one of them would make alone.
  *
- * @param {Run} run
+ * @param {Run} run the same on all ranks, and so is what becomes of it
  * @param {import('./digits.mjs').Digit[][]} digits
+ * @param {import('tapegrad/distributed').World | null} world
  */
-export function trainStep(run, digits) {
-  const lines = Array.from({ length: BATCH }, () => drawLine(run.random, digits, { distorted: true }));
-  const { images, frames, targets } = toBatch(lines);
+export async function trainStep(run, digits, world = null) {
+  const plans = Array.from({ length: run.batch }, () => planLine(run.random, digits, { distorted: true }));
+  const lines = plans.slice(...shareOf(run.batch, world)).map(renderLine);
+  // All ranks fill up to the width of the widest line of the whole batch: the convolutions see where the paper ends.
+  const width = await over(world, 'allMax', Math.max(...lines.map((line) => line.width)));
+  const { images, frames, targets } = toBatch(lines, width);
   const targetLengths = targets.map((target) => target.length);
   const lossOf = (params) => {
     const logits = model.apply(params, images, { random: run.random });
@@ -91,20 +96,45 @@ export function trainStep(run, digits) {
     ];
   };
   // Within a scope gradients stay where the kernels work; only what is returned moves out.
-  const { params, state, loss, read } = scope(() => {
-    const [[value, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
+  const differentiate = () => {
+    const [[loss, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
+    const read = greedyDecodeSync(logits, frames, { blank: BLANK }).reduce((sum, { labels }) => sum + labels.length, 0);
+    return { loss, gradients, read };
+  };
+  const update = ({ loss, gradients }) => {
     const clipped = optim.clipByGlobalNorm(gradients, GRADIENT_NORM);
-    return {
-      ...optimizerOf(run.steps).update(run.params, clipped.gradients, run.state),
-      loss: value.itemSync(),
-      read: greedyDecodeSync(logits, frames, { blank: BLANK }).reduce((sum, { labels }) => sum + labels.length, 0),
-    };
-  });
-  run.params = params;
-  run.state = state;
+    return { ...optimizerOf(run.steps).update(run.params, clipped.gradients, run.state), loss: loss.itemSync() };
+  };
+  let made, read;
+  if (world) {
+    const { read: own, ...share } = scope(differentiate);
+    const mean = await world.averageGradients(share, { weight: lines.length });
+    made = scope(() => update(mean));
+    read = await over(world, 'allSum', own);
+  } else {
+    made = scope(() => {
+      const whole = differentiate();
+      read = whole.read;
+      return update(whole);
+    });
+  }
+  run.params = made.params;
+  run.state = made.state;
   run.step++;
-  run.losses.push(loss);
-  watchPlateau(run, read / targetLengths.reduce((a, b) => a + b));
+  run.losses.push(made.loss);
+  watchPlateau(run, read / plans.reduce((sum, { glyphs }) => sum + glyphs.length, 0));
+}
+
+/** The lines of a rank, as [start, end): shares of equal size, as far as that goes. All are filled up to the same width, so the work is equal, too. */
+function shareOf(count, world) {
+  if (!world) return [0, count];
+  const { rank, size } = world;
+  return [Math.floor((count * rank) / size), Math.floor((count * (rank + 1)) / size)];
+}
+
+/** A whole number's sum ('allSum') or maximum ('allMax') over the ranks. */
+export async function over(world, reduction, number) {
+  return world ? (await world[reduction](tensor(number, { dtype: 'int32' }))).itemSync() : number;
 }
 
 /** CTC nets first learn to say nothing, because blanks alone are a fair guess; then, within a few steps, they begin to read. */
@@ -121,11 +151,15 @@ function watchPlateau(run, share) {
  * Lines as the network and the loss take them.
  *
  * @param {import('./lines.mjs').Line[]} lines
+ * @param {number} width to which they are filled up, rounded up to whole frames; by default that of the widest.
  */
-export function toBatch(lines) {
+export function toBatch(lines, width = 0) {
   const { padded } = padSequences(lines.map(columnsOf), { value: BACKGROUND, multipleOf: STRIDE });
+  const missing = Math.max(0, Math.ceil(width / STRIDE) * STRIDE - padded.shape[1]);
+  const whole = [0, 0];
+  const filled = missing > 0 ? pad(padded, [whole, [0, missing], whole], { value: BACKGROUND }) : padded;
   return {
-    images: padded.expandDims(3),
+    images: filled.expandDims(3),
     frames: lines.map((line) => Math.ceil(line.width / STRIDE)),
     targets: lines.map((line) => line.labels),
   };
@@ -141,8 +175,10 @@ export function saveRun(run) {
     evaluatedSteps: tensor(Int32Array.from(run.evaluations, ({ step }) => step)),
     evaluatedRates: tensor(Float64Array.from(run.evaluations, ({ characterErrorRate }) => characterErrorRate)),
   };
-  const { seed, steps, step, spoken, phase, plateauEnd } = run;
-  const metadata = { run: JSON.stringify({ seed, steps, step, spoken, phase, plateauEnd, random: run.random.state }) };
+  const { seed, steps, batch, step, spoken, phase, plateauEnd } = run;
+  const metadata = {
+    run: JSON.stringify({ seed, steps, batch, step, spoken, phase, plateauEnd, random: run.random.state }),
+  };
   return saveSafetensors({ params: run.params, state: run.state, history }, { metadata });
 }
 

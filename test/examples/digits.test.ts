@@ -127,7 +127,7 @@ describe('the command line', () => {
     [['--steps', 'many'], 2, 'error', '--steps is many; it must be a whole number from 1 to 1000000'],
     [['--seed', '1.5'], 2, 'error', '--seed is 1.5'],
     [['--fast'], 2, 'error', "Unknown option '--fast'"],
-    [['--resume', 'x', '--quick'], 2, 'error', '--resume goes on with the seed and steps of its checkpoint'],
+    [['--resume', 'x', '--quick'], 2, 'error', '--resume goes on with the seed, steps and batch of its checkpoint'],
   ] as const)('%j', async (args, code, stream, message) => {
     const result = await runExample([...args]);
     expect(result.code).toBe(code);

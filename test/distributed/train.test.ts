@@ -1,0 +1,124 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadSafetensors } from 'tapegrad';
+import { type Job, mpirun, mpiTests } from './launch.js';
+
+interface Trained {
+  losses: number[];
+  /** Whether the resumed run equals the uninterrupted one, byte for byte. */
+  isSame: boolean;
+  half: string;
+  digest: string;
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'mpi-train-'));
+afterAll(() => {
+  rmSync(scratch, { recursive: true });
+});
+
+/** The largest relative difference. */
+const distance = (a: readonly number[], b: readonly number[]): number =>
+  Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / Math.abs(loss)));
+
+let alone: Trained;
+
+/** One process, without a launcher and without a world. */
+function trainAlone(): Trained {
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([key]) => !/^(OMPI|PMI|SLURM|TAPEGRAD)/.test(key)),
+  );
+  const program = join(__dirname, 'programs', 'train.mjs');
+  execFileSync(process.execPath, [program, 'SAVE', join(scratch, 'alone')], { env: { ...env, REPORTS: scratch } });
+  return JSON.parse(readFileSync(join(scratch, '0'), 'utf8')) as Trained;
+}
+
+mpiTests('20 training steps', (launcher) => {
+  const checkpoint = (ranks: number): string => join(scratch, `${launcher.name.replace(' ', '')}-${ranks}`);
+  beforeAll(() => {
+    alone ??= trainAlone();
+  }, 60_000);
+
+  test.each([2, 4])(
+    'on %i ranks: the losses of one process, ranks equal to the bit, resumed to the bit',
+    async (ranks) => {
+      const job = await mpirun(launcher, ranks, 'train.mjs', ['SAVE', checkpoint(ranks)], { limit: 100_000 });
+      expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
+      const trained = job.reports as Trained[];
+      expect(alone.losses).toHaveLength(20);
+      for (const one of trained) {
+        expect(distance(alone.losses, one.losses)).toBeLessThan(1e-6);
+        expect(one).toMatchObject({ isSame: true, digest: trained[0]!.digest });
+      }
+    },
+    120_000,
+  );
+
+  test('from 2 ranks to 4: the same tensors, and it goes on', async () => {
+    const job = await mpirun(launcher, 4, 'train.mjs', ['RESUME', checkpoint(2)], { limit: 100_000 });
+    expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
+    const again = await mpirun(launcher, 2, 'train.mjs', ['RESUME', checkpoint(2)], { limit: 100_000 });
+    const [wide, narrow] = [job.reports[0] as Trained, again.reports[0] as Trained];
+    expect(wide.half).toBe(narrow.half);
+    expect(distance(alone.losses, wide.losses)).toBeLessThan(1e-6);
+  }, 120_000);
+});
+
+/** The processes of a run's ranks, found by the folder on their command line. */
+function ranksOf(folder: string): number[] {
+  const { stdout } = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' });
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes(folder) && !line.includes('mpirun') && line.includes('train.mjs'))
+    .map((line) => parseInt(line, 10));
+}
+
+mpiTests('npm start -- --distributed', (launcher) => {
+  const start = (args: string[]): Promise<Job> =>
+    mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args], { limit: 100_000 });
+  // A signal that asks the run to stop, and one that no process survives.
+  const signal = launcher.name === 'MPICH' ? 'SIGTERM' : 'SIGKILL';
+
+  test(`${signal} to one rank: no torn checkpoint, and the resumed run is the uninterrupted one, byte for byte`, async () => {
+    const folder = (name: string): string => join(scratch, `${name}-${launcher.name.replace(' ', '')}`);
+    const args = ['--steps', '24', '--seed', '3', '--batch', '8'];
+    const file = join(folder('parts'), 'checkpoint.safetensors');
+    const stopping = start([...args, '--out', folder('parts')]);
+    const watch = setInterval(() => {
+      if (!existsSync(file)) return;
+      clearInterval(watch);
+      process.kill(ranksOf(folder('parts')).at(-1)!, signal);
+    }, 10);
+    const stopped = await stopping;
+    clearInterval(watch);
+    expect(stopped.code).not.toBe('SIGKILL');
+    expect(stopped.code).not.toBe(0);
+    if (signal === 'SIGTERM') {
+      expect(stopped.out).toMatch(
+        /Stopped at step \d+ and saved\. Go on with:\n\n {2}npm start -- --distributed --resume /,
+      );
+      expect(stopped.out.match(/Stopped at step/g)).toHaveLength(1);
+    }
+    const run = JSON.parse(loadSafetensors(readFileSync(file)).metadata.run!) as { step: number };
+    expect(run.step).toBeGreaterThan(0);
+    expect(run.step).toBeLessThan(24);
+
+    const resumed = await start(['--resume', file]);
+    expect({ code: resumed.code, error: resumed.error }).toEqual({ code: 0, error: '' });
+    const whole = await start([...args, '--out', folder('whole')]);
+    expect({ code: whole.code, error: whole.error }).toEqual({ code: 0, error: '' });
+    expect(whole.out.match(/^2 processes, .*MPI/gm)).toHaveLength(1);
+    expect(whole.out.match(/Held-out CER/g)).toHaveLength(1);
+    expect(readFileSync(join(folder('whole'), 'checkpoint.safetensors')).equals(readFileSync(file))).toBe(true);
+  }, 200_000);
+
+  test('what is wrong is said once', async () => {
+    const many = await start(['--batch', '1']);
+    expect(many.code).not.toBe(0);
+    expect(many.error.match(/--distributed: 2 processes cannot share 1 lines; raise --batch/g)).toHaveLength(1);
+    const missing = await start(['--resume', join(scratch, 'nothing')]);
+    expect(missing.code).not.toBe(0);
+    expect(missing.error.match(/--resume: cannot read .*nothing on the first process/g)).toHaveLength(1);
+  }, 60_000);
+});
