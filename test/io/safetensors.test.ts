@@ -56,7 +56,7 @@ describe('safetensors', () => {
       };
       const file = await saveSafetensors(tree);
       for (const bytes of [file, Buffer.from(file), file.buffer]) {
-        const { tensors, raw, metadata } = loadSafetensors(bytes as Uint8Array);
+        const { tensors, raw, metadata } = loadSafetensors(bytes);
         expect(raw).toEqual({});
         expect(metadata).toEqual({});
         for (const name of ['a', 'scalar', 'none'] as const) {
