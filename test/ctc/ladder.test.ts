@@ -4,7 +4,7 @@ import { solve } from './reference.js';
 
 /**
  * The ladder of CTC's tiers: each rung against the one below on the same problems, from the recursion as the paper has it up to the fast tier; and
- * the rules of wasm/ctc/route.ts, each on both sides of its threshold.
+ * rules of wasm/ctc/route.ts on both sides of their thresholds: short and long sequences, the period, frames that are alike, few-frame losses.
  */
 
 type Rung = 'fast' | 'precise' | 'log';
