@@ -1,5 +1,5 @@
 import * as tapegrad from 'tapegrad';
-import { memory, nn, optim, OutOfMemoryError, Random, TapegradError, Tensor } from 'tapegrad';
+import { memory, nn, optim, OutOfMemoryError, Random, TapegradError, Tensor, random, zeros } from 'tapegrad';
 import { JUNK, type Row, ROWS, takes } from './arguments.rows.js';
 
 /** Transforms made of others: what these refuse is said in their name. */
@@ -69,5 +69,58 @@ describe('wrong arguments', () => {
       }
     }
     expect(faults).toEqual([]);
+  });
+});
+
+describe('wrong calls that used to pass', () => {
+  const x = zeros([2, 3]);
+  const image = zeros([1, 4, 5, 2]);
+  const weight = zeros([3, 3, 3, 2]);
+  const model = nn.linear(3, 2);
+  const params = model.init(random(1));
+  const loose = (fn: unknown): ((...given: unknown[]) => unknown) => fn as (...given: unknown[]) => unknown;
+  const rng = random(1);
+  const adam = optim.adam({ learningRate: 1 });
+
+  test.each<[() => unknown, string]>([
+    [
+      () => loose(optim.adamw)({ learningRate: 1, weight_decay: 0 }),
+      "[adamw] there is no option 'weight_decay'; there are",
+    ],
+    [() => loose(nn.conv2d)(4, 8, 3, { groups: 4 }), "[conv2d] there is no option 'groups'; there are stride, padding"],
+    [() => loose(nn.linear)(4, 8, { bias_init: 0 }), "[linear] there is no option 'bias_init'; there is bias"],
+    [() => loose(tapegrad.maxPool2d)(image, 3, 2), 'write { stride: 2 }'],
+    [() => loose(tapegrad.greedyDecodeSync)(zeros([4, 1, 3]), undefined, 1), 'write { blank: 1 }'],
+    [() => loose(tapegrad.mean)(1, { keepDims: false }), '[mean] x is 1, not a tensor'],
+    [() => loose(x.mean.bind(x))(0, true), 'write { keepDims: true }'],
+    [() => loose(tapegrad.valueAndGrad)(tapegrad.sum, [0, 1]), 'write { argnums: [0, 1] }'],
+    [() => loose(model.apply.bind(model))(x, params), '[linear] the parameters come first: apply(params, x)'],
+    [() => loose(nn.sequential)([model]), 'stages come one by one: sequential(a, b)'],
+    [() => loose(adam.update.bind(adam))(params, params), '[adam] the state is undefined; call update('],
+    [() => loose(tapegrad.dropout)(x, 0.5), '[dropout] the source of randomness is undefined; give one: random(seed)'],
+    [() => loose(zeros)(2, 3), '[zeros] the shape is 2; it must be an array of numbers: [2, ...]'],
+    [() => loose(rng.normal.bind(rng))(2, 3), '[normal] the shape is 2; it must be an array of numbers: [2, ...]'],
+    [() => loose(x.reshape.bind(x))(3, 2), '[reshape] the shape is 3; it must be an array of numbers: [3, ...]'],
+    [() => tapegrad.conv2d(image, weight, { padding: 'same', stride: 2 }), "[conv2d] padding 'same' keeps the size"],
+    [
+      () => tapegrad.maxPool2d(image, 2, { padding: 'same' }),
+      "[maxPool2d] padding 'same' keeps the size, which stride 2",
+    ],
+    [() => tapegrad.unfold(image, 2, { padding: 'same' }), "[unfold] padding 'same' with kernel 2 and dilation 1"],
+  ])('%#', (call, message) => {
+    expect(call).toThrow(TapegradError);
+    expect(call).toThrow(message);
+  });
+
+  test("padding 'same' of the ops is the padding that keeps the size", () => {
+    const data = rng.normal([1, 4, 5, 2]);
+    const kernel = rng.normal([3, 3, 5, 2]);
+    const options = { dilation: [2, 1] } as const;
+    const same = tapegrad.conv2d(data, kernel, { ...options, padding: 'same' });
+    expect(same.shape).toEqual([1, 4, 5, 3]);
+    expect(same.arraySync()).toEqual(tapegrad.conv2d(data, kernel, { ...options, padding: [2, 2] }).arraySync());
+    const line = tapegrad.conv1d(data.slice(0), kernel.slice([], 0), { padding: 'same' });
+    expect(line.arraySync()).toEqual(tapegrad.conv1d(data.slice(0), kernel.slice([], 0), { padding: 2 }).arraySync());
+    expect(tapegrad.maxPool2d(data, 3, { stride: 1, padding: 'same' }).shape).toEqual([1, 4, 5, 2]);
   });
 });

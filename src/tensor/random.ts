@@ -86,6 +86,7 @@ export class Random {
 
   /** Normally distributed numbers, by default with mean 0 and deviation 1. @throws {ValueError} for a negative or infinite deviation */
   normal(shape: Shape, options: NormalOptions = {}): Tensor {
+    checkShape('normal', shape);
     checkCreation('normal', options, ['mean', 'std', 'dtype', 'device']);
     const { mean = 0, std = 1 } = options;
     if (!Number.isFinite(mean) || !Number.isFinite(std) || std < 0)
@@ -98,6 +99,7 @@ export class Random {
 
   /** Numbers evenly distributed in [low, high), by default in [0, 1). */
   uniform(shape: Shape, options: UniformOptions = {}): Tensor {
+    checkShape('uniform', shape);
     checkCreation('uniform', options, ['low', 'high', 'dtype', 'device']);
     const { low = 0, high = 1, dtype = 'float32' } = options;
     checkNumber('uniform', 'low', low);

@@ -22,7 +22,11 @@ function shown(value: unknown): string {
 
 /** Callers without types like to pass dimensions one by one, or a number for a vector's length. */
 export function checkList(op: string, list: unknown, what = 'shape'): void {
-  if (!Array.isArray(list)) throw new ShapeError(op, `the ${what} is ${shown(list)}; it must be an array of numbers`);
+  if (!Array.isArray(list))
+    throw new ShapeError(
+      op,
+      `the ${what} is ${shown(list)}; it must be an array of numbers${typeof list === 'number' ? `: [${list}, ...]` : ''}`,
+    );
 }
 
 /** Checks that every dimension is a non-negative integer. */
