@@ -260,12 +260,22 @@ const optimizers = {
 const table = tapegrad as unknown as Record<string, (...given: unknown[]) => unknown>;
 const layerTags = ['linear', 'conv1d', 'conv2d', 'dropout', 'embedding', 'gru', 'layerNorm', 'lstm', 'sequential'];
 
+/** A stream holds memory until it is finished. */
+function withStream<T>(use: (stream: tapegrad.BeamStream) => T): T {
+  const stream = new tapegrad.BeamStream(3, { width: 4 }).push(zeros([2, 3]));
+  try {
+    return use(stream);
+  } finally {
+    stream.finish();
+  }
+}
+
 /** The rows by the names that the package exports things under. */
 export const ROWS: Readonly<Record<string, Row>> = {
   ...Object.fromEntries(Object.entries(functions).map(([name, places]) => [name, { call: table[name]!, places }])),
   ...Object.fromEntries(
     Object.entries({
-      tensor: [data, options],
+      tensor: [[[1, 2], 'data'], options],
       zeros: [[[2], 'shape'], options],
       ones: [[[2], 'shape'], options],
       full: [[[2], 'shape'], [1, 'value', 'yes', 'no'], options],
@@ -358,6 +368,22 @@ export const ROWS: Readonly<Record<string, Row>> = {
     call: (...g) => new tapegrad.BeamStream(...(g as [number])).finish(),
     places: [[3, 'size', 'huge'], options],
   },
+  'BeamStream.push': {
+    call: (...g) => withStream((stream) => stream.push(...(g as [Tensor]))),
+    places: [[zeros([2, 3]), 'tensor']],
+    tags: ['BeamStream.push'],
+  },
+  'BeamStream.readings': {
+    call: (...g) => withStream((stream) => stream.readings(...(g as [number]))),
+    places: [[2, 'size', 'undefined']],
+    tags: ['BeamStream.readings'],
+  },
+  ...Object.fromEntries(
+    (['stable', 'partial', 'finish', 'save'] as const).map((name): [string, Row] => [
+      `BeamStream.${name}`,
+      { call: () => withStream((stream) => (name === 'stable' ? stream.stable : stream[name]())), places: [] },
+    ]),
+  ),
   defineOp: { call: (spec) => tapegrad.defineOp(spec as never), places: [[{ name: 'x' }, 'order']] },
   ...Object.fromEntries(
     Object.entries(makers).map(([name, places]) => [

@@ -1,5 +1,16 @@
 import * as tapegrad from 'tapegrad';
-import { memory, nn, optim, OutOfMemoryError, Random, TapegradError, Tensor, random, zeros } from 'tapegrad';
+import {
+  BeamStream,
+  memory,
+  nn,
+  optim,
+  OutOfMemoryError,
+  Random,
+  TapegradError,
+  Tensor,
+  random,
+  zeros,
+} from 'tapegrad';
 import { JUNK, type Row, ROWS, takes } from './arguments.rows.js';
 
 /** Transforms made of others: what these refuse is said in their name. */
@@ -22,7 +33,7 @@ async function fault(name: string, row: Row, given: readonly unknown[], mayRetur
 
 const names = (object: object): string[] => Object.getOwnPropertyNames(object).filter((name) => name !== 'constructor');
 /** Members that are no business of callers. */
-const INTERNAL = ['glance', 'rawData', 'rawDataSync', 'checkAlive', 'checkSingle', 'order', 'fill'];
+const INTERNAL = ['glance', 'rawData', 'rawDataSync', 'checkAlive', 'checkSingle', 'order', 'fill', 'settle'];
 
 test('every export has a row', () => {
   const isError = (value: unknown): boolean =>
@@ -40,6 +51,7 @@ test('every export has a row', () => {
     ...names(Random.prototype).flatMap((name) =>
       name === 'state' || INTERNAL.includes(name) ? [] : [`Random.${name}`],
     ),
+    ...names(BeamStream.prototype).flatMap((name) => (INTERNAL.includes(name) ? [] : [`BeamStream.${name}`])),
     'Random.fromSeed',
     'Random.fromState',
   ];

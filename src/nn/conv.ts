@@ -14,7 +14,7 @@ export interface ConvParams {
 
 export interface Conv1dOptions {
   readonly stride?: number;
-  /** Zeros added at both ends; 'same' adds as many as keep the length at stride 1, for odd kernels. */
+  /** Zeros added at both ends; 'same' adds as many as keep the length; for stride 1 and odd kernels only. */
   readonly padding?: number | 'same';
   readonly dilation?: number;
   readonly bias?: boolean;
@@ -22,7 +22,7 @@ export interface Conv1dOptions {
 
 export interface Conv2dOptions {
   readonly stride?: Pair;
-  /** Zeros added on both sides; 'same' adds as many as keep height and width at stride 1, for odd kernels. */
+  /** Zeros added on both sides; 'same' adds as many as keep height and width; for stride 1 and odd kernels only. */
   readonly padding?: Pair | 'same';
   readonly dilation?: Pair;
   readonly bias?: boolean;
@@ -46,7 +46,7 @@ export function conv1d(
   checkBoolean('conv1d', 'bias', bias);
   checkWhole('conv1d', 'stride', stride, 1);
   checkWhole('conv1d', 'dilation', dilation, 1);
-  const pad = padding === 'same' ? samePadding('conv1d', kernel, 1, dilation) : padding;
+  const pad = padding === 'same' ? samePadding('conv1d', kernel, stride, dilation) : padding;
   checkWhole('conv1d', 'padding', pad, 0);
   return convolution('conv1d', [outChannels, kernel, inChannels], bias, (x, weight) =>
     convolve1d(x, weight, { stride, padding: pad, dilation }),
@@ -65,11 +65,14 @@ export function conv2d(
   checkSizes('conv2d', { inChannels, outChannels, kernelH, kernelW });
   const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
   checkBoolean('conv2d', 'bias', bias);
-  checkPair('conv2d', 'stride', stride, 1);
+  const [strideH, strideW] = checkPair('conv2d', 'stride', stride, 1);
   const [dilationH, dilationW] = checkPair('conv2d', 'dilation', dilation, 1);
   const pad =
     padding === 'same'
-      ? ([samePadding('conv2d', kernelH, 1, dilationH), samePadding('conv2d', kernelW, 1, dilationW)] as const)
+      ? ([
+          samePadding('conv2d', kernelH, strideH, dilationH),
+          samePadding('conv2d', kernelW, strideW, dilationW),
+        ] as const)
       : checkPair('conv2d', 'padding', padding, 0);
   return convolution('conv2d', [outChannels, kernelH, kernelW, inChannels], bias, (x, weight) =>
     convolve2d(x, weight, { stride, padding: pad, dilation }),

@@ -269,10 +269,15 @@ function flatten(data: TensorData): Flat {
       dtype: dtypeOf(data.data),
     };
   }
+  if (data instanceof Tensor)
+    throw new DTypeError(
+      'tensor',
+      'the data is a tensor already; write x.clone() for a copy, x.cast(dtype), x.to(device)',
+    );
   if (!Array.isArray(data))
     throw new DTypeError(
       'tensor',
-      `cannot make a tensor of ${data === null ? 'null' : typeof data}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`,
+      `cannot make a tensor of ${nameOf(data)}; it takes numbers, booleans, nested arrays, typed arrays and ndarrays`,
     );
   return flattenNested(data as readonly NestedNumbers[]);
 }

@@ -435,7 +435,7 @@ describe('errors come before anything is computed', () => {
     ],
     [
       () => ctcLoss(x, [[1], [2]], '6' as never),
-      '[ctcLoss] inputLengths: cannot make a tensor of string; it takes numbers, booleans, nested arrays, typed arrays and ndarrays',
+      '[ctcLoss] inputLengths: cannot make a tensor of a string; it takes numbers, booleans, nested arrays, typed arrays and ndarrays',
     ],
     [
       () => ctcLoss(x, [[1], [2]], [[6], [6, 6]] as never),

@@ -104,7 +104,7 @@ describe('gradients', () => {
     ]);
   };
   add('linear', nn.linear(3, 2), wave([4, 3], 0.3));
-  add('conv1d', nn.conv1d(2, 3, 3, { stride: 2, padding: 'same' }), wave([2, 5, 2], 0.3));
+  add('conv1d', nn.conv1d(2, 3, 3, { stride: 2, padding: 1 }), wave([2, 5, 2], 0.3));
   add('conv2d', nn.conv2d(2, 2, 3, { padding: 'same' }), wave([1, 4, 3, 2], 0.3));
   add('layerNorm', nn.layerNorm(5), wave([3, 5], 0.3));
   add(
@@ -183,6 +183,14 @@ describe('bad input is refused by name', () => {
     ['[linear] inFeatures is 0', () => nn.linear(0, 2)],
     ['[conv1d] kernel is 1.5', () => nn.conv1d(1, 2, 1.5)],
     ["[conv1d] padding 'same' with kernel 4", () => nn.conv1d(1, 2, 4, { padding: 'same' })],
+    [
+      "[conv1d] padding 'same' keeps the size, which stride 2",
+      () => nn.conv1d(1, 2, 3, { padding: 'same', stride: 2 }),
+    ],
+    [
+      "[conv2d] padding 'same' keeps the size, which stride 3",
+      () => nn.conv2d(1, 2, 3, { padding: 'same', stride: [1, 3] }),
+    ],
     ["[conv2d] padding 'same' with kernel 2", () => nn.conv2d(1, 2, [3, 2], { padding: 'same' })],
     ['[dropout] rate is 1', () => nn.dropout(1)],
     ['[embedding] count is -1', () => nn.embedding(-1, 2)],
