@@ -70,28 +70,7 @@ export function packedTile(strip: usize, panel: usize, depth: i32, out: usize, s
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c30 = f32x4.splat(0), c31 = f32x4.splat(0);
   const end = panel + (<usize>(depth * PANEL) << 2);
-  const endPairs = panel + (<usize>((depth & ~1) * PANEL) << 2);
-  for (; panel < endPairs; panel += 64, strip += 32) {
-    let left = v128.load(panel), right = v128.load(panel, 16);
-    let a = v128.load32_splat(strip);
-    c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 4);
-    c10 = f32x4.add(c10, f32x4.mul(a, left)); c11 = f32x4.add(c11, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 8);
-    c20 = f32x4.add(c20, f32x4.mul(a, left)); c21 = f32x4.add(c21, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 12);
-    c30 = f32x4.add(c30, f32x4.mul(a, left)); c31 = f32x4.add(c31, f32x4.mul(a, right));
-    left = v128.load(panel, 32); right = v128.load(panel, 48);
-    a = v128.load32_splat(strip, 16);
-    c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 20);
-    c10 = f32x4.add(c10, f32x4.mul(a, left)); c11 = f32x4.add(c11, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 24);
-    c20 = f32x4.add(c20, f32x4.mul(a, left)); c21 = f32x4.add(c21, f32x4.mul(a, right));
-    a = v128.load32_splat(strip, 28);
-    c30 = f32x4.add(c30, f32x4.mul(a, left)); c31 = f32x4.add(c31, f32x4.mul(a, right));
-  }
-  if (panel < end) {
+  for (; panel < end; panel += PANEL * 4, strip += STRIP * 4) {
     const left = v128.load(panel), right = v128.load(panel, 16);
     let a = v128.load32_splat(strip);
     c00 = f32x4.add(c00, f32x4.mul(a, left)); c01 = f32x4.add(c01, f32x4.mul(a, right));
