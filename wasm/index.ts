@@ -7,7 +7,6 @@ export * from "./ctc/align";
 export * from "./ctc/beam";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
-export * from "./cumsum";
 export * from "./gather";
 export * from "./generated/elementwise";
 export * from "./matmul";

@@ -1,7 +1,8 @@
-// Deviations from the mean, variance and Euclidean norm along the middle axis of x[outer, axis, inner]. All of it runs in float64: neither a
+// Mean, deviations from it, variance and Euclidean norm along the middle axis of x[outer, axis, inner]. All of it runs in float64: neither a
 // large mean nor the square of a large number costs digits.
 import { fromPairs, highPair, loadUpTo, lowPair, storeUpTo } from "./lanes";
 import { sumRun, sumSquaredDistances } from "./runs";
+import { reduceSum } from "./sums";
 
 /** The means of up to four columns: the first two. */
 @inline function meanLow(x: usize, axis: i32, stride: usize, count: i32): v128 {
@@ -15,6 +16,11 @@ import { sumRun, sumSquaredDistances } from "./runs";
   let sum = f64x2.splat(0);
   for (let i = 0; i < axis; i++, x += stride) sum = f64x2.add(sum, highPair(loadUpTo(x, count)));
   return f64x2.div(sum, f64x2.splat(<f64>axis));
+}
+
+/** Mean; NaN over an empty axis. */
+export function mean(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+  reduceSum(x, out, outer, axis, inner, true);
 }
 
 /** x less its mean. */

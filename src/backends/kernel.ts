@@ -104,6 +104,21 @@ function layoutOf(kernel: Kernel): StructLayout {
   return layout;
 }
 
+/** What WebGPU guarantees everywhere: buffers of one kernel beside its parameters, and bytes of its parameter struct, at most. */
+const MOST_BUFFERS = 8;
+const MOST_PARAM_BYTES = 4096;
+
+/** What a declaration asks for that GPUs need not have; null where it keeps to the limits. */
+export function overLimits(kernel: Kernel): string | null {
+  const buffers = kernel.inputs.length + kernel.outputs.length;
+  if (buffers > MOST_BUFFERS)
+    return `kernel '${kernel.name}' has ${buffers} buffers; on a GPU it may have ${MOST_BUFFERS}, inputs and outputs together`;
+  const bytes = 4 * layoutOf(kernel).words;
+  if (bytes > MOST_PARAM_BYTES)
+    return `kernel '${kernel.name}' has ${bytes} bytes of parameters; on a GPU it may have ${MOST_PARAM_BYTES}`;
+  return null;
+}
+
 /** Parameters as the kernel's struct, in whole vectors of 16 bytes; arrays shorter than eight are filled up with zeros. */
 export function packParams(kernel: Kernel, params: Params): Uint32Array {
   const { members, words } = layoutOf(kernel);

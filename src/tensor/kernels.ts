@@ -1,5 +1,5 @@
 import { type DeviceName } from '../backends/backend.js';
-import type { Kernel } from '../backends/kernel.js';
+import { type Kernel, overLimits } from '../backends/kernel.js';
 import { addKernel, type KernelFunction } from '../backends/registry.js';
 import { DeviceError, ValueError } from '../errors.js';
 import { nameOf } from './arguments.js';
@@ -21,7 +21,8 @@ const OP = 'registerKernel';
  * `'metal'` text in Metal Shading Language with the entry point `kernel void NAME(`, its buffers in the declaration's order and the parameter
  * struct behind them (arrays as two vectors of four); `IN` and `OUT` are the element types of the first input and output.
  * @throws {DeviceError} there is no such device.
- * @throws {ValueError} what is given is no kernel or not what the device takes, or the kernel is registered for it already.
+ * @throws {ValueError} what is given is no kernel or not what the device takes, a GPU's kernel has more than 8 buffers or 4096 bytes of parameters, or the
+ * kernel is registered for it already.
  */
 export function registerKernel(device: 'cpu', kernel: Kernel, implementation: KernelFunction): void;
 export function registerKernel(device: Exclude<DeviceName, 'cpu'>, kernel: Kernel, implementation: string): void;
@@ -39,6 +40,8 @@ export function registerKernel(device: DeviceName, kernel: Kernel, implementatio
       OP,
       `kernel '${kernel.name}' for '${device}' is ${nameOf(implementation)}; it must be ${device === 'cpu' ? 'a function' : 'the text of the kernel'}`,
     );
+  const problem = device === 'cpu' ? null : overLimits(kernel);
+  if (problem) throw new ValueError(OP, problem);
   if (!addKernel(device, kernel, implementation))
     throw new ValueError(OP, `kernel '${kernel.name}' is registered for '${device}' already`);
 }

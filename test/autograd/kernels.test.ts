@@ -123,6 +123,21 @@ test('wrong registrations are refused', () => {
       register(...args);
     }).toThrow(/^\[registerKernel\] /);
   }
+  const many = { ...own, inputs: ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] };
+  expect(() => {
+    register('metal', many, 'kernel void');
+  }).toThrow(
+    new ValueError(
+      'registerKernel',
+      "kernel 'refused' has 9 buffers; on a GPU it may have 8, inputs and outputs together",
+    ),
+  );
+  const wide = { ...own, params: Object.fromEntries(Array.from({ length: 1025 }, (_, i) => [`p${i}`, 'u32'])) };
+  expect(() => {
+    register('metal', wide, 'kernel void');
+  }).toThrow(
+    new ValueError('registerKernel', "kernel 'refused' has 4112 bytes of parameters; on a GPU it may have 4096"),
+  );
   for (const nothing of [undefined, null, 'own', {}, { ...own, inputs: 'x' }])
     expect(() => {
       register('cpu', nothing, compute);

@@ -2,9 +2,11 @@
 import {
   type Backend,
   ctcLoss,
+  defineOp,
   device,
   DeviceError,
   grad,
+  type Kernel,
   KernelError,
   OutOfMemoryError,
   random,
@@ -14,6 +16,7 @@ import {
   UnsupportedOpError,
   valueAndGrad,
 } from 'tapegrad';
+import { addKernel } from '../../src/backends/registry.js';
 import { remoteDevice } from '../devices.js';
 import { FakeGpu } from './fake.js';
 
@@ -141,6 +144,43 @@ describe('errors that come late', () => {
     delete gpu.faults.compile;
     expect(Array.from(await there.sub(1).data())).toEqual([0, 1, 2]);
     expect(good.shape).toEqual([3]);
+    await expect(gpu.sync()).resolves.toBeUndefined();
+  });
+
+  test('a kernel over the limits that all GPUs share is refused where it is launched, and nothing else is', async () => {
+    const launching = (buffers: number, words: number): ((x: Tensor) => Tensor) => {
+      const kernel: Kernel = {
+        name: 'count',
+        family: 'count',
+        inputs: Array.from({ length: buffers - 1 }, (_, i) => `x${i}`),
+        outputs: ['out'],
+        params: Object.fromEntries(Array.from({ length: words }, (_, i) => [`p${i}`, 'u32' as const])),
+      };
+      addKernel('webgpu', kernel, 'function count(...all) { new Out(all.at(-2))[0] = all.length - 1; }');
+      const op = defineOp<null>({
+        name: `count${buffers}x${words}`,
+        infer: () => ({ shape: [], dtype: 'float32' }),
+        run: (call) => {
+          const { inputs, outputs } = call;
+          const params = Object.fromEntries(Object.keys(kernel.params).map((name) => [name, 0]));
+          call.launch({ kernel, inputs, outputs, params, grid: 1 });
+        },
+      });
+      return (x) => op(new Array<Tensor>(buffers - 1).fill(x), null);
+    };
+    const gpu = new FakeGpu();
+    const there = x.to(gpu);
+    expect(await launching(8, 1024)(there).item()).toBe(8);
+    for (const [buffers, words, problem] of [
+      [9, 1, '9 buffers; on a GPU it may have 8, inputs and outputs together'],
+      [8, 1025, '4112 bytes of parameters; on a GPU it may have 4096'],
+    ] as const) {
+      const launch = launching(buffers, words);
+      const refused = (): unknown => launch(there);
+      expect(refused).toThrow(KernelError);
+      expect(refused).toThrow(`[count${buffers}x${words}] on device 'webgpu': kernel 'count' has ${problem}`);
+    }
+    expect(await there.sum().item()).toBe(6);
     await expect(gpu.sync()).resolves.toBeUndefined();
   });
 

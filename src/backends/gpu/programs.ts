@@ -1,9 +1,10 @@
 /** The kernels of a GPU's folder and those generated from elementwise code: which there are, and their compiled programs. */
 import type { DeviceName, DType } from '../backend.js';
-import { type Dispatch, type Kernel, takesTypes } from '../kernel.js';
+import { type Dispatch, type Kernel, overLimits, takesTypes } from '../kernel.js';
 import type { GpuDevice, GpuProgram } from './device.js';
 import type { Dialect } from './dialect.js';
 import { textOf } from '../registry.js';
+import { KernelError } from '../../errors.js';
 import { elementwiseEntry, elementwiseSource } from './elementwise.js';
 
 /** A file of kernels with those that it includes put in. */
@@ -44,11 +45,13 @@ export class Programs {
     return dialect.sources[family]?.includes(dialect.entry(name)) ?? false;
   }
 
-  /** The program of a launch for which `has` is true. */
+  /** The program of a launch for which `has` is true. @throws {KernelError} The kernel is over the limits that GPUs share. */
   get(launch: Dispatch): GpuProgram {
     const variant = this.variant(launch);
     if (variant.program) return variant.program;
     const { source, entry } = variant.code!;
+    const problem = overLimits(launch.kernel);
+    if (problem) throw new KernelError(launch.kernel.name, problem);
     return (variant.program = this.device.program(source(), entry, launch.kernel));
   }
 
