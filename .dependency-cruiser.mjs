@@ -43,6 +43,12 @@ export default {
       from: { pathNot: '^src/(backends/metal/objc|distributed/mpi)\\.ts$' },
       to: { path: 'koffi' },
     },
+    {
+      name: 'dawn-lives-in-one-file',
+      severity: 'error',
+      from: { pathNot: '^src/backends/webgpu/dawn\\.ts$' },
+      to: { path: '^(node_modules/)?webgpu' },
+    },
   ],
   options: {
     tsPreCompilationDeps: true,

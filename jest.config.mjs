@@ -5,6 +5,7 @@ export default {
   moduleNameMapper: {
     '^tapegrad$': '<rootDir>/src/index.ts',
     '^tapegrad/distributed$': '<rootDir>/src/distributed/index.ts',
+    '^webgpu$': '<rootDir>/test/webgpu/dawn.cjs',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   // In jest's sandbox a look at a global takes a microsecond, in loops over elements most of the time; these become parameters of each module.

@@ -2,10 +2,11 @@
 //   src/ops/elementwise.ts       -> wasm/generated/elementwise.ts (SIMD) and src/backends/cpu/generated/elementwise.ts (float64)
 //   wasm/index.ts                -> src/backends/cpu/generated/kernels.ts (WebAssembly, deflated, as base64; for plain and for shared memory alike)
 //   metal/**/*.metal             -> src/backends/metal/generated/sources.ts
+//   wgsl/**/*.wgsl               -> src/backends/webgpu/generated/sources.ts
 // A hash of the inputs is kept beside the outputs; nothing is rebuilt while it holds.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join, sep } from 'node:path';
+import { dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import asc from 'assemblyscript/asc';
@@ -19,6 +20,7 @@ async function inputs() {
   for (const [folder, ending] of [
     ['wasm', '.ts'],
     ['metal', '.metal'],
+    ['wgsl', '.wgsl'],
     ['scripts', '.mjs'],
   ]) {
     for (const name of await readdir(at(folder), { recursive: true }))
@@ -125,13 +127,19 @@ export const codeBytes = ${code.length};
 export const memoryFlags = { at: ${memoryFlagsAt(code)}, plain: ${PLAIN}, shared: ${SHARED} } as const;
 `,
   );
-  const sources = {};
-  for (const file of files)
-    if (file.startsWith('metal/')) sources[file.slice(6, -6)] = await readFile(at(file), 'utf8');
-  await write(
-    'src/backends/metal/generated/sources.ts',
-    `${NOTE}export const sources: Record<string, string> = ${JSON.stringify(sources, null, 1)};\n`,
-  );
+  for (const [folder, backend] of [
+    ['metal', 'metal'],
+    ['wgsl', 'webgpu'],
+  ]) {
+    const sources = {};
+    for (const file of files)
+      if (file.startsWith(`${folder}/`))
+        sources[file.slice(folder.length + 1, -extname(file).length)] = await readFile(at(file), 'utf8');
+    await write(
+      `src/backends/${backend}/generated/sources.ts`,
+      `${NOTE}export const sources: Record<string, string> = ${JSON.stringify(sources, null, 1)};\n`,
+    );
+  }
   await write(STAMP, stamp);
   console.log(`kernels: ${Object.keys(rows).length} elementwise rows, ${code.length} bytes of WebAssembly`);
 }

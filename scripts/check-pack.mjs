@@ -23,11 +23,14 @@ const needed = [
   'dist/backends/cpu/generated/kernels.js',
   'dist/backends/metal/generated/sources.js',
   'metal/ctc/loss.metal',
+  'dist/backends/webgpu/generated/sources.js',
+  'wgsl/matmul.wgsl',
 ];
 const allowed = [
   /^(LICENSE|README\.md|CHANGELOG\.md|CONTRIBUTING\.md|package\.json)$/,
   /^dist\/.+\.(js|d\.ts)$/,
   /^metal\/.+\.metal$/,
+  /^wgsl\/.+\.wgsl$/,
   /^docs\/.+\.(md|svg)$/,
   /^examples\/.+\.(md|mjs)$/,
 ];

@@ -3,9 +3,10 @@
  * src/index.ts adds what Node has beyond that.
  */
 import { cpu } from './backends/cpu/backend.js';
-import { registerHost } from './tensor/device.js';
+import { registerDevice, registerHost } from './tensor/device.js';
 
 registerHost(cpu);
+registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')).openWebGpu());
 
 export { setThreads, threads } from './backends/cpu/pool.js';
 export { customVjp } from './autograd/custom.js';

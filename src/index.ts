@@ -4,6 +4,7 @@ import { registerInterchange } from './tensor/interchange.js';
 import { ndarrays } from './tensor/ndarrays.js';
 
 registerDevice('metal', async () => (await import('./backends/metal/index.js')).openMetal());
+registerDevice('webgpu', async () => (await import('./backends/webgpu/dawn.js')).openInNode());
 registerInterchange(ndarrays);
 
 export * from './index.browser.js';

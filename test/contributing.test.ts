@@ -18,10 +18,10 @@ test('the row and the samples that it shows stand in the files that it names', (
 test('the files that it names are all that the op is written in', () => {
   const [, name] = /unary\('(\w+)'/.exec(blocks[0]!)!;
   const own = new RegExp(`\\b${name}\\b`);
-  const files = ['src', 'test', 'wasm', 'metal', 'scripts'].flatMap((folder) =>
+  const files = ['src', 'test', 'wasm', 'metal', 'wgsl', 'scripts'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .map((file) => join(folder, file))
-      .filter((file) => /\.(ts|mjs|metal)$/.test(file) && !file.includes('generated')),
+      .filter((file) => /\.(ts|mjs|metal|wgsl)$/.test(file) && !file.includes('generated')),
   );
   const writtenIn = files.filter((file) => own.test(read(file)));
   expect(writtenIn.sort()).toEqual([

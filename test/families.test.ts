@@ -4,7 +4,11 @@ import { ctcLoss, ctcPosterior, device, hvp, random, tensor, type Tensor, valueA
 import { ctcPlans } from '../src/backends/gpu/ctc.js';
 import { type Kernel, overLimits } from '../src/backends/kernel.js';
 import { opInfo } from './opinfo.js';
+import { metal } from '../src/backends/metal/dialect.js';
+import { wgsl } from '../src/backends/webgpu/dialect.js';
+import { declared, signatureOf } from './metal/signatures.js';
 import type { OpInfo } from './ops/info.js';
+import { signatureInWgsl } from './webgpu/signatures.js';
 
 /** Every kernel that the samples of all ops launch, with their derivatives, and those of the GPUs' plans. */
 async function declaredKernels(): Promise<Kernel[]> {
@@ -51,14 +55,40 @@ beforeAll(async () => {
 test('a kernel is in the file of its family, in every language that has it', () => {
   const inWasm = definitions('wasm', '.ts', /^export (?:function |\{ \w+ as )(\w+)/gm);
   const inMetal = definitions('metal', '.metal', /^kernel void (\w+)\(/gm);
+  const inWgsl = definitions('wgsl', '.wgsl', /^\/\/ == (\w+) ==/gm);
   const named = kernels.filter(({ elementwise }) => !elementwise);
   expect(named.length).toBeGreaterThan(30);
   for (const { name, family } of named)
-    for (const language of [inWasm, inMetal]) expect([name, language.get(name) ?? family]).toEqual([name, family]);
+    for (const language of [inWasm, inMetal, inWgsl])
+      expect([name, language.get(name) ?? family]).toEqual([name, family]);
   // The other way round: no kernel of a GPU's that nothing declares.
   const names = new Set(named.map(({ name }) => name));
-  expect([...inMetal.keys()].filter((name) => !names.has(name))).toEqual([]);
+  for (const language of [inMetal, inWgsl]) expect([...language.keys()].filter((name) => !names.has(name))).toEqual([]);
 });
+
+test.each([
+  ['Metal', signatureOf],
+  ['WGSL', signatureInWgsl],
+] as const)(
+  'a kernel has the buffers and parameters of its declaration, in that order, in %s',
+  (language, signature) => {
+    const sources = language === 'Metal' ? metal.sources : wgsl.sources;
+    const there = kernels.filter(
+      ({ name, family, elementwise }) =>
+        elementwise ?? sources[family]?.includes(language === 'Metal' ? metal.entry(name) : wgsl.entry(name)),
+    );
+    expect(there.length).toBeGreaterThan(80);
+    for (const kernel of there) {
+      const own = signature(kernel);
+      // Objects are equal in any order, structs are not.
+      expect([kernel.name, own, Object.keys(own.params)]).toEqual([
+        kernel.name,
+        declared(kernel),
+        Object.keys(kernel.params),
+      ]);
+    }
+  },
+);
 
 test('every kernel keeps to what all GPUs can bind', () => {
   expect(kernels.map(overLimits).filter((problem) => problem !== null)).toEqual([]);

@@ -38,7 +38,8 @@ export function hostBackend(): Backend {
 }
 
 /**
- * Opens a device: `'cpu'`, or `'metal'` on a Mac (needs the optional package koffi). The same object is returned every time.
+ * Opens a device: `'cpu'`; `'webgpu'`, any GPU, in browsers that have WebGPU and in Node (needs the optional package webgpu); or `'metal'` on a Mac
+ * (needs the optional package koffi). The same object is returned every time, unless the device has been lost: then a new one.
  * @throws {DeviceError} when there is no such device here; the message says what is missing.
  */
 export function device(name: DeviceName): Promise<Backend> {
@@ -52,9 +53,13 @@ export function device(name: DeviceName): Promise<Backend> {
           `no device ${describe(name)}; there are 'cpu'${[...openers.keys()].map((n) => `, '${n}'`).join('')}`,
         ),
       );
-    backend = open();
-    opened.set(name, backend);
-    backend.catch(() => opened.delete(name));
+    const opening = open();
+    const forget = (): void => {
+      if (opened.get(name) === opening) opened.delete(name);
+    };
+    backend = opening;
+    opened.set(name, opening);
+    opening.then(({ lost }) => lost?.then(forget), forget);
   }
   return backend;
 }

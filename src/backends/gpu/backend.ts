@@ -178,6 +178,11 @@ export abstract class GpuBackend implements Backend, Clock {
 
   async sync(): Promise<void> {
     await this.until(this.recording);
+    try {
+      await this.gpu.idle?.();
+    } catch (error) {
+      this.fail(error, 'sync', this.recording);
+    }
     this.failures.report();
   }
 

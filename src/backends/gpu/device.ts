@@ -11,7 +11,7 @@ export interface GpuMemory {
   readonly bytes: number;
   /** Settled when it is known whether there is room, for devices that learn it in the background; absent where it is known. */
   readonly ready?: Promise<void>;
-  /** Puts elements at its beginning, before any work that is submitted later. No submitted work may still use it. */
+  /** Puts elements at its beginning, before any work that is submitted later. Unless the device writes in order, no submitted work may still use it. */
   write(dtype: DType, data: TypedArray): void;
   /** A copy of the elements at its beginning, as work that has been submitted leaves them. */
   read(dtype: DType, length: number): TypedArray | Promise<TypedArray>;
@@ -51,11 +51,15 @@ export interface GpuDevice {
   readonly name: string;
   /** Bytes of one buffer at most. */
   readonly maxBufferLength: number;
+  /** Whether what is written waits its turn among submissions, so that memory which they use may be written at once. */
+  readonly writesInOrder?: boolean;
   /** @throws {OutOfMemoryError} The device has none left, or the size is over its limit for one buffer. */
   buffer(bytes: number): GpuMemory;
   /** Compiles a kernel of a source; `entry` is its name there. Errors are thrown, or reported by `ready`. */
   program(source: string, entry: string, kernel: Kernel): GpuProgram;
   /** Submits launches, to run in this order and after all that was submitted before. */
   run(launches: readonly Launch[]): Submission;
+  /** Settles when all that was submitted has run, for devices whose `done()` settles when they know that nothing is wrong. */
+  idle?(): Promise<void>;
   close(): void;
 }

@@ -27,11 +27,14 @@ export interface Dialect {
   readonly include: RegExp;
   /** How the text of an entry point begins. */
   entry(name: string): string;
+  /** What a kernel needs of its file, for languages in which a kernel has a module to itself; the whole of it where this is left out. */
+  select?(text: string, entry: string): string;
   /** What precedes a file: the element types of a kernel's first input and first output. */
   prelude(family: string, input: DType | undefined, output: DType | undefined): string;
 
   // Expressions: number, truth and call are spelled as in C where nothing is said here.
   number(value: number, whole: boolean): string;
+  binary?(operator: string, a: string, b: string, whole: boolean): string;
   choice(test: string, then: string, otherwise: string): string;
   /** The functions of src/backends/expression.ts; those missing from `whole` have no meaning for integers. */
   readonly functions: {

@@ -17,7 +17,7 @@ const language = (dialect: Dialect, whole: boolean): Language<string> => ({
   binary: (operator, a, b) => {
     // A quotient of integers is no integer: ops that divide compute in float32.
     if (whole && operator === '/') throw new NotWhole();
-    return `(${a} ${operator} ${b})`;
+    return dialect.binary?.(operator, a, b, whole) ?? `(${a} ${operator} ${b})`;
   },
   choice: (test, then, otherwise) => dialect.choice(test, then, otherwise),
   call: (name, operands) => {

@@ -83,8 +83,9 @@ export class Pool {
     const size = this.options.strict ? Math.max(bytes, 4) : roundUp(Math.max(bytes, LEAST_BYTES));
     const list = this.free.get(size);
     // The oldest is the likeliest to be out of use.
-    const idle =
-      list && forHost ? (list[0] && list[0].lastUse <= this.clock.completed ? list.shift() : undefined) : list?.pop();
+    const { device, clock } = this;
+    const outOfUse = device.writesInOrder ? clock.recording - 1 : clock.completed;
+    const idle = list && forHost ? (list[0] && list[0].lastUse <= outOfUse ? list.shift() : undefined) : list?.pop();
     if (idle) {
       this.freeBytes -= size;
       this.notePeak();

@@ -7,11 +7,12 @@ import { textOf } from '../registry.js';
 import { KernelError } from '../../errors.js';
 import { elementwiseEntry, elementwiseSource } from './elementwise.js';
 
-/** A file of kernels with those that it includes put in. */
-export function sourceOf(dialect: Dialect, family: string): string {
+/** A file of kernels, or what one of them needs of it, with the files that it includes put in. */
+export function sourceOf(dialect: Dialect, family: string, kernel?: string): string {
   const text = dialect.sources[family];
   if (text === undefined) throw new TypeError(`there is no file of kernels named '${family}'`);
-  return withIncludes(dialect, text);
+  const selected = kernel === undefined ? undefined : dialect.select?.(text, dialect.entry(kernel));
+  return withIncludes(dialect, selected ?? text);
 }
 
 const withIncludes = (dialect: Dialect, text: string): string =>
@@ -94,7 +95,7 @@ export class Programs {
     return {
       source: () =>
         dialect.prelude(own ? name : family, inputs[0] ?? outputs[0], outputs[0]) +
-        (own ? withIncludes(dialect, own) : sourceOf(dialect, family)),
+        (own ? withIncludes(dialect, own) : sourceOf(dialect, family, name)),
       entry: name,
     };
   }

@@ -1,0 +1,254 @@
+/**
+ * WebGPU as a device of gpu/: buffers, pipelines and submissions. Everything that WebGPU finds out is found out in the background; what is
+ * wrong comes as a rejection of `ready` or `done()`, never as an uncaptured error.
+ */
+import { arrayClass, type DType, type TypedArray } from '../backend.js';
+import type { GpuDevice, GpuMemory, Launch, Submission } from '../gpu/device.js';
+import { GROUP_WIDTH, LEAST_BYTES } from '../gpu/limits.js';
+import type { Kernel } from '../kernel.js';
+import { DeviceError, OutOfMemoryError } from '../../errors.js';
+import {
+  type GPU,
+  type GPUAdapter,
+  type GPUBindGroup,
+  type GPUBuffer,
+  type GPUComputePipeline,
+  type GPUDevice,
+  type GPUError,
+  type Limits,
+  USAGE,
+} from './api.js';
+import { Parameters } from './parameters.js';
+import { WebGpuProgram } from './program.js';
+import { Reader } from './reader.js';
+import { BYTES_ON_DEVICE, fromDevice, toDevice } from './storage.js';
+
+/** What the kernels need: all of it within what WebGPU guarantees of every adapter but a few in compatibility mode. */
+const NEEDED: Partial<Limits> = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeInvocationsPerWorkgroup: GROUP_WIDTH,
+  maxComputeWorkgroupSizeX: GROUP_WIDTH,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeWorkgroupsPerDimension: 65535,
+};
+
+/** Limits that are asked for as the adapter has them. */
+const WANTED = ['maxBufferSize', 'maxStorageBufferBindingSize', 'minUniformBufferOffsetAlignment'] as const;
+
+const NO_ADAPTER =
+  'there is no adapter: WebGPU finds no GPU that it can use. A driver may be missing (on Linux a Vulkan one, which for a software device is ' +
+  "Mesa's lavapipe, 24 or newer), or the browser may have it switched off. The CPU needs nothing: await device('cpu')";
+
+export class WebGpuDevice implements GpuDevice {
+  readonly name: string;
+  readonly maxBufferLength: number;
+  readonly writesInOrder = true;
+  /** Settles when the device is gone: it was destroyed, its driver failed, or its GPU was taken away. */
+  readonly lost: Promise<DeviceError>;
+  private loss: DeviceError | null = null;
+  /** What the error scopes have missed. */
+  private uncaptured: GPUError | null = null;
+  private readonly parameters: Parameters;
+  private readonly reader: Reader;
+  /** Kernels whose texts are equal are one. */
+  private readonly programs = new Map<string, WebGpuProgram>();
+
+  private constructor(
+    readonly handle: GPUDevice,
+    adapter: GPUAdapter,
+  ) {
+    const { vendor, architecture, description } = adapter.info;
+    this.name = description || [vendor, architecture].filter(Boolean).join(' ') || 'an unnamed adapter';
+    this.maxBufferLength = Math.min(handle.limits.maxBufferSize, handle.limits.maxStorageBufferBindingSize);
+    this.parameters = new Parameters(handle);
+    this.reader = new Reader(handle);
+    handle.onuncapturederror = (event) => {
+      event.preventDefault?.();
+      this.uncaptured ??= event.error;
+    };
+    this.lost = handle.lost.then(({ reason, message }) => {
+      const why = reason === 'destroyed' ? 'it was destroyed' : message || reason;
+      this.loss ??= new DeviceError(
+        'webgpu',
+        `the device is lost: ${why}. Its tensors are gone; await device('webgpu') opens a new one`,
+      );
+      return this.loss;
+    });
+  }
+
+  /**
+   * Opens the fastest adapter.
+   *
+   * @throws {DeviceError} There is none, or it has less than the kernels need.
+   */
+  static async open(gpu: GPU): Promise<WebGpuDevice> {
+    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) throw new DeviceError('webgpu', NO_ADAPTER);
+    for (const [limit, least] of Object.entries(NEEDED) as [keyof Limits, number][])
+      if (adapter.limits[limit] < least)
+        throw new DeviceError(
+          'webgpu',
+          `the adapter's ${limit} is ${adapter.limits[limit]}; the kernels need ${least}. Use another GPU, or the CPU`,
+        );
+    const requiredLimits: Partial<Limits> = Object.fromEntries(WANTED.map((limit) => [limit, adapter.limits[limit]]));
+    try {
+      return new WebGpuDevice(await adapter.requestDevice({ requiredLimits }), adapter);
+    } catch (error) {
+      throw new DeviceError('webgpu', `the adapter gives no device: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  buffer(bytes: number): WebGpuMemory {
+    if (bytes > this.maxBufferLength)
+      throw new OutOfMemoryError(
+        'webgpu',
+        `a buffer of ${bytes} bytes is over the ${this.maxBufferLength} bytes that ${this.name} allows for one; split the tensor, or use the CPU`,
+      );
+    const size = Math.ceil(Math.max(bytes, LEAST_BYTES) / 4) * 4;
+    return this.scoped(
+      () => this.handle.createBuffer({ size, usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST }),
+      (buffer, ready) => new WebGpuMemory(this, buffer, bytes, ready),
+    );
+  }
+
+  program(source: string, _entry: string, kernel: Kernel): WebGpuProgram {
+    const known = this.programs.get(source);
+    if (known) return known;
+    const program = this.scoped(
+      () => this.handle.createShaderModule({ code: source, label: kernel.name }),
+      (module, ready) => new WebGpuProgram(this.handle, module, kernel, ready),
+    );
+    this.programs.set(source, program);
+    return program;
+  }
+
+  run(launches: readonly Launch[]): Submission {
+    const submitted = this.scoped(
+      () => {
+        this.encode(launches);
+      },
+      (_nothing, ready) => ready,
+    );
+    return { done: () => submitted };
+  }
+
+  async idle(): Promise<void> {
+    await this.orLost(this.handle.queue.onSubmittedWorkDone());
+  }
+
+  close(): void {
+    this.handle.destroy();
+  }
+
+  write(buffer: GPUBuffer, dtype: DType, data: TypedArray): void {
+    if (data.length > 0 && !this.loss) this.handle.queue.writeBuffer(buffer, 0, toDevice(dtype, data));
+  }
+
+  /** @throws {DeviceError} the device is lost */
+  async read(buffer: GPUBuffer, dtype: DType, length: number): Promise<TypedArray> {
+    if (length === 0) return new (arrayClass(dtype))(0);
+    return fromDevice(dtype, await this.orLost(this.reader.read(buffer, length * BYTES_ON_DEVICE[dtype])));
+  }
+
+  private encode(launches: readonly Launch[]): void {
+    const { handle, parameters } = this;
+    parameters.begin(launches.map(({ params }) => params));
+    const encoder = handle.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    let pipeline: GPUComputePipeline | null = null;
+    for (const { program, buffers, params, groups, width } of launches) {
+      const own = program as WebGpuProgram;
+      const next = own.pipeline(width);
+      if (next !== pipeline) pass.setPipeline(next);
+      pipeline = next;
+      const [group, offset] = this.bind(own, buffers as readonly WebGpuMemory[], params);
+      pass.setBindGroup(0, group, [offset]);
+      pass.dispatchWorkgroups(groups);
+    }
+    pass.end();
+    handle.queue.submit([encoder.finish()]);
+  }
+
+  private bind(
+    program: WebGpuProgram,
+    buffers: readonly WebGpuMemory[],
+    params: Uint32Array,
+  ): readonly [GPUBindGroup, number] {
+    const [uniform, offset] = this.parameters.next(params);
+    return [program.bindGroup(buffers, uniform, params.byteLength), offset];
+  }
+
+  /** Does something within error scopes. `made` gets the promise of its success as well; it need not be looked at. */
+  private scoped<T, R>(make: () => T, made: (thing: T, ready: Promise<void>) => R): R {
+    const { handle } = this;
+    handle.pushErrorScope('validation');
+    handle.pushErrorScope('out-of-memory');
+    handle.pushErrorScope('internal');
+    let outcome: Promise<readonly (GPUError | null)[]>;
+    let thing: T;
+    try {
+      thing = make();
+    } finally {
+      outcome = Promise.all([handle.popErrorScope(), handle.popErrorScope(), handle.popErrorScope()]);
+      outcome.catch(() => undefined);
+    }
+    const ready = this.orLost(outcome).then(([internal, memory, validation]) => {
+      if (this.loss) throw this.loss;
+      if (memory) throw new OutOfMemoryError('webgpu', `the GPU has no memory left: ${messageOf(memory)}`);
+      const other = validation ?? internal ?? this.uncaptured;
+      this.uncaptured = null;
+      if (other) throw new Error(messageOf(other));
+    });
+    ready.catch(() => undefined);
+    return made(thing, ready);
+  }
+
+  /** What a call of the API comes to; where the device was lost meanwhile, that. */
+  private async orLost<T>(call: Promise<T>): Promise<T> {
+    try {
+      const result = await call;
+      if (this.loss) throw this.loss;
+      return result;
+    } catch (error) {
+      // The API rejects a moment before it says that the device is lost.
+      if (!this.loss) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
+      throw this.loss ?? new Error(messageOf(error));
+    }
+  }
+}
+
+/** Milliseconds between a rejection and the news that the device is lost, at most. */
+const LOSS_DELAY = 50;
+
+const messageOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
+
+/** Device memory. Its writes are queued in order with the launches that are submitted. */
+export class WebGpuMemory implements GpuMemory {
+  private static count = 0;
+  /** Numbers that are never used again, by which bind groups are found. */
+  readonly id = WebGpuMemory.count++;
+
+  constructor(
+    private readonly device: WebGpuDevice,
+    readonly buffer: GPUBuffer,
+    readonly bytes: number,
+    readonly ready: Promise<void>,
+  ) {}
+
+  write(dtype: DType, data: TypedArray): void {
+    this.device.write(this.buffer, dtype, data);
+  }
+
+  read(dtype: DType, length: number): Promise<TypedArray> {
+    return this.device.read(this.buffer, dtype, length);
+  }
+
+  poison(): void {
+    this.device.write(this.buffer, 'int32', new Int32Array(this.buffer.size / 4).fill(-1));
+  }
+
+  release(): void {
+    this.buffer.destroy();
+  }
+}

@@ -1,0 +1,46 @@
+import { type GPUBuffer, type GPUDevice, USAGE } from './api.js';
+
+/**
+ * The parameters of a submission's launches, in one uniform buffer that is written once. The next submission may write over them: the queue
+ * works in order.
+ */
+export class Parameters {
+  private buffer: GPUBuffer | null = null;
+  private offset = 0;
+  private readonly step: number;
+
+  constructor(private readonly device: GPUDevice) {
+    this.step = device.limits.minUniformBufferOffsetAlignment;
+  }
+
+  /** Writes the parameters of all launches to come, in their order. */
+  begin(all: readonly Uint32Array[]): void {
+    const bytes = all.reduce((sum, { byteLength }) => sum + this.stride(byteLength), 0);
+    if (!this.buffer || this.buffer.size < bytes) {
+      // What is on its way keeps the old one alive.
+      this.buffer?.destroy();
+      this.buffer = this.device.createBuffer({ size: Math.max(bytes, LEAST), usage: USAGE.UNIFORM | USAGE.COPY_DST });
+    }
+    const words = new Uint32Array(bytes / 4);
+    let at = 0;
+    for (const params of all) {
+      words.set(params, at / 4);
+      at += this.stride(params.byteLength);
+    }
+    this.device.queue.writeBuffer(this.buffer, 0, words);
+    this.offset = 0;
+  }
+
+  /** Where the next launch's parameters are. */
+  next({ byteLength }: Uint32Array): readonly [GPUBuffer, number] {
+    const at = this.offset;
+    this.offset += this.stride(byteLength);
+    return [this.buffer!, at];
+  }
+
+  private stride(bytes: number): number {
+    return Math.ceil(bytes / this.step) * this.step;
+  }
+}
+
+const LEAST = 2 ** 16;

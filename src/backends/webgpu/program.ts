@@ -1,0 +1,92 @@
+import type { GpuProgram } from '../gpu/device.js';
+import { GROUP_WIDTH } from '../gpu/limits.js';
+import type { Kernel } from '../kernel.js';
+import {
+  type GPUBindGroup,
+  type GPUBindGroupLayout,
+  type GPUBuffer,
+  type GPUComputePipeline,
+  type GPUDevice,
+  type GPUPipelineLayout,
+  type GPUShaderModule,
+  type LayoutEntry,
+  STAGE_COMPUTE,
+} from './api.js';
+
+/** Bind groups that a program remembers. A training step has the same ones again and again, as memory is recycled. */
+const MOST_GROUPS_KEPT = 1024;
+
+interface Bound {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+}
+
+/** A kernel's module, with a pipeline for each width that it is launched with. The layout is the declaration's. */
+export class WebGpuProgram implements GpuProgram {
+  readonly maxThreads = GROUP_WIDTH;
+  private readonly layout: GPUBindGroupLayout;
+  private readonly pipelineLayout: GPUPipelineLayout;
+  private readonly pipelines = new Map<number, GPUComputePipeline>();
+  private readonly groups = new Map<string, GPUBindGroup>();
+  private uniform: GPUBuffer | null = null;
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly module: GPUShaderModule,
+    private readonly kernel: Kernel,
+    readonly ready: Promise<void>,
+  ) {
+    this.layout = device.createBindGroupLayout({ entries: layoutOf(kernel) });
+    this.pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [this.layout] });
+  }
+
+  pipeline(width: number): GPUComputePipeline {
+    let pipeline = this.pipelines.get(width);
+    if (!pipeline) {
+      const { device, module, kernel, pipelineLayout: layout } = this;
+      pipeline = device.createComputePipeline({
+        label: kernel.name,
+        layout,
+        compute: { module, constants: { WIDTH: width } },
+      });
+      this.pipelines.set(width, pipeline);
+    }
+    return pipeline;
+  }
+
+  /** The kernel's buffers with the one that its parameters lie in. */
+  bindGroup(buffers: readonly Bound[], uniform: GPUBuffer, paramsBytes: number): GPUBindGroup {
+    if (uniform !== this.uniform || this.groups.size >= MOST_GROUPS_KEPT) this.groups.clear();
+    this.uniform = uniform;
+    let key = '';
+    for (const { id } of buffers) key += `${id},`;
+    let group = this.groups.get(key);
+    if (!group) {
+      const resources = [
+        ...buffers.map(({ buffer }) => ({ buffer })),
+        { buffer: uniform, offset: 0, size: paramsBytes },
+      ];
+      group = this.device.createBindGroup({
+        layout: this.layout,
+        entries: resources.map((resource, binding) => ({ binding, resource })),
+      });
+      this.groups.set(key, group);
+    }
+    return group;
+  }
+
+  release(): void {
+    this.groups.clear();
+    this.pipelines.clear();
+  }
+}
+
+/** Inputs, outputs and the parameters, in this order. Outputs may be read as well: what adds to them does. */
+function layoutOf({ inputs, outputs }: Kernel): LayoutEntry[] {
+  const buffers = [
+    ...inputs.map(() => ({ type: 'read-only-storage' as const })),
+    ...outputs.map(() => ({ type: 'storage' as const })),
+    { type: 'uniform' as const, hasDynamicOffset: true },
+  ];
+  return buffers.map((buffer, binding) => ({ binding, visibility: STAGE_COMPUTE, buffer }));
+}

@@ -1,0 +1,177 @@
+// Reductions along the middle axis of [outer, axis, inner], for floats and whole numbers. A group takes whole rows; see rows.wgsl.
+// include math.wgsl
+// include rows.wgsl
+
+struct ReduceParams { outer: u32, axis: u32, inner: u32 }
+struct CumsumParams { outer: u32, axis: u32, inner: u32, reverse: u32 }
+
+// A sum is kept together with what rounding has lost, so that it is right to its last digit or two at any length. Of whole numbers nothing is.
+struct Sum { total: IN, lost: IN }
+
+fn opaqueIn(v: IN) -> IN { return bitcast<IN>(bitcast<u32>(v) ^ nothing); }
+
+fn plus(sum: Sum, v: IN) -> Sum {
+  let next = opaqueIn(sum.total + v);
+  let back = opaqueIn(next - sum.total);
+  return Sum(next, sum.lost + ((sum.total - opaqueIn(next - back)) + (v - back)));
+}
+
+fn totalOf(sum: Sum) -> IN { return select(sum.total, sum.total + sum.lost, isFinite(f32(sum.lost))); }
+
+// == sum ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+var<workgroup> totals: array<IN, WIDTH>;
+var<workgroup> losses: array<IN, WIDTH>;
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let lanes = lanesOf(p.axis, p.inner);
+  let together = WIDTH / lanes;
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let row = first + s.place;
+    let active_ = s.inRow && row < rows;
+    var part = Sum(IN(0), IN(0));
+    if (active_) {
+      let start = startOf(row, p.axis, p.inner);
+      for (var j = s.lane; j < p.axis; j += s.lanes) { part = plus(part, x[start + j * p.inner]); }
+    }
+    totals[s.slot] = part.total;
+    losses[s.slot] = part.lost;
+    workgroupBarrier();
+    for (var span = lanes / 2u; span > 0u; span /= 2u) {
+      if (s.inRow && s.lane < span) {
+        part = plus(part, totals[s.slot + span]);
+        part.lost += losses[s.slot + span];
+        totals[s.slot] = part.total;
+        losses[s.slot] = part.lost;
+      }
+      workgroupBarrier();
+    }
+    if (active_ && s.lane == 0u) { out[row] = totalOf(part); }
+  }
+}
+
+// == max ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+// include extremes.wgsl
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let together = WIDTH / lanesOf(p.axis, p.inner);
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let best = extremeOf(first + s.place, s, true);
+    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.value); }
+  }
+}
+
+// == min ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+// include extremes.wgsl
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let together = WIDTH / lanesOf(p.axis, p.inner);
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let best = extremeOf(first + s.place, s, false);
+    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.value); }
+  }
+}
+
+// == argmax ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+// include extremes.wgsl
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let together = WIDTH / lanesOf(p.axis, p.inner);
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let best = extremeOf(first + s.place, s, true);
+    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.at); }
+  }
+}
+
+// == argmin ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+// include extremes.wgsl
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let together = WIDTH / lanesOf(p.axis, p.inner);
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let best = extremeOf(first + s.place, s, false);
+    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.at); }
+  }
+}
+
+// == logSumExp ==
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
+
+// include norms.wgsl
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
+  nothing = group.z;
+  let s = shareRows(p.axis, p.inner, index);
+  let together = WIDTH / lanesOf(p.axis, p.inner);
+  let rows = p.outer * p.inner;
+  for (var first = group.x * together; first < rows; first += groups.x * together) {
+    let row = first + s.place;
+    let norm = normOf(row, s);
+    if (s.inRow && row < rows && s.lane == 0u) {
+      var result = norm.top;
+      if (isFinite(norm.top)) { result += logarithm(norm.total); }
+      out[row] = OUT(result);
+    }
+  }
+}
+
+// == cumsum == a thread takes a row
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: CumsumParams;
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  nothing = id.z;
+  for (var row = id.x; row < p.outer * p.inner; row += groups.x * WIDTH) {
+    let start = startOf(row, p.axis, p.inner);
+    var sum = Sum(IN(0), IN(0));
+    for (var j = 0u; j < p.axis; j++) {
+      let at = start + select(j, p.axis - 1u - j, p.reverse != 0u) * p.inner;
+      sum = plus(sum, x[at]);
+      out[at] = totalOf(sum);
+    }
+  }
+}
