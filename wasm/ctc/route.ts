@@ -25,11 +25,13 @@
  *            Fast logits, frames have a longer period           LONGEST_PERIOD, ONE_PERIODIC_IN  Precise* the same
  *            Fast logits, the loss of a few frames              LEAST_LOSS, GREATEST_LOSS        Precise* rounding has few frames to average out over
  *   Bounds   upper and lower bound of the probability disagree  AGREEMENT                        Log      the certificate fails: something was out of range
- *            a frame's products leave float64's safe range      PRODUCT_LOW, _HIGH, .._SCALE     Log      the same; then there is no upper bound
+ *            their scales are too far apart to compare          GREATEST_RESCALE                 Log      the same; with a gradient only
+ *            a frame's products leave float64's safe range      PRODUCT_LOW, _HIGH, .._SCALE     Log      then there is no upper bound; the same
  *
  *   * where the exponentials fit GREATEST_CACHE; otherwise Log.
  *
- * The tests of every rule are named in docs/ctc.md, which has the same table; the rungs are held against each other in test/ctc/ladder.test.ts.
+ * docs/ctc.md has the same table. test/ctc/route.test.ts has a problem on either side of every threshold; test/ctc/ladder.test.ts holds the rungs against
+ * each other.
  */
 import { cacheBytes } from './log-probs';
 import { countRepeats, isPeriodic } from './repeats';
@@ -66,10 +68,14 @@ import { Known, Sequence, Tier } from './sequence';
 
 /** Greatest relative disagreement between the two probabilities that is accepted. */
 @inline const AGREEMENT: f64 = 1.0e-9;
-/** Products of two states must have a normaliser in this range to keep their digits, and its exponent must be one of float64's. */
+/**
+ * Products of two states must have a normaliser in this range to keep their digits, and its exponent must be one of float64's. As states are steered to
+ * 2^340, and follow two blocks late, in each of which they grow by 2^63 at most, only the lower end can be reached.
+ */
 @inline export const PRODUCT_LOW: f64 = 1.0e-250;
 @inline export const PRODUCT_HIGH: f64 = 1.0e305;
 @inline export const GREATEST_PRODUCT_SCALE: i32 = 1800;
+/** Exponents of one power of two: how far a block is rescaled, and how far apart the scales of two probabilities may be that are compared. */
 @inline export const GREATEST_RESCALE: i32 = 900;
 
 /** Within the linear tiers: longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
