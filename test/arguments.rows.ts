@@ -379,9 +379,12 @@ export const ROWS: Readonly<Record<string, Row>> = {
     tags: ['BeamStream.readings'],
   },
   ...Object.fromEntries(
-    (['stable', 'partial', 'finish', 'save'] as const).map((name): [string, Row] => [
+    (['stable', 'take', 'taken', 'partial', 'finish', 'save'] as const).map((name): [string, Row] => [
       `BeamStream.${name}`,
-      { call: () => withStream((stream) => (name === 'stable' ? stream.stable : stream[name]())), places: [] },
+      {
+        call: () => withStream((stream) => (name === 'stable' || name === 'taken' ? stream[name] : stream[name]())),
+        places: [],
+      },
     ]),
   ),
   defineOp: { call: (spec) => tapegrad.defineOp(spec as never), places: [[{ name: 'x' }, 'order']] },

@@ -33,7 +33,18 @@ async function fault(name: string, row: Row, given: readonly unknown[], mayRetur
 
 const names = (object: object): string[] => Object.getOwnPropertyNames(object).filter((name) => name !== 'constructor');
 /** Members that are no business of callers. */
-const INTERNAL = ['glance', 'rawData', 'rawDataSync', 'checkAlive', 'checkSingle', 'order', 'fill', 'settle'];
+const INTERNAL = [
+  'glance',
+  'rawData',
+  'rawDataSync',
+  'checkAlive',
+  'checkSingle',
+  'order',
+  'fill',
+  'settle',
+  'best',
+  'checkOpen',
+];
 
 test('every export has a row', () => {
   const isError = (value: unknown): boolean =>

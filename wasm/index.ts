@@ -4,7 +4,8 @@ export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";
-export * from "./ctc/beam";
+export { ctcBeam, ctcBeamBytes, ctcBeamCut, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamShared, ctcBeamUndo } from "./ctc/beam";
+export * from "./ctc/beam-save";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
 export * from "./gather";

@@ -2,9 +2,12 @@ import {
   beamDecode,
   beamDecodeSync,
   BeamStream,
+  concat,
   ctcAlignSync,
   ctcLoss,
+  FormatError,
   loadSafetensors,
+  memory,
   random,
   saveSafetensors,
   setThreads,
@@ -12,6 +15,7 @@ import {
   tensor,
 } from 'tapegrad';
 import { warmThreads } from '../../src/backends/cpu/pool.js';
+import { BeamStates } from '../../src/ops/ctc/beam-state.js';
 import { remoteDevice } from '../devices.js';
 import { allLabellings, fuzz, makeEmissions, decode } from './beam-fuzz.js';
 
@@ -143,12 +147,159 @@ describe('a stream', () => {
     expect(() => stream.push(x)).toThrow('[BeamStream.push] the stream is finished');
   });
 
+  test.each([1, 3, 8])('a piece with a bad score in its frame %d changes nothing', (place) => {
+    const stream = new BeamStream(9, { width: 24 }).push(x.slice([0, 300]));
+    const before = stream.readings();
+    for (const bad of [NaN, Infinity]) {
+      const piece = x.slice([300, 310]).arraySync<number[][]>();
+      piece[place]![4] = bad;
+      expect(() => stream.push(tensor(piece))).toThrow(`frame ${300 + place}: a score is NaN or Infinity`);
+      expect(stream.readings()).toEqual(before);
+    }
+    // Longer than there is room for at first, and bad at its very end: the state has grown in between.
+    const long = concat([noise(3000, 9, 5, 1), tensor([[NaN, 0, 0, 0, 0, 0, 0, 0, 0]])], 0);
+    expect(() => stream.push(long)).toThrow('frame 3300: a score is NaN');
+    expect(stream.readings()).toEqual(before);
+    expect(stream.push(x.slice([300, 700])).readings()).toEqual(whole().readings());
+  });
+
+  test('a piece that is impossible from some frame on ends all prefixes, unless it is bad after that', () => {
+    const never = [-Infinity, -Infinity, -Infinity];
+    const stream = new BeamStream(3, { width: 4 }).push(noise(20, 3, 1));
+    const before = stream.readings();
+    expect(() => stream.push(tensor([never, [0, NaN, 0]]))).toThrow('frame 21: a score is NaN');
+    expect(stream.readings()).toEqual(before);
+    stream.push(tensor([never]));
+    expect(stream.readings()).toEqual([]);
+    expect(BeamStream.restore(stream.save()).partial().score).toBe(-Infinity);
+    expect(stream.push(noise(5, 3, 2)).finish().score).toBe(-Infinity);
+  });
+
+  test('labels that are taken are gone from it, and change nothing else', () => {
+    const stream = new BeamStream(9, { width: 24 });
+    const taken: number[] = [];
+    for (let t = 0; t < 700; t += 35) {
+      stream.push(x.slice([t, t + 35]));
+      taken.push(...stream.take());
+      expect(stream.taken).toBe(taken.length);
+      expect(stream.stable).toEqual([]);
+    }
+    expect(taken.length).toBeGreaterThan(50);
+    const all = whole().readings();
+    expect(stream.readings().map(({ labels, ...rest }) => ({ labels: [...taken, ...labels], ...rest }))).toEqual(all);
+    expect(BeamStream.restore(stream.save()).taken).toBe(taken.length);
+  });
+
+  test('an endless one stays in the same memory', () => {
+    const frames = noise(1000, 9, 3, 4);
+    const stream = new BeamStream(9, { width: 24 });
+    const after = (count: number): number[] => {
+      for (let i = 0; i < count; i++)
+        for (let t = 0; t < 1000; t += 250) stream.push(frames.slice([t, t + 250])).take();
+      return [memory().usedBytes, memory().reservedBytes, stream.save().state.size];
+    };
+    const before = after(20);
+    const [used, reserved, saved] = after(40) as [number, number, number];
+    expect([used, reserved]).toEqual(before.slice(0, 2));
+    expect(saved).toBeLessThan(2 * before[2]! + 1000);
+    expect(stream.taken).toBeGreaterThan(25_000);
+    stream.finish();
+    expect(memory().usedBytes).toBeLessThan(used);
+  });
+
+  test('labels before the horizon are settled as the likeliest prefix has them, in pieces of any size', () => {
+    const frames = noise(5000, 9, 3, 4);
+    const open = (stream: BeamStream): number => stream.partial().labels.length - stream.stable.length;
+    const free = new BeamStream(9, { width: 24, horizon: 0 }).push(frames);
+    const short = new BeamStream(9, { width: 24, horizon: 40 }).push(frames);
+    expect(open(free)).toBeGreaterThan(1500);
+    expect(open(short)).toBeLessThan(40 + 1024);
+    // Prefixes that were dropped leave room for others.
+    expect(short.partial().score).toBeGreaterThan(free.partial().score);
+    const pieces = new BeamStream(9, { width: 24, horizon: 40 });
+    for (let t = 0; t < 5000; t += 77) pieces.push(frames.slice([t, Math.min(t + 77, 5000)]));
+    expect(pieces.readings()).toEqual(short.readings());
+    expect(pieces.readings()).not.toEqual(free.readings());
+    expect(() => new BeamStream(9, { horizon: -1 })).toThrow('horizon is -1; it must be a whole number');
+    expect(() => BeamStream.restore(pieces.save(), { horizon: 41 })).toThrow("horizon is 41; the saved stream's is 40");
+  });
+
   test('goes on after being saved and restored, through a file as well', async () => {
     const stream = new BeamStream(9, { width: 24 }).push(x.slice([0, 333]));
     const { tensors } = loadSafetensors(await saveSafetensors(stream.save()));
-    const restored = BeamStream.restore(tensors);
+    const restored = BeamStream.restore(tensors, { width: 24, blank: 0 });
     expect(restored.push(x.slice([333, 700])).readings()).toEqual(stream.push(x.slice([333, 700])).readings());
+    expect(() => restored.push(tensor([[NaN, 0, 0, 0, 0, 0, 0, 0, 0]]))).toThrow('frame 700');
+    expect(() => BeamStream.restore(tensors, { width: 32 })).toThrow("width is 32; the saved stream's is 24");
+    expect(() => BeamStream.restore(tensors, { blank: 1 })).toThrow("blank is 1; the saved stream's is 0");
+  });
+
+  test('nothing that was not saved is restored', () => {
+    const parts = new BeamStream(9, { width: 24 }).push(x.slice([0, 333])).save();
+    const other = new BeamStream(9, { width: 24 }).push(x.slice([0, 400])).save();
+    const refused = (saved: Record<string, Tensor>): void => {
+      expect(() => BeamStream.restore(saved)).toThrow(FormatError);
+    };
+    for (const name of ['sizes', 'settled', 'state'] as const) {
+      const part = parts[name];
+      const words = part.dataSync() as Int32Array;
+      refused({ ...parts, [name]: other[name] });
+      refused({ ...parts, [name]: part.slice([0, words.length - 1]) });
+      refused({ ...parts, [name]: part.slice([0, 0]) });
+      refused({ ...parts, [name]: concat([part, tensor([0], { dtype: 'int32' })], 0) });
+      refused({ ...parts, [name]: part.cast('float32') });
+      const rng = random(4);
+      for (let k = 0; k < 60; k++) {
+        const changed = words.slice();
+        changed[rng.integer(0, words.length)]! ^= 1 << rng.integer(0, 32);
+        refused({ ...parts, [name]: tensor(changed) });
+      }
+    }
     expect(() => BeamStream.restore({})).toThrow('[BeamStream.restore] a saved stream has three int32 lists');
+    expect(() => BeamStream.restore({ ...parts, sizes: parts.sizes.add(1).cast('int32') })).toThrow('in version 2');
+  });
+
+  test('a state is checked beyond its check sum: parents, labels, prefixes and probabilities', () => {
+    const states = new BeamStates('test', { width: 4, classes: 3, blank: 0, horizon: 0 }, 1);
+    states.advance(noise(6, 3, 1).buffer, Int32Array.of(6), 3, 0);
+    const good = states.save(0);
+    expect(states.restore(0, good)).toBe(true);
+    expect(states.save(0)).toEqual(good);
+    const rng = random(7);
+    let refused = 0;
+    for (let k = 0; k < 2000; k++) {
+      const words = good.slice(0, rng.next() < 0.1 ? rng.integer(0, good.length) : good.length);
+      for (let i = rng.integer(1, 4); i > 0; i--)
+        words[rng.integer(0, words.length + 1)] =
+          rng.next() < 0.5 ? rng.integer(-2, 20) : rng.integer(-(2 ** 31), 2 ** 31 - 1);
+      if (!states.restore(0, words)) {
+        refused++;
+        expect(states.save(0)).toEqual(good);
+      } else {
+        // What is accepted is a beam, of other numbers: it goes on without a trap.
+        states.advance(noise(9, 3, 2).buffer, Int32Array.of(9), 3, 0);
+        states.read(0, 4);
+        states.cut(0);
+        expect(states.restore(0, good)).toBe(true);
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+    states.close();
+  });
+
+  test('a finished one answers nothing else', () => {
+    const stream = whole();
+    expect(stream.finish()).toBe(stream.finish());
+    const calls = {
+      push: () => stream.push(x),
+      partial: () => stream.partial(),
+      readings: () => stream.readings(),
+      stable: () => stream.stable,
+      take: () => stream.take(),
+      save: () => stream.save(),
+    };
+    for (const [name, call] of Object.entries(calls))
+      expect(call).toThrow(`[BeamStream.${name}] the stream is finished`);
   });
 
   test('refuses what does not fit', () => {

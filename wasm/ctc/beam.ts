@@ -21,25 +21,36 @@ class Beam {
   scale: i32;
   /** Frames of the piece that have been read. */
   done: i32;
+  /** Labels that may stay open, 0 for any number; frames since that was last seen to. */
+  horizon: i32;
+  unseen: i32;
   /** The sum of each frame's greatest score, and what has been lost, scaled as the beam's probabilities are. */
   shifted: f64;
   lost: f64;
+  /** The beam before the piece that is being read, for `ctcBeamUndo`: -1 prefixes between pieces. */
+  countBefore: i32;
+  scaleBefore: i32;
+  unseenBefore: i32;
+  shiftedBefore: f64;
+  lostBefore: f64;
 }
 
-const enum Node { Parent = 0, Label = 4, Next = 8, Slot = 12, Bytes = 16 }
-const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
+export const enum Node { Parent = 0, Label = 4, Next = 8, Slot = 12, Bytes = 16 }
+export const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
 /** In place of a candidate's label: the prefix stays as it is. */
 const STAY: u32 = 0xffffffff;
 /** Classes so far below a frame's greatest count nothing beside it: e^-700 is next to the least float64. */
 const NOTHING: f32 = 700;
 /** Classes this far below a frame's greatest are summed by a bound instead of an exponential: there are many of them, and they add up to little. */
 const UNLIKELY: f32 = 8;
+/** Frames after which it is seen to that no more labels are open than there may be. */
+export const LOOK_EVERY = 1024;
 /** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
 const GATHERED = 6;
 
 // Where the parts of the state lie that the running call works on.
-let b: Beam = changetype<Beam>(0);
-let exps: usize, expStamps: usize, marks: usize, listed: usize, entries: usize, others: usize, stays: usize, children: usize, candidates: usize, heads: usize, nodes: usize;
+export let b: Beam = changetype<Beam>(0);
+let exps: usize, expStamps: usize, marks: usize, listed: usize, entries: usize, entriesBefore: usize, others: usize, stays: usize, children: usize, candidates: usize, heads: usize, nodes: usize;
 
 @inline function up(bytes: usize): usize { return (bytes + 15) & ~15; }
 
@@ -50,6 +61,7 @@ function layOut(state: usize, width: usize, classes: usize, slots: usize, room: 
   marks = at; at += up(classes << 2);
   listed = at; at += classes << 4;
   entries = at; at += up(width * Entry.Bytes);
+  entriesBefore = at; at += up(width * Entry.Bytes);
   others = at; at += up(width * Entry.Bytes);
   stays = at; at += width << 4;
   children = at; at += up(width << 3);
@@ -59,7 +71,7 @@ function layOut(state: usize, width: usize, classes: usize, slots: usize, room: 
   return at - state;
 }
 @inline function slotsFor(room: i32): i32 { let slots = 256; while (slots < room) slots *= 2; return slots; }
-function enter(state: usize): void {
+export function enter(state: usize): void {
   b = changetype<Beam>(state);
   layOut(state, b.width, b.classes, b.heads, b.room);
 }
@@ -70,10 +82,10 @@ export function ctcBeamBytes(width: i32, classes: i32, room: i32): f64 {
 }
 
 /** A decoder that has read nothing. */
-export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, room: i32): void {
+export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, horizon: i32, room: i32): void {
   b = changetype<Beam>(state);
-  b.width = width; b.classes = classes; b.blank = blank; b.room = room; b.heads = slotsFor(room);
-  b.nodeCount = 0; b.count = 1; b.stamp = 0; b.scale = 0; b.done = 0; b.shifted = 0; b.lost = 0;
+  b.width = width; b.classes = classes; b.blank = blank; b.horizon = horizon; b.room = room; b.heads = slotsFor(room);
+  b.nodeCount = 0; b.count = 1; b.stamp = 0; b.scale = 0; b.done = 0; b.shifted = 0; b.lost = 0; b.countBefore = -1; b.unseen = 0;
   enter(state);
   memory.fill(expStamps, 0, <usize>classes << 2);
   memory.fill(marks, 0, <usize>classes << 2);
@@ -88,7 +100,7 @@ export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, 
 /** The same decoder in another piece of memory, with more room. */
 export function ctcBeamMove(from: usize, to: usize, room: i32): void {
   enter(from);
-  const old = b, oldNodes = nodes, oldEntries = entries;
+  const old = b, oldNodes = nodes, oldEntries = entries, oldBefore = entriesBefore;
   b = changetype<Beam>(to);
   memory.copy(to, from, offsetof<Beam>());
   b.room = room; b.heads = slotsFor(room);
@@ -97,12 +109,14 @@ export function ctcBeamMove(from: usize, to: usize, room: i32): void {
   memory.fill(marks, 0, <usize>b.classes << 2);
   b.stamp = 0;
   memory.copy(entries, oldEntries, <usize>old.count * Entry.Bytes);
+  memory.copy(entriesBefore, oldBefore, <usize>max(old.countBefore, 0) * Entry.Bytes);
   memory.copy(nodes, oldNodes, <usize>old.nodeCount << 4);
   rehash();
 }
 
-@inline function node(i: i32): usize { return nodes + (<usize>i << 4); }
-@inline function entry(i: i32): usize { return entries + <usize>i * Entry.Bytes; }
+@inline export function node(i: i32): usize { return nodes + (<usize>i << 4); }
+@inline export function entry(i: i32): usize { return entries + <usize>i * Entry.Bytes; }
+@inline function entryBefore(i: i32): usize { return entriesBefore + <usize>i * Entry.Bytes; }
 @inline function candidate(i: i32): usize { return candidates + (<usize>i << 4); }
 @inline function headOf(parent: i32, label: i32): usize {
   let h = <u32>parent * 0x9e3779b1 ^ <u32>label * 0x85ebca6b;
@@ -118,7 +132,7 @@ function create(parent: i32, label: i32): i32 {
   if (parent >= 0) link(id, parent, label);
   return id;
 }
-@inline function link(id: i32, parent: i32, label: i32): void {
+@inline export function link(id: i32, parent: i32, label: i32): void {
   const head = headOf(parent, label);
   store<i32>(node(id), load<i32>(head), Node.Next);
   store<i32>(head, id);
@@ -130,20 +144,24 @@ function rehash(): void {
 
 /** The node of a prefix and one more label: one that is there, as a prefix that fell out of the beam comes back to its own children. */
 function child(parent: i32, label: i32): i32 {
+  const id = find(parent, label);
+  return id >= 0 ? id : create(parent, label);
+}
+export function find(parent: i32, label: i32): i32 {
   for (let i = load<i32>(headOf(parent, label)); i >= 0; i = load<i32>(node(i), Node.Next))
     if (load<i32>(node(i)) == parent && load<i32>(node(i), Node.Label) == label) return i;
-  return create(parent, label);
+  return -1;
 }
 
 /**
  * Drops the nodes that no prefix in the beam goes back to. With `cut`, also those before the last node that all share, whose labels go to
  * `labels`; returns how many these are.
  */
-function collect(cut: bool, labels: usize): i32 {
+export function collect(cut: bool, labels: usize): i32 {
   const total = b.nodeCount, n = b.count;
   for (let i = 0; i < total; i++) store<i32>(node(i), 0, Node.Next);
-  for (let k = 0; k < n; k++)
-    for (let i = load<i32>(entry(k)); i >= 0 && load<i32>(node(i), Node.Next) == 0; i = load<i32>(node(i))) store<i32>(node(i), 1, Node.Next);
+  for (let k = 0; k < n; k++) mark(load<i32>(entry(k)));
+  for (let k = 0; k < b.countBefore; k++) mark(load<i32>(entryBefore(k)));
   let root = 0, stable = 0;
   if (cut && n > 0) {
     root = shared();
@@ -159,6 +177,7 @@ function collect(cut: bool, labels: usize): i32 {
   for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next)) { kept++; store<i32>(node(i), kept, Node.Next); }
   for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next) && load<i32>(node(i)) >= 0) store<i32>(node(i), load<i32>(node(load<i32>(node(i))), Node.Next) - 1);
   for (let k = 0; k < n; k++) store<i32>(entry(k), load<i32>(node(load<i32>(entry(k))), Node.Next) - 1);
+  for (let k = 0; k < b.countBefore; k++) store<i32>(entryBefore(k), load<i32>(node(load<i32>(entryBefore(k))), Node.Next) - 1);
   for (let i = 0; i < total; i++) {
     const to = load<i32>(node(i), Node.Next) - 1;
     if (to >= 0) v128.store(node(to), v128.load(node(i)));
@@ -166,6 +185,11 @@ function collect(cut: bool, labels: usize): i32 {
   b.nodeCount = kept;
   rehash();
   return stable;
+}
+
+/** Marks a node and those before it. */
+@inline function mark(id: i32): void {
+  for (let i = id; i >= 0 && load<i32>(node(i), Node.Next) == 0; i = load<i32>(node(i))) store<i32>(node(i), 1, Node.Next);
 }
 
 /** The last node that all prefixes in the beam come through: nodes are numbered from the root on, so the later of two goes back first. */
@@ -176,6 +200,27 @@ function shared(): i32 {
     while (at != other) { if (at > other) at = load<i32>(node(at)); else other = load<i32>(node(other)); }
   }
   return at;
+}
+
+/**
+ * Drops the prefixes that differ from the likeliest one in labels before the last `horizon` ones. Two readings of one place that are nearly alike would
+ * stay in the beam for ever, and all that follows with them, twice. When this is done does not depend on pieces.
+ */
+function decide(): void {
+  b.unseen = 0;
+  if (b.count == 0) return;
+  let anchor = load<i32>(entry(0));
+  for (let k = 0; k < b.horizon; k++) { anchor = load<i32>(node(anchor)); if (anchor < 0) return; }
+  let kept = 0;
+  for (let k = 0; k < b.count; k++) {
+    const from = entry(k), id = load<i32>(from), to = entry(kept);
+    let i = id;
+    while (i > anchor) i = load<i32>(node(i));
+    store<i32>(node(id), i == anchor ? kept : -1, Node.Slot);
+    if (i == anchor) { if (k > kept) memory.copy(to, from, Entry.Bytes); kept++; }
+    else b.lost += load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel);
+  }
+  b.count = kept;
 }
 
 /** Cuts the state back to the labels that are still open; those before go to `labels` (int32). Returns how many there are. */
@@ -294,6 +339,7 @@ function advance(row: usize, stride: usize, frames: i32): Status {
     if (!(greatest < Infinity)) return Status.Bad;
     if (greatest == -Infinity || b.count == 0) b.count = 0;
     else read(row, greatest);
+    if (b.horizon > 0 && ++b.unseen == LOOK_EVERY) decide();
   }
   return Status.Done;
 }
@@ -414,11 +460,30 @@ function read(row: usize, greatest: f32): void {
   }
 }
 
+/** Keeps the beam as it is before a piece. */
+@inline function remember(): void {
+  b.done = 0;
+  b.countBefore = b.count; b.scaleBefore = b.scale; b.unseenBefore = b.unseen; b.shiftedBefore = b.shifted; b.lostBefore = b.lost;
+  memory.copy(entriesBefore, entries, <usize>b.count * Entry.Bytes);
+}
+
+/** Forgets what has been read of a piece that is not done; nodes that it has made stay until they are collected. */
+export function ctcBeamUndo(state: usize): void {
+  enter(state);
+  if (b.countBefore < 0) return;
+  for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
+  b.count = b.countBefore; b.scale = b.scaleBefore; b.unseen = b.unseenBefore; b.shifted = b.shiftedBefore; b.lost = b.lostBefore;
+  memory.copy(entries, entriesBefore, <usize>b.count * Entry.Bytes);
+  for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), i, Node.Slot);
+}
+
 /** A piece of one sequence; `fresh` where it has not been begun. Status goes to `status` (int32): what it is, and the frame. */
 export function ctcBeam(state: usize, scores: usize, stride: usize, frames: i32, fresh: i32, status: usize): void {
   enter(state);
-  if (fresh) b.done = 0;
-  store<i32>(status, advance(scores, stride, frames));
+  if (fresh) remember();
+  const what = advance(scores, stride, frames);
+  if (what == Status.Done) b.countBefore = -1;
+  store<i32>(status, what);
   store<i32>(status, b.done, 4);
 }
 

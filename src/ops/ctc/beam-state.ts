@@ -9,6 +9,8 @@ export interface BeamSizes {
   readonly width: number;
   readonly classes: number;
   readonly blank: number;
+  /** Labels that may stay open, 0 for any number. */
+  readonly horizon: number;
 }
 
 /** What a beam holds, the likeliest prefix first. */
@@ -30,7 +32,7 @@ const declare = (name: string, inputs: string[], outputs: string[], params: read
 
 const KERNELS = {
   bytes: declare('ctcBeamBytes', [], ['bytes'], ['width', 'classes', 'room']),
-  open: declare('ctcBeamOpen', [], ['states'], ['width', 'classes', 'blank', 'room']),
+  open: declare('ctcBeamOpen', [], ['states'], ['width', 'classes', 'blank', 'horizon', 'room']),
   move: declare('ctcBeamMove', ['state'], ['larger'], ['room']),
   advance: declare(
     'ctcBeam',
@@ -41,6 +43,11 @@ const KERNELS = {
   read: declare('ctcBeamRead', ['state'], ['logProbs', 'lengths', 'labels'], ['count']),
   shared: declare('ctcBeamShared', ['state'], ['count'], []),
   cut: declare('ctcBeamCut', ['state'], ['labels'], []),
+  undo: declare('ctcBeamUndo', [], ['states'], []),
+  savedBytes: declare('ctcBeamSavedBytes', ['state'], ['bytes'], []),
+  save: declare('ctcBeamSave', ['state'], ['saved'], []),
+  savedNodes: declare('ctcBeamSavedNodes', ['saved'], ['nodes'], []),
+  restore: declare('ctcBeamRestore', ['saved'], ['sound', 'state'], []),
 };
 
 const STATUS = { done: 0, full: 1, bad: 2 } as const;
@@ -57,9 +64,8 @@ function launch(
   inputs: readonly Buffer[],
   outputs: readonly Buffer[],
   params: Readonly<Record<string, number>>,
-  arena: Arena | null = null,
 ): void {
-  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, arena, op);
+  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, null, op);
 }
 
 const array = (dtype: DType, length: number): Buffer => hostBackend().allocate(dtype, length, null);
@@ -68,9 +74,15 @@ const view = (buffer: Buffer): TypedArray => hostBackend().readSync!(buffer, 'vi
 /** Nodes that a state has room for at first: it grows with what is read. */
 const firstRoom = (width: number): number => 16 * width + 1024;
 
+interface HeldState {
+  readonly arena: Arena;
+  readonly buffer: Buffer;
+  readonly room: number;
+}
+
 /** Decoders of a batch, one state a sequence. */
 export class BeamStates {
-  private readonly held: { arena: Arena; buffer: Buffer; room: number }[] = [];
+  private readonly held: HeldState[] = [];
 
   constructor(
     private readonly op: string,
@@ -78,25 +90,56 @@ export class BeamStates {
     count: number,
   ) {
     const room = firstRoom(sizes.width);
-    for (let n = 0; n < count; n++) {
-      const made = this.make(room);
-      launch(op, KERNELS.open, [], [made.buffer], { ...sizes, room }, made.arena);
-      this.held.push(made);
+    try {
+      for (let n = 0; n < count; n++) this.held.push(this.open(room));
+    } catch (error) {
+      this.close();
+      throw error;
     }
   }
 
-  private make(room: number): { arena: Arena; buffer: Buffer; room: number } {
-    const bytes = array('float64', 1);
-    launch(this.op, KERNELS.bytes, [], [bytes], { ...this.sizes, room });
-    const words = Math.ceil(view(bytes)[0]! / 4);
-    if (words > 2 ** 29)
-      throw new OutOfMemoryError(this.op, `a beam of width ${this.sizes.width} needs ${words * 4} bytes`);
-    const arena = hostBackend().openArena();
-    return { arena, buffer: hostBackend().allocate('int32', words, arena), room };
+  private open(room: number): HeldState {
+    const made = this.make(room);
+    launch(this.op, KERNELS.open, [], [made.buffer], { ...this.sizes, room });
+    return made;
   }
 
-  /** Reads a piece of each sequence, float32. Returns the first bad frame, if there is one. */
+  private make(room: number): HeldState {
+    const bytes = array('float64', 1);
+    const { width, classes } = this.sizes;
+    launch(this.op, KERNELS.bytes, [], [bytes], { width, classes, room });
+    const words = Math.ceil(view(bytes)[0]! / 4);
+    if (words > 2 ** 29) throw new OutOfMemoryError(this.op, `a beam of width ${width} needs ${words * 4} bytes`);
+    const arena = hostBackend().openArena();
+    try {
+      return { arena, buffer: hostBackend().allocate('int32', words, arena), room };
+    } catch (error) {
+      arena.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Reads a piece of each sequence, float32. Returns the first bad frame, if there is one. A state that meets one, or for which there is no memory, is
+   * left as it was before the piece.
+   */
   advance(scores: Buffer, lengths: Int32Array, frameStride: number, sequenceStride: number): BadFrame | null {
+    let isDone = false;
+    try {
+      const bad = this.advanceAll(scores, lengths, frameStride, sequenceStride);
+      isDone = bad === null;
+      return bad;
+    } finally {
+      if (!isDone) this.undo();
+    }
+  }
+
+  private advanceAll(
+    scores: Buffer,
+    lengths: Int32Array,
+    frameStride: number,
+    sequenceStride: number,
+  ): BadFrame | null {
     const status = array('int32', 2 * this.held.length);
     const inputs = [scores, hostBackend().upload('int32', lengths)];
     for (let fresh = 1; ; fresh = 0) {
@@ -117,6 +160,11 @@ export class BeamStates {
       }
       if (!full) return null;
     }
+  }
+
+  private undo(): void {
+    const buffers = this.held.map(({ buffer }) => buffer);
+    launch(this.op, KERNELS.undo, [], buffers, {});
   }
 
   private grow(n: number): void {
@@ -154,19 +202,33 @@ export class BeamStates {
     return view(labels) as Int32Array;
   }
 
-  /** A copy of a state, for `restore`. */
-  save(n: number): { room: number; words: Int32Array } {
-    const { buffer, room } = this.held[n]!;
-    return { room, words: (view(buffer) as Int32Array).slice() };
+  /** A state in words, for `restore`. */
+  save(n: number): Int32Array {
+    const { buffer } = this.held[n]!;
+    const bytes = array('float64', 1);
+    launch(this.op, KERNELS.savedBytes, [buffer], [bytes], {});
+    const saved = array('int32', view(bytes)[0]! / 4);
+    launch(this.op, KERNELS.save, [buffer], [saved], {});
+    return view(saved) as Int32Array;
   }
 
-  restore(n: number, { room, words }: { room: number; words: Int32Array }): void {
-    const old = this.held[n]!;
-    const made = this.make(room);
+  /** Goes on from a saved state. Returns false, with nothing changed, if it is none of this size. */
+  restore(n: number, words: Int32Array): boolean {
     const saved = hostBackend().upload('int32', words);
-    launch(this.op, KERNELS.move, [saved], [made.buffer], { room });
-    this.held[n] = made;
-    old.arena.close();
+    const answer = array('int32', 1);
+    launch(this.op, KERNELS.savedNodes, [saved], [answer], {});
+    const nodes = view(answer)[0]!;
+    if (nodes < 0) return false;
+    const { width } = this.sizes;
+    let room = firstRoom(width);
+    while (2 * (nodes + width) > room) room *= 4;
+    const made = this.open(room);
+    launch(this.op, KERNELS.restore, [saved], [answer, made.buffer], {});
+    const isSound = view(answer)[0] === 1;
+    const unused = isSound ? this.held[n]! : made;
+    if (isSound) this.held[n] = made;
+    unused.arena.close();
+    return isSound;
   }
 
   /** The arenas that hold the states, for whoever has to close them. */

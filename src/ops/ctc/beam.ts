@@ -124,7 +124,7 @@ function decode(given: HostScores, job: Job): BeamResult[] {
   const { batch, classes } = problem;
   const narrow = given.tensor.dtype === 'float32' ? given.tensor : cast(given.tensor, 'float32');
   const scores = { ...given, tensor: narrow, values: narrow.glance() };
-  const states = new BeamStates(op, { width, classes, blank }, batch);
+  const states = new BeamStates(op, { width, classes, blank, horizon: 0 }, batch);
   try {
     const bad = states.advance(narrow.buffer, lengths, scores.frameStride, scores.sequenceStride);
     if (bad) throw badScore(op, bad.sequence, bad.frame);

@@ -13,7 +13,7 @@ const ctcBeamBytes: CpuKernel = (of) => {
 
 /** States that have read nothing. */
 const ctcBeamOpen: CpuKernel = (of) => {
-  const sizes = ['width', 'classes', 'blank', 'room'].map((name) => of.number(name));
+  const sizes = ['width', 'classes', 'blank', 'horizon', 'room'].map((name) => of.number(name));
   of.outputs.forEach((_, i) => call('ctcBeamOpen', of.out(i), ...sizes));
 };
 
@@ -24,6 +24,11 @@ const ctcBeamMove: CpuKernel = (of) => {
 
 /** Sequences that one launch of tasks can hold. */
 const MOST_TASKS = 256;
+
+/** Forgets the last piece. */
+const ctcBeamUndo: CpuKernel = (of) => {
+  of.outputs.forEach((_, i) => call('ctcBeamUndo', of.out(i)));
+};
 
 /** A piece of each sequence: output 0 is int32 [N, 2], each one's status and frame; the states follow. */
 const ctcBeam: CpuKernel = (of) => {
@@ -66,6 +71,26 @@ const ctcBeamCut: CpuKernel = (of) => {
   call('ctcBeamCut', of.in(0), of.out(0));
 };
 
+/** Bytes that a state takes when saved: output 0, float64 [1]. */
+const ctcBeamSavedBytes: CpuKernel = (of) => {
+  of.outputs[0]!.view()[0] = call('ctcBeamSavedBytes', of.in(0));
+};
+
+/** Saves a state into int32 words. */
+const ctcBeamSave: CpuKernel = (of) => {
+  call('ctcBeamSave', of.in(0), of.out(0));
+};
+
+/** Nodes of a saved state, -1 if it cannot be one: output 0, int32 [1]. */
+const ctcBeamSavedNodes: CpuKernel = (of) => {
+  of.outputs[0]!.view()[0] = call('ctcBeamSavedNodes', of.in(0), of.inputs[0]!.bytes);
+};
+
+/** Puts a saved state into one that has been opened, output 1; output 0, int32 [1], is 0 if it is none. */
+const ctcBeamRestore: CpuKernel = (of) => {
+  of.outputs[0]!.view()[0] = call('ctcBeamRestore', of.in(0), of.out(1));
+};
+
 export const beamKernels = {
   ctcBeamBytes,
   ctcBeamOpen,
@@ -74,4 +99,9 @@ export const beamKernels = {
   ctcBeamRead,
   ctcBeamShared,
   ctcBeamCut,
+  ctcBeamUndo,
+  ctcBeamSavedBytes,
+  ctcBeamSave,
+  ctcBeamSavedNodes,
+  ctcBeamRestore,
 };
