@@ -102,8 +102,8 @@ function compileJavaScript(milliseconds) {
 
 /** The kernel alone, on memory that is in place. */
 function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, targetLengths, targets, width }) {
-  const { kernels } = heap();
-  const bytes = kernels.ctcLossWorkspace(frames, classes, width, 1) >>> 0;
+  const { functions } = heap();
+  const bytes = functions.ctcLossWorkspace(frames, classes, width, 1) >>> 0;
   const sizes = [
     logits.size * 4,
     targets.byteLength,
@@ -115,21 +115,21 @@ function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, tar
     batch * 4,
     bytes,
   ];
-  const regions = sizes.map((size) => heap().take(Math.max(size, 64)));
-  const at = regions.map((region) => region.start);
+  const blocks = sizes.map((size) => heap().take(Math.max(size, 64)));
+  const at = blocks.map((block) => block.start);
   heap().f32.set(logits.dataSync(), at[0] / 4);
   [targets, inputLengths, targetLengths].forEach((data, i) => heap().i32.set(data, at[i + 1] / 4));
   new Float64Array(heap().memory.buffer, at[4], batch).set(
     Array.from(targetLengths, (length) => Math.fround(1 / batch) / length),
   );
-  const run = () => kernels.ctcLoss(...at, frames, batch, classes, width, 0, 1, 0, batch);
+  const run = () => functions.ctcLoss(...at, frames, batch, classes, width, 0, 1, 0, batch);
   const runAndCopy = () => {
     run();
     const out = Buffer.allocUnsafeSlow(logits.size * 4); // the fastest ways that Node has: not zeroed, and memcpy
     out.fill(heap().u8.subarray(at[6], at[6] + out.length));
     return new Float32Array(out.buffer);
   };
-  return { run, runAndCopy, free: () => regions.forEach((region) => heap().give(region)) };
+  return { run, runAndCopy, free: () => blocks.forEach((block) => heap().give(block)) };
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];

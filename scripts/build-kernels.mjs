@@ -16,7 +16,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const at = (...parts) => join(root, ...parts);
 
 async function inputs() {
-  const files = ['src/ops/elementwise.ts', 'src/ops/rows.ts', 'src/backends/expression.ts'];
+  const files = ['src/ops/elementwise.ts', 'src/ops/formulas.ts', 'src/backends/expression.ts'];
   for (const [folder, ending] of [
     ['wasm', '.ts'],
     ['metal', '.metal'],
@@ -108,15 +108,15 @@ const stamp = await hashOf(files);
 if ((await readFile(at(STAMP), 'utf8').catch(() => '')) === stamp) {
   console.log('kernels: up to date');
 } else {
-  const { rows: table } = await importTypeScript('src/ops/elementwise.ts');
-  const rows = Object.fromEntries(
+  const { formulas: table } = await importTypeScript('src/ops/elementwise.ts');
+  const formulas = Object.fromEntries(
     [...table].map(([name, { arity, code, result, operands }]) => [
       name,
       { arity, code, ...(result === 'bool' && { result }), ...(operands && { operands }) },
     ]),
   );
-  await write('wasm/generated/elementwise.ts', NOTE + emitAssemblyScript(rows));
-  await write('src/backends/cpu/generated/elementwise.ts', NOTE + emitFloat64(rows));
+  await write('wasm/generated/elementwise.ts', NOTE + emitAssemblyScript(formulas));
+  await write('src/backends/cpu/generated/elementwise.ts', NOTE + emitFloat64(formulas));
   const code = await compile();
   await write(
     'src/backends/cpu/generated/kernels.ts',
@@ -141,5 +141,5 @@ export const memoryFlags = { at: ${memoryFlagsAt(code)}, plain: ${PLAIN}, shared
     );
   }
   await write(STAMP, stamp);
-  console.log(`kernels: ${Object.keys(rows).length} elementwise rows, ${code.length} bytes of WebAssembly`);
+  console.log(`kernels: ${Object.keys(formulas).length} elementwise formulas, ${code.length} bytes of WebAssembly`);
 }

@@ -1,4 +1,4 @@
-// Turns the rows of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for float32 and plain JavaScript loops for float64.
+// Turns the formulas of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for float32 and plain JavaScript loops for float64.
 // Both fold the tree that src/backends/expression.ts parses; that module is loaded through esbuild because Node 20 reads no TypeScript.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ export async function importTypeScript(path) {
 
 const { BASE_FUNCTIONS, parseExpression, toSource } = await importTypeScript('src/backends/expression.ts');
 
-/** Functions that are one or two instructions; a row with no others is unrolled to four vectors a step. */
+/** Functions that are one or two instructions; a formula with no others is unrolled to four vectors a step. */
 const CHEAP = {
   sqrt: 'f32x4.sqrt',
   abs: 'f32x4.abs',
@@ -48,38 +48,38 @@ const simd = {
   call: (name, operands) => `${CHEAP[name] ?? name}(${operands.join(', ')})`,
 };
 
-const names = (row) => ['x', 'y', 'z'].slice(0, row.arity);
-const isTruth = (row, index) => row.operands?.[index] === 'bool';
+const names = (formula) => ['x', 'y', 'z'].slice(0, formula.arity);
+const isTruth = (formula, index) => formula.operands?.[index] === 'bool';
 
-/** Checks that a row's code and its declared result agree, and parses it. */
-function parse(name, row) {
-  const expression = parseExpression(row.code, row.arity);
-  if (expression.truth !== (row.result === 'bool'))
+/** Checks that a formula's code and its declared result agree, and parses it. */
+function parse(name, formula) {
+  const expression = parseExpression(formula.code, formula.arity);
+  if (expression.truth !== (formula.result === 'bool'))
     throw new Error(
-      `elementwise row '${name}': result is declared ${row.result ?? 'a number'}, the code says otherwise`,
+      `elementwise formula '${name}': result is declared ${formula.result ?? 'a number'}, the code says otherwise`,
     );
   return expression;
 }
 
 /** The inlined function on one vector of each operand. */
-function lanesFunction(name, row) {
+function lanesFunction(name, formula) {
   const { statements, result } = toSource(
-    parse(name, row),
+    parse(name, formula),
     simd,
     (variable, _truth, text) => `const ${variable} = ${text};`,
   );
-  const parameters = names(row)
+  const parameters = names(formula)
     .map((operand) => `${operand}: v128`)
     .join(', ');
   return `@inline function ${name}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
 }
 
-const isCheap = (row) => [...row.code.matchAll(/([a-z]\w*)\s*\(/g)].every(([, name]) => name in CHEAP);
+const isCheap = (formula) => [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(([, name]) => name in CHEAP);
 
 /** How operand number `index` is read when its address moves along ('stream') and when it stays ('splat'). */
-function reader(row, index) {
-  const operand = names(row)[index];
-  if (isTruth(row, index)) {
+function reader(formula, index) {
+  const operand = names(formula)[index];
+  if (isTruth(formula, index)) {
     return {
       bytes: 1,
       vector: (j) => `loadTruth(${operand} + ${4 * j})`,
@@ -96,10 +96,10 @@ function reader(row, index) {
 }
 
 /** The loops over one run of n elements; `streams[i]` says whether operand i moves along. */
-function loops(name, row, streams, indent) {
-  const operands = names(row);
-  const readers = operands.map((_, index) => reader(row, index));
-  const truth = row.result === 'bool';
+function loops(name, formula, streams, indent) {
+  const operands = names(formula);
+  const readers = operands.map((_, index) => reader(formula, index));
+  const truth = formula.result === 'bool';
   const apply = (read) =>
     `${name}Lanes(${operands.map((operand, index) => (streams[index] ? read(readers[index]) : `${operand}Splat`)).join(', ')})`;
   const advance = (count) =>
@@ -113,7 +113,7 @@ function loops(name, row, streams, indent) {
     streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`],
   );
   lines.push('let left = n;');
-  if (isCheap(row)) {
+  if (isCheap(formula)) {
     const four = [0, 1, 2, 3].map((j) => apply((read) => read.vector(j)));
     lines.push('for (; left >= 16; left -= 16) {');
     if (truth) lines.push(`  storeTruth16(out, ${four.join(', ')});`);
@@ -132,10 +132,10 @@ function loops(name, row, streams, indent) {
   return lines.map((line) => indent + line).join('\n');
 }
 
-function unaryKernel(name, row) {
-  return `/** ${name}: ${row.code}, over n elements. */
+function unaryKernel(name, formula) {
+  return `/** ${name}: ${formula.code}, over n elements. */
 export function ${name}(x: usize, out: usize, n: i32): void {
-${loops(name, row, [true], '  ')}
+${loops(name, formula, [true], '  ')}
 }
 `;
 }
@@ -155,10 +155,10 @@ const PATTERNS = {
   ],
 };
 
-function broadcastKernel(name, row) {
-  const operands = names(row);
-  const truth = row.result === 'bool';
-  const patterns = isCheap(row) ? PATTERNS[row.arity] : [];
+function broadcastKernel(name, formula) {
+  const operands = names(formula);
+  const truth = formula.result === 'bool';
+  const patterns = isCheap(formula) ? PATTERNS[formula.arity] : [];
   const complete = patterns.length === 3;
   const cases = patterns.map((streams, index) => {
     const test = operands.map((operand, i) => `${operand}Step == ${streams[i] ? 1 : 0}`).join(' && ');
@@ -167,11 +167,11 @@ function broadcastKernel(name, row) {
       .map((operand) => `let ${operand} = ${operand}Row;`)
       .concat('let out = outRow;')
       .join(' ');
-    return `${head} {\n      ${own}\n${loops(name, row, streams, '      ')}\n    }`;
+    return `${head} {\n      ${own}\n${loops(name, formula, streams, '      ')}\n    }`;
   });
-  const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, row)}\n    }`;
+  const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, formula)}\n    }`;
   const rowBytes = operands
-    .map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(row, i) ? '' : ' << 2'};`)
+    .map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(formula, i) ? '' : ' << 2'};`)
     .join(' ');
   const parameters = [
     ...operands.map((operand) => `${operand}Row: usize`),
@@ -182,7 +182,7 @@ function broadcastKernel(name, row) {
     ...operands.map((operand) => `${operand}Step: i32`),
   ].join(', ');
   return `/**
- * ${name}: ${row.code}, over \`rows\` runs of n elements of a contiguous result. An operand's step is 1 where its elements lie side by side and
+ * ${name}: ${formula.code}, over \`rows\` runs of n elements of a contiguous result. An operand's step is 1 where its elements lie side by side and
  * 0 where one element serves the whole run; its row step, in elements, leads from run to run.
  */
 export function ${name}(${parameters}): void {
@@ -195,9 +195,9 @@ export function ${name}(${parameters}): void {
 }
 
 /** Any pattern of steps, one vector at a time. */
-function generalLoop(name, row) {
-  const operands = names(row);
-  const readers = operands.map((_, index) => reader(row, index));
+function generalLoop(name, formula) {
+  const operands = names(formula);
+  const readers = operands.map((_, index) => reader(formula, index));
   const lines = operands.map((operand) => `let ${operand} = ${operand}Row;`);
   lines.push('let out = outRow;', 'for (let left = n; left > 0; left -= 4) {');
   const values = operands.map(
@@ -205,19 +205,19 @@ function generalLoop(name, row) {
       `${operand}Step ? (left >= 4 ? ${readers[i].vector(0)} : ${readers[i].part('left')}) : ${readers[i].splat}`,
   );
   lines.push(`  const value = ${name}Lanes(${values.join(', ')});`);
-  if (row.result === 'bool') lines.push('  storeTruthPart(out, value, min(left, 4));');
+  if (formula.result === 'bool') lines.push('  storeTruthPart(out, value, min(left, 4));');
   else lines.push('  if (left >= 4) v128.store(out, value); else storePart(out, value, left);');
   operands.forEach((operand, i) => lines.push(`  if (${operand}Step) ${operand} += ${4 * readers[i].bytes};`));
-  lines.push(`  out += ${row.result === 'bool' ? 4 : 16};`, '}');
+  lines.push(`  out += ${formula.result === 'bool' ? 4 : 16};`, '}');
   return lines.map((line) => `      ${line}`).join('\n');
 }
 
-/** AssemblyScript for all rows: `name(x, out, n)` for one operand, `name(x, y, out, rows, n, xRowStep, yRowStep, xStep, yStep)` for two, likewise three. */
-export function emitAssemblyScript(rows) {
+/** AssemblyScript for all formulas: `name(x, out, n)` for one operand, `name(x, y, out, rows, n, xRowStep, yRowStep, xStep, yStep)` for two, likewise three. */
+export function emitAssemblyScript(formulas) {
   const functions = Object.keys(BASE_FUNCTIONS).filter((name) => !CHEAP[name]?.startsWith('f32x4'));
-  const kernels = Object.entries(rows).map(
-    ([name, row]) =>
-      `${lanesFunction(name, row)}\n${row.arity === 1 ? unaryKernel(name, row) : broadcastKernel(name, row)}`,
+  const kernels = Object.entries(formulas).map(
+    ([name, formula]) =>
+      `${lanesFunction(name, formula)}\n${formula.arity === 1 ? unaryKernel(name, formula) : broadcastKernel(name, formula)}`,
   );
   return `import { loadPart, loadTruth, loadTruthPart, splatTruth, storePart, storeTruth16, storeTruthPart } from "../lanes";
 import { ${functions.join(', ')} } from "../math";
@@ -246,14 +246,14 @@ const float64 = {
 };
 
 /** The loop over one run of elements; every operand has an offset and a step of its own. */
-function float64Loop(name, row) {
-  const operands = names(row);
+function float64Loop(name, formula) {
+  const operands = names(formula);
   const { statements, result } = toSource(
-    parse(name, row),
+    parse(name, formula),
     float64,
     (variable, _truth, text) => `const ${variable} = ${text};`,
   );
-  const value = row.result === 'bool' ? `${result} ? 1 : 0` : result;
+  const value = formula.result === 'bool' ? `${result} ? 1 : 0` : result;
   const lines = [
     ...operands.map((operand) => `const ${operand} = ${operand}s[${operand}At + i * ${operand}Step]!;`),
     ...statements,
@@ -269,18 +269,18 @@ ${lines.map((line) => `      ${line}\n`).join('')}    }
 `;
 }
 
-/** TypeScript for all rows: loops in float64, over arrays of any kind; truth values are 0 and 1. */
-export function emitFloat64(rows) {
+/** TypeScript for all formulas: loops in float64, over arrays of any kind; truth values are 0 and 1. */
+export function emitFloat64(formulas) {
   return `import type { TypedArray } from '../../backend.js';
 import { erf, erfc, power } from '../special.js';
 
 /** The code that each loop below and its WebAssembly twin were made from. */
-export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, row.code])), null, 2)} as const;
+export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entries(formulas).map(([name, formula]) => [name, formula.code])), null, 2)} as const;
 
 /** What each elementwise op computes, in float64: out[at + i] from elements i of each operand, which starts at an offset and advances by a step. */
 export const elementwiseLoops = {
-${Object.entries(rows)
-  .map(([name, row]) => float64Loop(name, row))
+${Object.entries(formulas)
+  .map(([name, formula]) => float64Loop(name, formula))
   .join('')}} as const;
 `;
 }

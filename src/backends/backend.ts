@@ -43,11 +43,11 @@ export interface Arena {
 export interface MemoryInfo {
   /** Bytes of device memory reserved from the system. */
   reservedBytes: number;
-  /** Bytes in use by transforms and scopes that run, and by live buffers that the backend itself keeps track of. */
+  /** Bytes in use by open scopes, and by live buffers that the backend itself keeps track of. */
   usedBytes: number;
   /** The most bytes that were in use at one time, kernels' scratch memory included, since the last `resetPeakMemory()`. */
   peakBytes: number;
-  /** Transforms and scopes that run and have memory of their own. */
+  /** Scopes that are open and have memory here: calls of `scope(fn)`, and transforms with memory of their own. */
   scopes: number;
 }
 

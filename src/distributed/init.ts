@@ -41,11 +41,11 @@ async function join(timeout: number): Promise<World> {
   const mpi = await Mpi.open(libraryCandidates(process.env, process.platform));
   if (launch) checkLauncher(mpi, launch);
   const link = new Link(mpi, timeout * 1000);
-  const hosts = await link.inOrder('all', async () => {
+  const machines = await link.inOrder('all', async () => {
     const own = createHash('sha256').update(hostname()).digest().readUIntBE(0, 6);
-    return (await link.allgather(Float64Array.of(own), 'init', 8)).map(([host]) => host);
+    return (await link.allgather(Float64Array.of(own), 'init', 8)).map(([machine]) => machine);
   });
-  const isNear = hosts.map((host) => host === hosts[mpi.rank]);
+  const isNear = machines.map((machine) => machine === machines[mpi.rank]);
   const countNear = (near: readonly boolean[]): number => near.filter(Boolean).length;
   const local = { rank: countNear(isNear.slice(0, mpi.rank)), size: countNear(isNear) };
   link.isCrowded = local.size > cpus().length;

@@ -111,7 +111,7 @@ export class Mpi {
     for (const path of candidates) {
       let library: LibraryHandle;
       try {
-        library = koffi.load(path, { global: true }); // Open MPI's plugins look for its symbols in the global scope
+        library = koffi.load(path, { global: true }); // Open MPI's plugins look for its symbols among those of the whole process
       } catch (error) {
         failures.push(`${path} (${message(error)})`);
         continue;

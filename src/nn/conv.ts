@@ -14,7 +14,7 @@ export interface ConvParams {
 
 export interface Conv1dOptions {
   readonly stride?: number;
-  /** Zeros added at both ends; 'same' adds as many as keep the length; for stride 1 and odd kernels only. */
+  /** Zeros added at both ends; 'same' adds as many as keep the length; for stride 1 and odd windows only. */
   readonly padding?: number | 'same';
   readonly dilation?: number;
   readonly bias?: boolean;
@@ -22,7 +22,7 @@ export interface Conv1dOptions {
 
 export interface Conv2dOptions {
   readonly stride?: Pair;
-  /** Zeros added on both sides; 'same' adds as many as keep height and width; for stride 1 and odd kernels only. */
+  /** Zeros added on both sides; 'same' adds as many as keep height and width; for stride 1 and odd windows only. */
   readonly padding?: Pair | 'same';
   readonly dilation?: Pair;
   readonly bias?: boolean;
@@ -53,7 +53,7 @@ export function conv1d(
   );
 }
 
-/** Convolution of images [N, H, W, inChannels] to [N, outH, outW, outChannels]. The kernel is [height, width], or one number for both. */
+/** Convolution of images [N, H, W, inChannels] to [N, outH, outW, outChannels]. The window is [height, width], or one number for both. */
 export function conv2d(
   inChannels: number,
   outChannels: number,

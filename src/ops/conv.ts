@@ -275,7 +275,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: WindowOptions = {}): 
 export interface Conv1dOptions {
   /** Distance between windows. Default 1. */
   stride?: number;
-  /** Zeros added at both ends. Default 0. 'same' adds as many as keep the length, at stride 1 and for odd kernels (or even dilations). */
+  /** Zeros added at both ends. Default 0. 'same' adds as many as keep the length, at stride 1 and for odd windows (or even dilations). */
   padding?: number | 'same';
   /** Distance between the elements of a window. Default 1. */
   dilation?: number;

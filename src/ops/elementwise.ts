@@ -3,12 +3,12 @@ import { ValueError } from '../errors.js';
 import type { TensorLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
-import { binary, ternary, unary } from './rows.js';
+import { binary, ternary, unary } from './formulas.js';
 
-export { rows } from './rows.js';
+export { formulas } from './formulas.js';
 
 /**
- * Elementwise ops, one row each: the computation (every device's kernel is made from it) beside its derivative. Operands broadcast by
+ * Elementwise ops, one formula each: the computation (every device's kernel is made from it) beside its derivative. Operands broadcast by
  * NumPy's rules; the dtypes are those of docs/dtypes.md. Derivatives are written in ops, so they can be differentiated again.
  */
 

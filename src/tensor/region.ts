@@ -1,8 +1,8 @@
 import type { Arena, Backend, Buffer } from '../backends/backend.js';
 
 /**
- * The memory of a transform or of `scope(fn)`: an arena on each device that computes in it, opened when first needed. What begins while a
- * transform's function runs shares the transform's region; a scope's own transforms have regions of their own, which end before it does.
+ * The memory of a scope, that is of `scope(fn)` or of a transform: an arena on each device that computes in it, opened when first needed. What begins while a
+ * transform's function runs shares the transform's region; transforms in `scope(fn)` have regions of their own, which end before it does.
  */
 export class Region {
   private readonly arenas: Arena[] = []; // seldom more than one

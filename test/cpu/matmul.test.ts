@@ -29,9 +29,9 @@ describe('matrix products by rows', () => {
       const a = place(m * k, 0);
       const b = place(k * n, 1);
       const out = arena.allocate(m * n * 4);
-      const scratch = arena.allocate(heap().kernels.matmulScratch!(m, n, k, transB));
+      const scratch = arena.allocate(heap().functions.matmulScratch!(m, n, k, transB));
       const rows = (from: number, to: number): void => {
-        heap().kernels.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, transA, transB, 0, from, to);
+        heap().functions.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, transA, transB, 0, from, to);
       };
       rows(0, m);
       const whole = heap().f32.slice(out / 4, out / 4 + m * n);
@@ -50,10 +50,10 @@ describe('matrix products by rows', () => {
     const b = place(k * n, 1);
     const out = place(m * n, 2);
     const before = heap().f32.slice(out / 4, out / 4 + m * n);
-    const scratch = arena.allocate(heap().kernels.matmulScratch!(m, n, k, 0));
-    heap().kernels.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, 0, 0, 1, 0, m);
+    const scratch = arena.allocate(heap().functions.matmulScratch!(m, n, k, 0));
+    heap().functions.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, 0, 0, 1, 0, m);
     const added = heap().f32.slice(out / 4, out / 4 + m * n);
-    heap().kernels.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, 0, 0, 0, 0, m);
+    heap().functions.matmul!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, 0, 0, 0, 0, m);
     const product = heap().f32.slice(out / 4, out / 4 + m * n);
     added.forEach((value, i) => expect(value).toBeCloseTo(before[i]! + product[i]!, 4));
   });

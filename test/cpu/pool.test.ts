@@ -8,8 +8,8 @@ const COUNT = 1 << 16;
 
 /** exp of COUNT numbers in the heap, in parts; the result's bytes. */
 function expInParts(parts: number): string {
-  const region = heap().take(COUNT * 8);
-  const [x, out] = [region.start, region.start + COUNT * 4];
+  const block = heap().take(COUNT * 8);
+  const [x, out] = [block.start, block.start + COUNT * 4];
   for (let i = 0; i < COUNT; i++) heap().f32[x / 4 + i] = (i % 1000) / 50 - 10;
   heap().f32.fill(0, out / 4, out / 4 + COUNT);
   parallel(
@@ -17,7 +17,7 @@ function expInParts(parts: number): string {
     cut(COUNT, parts).map(([begin, end]) => [x + begin * 4, out + begin * 4, end - begin]),
   );
   const bits = Buffer.from(heap().f32.slice(out / 4, out / 4 + COUNT).buffer).toString('latin1');
-  heap().give(region);
+  heap().give(block);
   return bits;
 }
 

@@ -79,7 +79,7 @@ test('copies go when memory runs out, but not those that the running call reads'
     expect(residentBytes()).toBe(0);
   } finally {
     jest.restoreAllMocks();
-    for (const region of taken) heap().give(region);
+    for (const block of taken) heap().give(block);
   }
   expect([use(a), use(b)]).toEqual([2 * COUNT, 4 * COUNT]);
 });

@@ -15,7 +15,7 @@ import {
   valueAndGrad,
 } from 'tapegrad';
 import { MetalBackend } from '../../src/backends/metal/backend.js';
-import { rows } from '../../src/ops/rows.js';
+import { formulas } from '../../src/ops/formulas.js';
 import { liveObjects, metalTests, softLibrary, softTests, withSettings } from './harness.js';
 import { inEveryMode } from './modes.js';
 
@@ -34,7 +34,7 @@ inEveryMode('element types on metal', ({ metal }) => {
     [false, true, true, false, false, true],
   ];
 
-  const named = [...rows].filter(([name]) => name in publicOps);
+  const named = [...formulas].filter(([name]) => name in publicOps);
   test('there are ops to test', () => {
     expect(named.length).toBeGreaterThan(35);
   });

@@ -1,6 +1,6 @@
 /** The op suite on the 'metal' device, and every kernel's signature against what its op declares. */
 import { sources } from '../../src/backends/metal/generated/sources.js';
-import { rows } from '../../src/ops/rows.js';
+import { formulas } from '../../src/ops/formulas.js';
 import { opSuite, type Slack } from '../ops.suite.js';
 import { metalTests } from './harness.js';
 import { inEveryMode } from './modes.js';
@@ -22,7 +22,7 @@ metalTests('kernels on metal', () => {
 
   test('the suite has run every kernel of metal/ but for CTC, and every elementwise op', () => {
     const names = new Set([...launched].map(({ name }) => name));
-    expect([...inFiles, ...rows.keys()].filter((name) => !names.has(name) && !name.startsWith('ctc'))).toEqual([]);
+    expect([...inFiles, ...formulas.keys()].filter((name) => !names.has(name) && !name.startsWith('ctc'))).toEqual([]);
   });
 
   test('each has the buffers and parameters that its op declares, in that order', () => {

@@ -6,8 +6,8 @@ const PAGE = 65536;
 const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
 const ALIGN = 64;
 
-/** The kernels' exports: functions of addresses and numbers. */
-export type Kernels = Readonly<Record<string, (...args: number[]) => number>>;
+/** What the WebAssembly exports, the kernels and what they need beside them: functions of addresses and numbers. */
+export type HeapFunctions = Readonly<Record<string, (...args: number[]) => number>>;
 
 /**
  * Whether threads can share memory: always in Node, in a page only with cross-origin isolation.
@@ -28,13 +28,13 @@ export interface Block {
 }
 
 /**
- * The WebAssembly memory of the process, and the kernels in it. Memory is handed out in blocks; it grows on demand and, as
+ * The WebAssembly memory of the process, and the functions that work in it. Memory is handed out in blocks; it grows on demand and, as
  * WebAssembly has it, never shrinks.
  */
 class Heap {
   readonly memory: WasmMemory;
   readonly module: object;
-  readonly kernels: Kernels;
+  readonly functions: HeapFunctions;
   f32!: Float32Array;
   i32!: Int32Array;
   u8!: Uint8Array;
@@ -54,9 +54,9 @@ class Heap {
     const module = new WebAssembly.Module(bytes);
     this.memory = memory;
     this.module = module;
-    this.kernels = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Kernels;
+    this.functions = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as HeapFunctions;
     this.refresh();
-    const base = align(this.kernels.heapBase!());
+    const base = align(this.functions.heapBase!());
     this.end = this.memory.buffer.byteLength;
     this.free.push({ start: base, size: this.end - base });
     keepFreedMemory();

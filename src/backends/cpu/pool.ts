@@ -139,7 +139,7 @@ function createPool(): Pool {
     control,
     words: new Int32Array(control, 0, ARGUMENTS_AT / 4),
     args: new Float64Array(control, ARGUMENTS_AT),
-    names: Object.keys(heap().kernels),
+    names: Object.keys(heap().functions),
     workers: new Set(),
   };
 }
@@ -170,7 +170,7 @@ function retire(from: Pool, worker: WorkerHandle): void {
  * @throws {TapegradError} when a task fails; all others have ended by then.
  */
 export function parallel(name: string, tasks: readonly (readonly number[])[]): void {
-  const kernel = heap().kernels[name]!;
+  const kernel = heap().functions[name]!;
   if (tasks.length <= 1 || tasks.length > MOST_TASKS || !pool || pool.workers.size === 0) {
     for (const task of tasks) kernel(...task);
     return;

@@ -27,8 +27,8 @@ const serve = ({ module, memory, control, own }) => {
   const READY = 0, GENERATION = 1, REMAINING = 2, KERNEL = 3, COUNT = 4, FINISHED = 5, FLAGS = 16, TASKS = 256, ARGUMENTS = 24, SPINS = 20000;
   const words = new Int32Array(control, 0, FLAGS + TASKS);
   const args = new Float64Array(control, (FLAGS + TASKS) * 4);
-  const kernels = new WebAssembly.Instance(module, { env: { memory, abort() { throw new Error('abort'); } } }).exports;
-  const names = Object.keys(kernels);
+  const functions = new WebAssembly.Instance(module, { env: { memory, abort() { throw new Error('abort'); } } }).exports;
+  const names = Object.keys(functions);
   let seen = Atomics.load(words, GENERATION);
   Atomics.store(own, 0, 1);
   Atomics.add(words, READY, 1);
@@ -39,7 +39,7 @@ const serve = ({ module, memory, control, own }) => {
     for (let left = Atomics.sub(words, REMAINING, 1); left > 0; left = Atomics.sub(words, REMAINING, 1)) {
       const task = left - 1, start = task * ARGUMENTS;
       let flag = 1;
-      try { kernels[names[words[KERNEL]]](...args.subarray(start, start + words[COUNT])); } catch { flag = 2; }
+      try { functions[names[words[KERNEL]]](...args.subarray(start, start + words[COUNT])); } catch { flag = 2; }
       Atomics.store(words, FLAGS + task, flag);
       Atomics.add(words, FINISHED, 1);
       Atomics.notify(words, FINISHED);
@@ -103,7 +103,7 @@ export function mayStartWorkers(): boolean | undefined {
 
 /** There with `--permission` (`--experimental-permission` in Node 20). */
 interface NodePermission {
-  has(scope: string): boolean;
+  has(permission: string): boolean;
 }
 
 /** Node's module without an import, which bundlers for browsers would stumble over. */

@@ -11,7 +11,7 @@ const MOST_BYTES = 2 ** 32;
 const ctcAlign: CpuKernel = (call) => {
   const [frames, batch, classes] = [call.number('frames'), call.number('batch'), call.number('classes')];
   const labels = longestTarget(lengthsOf(call));
-  const bytes = heap().kernels.ctcAlignWorkspace!(frames, classes, labels);
+  const bytes = heap().functions.ctcAlignWorkspace!(frames, classes, labels);
   if (bytes > MOST_BYTES)
     throw new OutOfMemoryError(
       'ctcAlign',

@@ -4,7 +4,7 @@ import { parallel, partsFor } from '../pool.js';
 
 /** Beam decoders (wasm/ctc/beam.ts). Their states are buffers of arenas: they lie in the heap from one launch to the next. */
 
-const call = (name: string, ...args: number[]): number => heap().kernels[name]!(...args);
+const call = (name: string, ...args: number[]): number => heap().functions[name]!(...args);
 
 /** Bytes of a state: output 0, float64 [1]. */
 const ctcBeamBytes: CpuKernel = (of) => {

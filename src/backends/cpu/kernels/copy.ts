@@ -23,7 +23,7 @@ function float32(call: CpuCall, name: 'copyStrided' | 'addStrided'): void {
   const source = call.in(0) + call.number('sourceOffset') * 4;
   const replaces = name === 'copyStrided' && sizeOf(shape) === call.outputs[0]!.length;
   const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
-  const strided = heap().kernels[name]!;
+  const strided = heap().functions[name]!;
   const inner = shape.length - 3;
   const at = (values: readonly number[], axis: number, fallback: number): number =>
     axis < 0 ? fallback : values[axis]!;
@@ -86,7 +86,7 @@ const accumulate: CpuKernel = (call) => {
 const fill: CpuKernel = (call) => {
   const [buffer] = call.outputs;
   if (buffer!.dtype === 'float32' && !buffer!.array)
-    heap().kernels.fill!(call.out(0), buffer!.length, call.number('value'));
+    heap().functions.fill!(call.out(0), buffer!.length, call.number('value'));
   else buffer!.view().fill(encoder(buffer!.dtype)(call.number('value')));
 };
 

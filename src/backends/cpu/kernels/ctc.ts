@@ -67,7 +67,7 @@ function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: numb
       `${frames} frames of ${classes} classes and ${labels} labels need ${most} bytes of scratch memory; WebAssembly's address space ends at ${2 ** 32}`,
     );
   }
-  return heap().kernels[name]!(frames, classes, labels, ...rest) >>> 0;
+  return heap().functions[name]!(frames, classes, labels, ...rest) >>> 0;
 }
 
 type Lengths = readonly [frames: TypedArray, labels: TypedArray];
@@ -246,7 +246,7 @@ const ctcCurvature: CpuKernel = (call) => {
 const ctcScale: CpuKernel = (call) => {
   const [frames, batch, classes] = [call.number('frames'), call.number('batch'), call.number('classes')];
   if (call.isFloat32) {
-    heap().kernels.ctcScale!(call.in(0), call.in(1), call.out(0), frames, batch, classes);
+    heap().functions.ctcScale!(call.in(0), call.in(1), call.out(0), frames, batch, classes);
     return;
   }
   const [x, scale, out] = [call.inputs[0]!.view(), call.inputs[1]!.view(), call.outputs[0]!.view()];

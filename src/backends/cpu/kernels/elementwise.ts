@@ -10,7 +10,7 @@ import { erf, erfc, power } from '../special.js';
 type Scalar = (x: number, y: number, z: number) => number;
 type Simd = (...args: number[]) => number;
 
-/** One run of elements in float64, as src/backends/cpu/generated/elementwise.ts has it for every row. */
+/** One run of elements in float64, as src/backends/cpu/generated/elementwise.ts has it for every formula. */
 type Loop = (
   out: TypedArray,
   at: number,
@@ -39,7 +39,7 @@ const generatedLoops: Readonly<Record<string, Loop>> = elementwiseLoops;
 
 const programs = new WeakMap<KernelSpec, Program>();
 
-/** Rows of src/ops/elementwise.ts were compiled with the package; the code of other ops is put together from closures here. */
+/** The formulas of src/ops/elementwise.ts were compiled with the package; the code of other ops is put together from closures here. */
 function programOf(kernel: KernelSpec): Program {
   const known = programs.get(kernel);
   if (known) return known;
@@ -47,7 +47,7 @@ function programOf(kernel: KernelSpec): Program {
   const generated = generatedCodes[kernel.name] === code;
   const cost = /[a-z]\w+\(/.test(code) ? 6 : 2;
   const program: Program = generated
-    ? { simd: heap().kernels[kernel.name]!, loop: generatedLoops[kernel.name]!, cost }
+    ? { simd: heap().functions[kernel.name]!, loop: generatedLoops[kernel.name]!, cost }
     : { simd: null, loop: loopOf(fold(parseExpression(code, arity), closures)), cost };
   programs.set(kernel, program);
   return program;

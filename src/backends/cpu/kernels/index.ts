@@ -13,7 +13,7 @@ import { optimizerKernels } from './optimizer.js';
 import { reduceKernels } from './reduce.js';
 import { softmaxKernels } from './softmax.js';
 
-/** Every kernel of the CPU by the name that ops call it; all rows of src/ops/elementwise.ts are 'elementwise'. */
+/** Every kernel of the CPU by the name that ops call it; all formulas of src/ops/elementwise.ts are 'elementwise'. */
 export const kernels: Readonly<Record<string, CpuKernel>> = {
   elementwise,
   ...alignKernels,

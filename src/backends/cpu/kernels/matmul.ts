@@ -12,9 +12,9 @@ function float32(call: CpuCall): void {
   const [transA, transB] = [call.number('transA'), call.number('transB')];
   const accumulate = call.number('accumulate');
   const [a, b, out] = [call.in(0), call.in(1), accumulate ? call.update(0) : call.out(0)];
-  const { kernels } = heap();
-  const bytes = kernels.matmulScratch!(m, n, k, transB) >>> 0;
-  const panels = kernels.panelBytes!(m, n, k, transB) >>> 0;
+  const { functions } = heap();
+  const bytes = functions.matmulScratch!(m, n, k, transB) >>> 0;
+  const panels = functions.panelBytes!(m, n, k, transB) >>> 0;
   // Each part reads all of b: where it is not packed there are few rows, and more parts would read it more often.
   const parts = partsFor((batch * m * n * k) / 4, panels > 0);
   if (batch > 1 || parts === 1 || bytes === 0) {
@@ -41,14 +41,14 @@ function float32(call: CpuCall): void {
     return;
   }
   const packed = panels ? call.scratch(panels) : b;
-  if (panels) kernels.packPanels!(b, packed, n, k, transB);
+  if (panels) functions.packPanels!(b, packed, n, k, transB);
   parallel(
     'matmulRows',
     cut(m, parts, 4).map(([begin, end]) => [
       a,
       packed,
       out,
-      call.scratch(kernels.stripBytes!()),
+      call.scratch(functions.stripBytes!()),
       m,
       n,
       k,

@@ -12,8 +12,8 @@ import { broadcastStrides, sumTo } from './broadcast.js';
 import { cast } from './cast.js';
 import { mergeAxes } from './movement.js';
 
-/** How rows of src/ops/elementwise.ts become ops: the code names the kernel, broadcasting and dtypes are the same for all. */
-interface Row {
+/** How the formulas of src/ops/elementwise.ts become ops: the code names the kernel, broadcasting and dtypes are the same for all. */
+interface Formula {
   /** The computation, in the notation of src/backends/expression.ts. Every device's kernel is made from it. */
   readonly code: string;
   /** 'same': the operands' dtype (the default); 'float': integers become float32 first; 'bool': a truth value. */
@@ -29,8 +29,8 @@ interface Row {
   readonly domain?: readonly [low: number, high: number];
 }
 
-/** The rows by name, for the kernels' generator and the test suites. */
-export const rows = new Map<string, Row & { readonly arity: 1 | 2 | 3 }>();
+/** The formulas by name, for the kernels' generator and the test suites. */
+export const formulas = new Map<string, Formula & { readonly arity: 1 | 2 | 3 }>();
 
 const NAMES = ['x', 'y', 'z'] as const;
 const PARAMS = {
@@ -50,16 +50,16 @@ type Partial = (g: Tensor, inputs: readonly Tensor[], output: Tensor) => Tensor 
 function define(
   name: string,
   arity: 1 | 2 | 3,
-  row: Row,
+  formula: Formula,
   partials?: readonly (Partial | null)[],
   readsResult = true,
 ): (inputs: readonly Tensor[]) => Tensor {
-  rows.set(name, { ...row, arity });
+  formulas.set(name, { ...formula, arity });
   const elementwise: ElementwiseCode = {
-    code: row.code,
+    code: formula.code,
     arity,
-    result: row.result === 'bool' ? 'bool' : 'number',
-    operands: row.operands ?? NAMES.slice(0, arity).map(() => 'number'),
+    result: formula.result === 'bool' ? 'bool' : 'number',
+    operands: formula.operands ?? NAMES.slice(0, arity).map(() => 'number'),
   };
   const kernel: Kernel = {
     name,
@@ -70,7 +70,7 @@ function define(
     elementwise,
   };
   const dtypeOf = (inputs: readonly Tensor[]): DType =>
-    row.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype;
+    formula.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype;
   const op = defineOp<null>({
     name,
     infer: (inputs) => ({
@@ -82,7 +82,7 @@ function define(
       call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: params.size });
     },
     // Without partials it is a step function: its derivative is known, and 0. A truth value has none.
-    ...(row.result !== 'bool' && {
+    ...(formula.result !== 'bool' && {
       readsResult,
       vjp: (g, { inputs, output, needs }) =>
         inputs.map((input, i) => {
@@ -129,19 +129,19 @@ function launchParams(
 /** An op on one tensor. The derivative: `vjp(cotangent, x, result)`. */
 export function unary(
   name: string,
-  row: Row & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor },
+  formula: Formula & { vjp?: (g: Tensor, x: Tensor, y: Tensor) => Tensor },
 ): (x: TensorLike) => Tensor {
-  const { vjp, ...rest } = row;
+  const { vjp, ...rest } = formula;
   const op = define(name, 1, rest, vjp && [(g, [x], y) => vjp(g, x!, y)], (vjp?.length ?? 0) > 2);
-  return (x) => op(prepare(name, row, [x]));
+  return (x) => op(prepare(name, formula, [x]));
 }
 
 /** An op on two tensors, broadcasting. The derivatives: one for each operand, or null where there is none. */
 export function binary(
   name: string,
-  row: Row & { vjp?: readonly ((g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor)[] },
+  formula: Formula & { vjp?: readonly ((g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor)[] },
 ): (a: TensorLike, b: TensorLike) => Tensor {
-  const { vjp, ...rest } = row;
+  const { vjp, ...rest } = formula;
   const op = define(
     name,
     2,
@@ -153,15 +153,15 @@ export function binary(
     ),
     vjp?.some((part) => part.length > 3),
   );
-  return (a, b) => op(prepare(name, row, [a, b]));
+  return (a, b) => op(prepare(name, formula, [a, b]));
 }
 
 /** An op on three tensors, broadcasting. */
 export function ternary(
   name: string,
-  row: Row & { vjp?: readonly (((g: Tensor, a: Tensor, b: Tensor, c: Tensor) => Tensor) | null)[] },
+  formula: Formula & { vjp?: readonly (((g: Tensor, a: Tensor, b: Tensor, c: Tensor) => Tensor) | null)[] },
 ): (a: TensorLike, b: TensorLike, c: TensorLike) => Tensor {
-  const { vjp, ...rest } = row;
+  const { vjp, ...rest } = formula;
   const op = define(
     name,
     3,
@@ -169,7 +169,7 @@ export function ternary(
     vjp?.map((part) => part && ((g, [a, b, c]) => part(g, a!, b!, c!))),
     false,
   );
-  return (a, b, c) => op(prepare(name, row, [a, b, c]));
+  return (a, b, c) => op(prepare(name, formula, [a, b, c]));
 }
 
 /** Whether all are float32 tensors: what derivatives call ops with, and most programs. */
@@ -179,19 +179,19 @@ function areFloat32(operands: readonly TensorLike[]): operands is readonly Tenso
 }
 
 /** Operands as tensors of the dtype that the op computes in. */
-function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly Tensor[] {
-  if (!row.operands && areFloat32(given)) return given;
-  const operands = row.fractions ? comparable(row.fractions, given) : given;
+function prepare(op: string, formula: Formula, given: readonly TensorLike[]): readonly Tensor[] {
+  if (!formula.operands && areFloat32(given)) return given;
+  const operands = formula.fractions ? comparable(formula.fractions, given) : given;
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
   if (
     beside &&
-    !row.operands &&
-    operands.every((operand) => joinsFloat32(operand) && !(row.fractions && operand instanceof Int32Array))
+    !formula.operands &&
+    operands.every((operand) => joinsFloat32(operand) && !(formula.fractions && operand instanceof Int32Array))
   )
     return operands.map((operand, i) =>
       operand instanceof Tensor ? operand : toTensor(op, i, operand, beside, 'float32'),
     );
-  const isNumber = (i: number): boolean => row.operands?.[i] !== 'bool';
+  const isNumber = (i: number): boolean => formula.operands?.[i] !== 'bool';
   let dtype: DType | null = null;
   const meet = (t: Tensor): void => {
     dtype = dtype ? promote(dtype, t.dtype) : t.dtype;
@@ -202,7 +202,7 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
   // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensors beside them where it can hold them.
   const isWeak = (operand: TensorLike): boolean =>
     typeof operand === 'number' || (Array.isArray(operand) && dtype !== null && isFloat(dtype));
-  const exact = row.fractions && beside?.device.supports('float64') ? 'float64' : undefined;
+  const exact = formula.fractions && beside?.device.supports('float64') ? 'float64' : undefined;
   const met = operands.map((operand, i) => {
     if (operand instanceof Tensor || (isNumber(i) && isWeak(operand)) || typeof operand === 'number') return operand;
     const made = toTensor(op, i, operand, beside, Array.isArray(operand) ? exact : undefined);
@@ -215,9 +215,9 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
   }, dtype);
   const computed =
     settled &&
-    (row.result === 'float'
+    (formula.result === 'float'
       ? toFloat(settled)
-      : settled === 'bool' && row.result !== 'bool' && !row.operands
+      : settled === 'bool' && formula.result !== 'bool' && !formula.operands
         ? 'int32'
         : settled);
   // float32 would round integers before they are compared.
@@ -236,7 +236,10 @@ function prepare(op: string, row: Row, given: readonly TensorLike[]): readonly T
  * A number beside whole ones as one that compares with them in the same way: an integer, or an infinite one beyond int32. float32 would
  * round both it and them.
  */
-function comparable(fractions: NonNullable<Row['fractions']>, operands: readonly TensorLike[]): readonly TensorLike[] {
+function comparable(
+  fractions: NonNullable<Formula['fractions']>,
+  operands: readonly TensorLike[],
+): readonly TensorLike[] {
   const [left, right] = operands;
   const at = typeof left === 'number' ? 0 : 1;
   const [value, other] = at === 0 ? [left, right] : [right, left];
