@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ctcAlignSync, memory, setThreads, tensor } from '../dist/index.js';
+import { ctcAlignSync, setThreads, tensor } from '../dist/index.js';
+import { heap } from '../dist/backends/cpu/heap.js';
 import { emissions } from './emissions.mjs';
 import { machine, processorTime } from './harness.mjs';
 
@@ -32,7 +33,7 @@ try {
   const source = join(fileURLToPath(import.meta.url), '..', 'yardsticks', 'viterbi.cpp');
   execFileSync('g++', ['-O3', '-march=native', '-std=c++17', source, '-o', yardstick]);
   console.log(`${machine()}; yardstick: g++ -O3 -march=native\n`);
-  console.log('  frames  labels kind          errors   passes  tapegrad ms   textbook ms   ratio   heap MB');
+  console.log('  frames  labels kind          errors   passes  tapegrad ms   textbook ms   ratio   scratch MB');
   for (const { frames, labels, kind, errors = 0.05 } of ROWS) {
     const { scores, target } = emissions({ frames, classes: CLASSES, labels, kind, errors });
     writeFileSync(join(folder, 'scores'), scores);
@@ -59,7 +60,7 @@ try {
     console.log(
       `${String(frames).padStart(8)}${String(labels).padStart(8)} ${kind.padEnd(12)}${String(errors).padStart(8)}${String(alignment.passes).padStart(9)}` +
         `${own.toFixed(own < 10 ? 3 : 0).padStart(13)}${other.toFixed(other < 10 ? 3 : 0).padStart(14)}${(other / own).toFixed(1).padStart(8)}` +
-        `${(memory().reservedBytes / 1e6).toFixed(0).padStart(10)}`,
+        `${(heap().kernels.ctcAlignWorkspace(frames, CLASSES, labels) / 1e6).toFixed(1).padStart(13)}`,
     );
   }
 } finally {
