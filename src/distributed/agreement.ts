@@ -6,18 +6,44 @@ export interface Call {
   readonly head: string;
   /** One for each tensor: '.layers[0].weight float32[3, 4]'. */
   readonly lines: readonly string[];
+  /** What other ranks are told in the head's place, if calls differ. */
+  readonly told?: string | undefined;
+  /** Travels along, and may differ. */
+  readonly number?: number | undefined;
 }
-
-export const textOf = ({ head, lines }: Call): string => [head, ...lines].join('\n');
 
 /** 48 bits of a text's SHA-256, which float64 holds exactly. */
 export const digestOf = (text: string): number => createHash('sha256').update(text).digest().readUIntBE(0, 6);
 
-const MOST_GROUPS = 4;
-const MOST_CHARACTERS = 200;
+export const callDigest = ({ head, lines }: Call): number => digestOf([head, ...lines].join('\n'));
 
-const shortened = (text: string): string =>
-  text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}...` : text;
+const MOST_GROUPS = 4;
+/** Of long texts the beginning and the end are shown: what kind a tensor is stands behind its path. */
+const SHOWN_BEGINNING = 120;
+const SHOWN_END = 80;
+
+function shortened(text: string): string {
+  const line = text.replaceAll(/\s+/gu, ' ');
+  if (line.length <= SHOWN_BEGINNING + SHOWN_END) return line;
+  return `${line.slice(0, SHOWN_BEGINNING)}...${line.slice(-SHOWN_END)}`;
+}
+
+/** Bytes that suffice for every excerpt: two texts of 203 characters, of up to 3 bytes each, and some words. */
+export const EXCERPT_BYTES = 2048;
+
+/**
+ * What a rank tells of its call when calls differ, short enough for a world of thousands to gather.
+ * @param at the first line in which calls differ; null if only their heads do.
+ */
+export function excerptOf({ head, lines, told = head }: Call, at: number | null): string {
+  return at === null ? shortened(told) : `${shortened(told)}, with ${shortened(lines[at] ?? 'nothing')} in place ${at}`;
+}
+
+/** The first line that is not the same in two calls; null if all are. */
+export function firstDifference(a: Call, b: Call): number | null {
+  const at = Array.from({ length: Math.max(a.lines.length, b.lines.length) }, (_, i) => i);
+  return at.find((i) => a.lines[i] !== b.lines[i]) ?? null;
+}
 
 /** 'rank 3', 'ranks 0, 1, 2', 'ranks 0, 1, 2, 3 and 60 others' */
 export function ranksText(ranks: readonly number[]): string {
@@ -27,24 +53,17 @@ export function ranksText(ranks: readonly number[]): string {
 }
 
 /**
- * How the ranks' calls differ: who is where, and the first tensor that is not the same for all.
- * @param texts every rank's `textOf(call)`, at least two of them different.
+ * How the ranks' calls differ: who is where.
+ * @param excerpts by rank; a rank that is not there takes no part.
  */
-export function differenceOf(texts: readonly string[]): string {
+export function differenceOf(excerpts: readonly string[]): string {
   const groups = new Map<string, number[]>();
-  texts.forEach((text, rank) => {
+  excerpts.forEach((text, rank) => {
     const ranks = groups.get(text);
     if (ranks) ranks.push(rank);
     else groups.set(text, [rank]);
   });
-  const all = [...groups].map(([text, ranks]) => ({ ranks, lines: text.split('\n') }));
-  const longest = Math.max(...all.map(({ lines }) => lines.length));
-  // Line 0 is the head, which is shown anyway.
-  let at = 1;
-  while (at < longest && all.every(({ lines }) => lines[at] === all[0]!.lines[at])) at++;
-  const told = all.slice(0, MOST_GROUPS).map(({ ranks, lines }) => {
-    const where = at < longest ? `, with ${lines[at] ?? 'nothing'} in place ${at - 1}` : '';
-    return `${ranksText(ranks)} at ${shortened(lines[0]!)}${shortened(where)}`;
-  });
-  return `the ranks do not agree: ${told.join('; ')}${all.length > MOST_GROUPS ? '; and others' : ''}`;
+  const told = Array.from(groups, ([text, ranks]) => `${ranksText(ranks)} at ${text}`);
+  const others = told.length > MOST_GROUPS ? '; and others' : '';
+  return `the ranks do not agree: ${told.slice(0, MOST_GROUPS).join('; ')}${others}`;
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpus, hostname } from 'node:os';
 import { ValueError } from '../errors.js';
-import { checkOptions } from '../tensor/arguments.js';
+import { checkOptions, describe } from '../tensor/arguments.js';
 import { MpiError } from './errors.js';
 import { type Launch, launcherOf, libraryCandidates } from './launcher.js';
 import { Link } from './link.js';
@@ -29,7 +29,10 @@ export async function init(options: InitOptions = {}): Promise<World> {
   checkOptions('init', options, ['timeout']);
   const { timeout = 600 } = options;
   if (typeof timeout !== 'number' || !(timeout > 0) || (timeout > MOST_SECONDS && timeout !== Infinity))
-    throw new ValueError('init', `timeout is ${String(timeout)}; it must be a positive number of seconds, or Infinity`);
+    throw new ValueError(
+      'init',
+      `timeout is ${describe(timeout)}; it must be a positive number of seconds, or Infinity`,
+    );
   opened ??= join(timeout);
   return opened;
 }
@@ -41,10 +44,8 @@ async function join(timeout: number): Promise<World> {
   const mpi = await Mpi.open(libraryCandidates(process.env, process.platform));
   if (launch) checkLauncher(mpi, launch);
   const link = new Link(mpi, timeout * 1000);
-  const machines = await link.inOrder('all', async () => {
-    const own = createHash('sha256').update(hostname()).digest().readUIntBE(0, 6);
-    return (await link.allgather(Float64Array.of(own), 'init', 8)).map(([machine]) => machine);
-  });
+  const own = createHash('sha256').update(hostname()).digest().readUIntBE(0, 6);
+  const machines = (await link.allgather(Float64Array.of(own), 'init', 8)).map(([machine]) => machine);
   const isNear = machines.map((machine) => machine === machines[mpi.rank]);
   const countNear = (near: readonly boolean[]): number => near.filter(Boolean).length;
   const local = { rank: countNear(isNear.slice(0, mpi.rank)), size: countNear(isNear) };

@@ -1,22 +1,55 @@
 import { writeSync } from 'node:fs';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { type Call, differenceOf, digestOf, ranksText, textOf } from './agreement.js';
+import {
+  type Call,
+  callDigest,
+  differenceOf,
+  digestOf,
+  EXCERPT_BYTES,
+  excerptOf,
+  firstDifference,
+  ranksText,
+} from './agreement.js';
 import { MismatchError, TimeoutError } from './errors.js';
 import type { Flat, Mpi, Reduction, Request } from './mpi.js';
 
-/** Short calls are over after a few polls. A waiting rank then polls once a turn of the event loop, and after a while once a millisecond. */
-const SPINS = 50;
+/** Polls in a row. MPI gets on with its work only while it is polled, and short calls are over within one row. */
+const POLLS = 50;
+/** A waiting rank polls once a turn of the event loop, and after a while once a millisecond. */
 const EAGER_MS = 50;
 
 /** How long a process that ends without close() waits for the others to end as well. */
 const PATIENCE_AT_EXIT_MS = 10_000;
 
-/** Texts of calls that differ are sent as far as this, so that a world of thousands can still gather them. */
-const MOST_TEXT_BYTES = 2 ** 14;
-
 /** What messages between two ranks are about. */
 const TAGS = { fromSender: 1, fromReceiver: 2, data: 3, present: 4 };
+
+/** A call of all ranks, or between this one and another. */
+export type Whom = 'all' | Pair;
+interface Pair {
+  readonly peer: number;
+  readonly kind: 'send' | 'receive';
+}
+
+const laneOf = (whom: Whom): string => (whom === 'all' ? whom : `${whom.kind} ${whom.peer}`);
+
+/** The least and the largest of the numbers that calls bring along. */
+export interface Range {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** What a rank has prepared for a call. */
+export interface Part<T> {
+  readonly call: Call;
+  readonly run: (numbers: Range) => Promise<T>;
+}
+
+type Steps<T> = Generator<Request, T, void>;
+
+const NO_NUMBERS: Range = { least: 0, most: 0 };
+const CLOSE: Call = { head: 'close', lines: [] };
 
 /** MPI with errors where MPI has deadlocks and garbage: calls that do not match, ranks that do not come, processes that leave. */
 export class Link {
@@ -43,37 +76,27 @@ export class Link {
     });
   }
 
-  /** Runs calls that the other side must meet in the same order one after another, in the order in which they were made. */
-  inOrder<T>(lane: string, body: () => Promise<T>): Promise<T> {
-    const before = this.lanes.get(lane) ?? Promise.resolve();
-    const run = async (): Promise<T> => {
-      if (this.failure) throw this.failure;
-      return body();
-    };
-    const result = before.then(run);
-    this.lanes.set(
-      lane,
-      result.catch(() => undefined),
-    );
-    return result;
-  }
-
   /**
-   * Waits until all ranks are here, and sees that they are about to do the same.
-   * @throws {MismatchError} on all ranks, if they are not.
+   * A call that others take part in: waits for them, sees that they are about to do the same, and does it. Calls run one after another, in the order
+   * in which they were made. Where this rank cannot prepare its part, it rejects at once and tells the others, who would otherwise wait for it, or
+   * take its next call for this one.
+   * @throws {MismatchError} on all who take part, if their calls differ, or have failed on one of them.
    */
-  async agree(op: string, call: Call): Promise<void> {
-    const began = performance.now();
-    const text = textOf(call);
-    const header = headerOf(text);
-    await this.finish(this.mpi.allreduce(header, 'max'), op);
-    this.spent.waiting += performance.now() - began;
-    if (isAgreed(header)) return;
-    const size = lengthOf(text);
-    await this.finish(this.mpi.allreduce(size, 'max'), op);
-    const { own, all } = this.placesFor(text, size[0]!);
-    await this.finish(this.mpi.allgather(own, all), op);
-    throw this.mismatch(all);
+  async meet<T>(op: string, whom: Whom, preparing: Promise<Part<T>>): Promise<T> {
+    const result = this.inOrder(laneOf(whom), async () => {
+      let part: Part<T>;
+      try {
+        part = await preparing;
+      } catch (error) {
+        const head = `a failed ${op}: ${error instanceof Error ? error.message : String(error)}`;
+        await this.agree(op, whom, { head, lines: [] }).catch(() => undefined);
+        throw error;
+      }
+      return part.run(await this.agree(op, whom, part.call));
+    });
+    result.catch(() => undefined); // if this fails as well, the first failure is enough
+    await preparing;
+    return result;
   }
 
   /** Reduces over the ranks, in place, in pieces of so many bytes. */
@@ -107,24 +130,21 @@ export class Link {
     return all;
   }
 
-  /** Sends to a rank, or fills the array with what it sends, once both have agreed on the call's lines. */
-  async exchange(
-    kind: 'send' | 'receive',
-    array: Uint8Array,
-    peer: number,
-    call: Call,
-    pieceBytes: number,
-  ): Promise<void> {
-    const op = kind === 'send' ? 'send' : 'recvLike';
-    await this.agreeWith(peer, kind, call);
+  /** Sends to a rank, or fills the array with what it sends. */
+  async transfer(kind: 'send' | 'receive', array: Flat, peer: number, op: string, pieceBytes: number): Promise<void> {
+    const began = performance.now();
     for (const piece of piecesOf(array, pieceBytes)) await this.finish(this.mpi[kind](piece, peer, TAGS.data), op);
-    this.bytes += array.byteLength;
+    this.count(array.byteLength, began);
   }
 
+  /** Leaves together with all ranks, once whatever is under way has ended. */
   async close(): Promise<void> {
-    await this.agree('close', { head: 'close', lines: [] });
-    this.isClosed = true;
-    this.mpi.finalize();
+    await Promise.all(this.lanes.values()); // they do not reject
+    await this.inOrder('all', async () => {
+      await this.agree('close', 'all', CLOSE);
+      this.isClosed = true;
+      this.mpi.finalize();
+    });
   }
 
   abort(code: number): void {
@@ -132,19 +152,79 @@ export class Link {
     this.mpi.abort(code);
   }
 
-  /** Both sides send their texts; each compares. Two ranks may send to each other at once. */
-  private async agreeWith(peer: number, kind: 'send' | 'receive', call: Call): Promise<void> {
-    const op = kind === 'send' ? 'send' : 'recvLike';
-    const text = encode(textOf(call), MOST_TEXT_BYTES);
-    const theirs = new Uint8Array(MOST_TEXT_BYTES);
-    const [own, other] = kind === 'send' ? [TAGS.fromSender, TAGS.fromReceiver] : [TAGS.fromReceiver, TAGS.fromSender];
-    const requests = [this.mpi.receive(theirs, peer, other), this.mpi.send(text, peer, own)];
-    for (const request of requests) await this.finish(request, op);
-    if (Buffer.compare(text, theirs) === 0) return;
-    const texts: string[] = []; // of two ranks only
-    texts[this.mpi.rank] = decode(text);
-    texts[peer] = decode(theirs);
+  /** Runs what the other side must meet in the same order one after another, in the order in which it was asked for. */
+  private inOrder<T>(lane: string, body: () => Promise<T>): Promise<T> {
+    const before = this.lanes.get(lane) ?? Promise.resolve();
+    const run = async (): Promise<T> => {
+      if (this.failure) throw this.failure;
+      return body();
+    };
+    const result = before.then(run);
+    this.lanes.set(
+      lane,
+      result.catch(() => undefined),
+    );
+    return result;
+  }
+
+  /** Returns when those who take part are here and about to do the same. */
+  private async agree(op: string, whom: Whom, call: Call): Promise<Range> {
+    const began = performance.now();
+    const steps = whom === 'all' ? this.compare(call) : this.compareWith(whom, call);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) await this.finish(step.value, op);
+    this.spent.waiting += performance.now() - began;
+    return step.value;
+  }
+
+  /** Compares calls of all ranks. Each request that is yielded is to be waited for before the next step. */
+  private *compare(call: Call): Steps<Range> {
+    const digest = callDigest(call);
+    const { number = 0 } = call;
+    const extremes = Float64Array.of(digest, -digest, number, -number); // the largest negative is minus the smallest
+    yield this.mpi.allreduce(extremes, 'max');
+    if (extremes[0] === -extremes[1]!) return { least: -extremes[3]!, most: extremes[2]! };
+    const excerpt = encode(excerptOf(call, yield* this.findDifference(call)), EXCERPT_BYTES);
+    const all = new Uint8Array(EXCERPT_BYTES * this.mpi.size);
+    yield this.mpi.allgather(excerpt, all);
+    const texts = Array.from({ length: this.mpi.size }, (_, r) =>
+      decode(all.subarray(r * EXCERPT_BYTES, (r + 1) * EXCERPT_BYTES)),
+    );
     throw new MismatchError('world', differenceOf(texts));
+  }
+
+  /** The first line that is not the same on all ranks; null if all are. */
+  private *findDifference({ lines }: Call): Steps<number | null> {
+    const most = Int32Array.of(lines.length);
+    yield this.mpi.allreduce(most, 'max');
+    if (most[0] === 0) return null;
+    const absent = -1; // no digest
+    const digests = Array.from({ length: most[0]! }, (_, i) => (i < lines.length ? digestOf(lines[i]!) : absent));
+    const extremes = Float64Array.from(digests.flatMap((digest) => [digest, -digest]));
+    yield this.mpi.allreduce(extremes, 'max');
+    const at = digests.findIndex((_, i) => extremes[2 * i] !== -extremes[2 * i + 1]!);
+    return at < 0 ? null : at;
+  }
+
+  /** Both sides send digests of their calls and, if these differ, the calls; each compares. Two ranks may send to each other at once. */
+  private *compareWith({ peer, kind }: Pair, call: Call): Steps<Range> {
+    const [own, other] = kind === 'send' ? [TAGS.fromSender, TAGS.fromReceiver] : [TAGS.fromReceiver, TAGS.fromSender];
+    const { mpi } = this;
+    function* swap<A extends Flat>(mine: A, theirs: A): Steps<A> {
+      const requests = [mpi.receive(theirs, peer, other), mpi.send(mine, peer, own)];
+      yield* requests;
+      return theirs;
+    }
+    const digest = callDigest(call);
+    const text = encode(JSON.stringify(call));
+    const [theirDigest, bytes] = yield* swap(Float64Array.of(digest, text.length), new Float64Array(2));
+    if (theirDigest === digest) return NO_NUMBERS;
+    const theirs = JSON.parse(decode(yield* swap(text, new Uint8Array(bytes!)))) as Call;
+    const at = firstDifference(call, theirs);
+    const excerpts: string[] = []; // of two ranks only
+    excerpts[mpi.rank] = excerptOf(call, at);
+    excerpts[peer] = excerptOf(theirs, at);
+    throw new MismatchError('world', differenceOf(excerpts));
   }
 
   private count(bytes: number, began: number): void {
@@ -154,10 +234,10 @@ export class Link {
 
   /** Waits for a call without stopping the event loop. */
   private async finish(request: Request, op: string): Promise<void> {
-    for (let i = 0; i < SPINS; i++) if (this.mpi.isDone(request)) return;
     const began = performance.now();
     const eagerMs = this.isCrowded ? 0 : EAGER_MS;
-    while (!this.mpi.isDone(request)) {
+    for (;;) {
+      for (let i = 0; i < POLLS; i++) if (this.mpi.isDone(request)) return;
       const waited = performance.now() - began;
       if (waited > this.timeoutMs) throw await this.timeOut(op);
       await (waited > eagerMs ? sleep(1) : nextTurn());
@@ -192,7 +272,8 @@ export class Link {
     const { rank, size } = this.mpi;
     this.isClosed = true;
     try {
-      if (uncaught !== undefined) writeSync(2, `${inspect(uncaught)}\n`);
+      const isShown = uncaught === undefined || process.listenerCount('uncaughtException') > 0;
+      if (!isShown) writeSync(2, `${inspect(uncaught)}\n`);
       if (code !== 0) throw new Error(`it ends with code ${code}, and the job with it`);
       if (this.failure) throw this.failure;
       this.agreeToLeave();
@@ -211,43 +292,17 @@ export class Link {
         if (performance.now() > until)
           throw new TimeoutError('exit', 'the process ends without close(), while other ranks are still at work');
     };
-    const text = textOf({ head: 'close', lines: [] });
-    const header = headerOf(text);
-    wait(this.mpi.allreduce(header, 'max'));
-    if (isAgreed(header)) return;
-    const ended = 'the end of its process, without close()';
-    const size = lengthOf(ended);
-    wait(this.mpi.allreduce(size, 'max'));
-    const { own, all } = this.placesFor(ended, size[0]!);
-    wait(this.mpi.allgather(own, all));
-    throw this.mismatch(all);
-  }
-
-  private placesFor(text: string, bytes: number): { own: Uint8Array; all: Uint8Array } {
-    return { own: encode(text, bytes), all: new Uint8Array(bytes * this.mpi.size) };
-  }
-
-  private mismatch(all: Uint8Array): MismatchError {
-    const bytes = all.length / this.mpi.size;
-    const texts = Array.from({ length: this.mpi.size }, (_, r) => decode(all.subarray(r * bytes, (r + 1) * bytes)));
-    return new MismatchError('world', differenceOf(texts));
+    for (const request of this.compare({ ...CLOSE, told: 'the end of its process, without close()' })) wait(request);
   }
 }
 
-/** The maximum of a digest, and the maximum of its negative, which is minus the minimum. */
-function headerOf(text: string): Float64Array {
-  const digest = digestOf(text);
-  return Float64Array.of(digest, -digest);
-}
-
-const isAgreed = (header: Float64Array): boolean => header[0] === -header[1]!;
-
-const lengthOf = (text: string): Int32Array => Int32Array.of(Math.min(MOST_TEXT_BYTES, Buffer.byteLength(text)));
-
-function encode(text: string, bytes: number): Uint8Array {
-  const encoded = new Uint8Array(bytes);
-  new TextEncoder().encodeInto(text, encoded);
-  return encoded;
+/** A text's bytes, filled up with zeros to a length. */
+function encode(text: string, bytes?: number): Uint8Array {
+  const encoded = new TextEncoder().encode(text);
+  if (bytes === undefined) return encoded;
+  const filled = new Uint8Array(bytes);
+  filled.set(encoded.subarray(0, bytes));
+  return filled;
 }
 
 function decode(bytes: Uint8Array): string {

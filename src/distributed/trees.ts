@@ -1,10 +1,11 @@
 import { arrayClass, BYTES, type DType } from '../backends/backend.js';
 import { DTypeError, GradientError } from '../errors.js';
 import { toBfloat16, toHalf } from '../half.js';
+import { describe } from '../tensor/arguments.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { replaceTensors } from '../tensor/tree.js';
+import { Tensor } from '../tensor/tensor.js';
+import { mapLeaves, replaceTensors } from '../tensor/tree.js';
 
 export interface Leaf {
   readonly tensor: Tensor;
@@ -12,11 +13,18 @@ export interface Leaf {
   readonly path: string;
 }
 
+/** What is in a tree. */
+export interface Contents {
+  readonly leaves: readonly Leaf[];
+  /** The numbers, texts and the like beside the tensors, in words: '.step = 5'. They do not travel, so they must be the same on all ranks. */
+  readonly constants: readonly string[];
+}
+
 /**
- * The tensors of a tree.
- * @throws {GradientError} for one that is being differentiated: what comes back from other ranks would be a constant.
+ * @throws {GradientError} for a tensor that is being differentiated: what comes back from other ranks would be a constant.
+ * @throws {DTypeError} for a number, or whatever else is no tree, in the tree's place.
  */
-export function leavesOf(op: string, tree: unknown): Leaf[] {
+export function contentsOf(op: string, tree: unknown): Contents {
   const leaves: Leaf[] = [];
   replaceTensors(tree, (tensor, path) => {
     for (let trace = tensor.trace; trace; trace = trace.next)
@@ -29,7 +37,26 @@ export function leavesOf(op: string, tree: unknown): Leaf[] {
     tensor.checkAlive(op);
     leaves.push({ tensor, path });
   });
-  return leaves;
+  const constants: string[] = [];
+  mapLeaves(tree, (leaf, path) => {
+    if (leaf instanceof Tensor) return;
+    if (path === '')
+      throw new DTypeError(
+        op,
+        `the argument is ${describe(leaf)}, no tensor and no tree of tensors; write tensor(data)`,
+      );
+    if (isPlain(leaf)) constants.push(`${path} = ${textOf(leaf)}`);
+  });
+  return { leaves, constants };
+}
+
+const isPlain = (leaf: unknown): boolean =>
+  leaf === null || ['number', 'string', 'boolean', 'bigint', 'undefined'].includes(typeof leaf);
+
+/** A constant as source text has it. */
+function textOf(constant: unknown): string {
+  if (typeof constant === 'string') return JSON.stringify(constant);
+  return Object.is(constant, -0) ? '-0' : String(constant);
 }
 
 /** A tree with its tensors replaced by others, in order. */
@@ -40,12 +67,11 @@ export function withTensors<T>(tree: T, tensors: readonly Tensor[]): T {
 
 const place = (path: string): string => (path === '' ? '' : ` at ${path}`);
 
-/** Lines of a call's text. */
-export const linesOf = (leaves: readonly Leaf[]): string[] =>
-  leaves.map(({ tensor, path }) => `${path === '' ? 'the tensor' : path} ${tensor.dtype}${formatShape(tensor.shape)}`);
+/** A tensor in a line of a call's text. */
+export const lineOf = ({ tensor, path }: Leaf, shape = formatShape(tensor.shape)): string =>
+  `${path === '' ? 'the tensor' : path} ${tensor.dtype}${shape}`;
 
-export const countText = (leaves: readonly Leaf[]): string =>
-  `${leaves.length} ${leaves.length === 1 ? 'tensor' : 'tensors'}`;
+export const countText = ({ length }: readonly Leaf[]): string => `${length} ${length === 1 ? 'tensor' : 'tensors'}`;
 
 /** The type in which MPI computes with a dtype. It has no 16-bit floats, and no maximum of bytes. */
 const COMPUTED_AS = {
@@ -71,80 +97,102 @@ export function checkDTypes(
     if (!allowed(tensor.dtype)) throw new DTypeError(op, `the tensor${place(path)} is ${tensor.dtype}; ${why}`);
 }
 
+/** Tensors from this size on are not copied together with others: they travel in the array that becomes the result's. */
+const LARGE_BYTES = 2 ** 20;
+
+const isLarge = ({ dtype, size }: Tensor): boolean =>
+  COMPUTED_AS[dtype] === dtype && size * BYTES[dtype] >= LARGE_BYTES;
+
 /**
- * The numbers of many tensors behind one another, in one array for each type that MPI computes in, each with one number more at its end.
+ * The numbers of many tensors, on their way through a reduction: those of small tensors behind one another, in one array for each type that MPI
+ * computes in, and each large tensor's in an array of its own. At the end of the joint arrays is one number more: what the rank counts.
  */
 export class NumberPack {
   private constructor(
     private readonly leaves: readonly Leaf[],
-    private readonly offsets: readonly number[],
-    private readonly byType: ReadonlyMap<Computed, Numbers>,
+    private readonly joint: ReadonlyMap<Computed, Numbers>,
+    /** The numbers of each leaf: a part of a joint array, or an array of their own. */
+    private readonly places: readonly Numbers[],
   ) {}
 
-  /** @param change what to do with every number on the way; null leaves zeros in their place. */
-  static async of(
-    leaves: readonly Leaf[],
-    change: ((value: number) => number) | null | undefined,
-  ): Promise<NumberPack> {
+  /** @param asZeros whether the tensors' contents are left out, and there are zeros in their places. */
+  static async of(leaves: readonly Leaf[], asZeros = false): Promise<NumberPack> {
     const lengths = new Map<Computed, number>();
     const offsets = leaves.map(({ tensor }) => {
       const type = COMPUTED_AS[tensor.dtype];
       const at = lengths.get(type) ?? 0;
-      lengths.set(type, at + tensor.size);
+      lengths.set(type, at + (isLarge(tensor) ? 0 : tensor.size));
       return at;
     });
-    const byType = new Map(
-      [...lengths].map(([type, length]): [Computed, Numbers] => [type, new (arrayClass(type))(length + 1) as Numbers]),
-    );
-    const pack = new NumberPack(leaves, offsets, byType);
-    if (change === null) return pack;
+    const joint = new Map(Array.from(lengths, ([type, length]) => [type, zeros(type, length + 1)]));
+    const places: Numbers[] = [];
     for (const [i, { tensor }] of leaves.entries()) {
-      const values = tensor.device.readSync ? tensor.glance() : await tensor.data();
-      const place = pack.placeOf(i);
-      if (change === undefined) place.set(values);
-      else for (let k = 0; k < values.length; k++) place[k] = change(values[k]!);
+      const type = COMPUTED_AS[tensor.dtype];
+      if (!isLarge(tensor)) {
+        places[i] = joint.get(type)!.subarray(offsets[i], offsets[i]! + tensor.size);
+        if (!asZeros) places[i].set(canLook(tensor) ? tensor.glance() : await tensor.data());
+      } else if (asZeros) places[i] = zeros(type, tensor.size);
+      else places[i] = (canLook(tensor) ? tensor.rawDataSync('copy') : await tensor.rawData()) as Numbers;
     }
-    return pack;
+    return new NumberPack(leaves, joint, places);
   }
 
-  get arrays(): Iterable<Numbers> {
-    return this.byType.values();
+  /** What is to be reduced. */
+  get arrays(): readonly Numbers[] {
+    return [...this.joint.values(), ...this.places.filter((_, i) => isLarge(this.leaves[i]!.tensor))];
   }
 
-  /** The tensors of the numbers there are now, divided by the number at the end of their array where that is wanted. */
-  tensors(origin: string, divide: boolean): Tensor[] {
+  /** Multiplies all numbers, and makes the factor what the rank counts. */
+  weigh(factor: number): void {
+    if (factor !== 1) for (const array of this.arrays) for (let k = 0; k < array.length; k++) array[k]! *= factor;
+    for (const array of this.joint.values()) array[array.length - 1] = factor;
+  }
+
+  /** Makes zeros of negative zeros. */
+  dropSignsOfZeros(): void {
+    for (const array of this.arrays) for (let k = 0; k < array.length; k++) array[k]! += 0;
+  }
+
+  /** The tensors of the numbers that there are now. */
+  sums(origin: string): Tensor[] {
+    return this.tensors(origin, () => 1);
+  }
+
+  /** The same, divided by what the ranks count together. */
+  means(origin: string): Tensor[] {
+    // Of ranks that count nothing the numbers are zeros, and so is their mean.
+    return this.tensors(origin, (type) => this.joint.get(type)!.at(-1)! || 1);
+  }
+
+  private tensors(origin: string, divisorOf: (type: Computed) => number): Tensor[] {
     return this.leaves.map(({ tensor }, i) => {
-      const numbers = this.placeOf(i);
-      const divisor = divide ? this.arrayOf(i).at(-1)! : 1;
-      const data = new (arrayClass(tensor.dtype))(tensor.size);
-      // Without any weight at all the numbers are zeros, and so is the mean.
-      const convert = { float16: toHalf, bfloat16: toBfloat16 }[tensor.dtype as string];
-      if (!convert && (divisor === 1 || divisor === 0)) data.set(numbers);
-      else
-        for (let k = 0; k < data.length; k++) {
-          const value = divisor === 0 ? numbers[k]! : numbers[k]! / divisor;
-          data[k] = convert ? convert(value) : value;
-        }
-      return moveTo(fromTypedArray(data, tensor.shape, tensor.dtype, origin), tensor);
+      const { dtype, shape } = tensor;
+      const numbers = this.places[i]!;
+      const divisor = divisorOf(COMPUTED_AS[dtype]);
+      const data = isLarge(tensor) ? numbers : new (arrayClass(dtype))(numbers.length);
+      const toBits = dtype === 'float16' ? toHalf : dtype === 'bfloat16' ? toBfloat16 : null;
+      if (toBits) for (let k = 0; k < data.length; k++) data[k] = toBits(numbers[k]! / divisor);
+      else if (divisor !== 1) for (let k = 0; k < data.length; k++) data[k] = numbers[k]! / divisor;
+      else if (data !== numbers) data.set(numbers);
+      return moveTo(fromTypedArray(data, shape, dtype, origin), tensor);
     });
-  }
-
-  private arrayOf(leaf: number): Numbers {
-    return this.byType.get(COMPUTED_AS[this.leaves[leaf]!.tensor.dtype])!;
-  }
-
-  private placeOf(leaf: number): Numbers {
-    const at = this.offsets[leaf]!;
-    return this.arrayOf(leaf).subarray(at, at + this.leaves[leaf]!.tensor.size);
   }
 }
 
+/** Whether a tensor's contents are there at once, without waiting for a device. */
+const canLook = ({ device, buffer }: Tensor): boolean => device.readSync !== undefined && buffer.isArriving !== true;
+
+const zeros = (type: Computed, length: number): Numbers => new (arrayClass(type))(length) as Numbers;
+
+export const byteLengthOf = (leaves: readonly Leaf[]): number =>
+  leaves.reduce((sum, { tensor }) => sum + tensor.size * BYTES[tensor.dtype], 0);
+
 /** The bytes of many tensors behind one another, as they are stored. */
 export async function bytesOf(leaves: readonly Leaf[]): Promise<Uint8Array> {
-  const bytes = new Uint8Array(leaves.reduce((sum, { tensor }) => sum + tensor.size * BYTES[tensor.dtype], 0));
+  const bytes = new Uint8Array(byteLengthOf(leaves));
   let at = 0;
   for (const { tensor } of leaves) {
-    const raw = tensor.device.readSync ? tensor.rawDataSync('view') : await tensor.rawData();
+    const raw = canLook(tensor) ? tensor.rawDataSync('view') : await tensor.rawData();
     bytes.set(new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength), at);
     at += raw.byteLength;
   }

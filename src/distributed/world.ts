@@ -1,27 +1,24 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createHash } from 'node:crypto';
-import { BYTES } from '../backends/backend.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ValueError } from '../errors.js';
-import { checkOptions, nameOf } from '../tensor/arguments.js';
+import { checkOptions, checkWhole, describe } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { replaceTensors } from '../tensor/tree.js';
-import type { Link } from './link.js';
+import { BUCKET_BYTES, extremum, gather } from './collectives.js';
+import type { Link, Range, Whom } from './link.js';
 import type { Reduction } from './mpi.js';
 import {
   bytesOf,
+  byteLengthOf,
   checkDTypes,
+  type Contents,
+  contentsOf,
   countText,
-  type Leaf,
-  leavesOf,
-  linesOf,
+  lineOf,
   NumberPack,
-  tensorFrom,
   tensorsFrom,
   withTensors,
 } from './trees.js';
-
-/** Pieces in which large arrays travel: with larger ones Open MPI's polled calls are several times slower. */
-const BUCKET_BYTES = 4 * 2 ** 20;
 
 export interface AverageOptions {
   /** What this rank's share counts, for instance its number of sequences: finite and not negative. 0 leaves the rank out, whatever its tensors hold. 1 by default. */
@@ -38,6 +35,25 @@ export interface Statistics {
   readonly moving: number;
   /** Bytes that took part. */
   readonly bytes: number;
+}
+
+/** What a rank brings to a call. */
+interface Plan<Data, Result> {
+  /** What the call is, in words that are the same on all ranks. */
+  readonly head: string;
+  /** What each tensor must be on all ranks; by default its place, dtype and shape. */
+  readonly lines?: () => readonly string[] | Promise<readonly string[]>;
+  /** A number of this rank's; the least and the largest of all are known when the call begins. */
+  readonly number?: number;
+  /** Gets together what is to travel, at once: tensors may be gone when the other ranks are there. */
+  readonly collect: () => Data | Promise<Data>;
+  /** The call itself. All ranks are there. */
+  readonly run: (link: Link, data: Data, numbers: Range) => Promise<Result>;
+}
+
+/** The same for calls of all ranks, which a world of one answers as well. */
+interface CollectivePlan<Data, Result> extends Plan<Data, Result> {
+  readonly alone: () => Result | Promise<Result>;
 }
 
 /**
@@ -106,57 +122,49 @@ export class World {
    * @throws {ValueError} for a weight that is negative or not finite.
    * @throws {DTypeError} for integers.
    */
-  async averageGradients<T>(tree: T, options: AverageOptions = {}): Promise<T> {
+  averageGradients<T>(tree: T, options: AverageOptions = {}): Promise<T> {
     const op = 'averageGradients';
-    checkOptions(op, options, ['weight', 'bucketBytes']);
-    const { weight = 1, bucketBytes = BUCKET_BYTES } = options;
-    if (typeof weight !== 'number' || !Number.isFinite(weight) || weight < 0)
-      throw new ValueError(
-        op,
-        `weight is ${typeof weight === 'number' ? weight : nameOf(weight)}; it must be finite and not negative`,
-      );
-    if (!Number.isInteger(bucketBytes) || bucketBytes < 8 || bucketBytes > 2 ** 30)
-      throw new ValueError(op, `bucketBytes is ${String(bucketBytes)}; it must be a whole number from 8 to 2^30`);
-    const leaves = this.leavesOf(op, tree);
-    checkDTypes(op, leaves, isFloat, 'only floats have a mean');
-    const link = this.others();
-    if (!link && weight > 0) return tree;
-    const packing = settled(
-      NumberPack.of(leaves, weight === 1 ? undefined : weight === 0 ? null : (value) => value * weight),
-    );
-    if (!link) return withTensors(tree, (await packing).tensors(op, false));
-    return link.inOrder('all', async () => {
-      const pack = await packing;
+    return this.together(op, tree, ({ leaves }) => {
+      checkOptions(op, options, ['weight', 'bucketBytes']);
+      const { weight = 1, bucketBytes = BUCKET_BYTES } = options;
+      if (typeof weight !== 'number' || !Number.isFinite(weight) || weight < 0)
+        throw new ValueError(op, `weight is ${describe(weight)}; it must be finite and not negative`);
+      checkWhole(op, 'bucketBytes', bucketBytes, 8, 2 ** 30);
+      checkDTypes(op, leaves, isFloat, 'only floats have a mean');
       const buckets = bucketBytes === BUCKET_BYTES ? '' : ` in buckets of ${bucketBytes} bytes`;
-      await link.agree(op, { head: `${op} of ${countText(leaves)}${buckets}`, lines: linesOf(leaves) });
-      for (const array of pack.arrays) {
-        array[array.length - 1] = weight; // adds up to the divisor
-        await link.allreduce(array, 'sum', op, bucketBytes);
-      }
-      return withTensors(tree, pack.tensors(op, true));
+      return {
+        head: `${op} of ${countText(leaves)}${buckets}`,
+        number: weight,
+        collect: () => NumberPack.of(leaves, weight === 0),
+        run: async (link, pack: NumberPack, weights) => {
+          pack.weigh(factorOf(weight, weights));
+          for (const array of pack.arrays) await link.allreduce(array, 'sum', op, bucketBytes);
+          return withTensors(tree, pack.means(op));
+        },
+        alone: async () => (weight > 0 ? tree : withTensors(tree, (await NumberPack.of(leaves, true)).sums(op))),
+      };
     });
   }
 
   /**
-   * One rank's tree, on all ranks, to the bit. The others give a tree of the same structure, whose contents are not looked at.
+   * One rank's tree, on all ranks, to the bit. The others give a tree of the same structure, whose tensors' contents are not looked at.
    * @param options.root the rank that has it; 0 by default.
    */
-  async broadcast<T>(tree: T, options: { readonly root?: number } = {}): Promise<T> {
-    checkOptions('broadcast', options, ['root']);
-    const { root = 0 } = options;
-    this.checkRank('broadcast', 'root', root);
-    const leaves = this.leavesOf('broadcast', tree);
-    const link = this.others();
-    if (!link) return tree;
-    const packing = settled(bytesOf(leaves));
-    return link.inOrder('all', async () => {
-      const bytes = await packing;
-      await link.agree('broadcast', {
-        head: `broadcast of ${countText(leaves)} from rank ${root}`,
-        lines: linesOf(leaves),
-      });
-      await link.broadcast(bytes, root, 'broadcast', BUCKET_BYTES);
-      return withTensors(tree, tensorsFrom(bytes, leaves, 'broadcast'));
+  broadcast<T>(tree: T, options: { readonly root?: number } = {}): Promise<T> {
+    const op = 'broadcast';
+    return this.together(op, tree, ({ leaves }) => {
+      checkOptions(op, options, ['root']);
+      const { root = 0 } = options;
+      this.checkRank(op, 'root', root);
+      return {
+        head: `${op} of ${countText(leaves)} from rank ${root}`,
+        collect: () => bytesOf(leaves),
+        run: async (link, bytes: Uint8Array) => {
+          await link.broadcast(bytes, root, op, BUCKET_BYTES);
+          return withTensors(tree, tensorsFrom(bytes, leaves, op));
+        },
+        alone: () => tree,
+      };
     });
   }
 
@@ -164,47 +172,20 @@ export class World {
    * All ranks' tensors, joined along the first axis in the order of ranks: [n, ...] on each becomes [sum of n, ...], and scalars become
    * [size]. The lengths n may differ from rank to rank, and be 0.
    */
-  async allGather<T>(tree: T): Promise<T> {
-    const leaves = this.leavesOf('allGather', tree);
-    const scalar = ({ tensor }: Leaf): boolean => tensor.rank === 0;
-    const link = this.others();
-    if (!link) return replaceTensors(tree, (t) => (t.rank === 0 ? t.reshape([1]) : t));
-    const packing = settled(bytesOf(leaves));
-    return link.inOrder('all', async () => {
-      const own = await packing;
+  allGather<T>(tree: T): Promise<T> {
+    const op = 'allGather';
+    return this.together(op, tree, ({ leaves }) => ({
+      head: `${op} of ${countText(leaves)}`,
       // A length that ranks may choose does not take part in the comparison.
-      const lines = leaves.map(({ tensor, path }) => {
-        const shape = tensor.rank === 0 ? '[]' : `[${['n', ...tensor.shape.slice(1)].join(', ')}]`;
-        return `${path === '' ? 'the tensor' : path} ${tensor.dtype}${shape}`;
-      });
-      await link.agree('allGather', { head: `allGather of ${countText(leaves)}`, lines });
-      const lengths = await link.allgather(
-        Float64Array.from(leaves, (leaf) => (scalar(leaf) ? 1 : leaf.tensor.shape[0]!)),
-        'allGather',
-        BUCKET_BYTES,
-      );
-      const rowBytes = leaves.map(
-        ({ tensor }) => tensor.shape.slice(1).reduce((a, b) => a * b, 1) * BYTES[tensor.dtype],
-      );
-      const totals = lengths.map((rows) => rows.reduce((sum, n, i) => sum + n * rowBytes[i]!, 0));
-      const filled = new Uint8Array(Math.max(...totals));
-      filled.set(own);
-      const all = await link.allgather(filled, 'allGather', BUCKET_BYTES);
-      const at = totals.map(() => 0);
-      const tensors = leaves.map(({ tensor }, i) => {
-        const count = lengths.reduce((sum, rows) => sum + rows[i]!, 0);
-        const joined = new Uint8Array(count * rowBytes[i]!);
-        let end = 0;
-        all.forEach((bytes, r) => {
-          const size = lengths[r]![i]! * rowBytes[i]!;
-          joined.set(bytes.subarray(at[r], at[r]! + size), end);
-          at[r]! += size;
-          end += size;
-        });
-        return tensorFrom(joined, tensor, [count, ...tensor.shape.slice(1)], 'allGather');
-      });
-      return withTensors(tree, tensors);
-    });
+      lines: () =>
+        leaves.map((leaf) => {
+          const [first, ...others] = leaf.tensor.shape;
+          return lineOf(leaf, `[${first === undefined ? '' : ['n', ...others].join(', ')}]`);
+        }),
+      collect: () => bytesOf(leaves),
+      run: async (link, bytes: Uint8Array) => withTensors(tree, await gather(link, leaves, bytes, op)),
+      alone: () => replaceTensors(tree, (t) => (t.rank === 0 ? t.reshape([1]) : t)),
+    }));
   }
 
   /**
@@ -213,21 +194,27 @@ export class World {
    * @throws {MismatchError} on both ranks, if the other one expects another tree.
    */
   async send(tree: unknown, to: number): Promise<void> {
-    const { leaves, link } = this.between('send', tree, 'to', to);
-    const packing = settled(bytesOf(leaves));
-    await link.inOrder(`to ${to}`, async () => {
-      await link.exchange('send', await packing, to, callBetween(leaves), BUCKET_BYTES);
-    });
+    const op = 'send';
+    const link = this.linkTo(op, 'to', to);
+    await this.meet(link, op, { peer: to, kind: 'send' }, tree, ({ leaves }) => ({
+      head: `send and recvLike of ${countText(leaves)}`,
+      collect: () => bytesOf(leaves),
+      run: (_, bytes: Uint8Array) => link.transfer('send', bytes, to, op, BUCKET_BYTES),
+    }));
   }
 
   /** What a rank sends, a tree like the given one. @throws {MismatchError} on both ranks, if it sends another tree. */
   async recvLike<T>(tree: T, from: number): Promise<T> {
-    const { leaves, link } = this.between('recvLike', tree, 'from', from);
-    const bytes = new Uint8Array(leaves.reduce((sum, { tensor }) => sum + tensor.size * BYTES[tensor.dtype], 0));
-    return link.inOrder(`from ${from}`, async () => {
-      await link.exchange('receive', bytes, from, callBetween(leaves), BUCKET_BYTES);
-      return withTensors(tree, tensorsFrom(bytes, leaves, 'recvLike'));
-    });
+    const op = 'recvLike';
+    const link = this.linkTo(op, 'from', from);
+    return this.meet(link, op, { peer: from, kind: 'receive' }, tree, ({ leaves }) => ({
+      head: `send and recvLike of ${countText(leaves)}`,
+      collect: () => new Uint8Array(byteLengthOf(leaves)),
+      run: async (_, bytes: Uint8Array) => {
+        await link.transfer('receive', bytes, from, op, BUCKET_BYTES);
+        return withTensors(tree, tensorsFrom(bytes, leaves, op));
+      },
+    }));
   }
 
   /**
@@ -236,31 +223,26 @@ export class World {
    * @throws {MismatchError} on all ranks, naming who differs and the first tensor that does.
    */
   async assertSame(tree: unknown, what = 'the tree'): Promise<void> {
-    const leaves = this.leavesOf('assertSame', tree);
-    const link = this.others();
-    if (!link) return;
-    const digests = settled(
-      Promise.all(
-        leaves.map(async (leaf) =>
-          createHash('sha256')
-            .update(await bytesOf([leaf]))
-            .digest('hex')
-            .slice(0, 12),
+    const op = 'assertSame';
+    await this.together<unknown, void, unknown>(op, tree, ({ leaves }) => ({
+      head: `${op} of ${what}`,
+      lines: () =>
+        Promise.all(
+          leaves.map(async (leaf) => {
+            const digest = createHash('sha256').update(await bytesOf([leaf]));
+            return `${lineOf(leaf)} with digest ${digest.digest('hex').slice(0, 12)}`;
+          }),
         ),
-      ),
-    );
-    await link.inOrder('all', async () => {
-      const own = await digests;
-      const lines = linesOf(leaves).map((line, i) => `${line} with digest ${own[i]}`);
-      await link.agree('assertSame', { head: `assertSame of ${what}`, lines });
-    });
+      collect: () => undefined,
+      run: () => Promise.resolve(),
+      alone: () => undefined,
+    }));
   }
 
   /** Returns when all ranks are here. */
   async barrier(): Promise<void> {
-    this.checkOpen('barrier');
-    const link = this.others();
-    await link?.inOrder('all', () => link.agree('barrier', { head: 'barrier', lines: [] }));
+    const nothing = (): Promise<void> => Promise.resolve();
+    await this.together('barrier', [], () => ({ head: 'barrier', collect: nothing, run: nothing, alone: nothing }));
   }
 
   /**
@@ -270,98 +252,94 @@ export class World {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    await this.link?.inOrder('all', () => this.link!.close());
+    await this.link?.close();
   }
 
   /** Ends all processes, with an exit code. */
   async abort(code = 1): Promise<never> {
-    if (!Number.isInteger(code) || code < 1 || code > 255)
-      throw new ValueError('abort', `the code is ${String(code)}; it must be a whole number from 1 to 255`);
+    checkWhole('abort', 'the code', code, 1, 255);
     if (!this.link) process.exit(code);
     this.link.abort(code);
     for (;;) await sleep(1000); // some launchers end a process from outside
   }
 
-  private async reduce<T>(op: string, tree: T, reduction: Reduction): Promise<T> {
-    const leaves = this.leavesOf(op, tree);
-    if (reduction === 'sum')
-      checkDTypes(op, leaves, (dtype) => dtype !== 'bool', 'cast it to int32 to count, or use allMax or allMin');
-    const link = this.others();
-    if (!link) return tree;
-    // MPI leaves open which zero and which of NaN and a number is larger, so ranks could get different ones.
-    const packing = settled(NumberPack.of(leaves, reduction === 'sum' ? undefined : (value) => value + 0));
-    return link.inOrder('all', async () => {
-      const pack = await packing;
-      await link.agree(op, { head: `${op} of ${countText(leaves)}`, lines: linesOf(leaves) });
-      for (const array of pack.arrays) {
-        if (reduction === 'sum' || array instanceof Int32Array)
-          await link.allreduce(array, reduction, op, BUCKET_BYTES);
-        else await extremum(link, array, reduction, op);
-      }
-      return withTensors(tree, pack.tensors(op, false));
+  private reduce<T>(op: string, tree: T, reduction: Reduction): Promise<T> {
+    return this.together(op, tree, ({ leaves }) => {
+      if (reduction === 'sum')
+        checkDTypes(op, leaves, (dtype) => dtype !== 'bool', 'cast it to int32 to count, or use allMax or allMin');
+      return {
+        head: `${op} of ${countText(leaves)}`,
+        collect: () => NumberPack.of(leaves),
+        run: async (link, pack: NumberPack) => {
+          // MPI leaves open which zero and which of NaN and a number is larger, so ranks could get different ones.
+          if (reduction !== 'sum') pack.dropSignsOfZeros();
+          for (const array of pack.arrays) {
+            if (reduction === 'sum' || array instanceof Int32Array)
+              await link.allreduce(array, reduction, op, BUCKET_BYTES);
+            else await extremum(link, array, reduction, op);
+          }
+          return withTensors(tree, pack.sums(op));
+        },
+        alone: () => tree,
+      };
     });
   }
 
-  private between(op: string, tree: unknown, name: string, peer: number): { leaves: Leaf[]; link: Link } {
-    this.checkRank(op, name, peer);
-    if (peer === this.rank) throw new ValueError(op, `'${name}' is ${peer}, this very rank`);
-    return { leaves: this.leavesOf(op, tree), link: this.link! };
+  /** A call of all ranks. */
+  private async together<Data, Result, T>(
+    op: string,
+    tree: T,
+    plan: (contents: Contents) => CollectivePlan<Data, Result>,
+  ): Promise<Result> {
+    this.checkOpen(op);
+    if (this.link && this.size > 1) return this.meet(this.link, op, 'all', tree, plan);
+    return plan(contentsOf(op, tree)).alone();
   }
 
-  private leavesOf(op: string, tree: unknown): Leaf[] {
+  /** A call that others take part in. */
+  private async meet<Data, Result>(
+    link: Link,
+    op: string,
+    whom: Whom,
+    tree: unknown,
+    plan: (contents: Contents) => Plan<Data, Result>,
+  ): Promise<Result> {
+    const prepare = async () => {
+      const contents = contentsOf(op, tree);
+      const { head, lines, number, collect, run } = plan(contents);
+      const collecting = collect();
+      const own = lines ? await lines() : contents.leaves.map((leaf) => lineOf(leaf));
+      const data = await collecting;
+      return {
+        call: { head, lines: [...own, ...contents.constants], number },
+        run: (numbers: Range) => run(link, data, numbers),
+      };
+    };
+    return link.meet(op, whom, prepare());
+  }
+
+  private linkTo(op: string, name: string, peer: number): Link {
     this.checkOpen(op);
-    return leavesOf(op, tree);
+    this.checkRank(op, name, peer);
+    if (!this.link || peer === this.rank) throw new ValueError(op, `'${name}' is ${peer}, this very rank`);
+    return this.link;
   }
 
   private checkRank(op: string, name: string, rank: number): void {
     if (!Number.isInteger(rank) || rank < 0 || rank >= this.size)
-      throw new ValueError(
-        op,
-        `'${name}' is ${typeof rank === 'number' ? rank : nameOf(rank)}; the ranks are 0 to ${this.size - 1}`,
-      );
+      throw new ValueError(op, `'${name}' is ${describe(rank)}; the ranks are 0 to ${this.size - 1}`);
   }
 
   private checkOpen(op: string): void {
     if (this.isClosed) throw new ValueError(op, 'the world is closed');
   }
-
-  /** The way to other ranks, if there are any. */
-  private others(): Link | null {
-    return this.size > 1 ? this.link : null;
-  }
 }
 
-/** A promise that somebody awaits later: its failure is not unhandled until then. */
-function settled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
-}
-
-const callBetween = (leaves: readonly Leaf[]): { head: string; lines: string[] } => ({
-  head: `send and recvLike of ${countText(leaves)}`,
-  lines: linesOf(leaves),
-});
-
-/** The maximum or minimum of floats. NaNs are taken out first and put back, on all ranks, where any rank had one. */
-async function extremum(
-  link: Link,
-  array: Float32Array | Float64Array,
-  reduction: 'max' | 'min',
-  op: string,
-): Promise<void> {
-  const least = reduction === 'max' ? -Infinity : Infinity;
-  const isNaNAt = Int32Array.from(array, (value) => Number(Number.isNaN(value)));
-  const hasNaN = Int32Array.of(isNaNAt.includes(1) ? 1 : 0);
-  await link.allreduce(hasNaN, 'max', op, BUCKET_BYTES);
-  if (hasNaN[0] === 1) {
-    await link.allreduce(isNaNAt, 'max', op, BUCKET_BYTES);
-    isNaNAt.forEach((flag, i) => {
-      if (flag === 1) array[i] = least;
-    });
-  }
-  await link.allreduce(array, reduction, op, BUCKET_BYTES);
-  if (hasNaN[0] === 1)
-    isNaNAt.forEach((flag, i) => {
-      if (flag === 1) array[i] = NaN;
-    });
+/**
+ * What numbers are multiplied by: 1 if all weights are equal, else the weight divided by a power of two that brings the largest to at most 1,
+ * which is exact and neither overflows nor makes zeros.
+ */
+function factorOf(weight: number, { least, most }: Range): number {
+  if (least === most) return most > 0 ? 1 : 0;
+  return weight / 2 ** Math.min(1023, Math.ceil(Math.log2(most)));
 }

@@ -3,6 +3,7 @@ import { mpirun, mpiTests } from './launch.js';
 interface Report {
   rank: number;
   messages: Record<string, string>;
+  failed: Record<string, string | number>;
   mean: string[];
   empty: number[];
 }
@@ -55,9 +56,9 @@ mpiTests('calls that do not match', (launcher) => {
       expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
       const [first, ...others] = job.reports as Report[];
       expect(others).toHaveLength(ranks - 1);
-      const { send, ...messages } = first!.messages;
+      const { send, sendLate, ...messages } = first!.messages;
       for (const other of others) {
-        const { send: _, ...theirs } = other.messages;
+        const { send: _, sendLate: __, ...theirs } = other.messages;
         expect(theirs).toEqual(messages);
         expect(other.mean).toEqual(first!.mean);
       }
@@ -70,7 +71,8 @@ mpiTests('calls that do not match', (launcher) => {
         dtype: `${begin} ${rest} at allMax of 1 tensor, with .b float32[3] in place 0; ${last} at allMax of 1 tensor, with .b float64[3] in place 0`,
         number: `${begin} ${rest} at averageGradients of 2 tensors, with .b float32[3] in place 1; ${last} at averageGradients of 1 tensor, with nothing in place 1`,
         order: `${begin} ${rest} at averageGradients of 2 tensors, with .w float32[10, 100] in place 0; ${last} at averageGradients of 2 tensors, with .b float32[3] in place 0`,
-        late: `${begin} ${rest} at allSum of 200 tensors, with [150] float32[1] in place 150; ${last} at allSum of 200 tensors, with [150] float32[3] in place 150`,
+        late: `${begin} ${rest} at allSum of 10000 tensors, with [9990] float32[1] in place 9990; ${last} at allSum of 10000 tensors, with [9990] float32[3] in place 9990`,
+        constant: `${begin} ${rest} at averageGradients of 1 tensor, with .loss = 1.5 in place 1; ${last} at averageGradients of 1 tensor, with .loss = 2.5 in place 1`,
         call: `${begin} ${rest} at broadcast of 1 tensor from rank 0, with .b float32[3] in place 0; ${last} at barrier, with nothing in place 0`,
         root: `${begin} ${rest} at broadcast of 1 tensor from rank 0; ${last} at broadcast of 1 tensor from rank 1`,
         bit: expect.stringMatching(
@@ -82,6 +84,20 @@ mpiTests('calls that do not match', (launcher) => {
       expect(send).toBe(
         `${begin} rank 0 at send and recvLike of 1 tensor, with .b float32[3] in place 0; rank 1 at send and recvLike of 1 tensor, with .b float32[2] in place 0`,
       );
+      expect(others[0]!.messages.sendLate).toBe(sendLate);
+      expect(sendLate).toBe(
+        `${begin} rank 0 at send and recvLike of 10000 tensors, with [9990] float32[1] in place 9990; rank 1 at send and recvLike of 10000 tensors, with [9990] int32[1] in place 9990`,
+      );
+      const problem = '[averageGradients] weight is NaN; it must be finite and not negative';
+      expect(others.at(-1)!.failed).toMatchObject({ 1: 1, 2: problem, 3: 3 });
+      for (const { failed } of [first!, ...others.slice(0, -1)])
+        expect(failed).toMatchObject({
+          1: 1,
+          2: `${begin} ${rest} at averageGradients of 1 tensor, with .g float32[1] in place 0; ${last} at a failed averageGradients: ${problem}, with nothing in place 0`,
+          3: 3,
+        });
+      expect(others.at(-1)!.failed.send).toMatch(/^\[send\] the argument is 1, no tensor and no tree of tensors/);
+      expect(first!.failed.send).toContain(`${last} at a failed send: [send] the argument is 1`);
       expect(first!.mean).toEqual(['NaN', '1']);
       expect(first!.empty).toEqual([2, 4]);
     },

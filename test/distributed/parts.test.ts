@@ -1,7 +1,15 @@
 import type { Tensor } from 'tapegrad';
 import { random, tensor, valueAndGrad } from 'tapegrad';
 import { init, shardedBatches, shares } from 'tapegrad/distributed';
-import { differenceOf, digestOf, ranksText } from '../../src/distributed/agreement.js';
+import {
+  type Call,
+  differenceOf,
+  digestOf,
+  EXCERPT_BYTES,
+  excerptOf,
+  firstDifference,
+  ranksText,
+} from '../../src/distributed/agreement.js';
 import { launcherOf, libraryCandidates } from '../../src/distributed/launcher.js';
 
 describe('the launcher', () => {
@@ -51,20 +59,34 @@ describe('the launcher', () => {
 });
 
 describe('what ranks say to each other', () => {
-  test('the first place in which any of them differs, by groups', () => {
-    const call = (...lines: string[]): string => ['allSum of 2 tensors', ...lines].join('\n');
-    const texts = [call('.a', '.b'), call('.a', '.c'), call('.a', '.b'), 'close'];
-    expect(differenceOf(texts)).toBe(
-      'the ranks do not agree: ranks 0, 2 at allSum of 2 tensors, with .a in place 0; rank 1 at allSum of 2 tensors, with .a in place 0; ' +
-        'rank 3 at close, with nothing in place 0',
+  const call = (...lines: string[]): Call => ({ head: 'allSum of 2 tensors', lines });
+
+  test('the first line in which calls differ, by groups', () => {
+    const calls = [call('.a', '.b'), call('.a', '.c'), call('.a', '.b'), { head: 'close', lines: [] }];
+    expect(firstDifference(calls[0]!, calls[2]!)).toBe(null);
+    expect(firstDifference(calls[0]!, calls[1]!)).toBe(1);
+    expect(firstDifference(calls[0]!, calls[3]!)).toBe(0);
+    expect(differenceOf(calls.map((one) => excerptOf(one, 0)))).toBe(
+      'the ranks do not agree: ranks 0, 1, 2 at allSum of 2 tensors, with .a in place 0; rank 3 at close, with nothing in place 0',
     );
-    expect(differenceOf(texts.slice(0, 3))).toContain('rank 1 at allSum of 2 tensors, with .c in place 1');
+    expect(differenceOf(calls.slice(0, 3).map((one) => excerptOf(one, 1)))).toBe(
+      'the ranks do not agree: ranks 0, 2 at allSum of 2 tensors, with .b in place 1; rank 1 at allSum of 2 tensors, with .c in place 1',
+    );
+    expect(excerptOf({ ...calls[3]!, told: 'the end' }, null)).toBe('the end');
   });
 
-  test('stays short in a large world, and with long names', () => {
-    const many = Array.from({ length: 2000 }, (_, r) => (r < 1000 ? 'barrier' : `broadcast ${r} ${'x'.repeat(9999)}`));
-    expect(differenceOf(many).length).toBeLessThan(1000);
+  test('stays short in a large world, and with long names, whose ends are shown', () => {
+    const excerpt = (r: number): string =>
+      excerptOf(
+        { head: `broadcast ${r} ${'\u{10ffff}'.repeat(9999)}`, lines: [`.${'x'.repeat(9999)} float32[${r}]`] },
+        0,
+      );
+    expect(excerpt(7)).toMatch(/^broadcast 7 .* float32\[7\] in place 0$/);
+    expect(Buffer.byteLength(excerpt(7))).toBeLessThan(EXCERPT_BYTES);
+    const many = Array.from({ length: 2000 }, (_, r) => (r < 1000 ? 'barrier' : excerpt(r)));
+    expect(differenceOf(many).length).toBeLessThan(2500);
     expect(differenceOf(many)).toContain('ranks 0, 1, 2, 3 and 996 others at barrier');
+    expect(differenceOf(many)).toMatch(/; and others$/);
     expect(ranksText([7])).toBe('rank 7');
   });
 

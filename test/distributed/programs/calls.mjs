@@ -67,6 +67,31 @@ for (const dtype of ['float32', 'float64', 'float16', 'bfloat16']) {
     .forEach((value, i) => assert(Math.abs(value / ((i + 1) * mean) - 1) < tolerance, `${dtype} ${value} ${mean}`));
   assert.equal(averaged.g.dtype, dtype);
 }
+// Weights of any size: nothing overflows, and nothing becomes zero.
+for (const dtype of ['float32', 'float64', 'float16']) {
+  for (const weight of [1e39, 1.7e308, 1e-46, 5e-324]) {
+    const g = tensor([1000, -3], { dtype });
+    const [first, second] = (await world.averageGradients(g, { weight: rank === 0 ? weight : weight / 2 })).dataSync();
+    assert(Math.abs(first / 1000 - 1) < 1e-3 && Math.abs(second / -3 - 1) < 1e-3, `${dtype} by ${weight}: ${first}`);
+  }
+}
+// A large tensor travels by itself, a small one with others; the result is the same, and the arguments stay as they are.
+const large = tensor(Float32Array.from({ length: 300_000 }, (_, i) => (rank + 1) * (i % 1000)));
+const { big, part } = await world.averageGradients(
+  { big: large, part: large.slice([0, 1000]) },
+  { weight: weights[rank] },
+);
+assert.deepEqual(Array.from(big.slice([299_000, 300_000]).dataSync()), Array.from(part.dataSync()));
+assert(
+  Math.abs(
+    part.dataSync()[999] /
+      (999 * (weights.reduce((sum, w, r) => sum + w * (r + 1), 0) / weights.reduce((a, b) => a + b))) -
+      1,
+  ) < 1e-6,
+);
+assert.equal(large.dataSync()[999], (rank + 1) * 999);
+assert((await world.averageGradients(large, { weight: 0 })).dataSync().every((value) => value === 0));
+
 const unweighted = await world.averageGradients(tensor([rank]), { bucketBytes: 8 });
 assert(Math.abs(unweighted.itemSync() - (size - 1) / 2) < 1e-6);
 equal(await world.averageGradients(tensor([NaN]), { weight: 0 }), [0], [1], 'float32');
@@ -74,6 +99,10 @@ await assert.rejects(world.averageGradients(tensor([1], { dtype: 'int32' })), /o
 await assert.rejects(
   world.averageGradients(tensor([1]), { weight: -1 }),
   /weight is -1; it must be finite and not negative/,
+);
+await assert.rejects(
+  world.allSum(3),
+  /\[allSum\] the argument is 3, no tensor and no tree of tensors; write tensor\(data\)/,
 );
 await assert.rejects(world.averageGradients(tensor([1]), { weigth: 1 }), /there is no option 'weigth'/);
 
@@ -160,6 +189,9 @@ const trap = [
 ];
 const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(trap)));
 assert.throws(() => exports.f(), WebAssembly.RuntimeError);
+
+// What nobody awaits has ended when the world is left.
+if (size > 1 && rank < 2) void (rank === 0 ? world.send(large, 1) : world.recvLike(large, 0));
 
 const { library, localRank, localSize, statistics } = world;
 assert(size === 1 || (statistics.waiting > 0 && statistics.moving > 0 && statistics.bytes > 1e6));
