@@ -3,7 +3,7 @@ import { defineOp } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import type { ElementwiseCode, Kernel } from '../backends/kernel.js';
 import { DTypeError } from '../errors.js';
-import { fromTypedArray, moveTo, briefTensor, type TensorLike } from '../tensor/create.js';
+import { fromTypedArray, moveTo, hostTensor, type TensorLike } from '../tensor/create.js';
 import { defaultDevice, hostBackend } from '../tensor/device.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
 import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
@@ -183,14 +183,6 @@ function prepare(op: string, formula: Formula, given: readonly TensorLike[]): re
   if (!formula.operands && areFloat32(given)) return given;
   const operands = formula.fractions ? comparable(formula.fractions, given) : given;
   const beside = operands.find((operand): operand is Tensor => operand instanceof Tensor);
-  if (
-    beside &&
-    !formula.operands &&
-    operands.every((operand) => joinsFloat32(operand) && !(formula.fractions && operand instanceof Int32Array))
-  )
-    return operands.map((operand, i) =>
-      operand instanceof Tensor ? operand : toTensor(op, i, operand, beside, 'float32'),
-    );
   const isNumber = (i: number): boolean => formula.operands?.[i] !== 'bool';
   let dtype: DType | null = null;
   const meet = (t: Tensor): void => {
@@ -251,12 +243,6 @@ function comparable(
   return at === 0 ? [same, other] : [other, same];
 }
 
-/** Whether an operand leaves an op among float32 tensors in float32: such a tensor, a number, or integers, which never widen a float. */
-const joinsFloat32 = (operand: TensorLike): boolean =>
-  operand instanceof Tensor
-    ? operand.dtype === 'float32'
-    : typeof operand === 'number' || operand instanceof Int32Array;
-
 function toTensor(
   op: string,
   i: number,
@@ -266,6 +252,6 @@ function toTensor(
 ): Tensor {
   if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend())
     return fromTypedArray(new Float32Array([data]), [], dtype);
-  const made = onBehalfOf(op, `operand ${i}`, () => briefTensor(data, { dtype }));
+  const made = onBehalfOf(op, `operand ${i}`, () => hostTensor(data, { dtype }));
   return moveTo(made, beside ?? { device: defaultDevice() });
 }

@@ -8,7 +8,7 @@ import {
   integersOf,
   integerTensor,
   moveTo,
-  briefTensor,
+  hostTensor,
   type TensorLike,
 } from '../tensor/create.js';
 import type { DType } from '../tensor/dtype.js';
@@ -171,7 +171,7 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
     negative ||= value < 0;
   });
   const resolved = negative
-    ? briefTensor(
+    ? hostTensor(
         values.map((value) => (value < 0 ? value + length : value)),
         { shape: given.shape },
       )

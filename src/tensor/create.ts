@@ -1,6 +1,6 @@
 import type { NdArray } from 'ndarray';
 import type { Backend, DType, TypedArray } from '../backends/backend.js';
-import { briefArray, hostArray } from '../backends/host-array.js';
+import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { checkNumber, checkOptions, checkTensor, nameOf, onBehalfOf } from './arguments.js';
 import { checkDevice, defaultDevice, hostBackend } from './device.js';
@@ -70,17 +70,15 @@ export interface TensorOptions extends DeviceOptions {
 export function tensor(data: TensorData, options: TensorOptions = NONE): Tensor {
   checkCreation('tensor', options, ['dtype', 'shape', 'device']);
   const { device } = options;
-  const { values, shape, dtype } = valuesOf(data, options, hostArray);
+  const { values, shape, dtype } = valuesOf(data, options);
   return settle('tensor', values, shape, dtype, device);
 }
 
-/** @internal Data in a tensor's place: a tensor on the host, for the time of an op or of its transform. */
-export function briefTensor(data: TensorData, options: TensorOptions = {}): Tensor {
-  const { values, shape, dtype } = valuesOf(data, options, briefArray);
+/** @internal Data in a tensor's place: a tensor on the host. */
+export function hostTensor(data: TensorData, options: TensorOptions = {}): Tensor {
+  const { values, shape, dtype } = valuesOf(data, options);
   return fromTypedArray(values, shape, dtype);
 }
-
-type Allocate = (dtype: DType, length: number) => TypedArray;
 
 interface Stored {
   values: TypedArray;
@@ -88,7 +86,7 @@ interface Stored {
   dtype: DType;
 }
 
-function valuesOf(data: TensorData, options: TensorOptions, allocate: Allocate): Stored {
+function valuesOf(data: TensorData, options: TensorOptions): Stored {
   const source = flatten(data);
   const shape = options.shape ?? source.shape;
   checkShape('tensor', shape);
@@ -99,7 +97,7 @@ function valuesOf(data: TensorData, options: TensorOptions, allocate: Allocate):
     );
   }
   const dtype = options.dtype ?? source.dtype;
-  return { values: convert(source.values, dtype, allocate), shape, dtype };
+  return { values: convert(source.values, dtype), shape, dtype };
 }
 
 /** @internal A tensor that takes over a typed array already in its dtype; on the host unless told otherwise. */
@@ -161,7 +159,7 @@ function filled(op: string, shape: Shape, value: number, options: CreateOptions)
 function fill(op: string, shape: Shape, value: number, dtype: DType, device?: Backend): Tensor {
   const data = hostArray(dtype, sizeOf(shape));
   if (typeof value === 'number' && data instanceof Float32Array) data.fill(value);
-  else if (!Object.is(value, 0)) data.fill(convert([value], dtype, hostArray, op)[0]!);
+  else if (!Object.is(value, 0)) data.fill(convert([value], dtype, op)[0]!);
   return settle(op, data, shape, dtype, device);
 }
 
@@ -206,7 +204,7 @@ export function arange(...given: readonly (number | CreateOptions | undefined)[]
     throw new ValueError('arange', `from ${from} to ${to} by ${step} are ${count} numbers, too many for one tensor`);
   const values = Array.from({ length: count }, (_, i) => from + i * step);
   const { dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32', device } = options;
-  return settle('arange', convert(values, dtype, hostArray, 'arange'), [values.length], dtype, device);
+  return settle('arange', convert(values, dtype, 'arange'), [values.length], dtype, device);
 }
 
 /**
@@ -342,14 +340,9 @@ function dtypeOf(data: ArrayBufferView): DType {
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
-function convert(
-  values: ArrayLike<number | bigint>,
-  dtype: DType,
-  allocate: Allocate = hostArray,
-  op = 'tensor',
-): TypedArray {
+function convert(values: ArrayLike<number | bigint>, dtype: DType, op = 'tensor'): TypedArray {
   checkDType(op, dtype);
-  const out = allocate(dtype, values.length);
+  const out = hostArray(dtype, values.length);
   if (dtype === 'int32' && values instanceof Int32Array) {
     out.set(values);
   } else if (dtype === 'int32') {
@@ -374,13 +367,13 @@ function convert(
 export function integerTensor(op: string, what: string, data: TensorLike): Tensor {
   if (data instanceof Tensor) return data;
   return onBehalfOf(op, what, () =>
-    briefTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' }),
+    hostTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' }),
   );
 }
 
 /** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
-  if (data instanceof Int32Array) return convert(data, 'int32', briefArray) as Int32Array;
+  if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
   const t = integerTensor(op, what, data);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);

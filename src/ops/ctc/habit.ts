@@ -1,4 +1,3 @@
-import { briefArray } from '../../backends/host-array.js';
 import type { CtcProblem } from './options.js';
 
 /**
@@ -13,7 +12,7 @@ const HABITS = ['meanPerLabel', 'mean', 'sum'] as const;
 export function cotangentsOf(habit: Habit, { batch, targetLengths }: CtcProblem): Float32Array | null {
   if (habit !== 'mean' && habit !== 'meanPerLabel') return null;
   const share = Math.fround(1 / batch);
-  const cotangents = (briefArray('float32', batch) as Float32Array).fill(share);
+  const cotangents = new Float32Array(batch).fill(share);
   if (habit === 'meanPerLabel') for (let n = 0; n < batch; n++) cotangents[n] = share / Math.max(targetLengths[n]!, 1);
   return cotangents;
 }

@@ -1,7 +1,6 @@
 import { defineOp, type Launcher, type OpFunction } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
 import type { Buffer } from '../../backends/backend.js';
-import { briefArray } from '../../backends/host-array.js';
 import type { Kernel, Params } from '../../backends/kernel.js';
 import { GradientError } from '../../errors.js';
 import { fromTypedArray, moveTo, type TensorLike } from '../../tensor/create.js';
@@ -52,7 +51,7 @@ const scaleKernel: Kernel = {
 
 /** The batch as kernels take it, in one int32 buffer: input lengths [N], target lengths [N], targets [N, width]. */
 function latticeOf({ batch, width, targets, inputLengths, targetLengths }: CtcProblem, { device }: Tensor): Buffer {
-  const lattice = briefArray('int32', batch * (2 + width));
+  const lattice = new Int32Array(batch * (2 + width));
   lattice.set(inputLengths);
   lattice.set(targetLengths, batch);
   lattice.set(targets, 2 * batch);
