@@ -83,7 +83,7 @@ export interface Deferred extends Spec {
   addTo(sum: Buffer): void;
 }
 
-/** All ops by name; the test suites run over it. */
+/** @internal All ops by name; exported for the suites that run over it. */
 export const registry = new Map<string, OpSpec<never>>();
 
 /**

@@ -34,7 +34,7 @@ const BITS = {
 /** Element types of the format. */
 export type SafetensorsDType = keyof typeof BITS;
 
-/** Every element type of the format, in the reference's order of increasing alignment. */
+/** @internal Every element type of the format, in the reference's order of increasing alignment. Exported for the tests, which write and read each. */
 export const SAFETENSORS_DTYPES = Object.keys(BITS) as readonly SafetensorsDType[];
 
 /** A tensor as the file holds it: row-major, little-endian bytes. Types below a byte are packed and fill whole bytes. */

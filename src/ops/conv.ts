@@ -170,7 +170,7 @@ export interface WindowOptions {
   dilation?: Pair;
 }
 
-export type Padding = Pair | 'same';
+type Padding = Pair | 'same';
 
 /** @internal One number for both axes, or two, as two. @throws {ValueError} unless they are whole numbers from `least` on. */
 export function checkPair(op: string, name: string, value: unknown, least: number): readonly [number, number] {

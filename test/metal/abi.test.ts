@@ -3,7 +3,8 @@
  * compiles the call for Apple's calling convention and for Linux's, on both processors; the instructions must be the same.
  */
 import { spawnSync } from 'node:child_process';
-import { encodingOf, MESSAGES, type CType, type Message } from '../../src/backends/metal/messages.js';
+import { MESSAGES, type CType, type Message } from '../../src/backends/metal/messages.js';
+import { encodingOf } from './encoding.js';
 import { softTests } from './harness.js';
 
 const C_TYPES: Readonly<Record<CType, string>> = {

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MetalDevice } from '../../src/backends/metal/device.js';
-import { encodingOf, type Id, MESSAGES, type Message, type Receiver } from '../../src/backends/metal/messages.js';
+import { type Id, MESSAGES, type Message } from '../../src/backends/metal/messages.js';
+import { encodingOf } from './encoding.js';
 import { metalTests, openDevice } from './harness.js';
 
 const SOURCE = `#include <metal_stdlib>
@@ -51,7 +52,7 @@ metalTests('type encodings', () => {
       const queue = own(send.newCommandQueue(device.handle));
       const commandBuffer = send.commandBuffer(queue)!;
       const encoder = send.computeCommandEncoder(commandBuffer)!;
-      const receivers: Record<Receiver, Id> = {
+      const receivers: Record<Message['to'], Id> = {
         '+NSString': runtime.classOf('NSString'),
         string: text,
         error: error[0]!,

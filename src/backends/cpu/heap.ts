@@ -7,7 +7,7 @@ const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
 const ALIGN = 64;
 
 /** What the WebAssembly exports, the kernels and what they need beside them: functions of addresses and numbers. */
-export type HeapFunctions = Readonly<Record<string, (...args: number[]) => number>>;
+type HeapFunctions = Readonly<Record<string, (...args: number[]) => number>>;
 
 /**
  * Whether threads can share memory: always in Node, in a page only with cross-origin isolation.
@@ -153,7 +153,7 @@ const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
   );
 
 /** Every block and every piece of one begins at a multiple of 64: a line of the cache, and enough for any element type. */
-export const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
+const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
 /**
  * glibc returns large freed blocks to the system, and a result of a few megabytes then costs a page fault for every 4 KiB: as much as computing
@@ -167,7 +167,7 @@ function abort(): never {
   throw new Error('a kernel aborted');
 }
 
-/** @internal The WebAssembly of the kernels. */
+/** @internal The WebAssembly of the kernels; exported for a test of memory that is not shared. */
 export const kernelCode = (): Uint8Array<ArrayBuffer> => inflate(decodeBase64(code));
 
 /** What was deflated, by Node itself where it is there. */

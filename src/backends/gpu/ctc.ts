@@ -60,7 +60,7 @@ const dualGradKernel = declare(
   ['product'],
 );
 
-/** Bytes that a part of a batch may take between the kernels, unless a single sequence takes more. Tests make it small. */
+/** @internal Bytes that a part of a batch may take between the kernels, unless a single sequence takes more. Exported for tests, which make it small. */
 export const ctcLimits = { bytes: 512 * 2 ** 20 };
 
 /** The power of two from `least` to `most` that is next to a number from above. */

@@ -7,7 +7,7 @@ import { textOf } from '../registry.js';
 import { KernelError } from '../../errors.js';
 import { elementwiseEntry, elementwiseSource } from './elementwise.js';
 
-/** A file of kernels, or what one of them needs of it, with the files that it includes put in. */
+/** @internal A file of kernels, or what one of them needs of it, with the files that it includes put in. Exported for tests of the texts. */
 export function sourceOf(dialect: Dialect, family: string, kernel?: string): string {
   const text = dialect.sources[family];
   if (text === undefined) throw new TypeError(`there is no file of kernels named '${family}'`);

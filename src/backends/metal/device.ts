@@ -9,7 +9,7 @@ import type { ErrorSlot, Id, Messages } from './messages.js';
 import { Runtime } from './objc.js';
 
 /** MTLGPUFamily: the two oldest families that the kernels are written for. */
-export const FAMILY = { apple5: 1005, apple6: 1006, mac2: 2002 } as const;
+const FAMILY = { apple5: 1005, mac2: 2002 } as const;
 
 const STORAGE_SHARED = 0; // MTLResourceStorageModeShared
 const STATUS_COMPLETED = 4; // MTLCommandBufferStatusCompleted
@@ -51,7 +51,7 @@ export class MetalDevice implements GpuDevice {
     return new MetalDevice(runtime, handle);
   }
 
-  /** Whether the GPU has everything of that family (a value of FAMILY). */
+  /** Whether the GPU has everything of that family (a number of MTLGPUFamily). */
   supports(family: number): boolean {
     return this.send.supportsFamily(this.handle, family);
   }

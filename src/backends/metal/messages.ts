@@ -42,7 +42,7 @@ interface Meaning {
 }
 
 /** The objects that answer messages here; a plus sign marks a class. */
-export type Receiver =
+type Receiver =
   | '+NSString'
   | 'string'
   | 'error'
@@ -130,22 +130,3 @@ type Send<M extends Message> = (self: Id, ...args: Arguments<M['parameters']>) =
 
 /** All messages as functions. */
 export type Messages = { readonly [N in MessageName]: Send<(typeof MESSAGES)[N]> };
-
-// How the Objective-C runtime writes these types down (`@encode`).
-const ENCODING: Readonly<Record<CType, string>> = {
-  void: 'v',
-  id: '@',
-  uint64: 'Q',
-  int64: 'q',
-  bool: 'B',
-  double: 'd',
-  cstring: 'r*',
-  pointer: '^v',
-  bytes: 'r^v',
-  errorSlot: '^@',
-  MTLSize: '{?=QQQ}',
-};
-
-/** The method's type encoding as the runtime spells it, without stack offsets: result, receiver, selector, parameters. */
-export const encodingOf = (message: Message): string =>
-  `${ENCODING[message.result]}@:${message.parameters.map((type) => ENCODING[type]).join('')}`;

@@ -67,7 +67,7 @@ export interface LayoutEntry {
   };
 }
 
-export interface GPUQueue {
+interface GPUQueue {
   writeBuffer(buffer: GPUBuffer, offset: number, data: ArrayBufferView | ArrayBufferLike): void;
   submit(commands: readonly GPUCommandBuffer[]): void;
   onSubmittedWorkDone(): Promise<unknown>;
@@ -81,13 +81,13 @@ export interface GPUBuffer {
   destroy(): void;
 }
 
-export interface GPUCommandEncoder {
+interface GPUCommandEncoder {
   beginComputePass(): GPUComputePassEncoder;
   copyBufferToBuffer(source: GPUBuffer, from: number, target: GPUBuffer, to: number, size: number): void;
   finish(): GPUCommandBuffer;
 }
 
-export interface GPUComputePassEncoder {
+interface GPUComputePassEncoder {
   setPipeline(pipeline: GPUComputePipeline): void;
   setBindGroup(index: number, group: GPUBindGroup, dynamicOffsets: readonly number[]): void;
   dispatchWorkgroups(x: number): void;
@@ -104,4 +104,4 @@ export type GPUBindGroupLayout = Handle<'bindGroupLayout'>;
 export type GPUPipelineLayout = Handle<'pipelineLayout'>;
 export type GPUComputePipeline = Handle<'pipeline'>;
 export type GPUBindGroup = Handle<'bindGroup'>;
-export type GPUCommandBuffer = Handle<'commands'>;
+type GPUCommandBuffer = Handle<'commands'>;

@@ -16,7 +16,7 @@ export interface CtcStatistics {
 
 /** The kernels' tiers in the order of `Tier` in wasm/ctc/sequence.ts, each faster than those after it; wasm/ctc/route.ts says which takes what. */
 const TIERS = ['lengths', 'fast', 'precise', 'log'] as const;
-export type CtcTier = (typeof TIERS)[number];
+type CtcTier = (typeof TIERS)[number];
 
 const taken: Record<CtcTier, number> = { lengths: 0, fast: 0, precise: 0, log: 0 };
 
@@ -27,7 +27,7 @@ export const ctcStatistics = (): CtcStatistics => ({
   log: taken.log,
 });
 
-/** The counts with both linear tiers apart: with exponentials of logits in float32 (`fast`) and in float64. */
+/** @internal The counts with both linear tiers apart, with exponentials of logits in float32 (`fast`) and in float64: for tests of the route. */
 export const ctcTiers = (): Readonly<Record<CtcTier, number>> => ({ ...taken });
 
 /** Sets the counts to 0. */
@@ -37,7 +37,7 @@ export function resetCtcStatistics(): void {
 
 let least: CtcTier = 'fast';
 
-/** What `run` returns, where no sequence takes a tier above `tier`: for tests and benchmarks that hold one tier against another. */
+/** @internal What `run` returns, where no sequence takes a tier above `tier`: for tests that hold one tier against another. */
 export function withCtcTier<T>(tier: Exclude<CtcTier, 'lengths'>, run: () => T): T {
   const before = least;
   least = tier;
