@@ -1,5 +1,6 @@
 import * as tapegrad from 'tapegrad';
-import { nn, optim, random, tensor, type Tensor, zeros } from 'tapegrad';
+import { nn, optim, random, scope, tensor, type Tensor, zeros } from 'tapegrad';
+import { FakeGpu } from './gpu/fake.js';
 
 /**
  * One row for every function, method, layer and optimizer of the package: a call that is right, and for each place what else may stand there.
@@ -12,6 +13,18 @@ const floats = tensor([
 ]);
 const ints = tensor(1, { dtype: 'int32' });
 const empty = zeros([0]);
+
+/** Escaped from its scope. */
+let dead = empty;
+scope(() => {
+  dead = floats.add(1);
+});
+/** A list that holds itself, and one that goes very deep. */
+const round: unknown[] = [];
+round.push(round);
+const roundObject: Record<string, unknown> = {};
+roundObject.self = roundObject;
+const deep = Array.from({ length: 10_000 }).reduce<unknown>((inner) => [inner], 1);
 
 /** What callers without types hand over. */
 export const JUNK: Readonly<Record<string, unknown>> = {
@@ -49,11 +62,32 @@ export const JUNK: Readonly<Record<string, unknown>> = {
   bytes: new DataView(new ArrayBuffer(8)),
   array: new Float32Array(2),
   random: random(1),
+  dead,
+  elsewhere: tensor([[1, 2, 3]], { device: new FakeGpu() }),
+  'rank 5': zeros([1, 1, 2, 1, 1]),
+  truths: tensor([[true, false, true]]),
+  'not a number': tensor([[NaN, Infinity, -1]]),
+  round,
+  'round object': roundObject,
+  deep,
+  'a hole': new Array(1),
+  'one and a hole': Object.assign(new Array<unknown>(2), { 0: 0 }),
+  'a hole and one': Object.assign(new Array<unknown>(2), { 1: 1 }),
+  'long list': new Array(100_000).fill(0.5),
+  'long text': 'y'.repeat(100_000),
+  bigints: [1n, 2n],
+  'big array': new BigInt64Array([1n, -2n]),
+  ragged: [[1, 2], [3]],
+  boxed: new Number(1),
+  'like an array': { length: 1, 0: 1 },
+  class: class Klass {},
+  set: new Set([1]),
+  error: new Error('e'),
 };
 
 /** What a place takes beside the value of its row. Whatever is not named here must be refused. */
 const everything = Object.keys(JUNK);
-const TENSORS = ['ints', 'floats', 'empty'];
+const TENSORS = ['ints', 'floats', 'empty', 'elsewhere', 'rank 5', 'truths', 'not a number'];
 const DATA = [
   'NaN',
   'negative',
@@ -67,13 +101,15 @@ const DATA = [
   'fractions',
   'negatives',
   'array',
+  'long list',
+  'big array',
   ...TENSORS,
 ];
 const KINDS = {
   any: everything,
   tensor: TENSORS,
   data: DATA,
-  indices: ['negative', 'yes', 'no', 'list', 'negatives', 'array', ...TENSORS, 'nested'],
+  indices: ['negative', 'yes', 'no', 'list', 'negatives', 'array', 'big array', ...TENSORS, 'nested'],
   axis: ['negative', 'undefined'],
   axes: ['negative', 'undefined', 'list', 'negatives'],
   options: ['undefined', 'object', 'bare'],
@@ -92,7 +128,7 @@ const KINDS = {
   tree: everything,
   tensors: [],
   optional: ['undefined'],
-  range: ['undefined', 'null', 'negative', 'list', 'negatives', 'holes'],
+  range: ['undefined', 'null', 'negative', 'list', 'negatives', 'holes', 'a hole', 'one and a hole', 'a hole and one'],
 } satisfies Record<string, readonly string[]>;
 export type Kind = keyof typeof KINDS;
 
@@ -371,12 +407,17 @@ export const ROWS: Readonly<Record<string, Row>> = {
   'BeamStream.push': {
     call: (...g) => withStream((stream) => stream.push(...(g as [Tensor]))),
     places: [[zeros([2, 3]), 'tensor']],
-    tags: ['BeamStream.push'],
+    tags: ['BeamStream.push', 'dataSync'],
   },
   'BeamStream.readings': {
     call: (...g) => withStream((stream) => stream.readings(...(g as [number]))),
     places: [[2, 'size', 'undefined']],
     tags: ['BeamStream.readings'],
+  },
+  'BeamStream.restore': {
+    call: (...g) => tapegrad.BeamStream.restore(...(g as [never])).finish(),
+    places: [[withStream((stream) => stream.save()), 'order']],
+    tags: ['BeamStream.restore'],
   },
   ...Object.fromEntries(
     (['stable', 'take', 'taken', 'partial', 'finish', 'save'] as const).map((name): [string, Row] => [

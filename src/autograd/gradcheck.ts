@@ -1,5 +1,5 @@
 import {
-  checkArray,
+  checkTensors,
   checkFunction,
   checkOptions,
   checkTensor,
@@ -51,17 +51,16 @@ export function gradCheck(
   options: GradCheckOptions = {},
 ): GradCheckReport {
   checkFunction('gradCheck', 'fn', fn);
-  checkArray('gradCheck', 'the inputs', inputs);
+  checkTensors('gradCheck', 'input', inputs);
   checkOptions('gradCheck', options, ['order', 'tolerance', 'step', 'seed'], (given) =>
     typeof given === 'number' ? `write { order: ${given} }` : null,
   );
   const { order = 1, tolerance = 1e-6, step = 1e-3, seed = 0 } = options;
-  checkWhole('gradCheck', 'order', order, 1);
+  checkWhole('gradCheck', 'order', order, 1, 8);
   for (const [name, value] of Object.entries({ tolerance, step }))
     if (!(typeof value === 'number' && value >= 0))
       throw new ValueError('gradCheck', `${name} is ${describe(value)}; it must be a number, not negative`);
   inputs.forEach((input, i) => {
-    checkTensor('gradCheck', `input ${i}`, input);
     if (!isFloat(input.dtype))
       throw new GradientError(
         'gradCheck',

@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { nameOf } from '../tensor/arguments.js';
+import { describe, isCallable, nameOf, onBehalfOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mapLeaves } from '../tensor/tree.js';
@@ -50,7 +50,7 @@ export const after = (result: unknown, then: (value: unknown) => unknown): unkno
 
 /** Refuses what is no function, arguments in the wrong order for instance. */
 export function checkFunction(op: string, fn: unknown): void {
-  if (typeof fn !== 'function')
+  if (!isCallable(fn))
     throw new GradientError(op, `the first argument is ${nameOf(fn)}; it must be the function to differentiate`);
 }
 
@@ -68,29 +68,31 @@ export function dependent(derivative: Tensor, point: Tensor): Tensor {
 }
 
 const isNumbers = (value: unknown): value is readonly number[] =>
-  Array.isArray(value) && value.every((one) => typeof one === 'number');
+  Array.isArray(value) && Array.from(value).every((one) => typeof one === 'number');
 
-/** Argnums as positions; each must be given. */
-export function checkArgnums(op: string, argnums: Argnums, given: number): readonly number[] {
-  if (typeof argnums === 'number' && Number.isInteger(argnums) && argnums >= 0 && argnums < given) return [argnums];
+/** Argnums as positions. */
+export function checkArgnums(op: string, argnums: Argnums): readonly number[] {
+  if (typeof argnums === 'number' && Number.isInteger(argnums) && argnums >= 0) return [argnums];
   const positions: unknown = typeof argnums === 'number' ? [argnums] : argnums;
   if (!isNumbers(positions))
-    throw new GradientError(
-      op,
-      `argnums is ${JSON.stringify(argnums)}; it must be a position or an array of positions`,
-    );
+    throw new GradientError(op, `argnums is ${describe(argnums)}; it must be a position or an array of positions`);
   if (positions.length === 0) throw new GradientError(op, 'no argument is asked for: argnums is empty');
   positions.forEach((position, i) => {
     if (!Number.isInteger(position) || position < 0)
       throw new GradientError(op, `argnums must be non-negative whole numbers; got ${position}`);
     if (positions.indexOf(position) !== i) throw new GradientError(op, `argnums names argument ${position} twice`);
+  });
+  return positions;
+}
+
+/** Refuses a call without one of the arguments to differentiate by. */
+export function checkGiven(op: string, positions: readonly number[], given: number): void {
+  for (const position of positions)
     if (position >= given)
       throw new GradientError(
         op,
         `can't compute the gradient of argument ${position}: the function was called with ${given} argument${given === 1 ? '' : 's'}`,
       );
-  });
-  return positions;
 }
 
 /** What may stand beside tensors: it cannot hide any. */
@@ -104,7 +106,7 @@ const isConstant = (leaf: unknown): boolean =>
  */
 export function differentiableLeaves(op: string, argument: unknown, name: string): Tensor[] {
   const found: Tensor[] = [];
-  mapLeaves(argument, (leaf, path) => {
+  const visit = (leaf: unknown, path: string): unknown => {
     if (isConstant(leaf)) return leaf;
     const where = `${name}${path && ` at ${path}`}`;
     if (!(leaf instanceof Tensor))
@@ -117,7 +119,8 @@ export function differentiableLeaves(op: string, argument: unknown, name: string
     leaf.checkAlive(op);
     found.push(leaf);
     return leaf;
-  });
+  };
+  onBehalfOf(op, name, () => mapLeaves(argument, visit));
   if (found.length === 0)
     throw new GradientError(
       op,

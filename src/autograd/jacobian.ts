@@ -6,6 +6,7 @@ import { Tensor } from '../tensor/tensor.js';
 import {
   after,
   checkArgnums,
+  checkGiven,
   checkFunction,
   dependent,
   differentiableLeaves,
@@ -89,14 +90,14 @@ function checkCurried(op: string, fn: unknown, options: unknown, names: readonly
 function jacobianOf(
   op: string,
   functionFor: (argnum: number) => (...args: unknown[]) => unknown,
-  argnums: number | undefined,
+  argnums = 0,
 ): (...args: unknown[]) => unknown {
-  const position = argnums ?? 0;
-  if (typeof position !== 'number')
-    throw new GradientError(op, `argnums is ${nameOf(position)}; a ${op} is taken by one argument: give its position`);
+  if (typeof argnums !== 'number')
+    throw new GradientError(op, `argnums is ${nameOf(argnums)}; a ${op} is taken by one argument: give its position`);
+  const [position] = checkArgnums(op, argnums) as [number];
   const fn = functionFor(position);
   return (...args) => {
-    checkArgnums(op, position, args.length);
+    checkGiven(op, [position], args.length);
     const x = args[position];
     if (!(x instanceof Tensor))
       throw new GradientError(op, `argument ${position} is ${nameOf(x)}; a ${op} is taken by one tensor`);

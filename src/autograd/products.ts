@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { checkOptions } from '../tensor/arguments.js';
+import { checkOptions, checkTensor, checkTogether } from '../tensor/arguments.js';
 import { zerosLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
@@ -123,6 +123,8 @@ function matching(op: string, tree: unknown, given: unknown, what: string, its: 
   const fail = (problem: string): GradientError => new GradientError(op, problem);
   const pairs = alignTensors([tree, given], [`the ${what} has`, `the ${its} has`], fail);
   for (const [own, other, path] of pairs) {
+    checkTensor(op, `the ${its}`, other);
+    checkTogether(op, own, other);
     if (!sameShape(own.shape, other.shape))
       throw fail(
         `the ${its}${path && ` at ${path}`} is ${formatShape(other.shape)}; its ${what} is ${formatShape(own.shape)}`,

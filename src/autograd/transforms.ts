@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { checkBoolean, checkOptions, describe, nameOf } from '../tensor/arguments.js';
+import { checkBoolean, checkOptions, nameOf, onBehalfOf } from '../tensor/arguments.js';
 import { onesLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape } from '../tensor/shape.js';
@@ -9,6 +9,7 @@ import {
   after,
   type Argnums,
   checkArgnums,
+  checkGiven,
   checkFunction,
   dependent,
   differentiableLeaves,
@@ -137,14 +138,15 @@ function differentiate(
   checkFunction(op, fn);
   checkOptions(op, options, ['argnums', 'hasAux', 'allowConstant'], (given) =>
     typeof given === 'number' || Array.isArray(given)
-      ? `write { argnums: ${typeof given === 'number' ? given : `[${given.map(describe).join(', ')}]`} }`
+      ? `write { argnums: ${typeof given === 'number' ? given : formatShape(given as number[])} }`
       : null,
   );
   const { argnums = 0, hasAux = false, allowConstant = false } = options;
   checkBoolean(op, 'hasAux', hasAux);
   checkBoolean(op, 'allowConstant', allowConstant);
+  const positions = checkArgnums(op, argnums);
   return (...args) => {
-    const positions = checkArgnums(op, argnums, args.length);
+    checkGiven(op, positions, args.length);
     const leaves = positions.flatMap((at) => differentiableLeaves(op, args[at], `argument ${at}`));
     return withTape(leaves, (tape, watched) => {
       let at = 0;
@@ -203,4 +205,6 @@ function checkTraced(op: string, value: Tensor, tape: Tape): void {
 
 /** The same values as a constant: nothing is differentiated through it. Takes a tree. */
 export const stopGradient = <T>(tree: T): T =>
-  mapTensors((t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t), tree);
+  onBehalfOf('stopGradient', 'the tree', () =>
+    mapTensors((t) => (t.trace ? new Tensor(t.buffer, t.shape, null, 'stopGradient') : t), tree),
+  );

@@ -1,4 +1,4 @@
-import { checkArray, checkNumber, checkOptions, checkTensor, describe, checkWhole } from '../tensor/arguments.js';
+import { checkNumber, checkOptions, checkTensors, checkWhole, describe } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { pad, stack } from '../ops/movement.js';
 import { checkRandom, type Random } from '../tensor/random.js';
@@ -17,10 +17,7 @@ export function padSequences(
   sequences: readonly Tensor[],
   options: { value?: number; multipleOf?: number } = {},
 ): { padded: Tensor; lengths: number[] } {
-  checkArray('padSequences', 'the sequences', sequences);
-  sequences.forEach((sequence: unknown, n) => {
-    checkTensor('padSequences', `sequence ${n}`, sequence);
-  });
+  checkTensors('padSequences', 'sequence', sequences);
   checkOptions('padSequences', options, ['value', 'multipleOf'], (given) =>
     typeof given === 'number' ? `write { value: ${given} }` : null,
   );

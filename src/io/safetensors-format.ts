@@ -1,4 +1,5 @@
 import { DTypeError, FormatError, ShapeError, type TapegradError, ValueError } from '../errors.js';
+import { describe } from '../tensor/arguments.js';
 
 /**
  * The safetensors container on plain bytes: an 8-byte little-endian header length, a JSON header, then the tensors' bytes without
@@ -65,10 +66,15 @@ interface Entry {
   readonly end: number;
 }
 
-const quote = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value);
+function quote(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? describe(value);
+  } catch {
+    text = describe(value); // a big integer, or an object that holds itself
+  }
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-};
+}
 
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
@@ -136,6 +142,8 @@ export function encodeSafetensors(
     checkText('a tensor name', name);
     if (name === METADATA_KEY)
       throw new ValueError(SAVE, `${METADATA_KEY} is the metadata's own key and cannot name a tensor`);
+    if (!isRecord(tensor) || !ArrayBuffer.isView(tensor.bytes) || !Array.isArray(tensor.shape))
+      throw new ValueError(SAVE, `tensor ${quote(name)} is ${describe(tensor)}; it must be { dtype, shape, bytes }`);
     const dtype: unknown = tensor.dtype;
     if (!isDType(dtype)) throw new DTypeError(SAVE, `tensor ${quote(name)}: unknown dtype ${quote(dtype)}`);
     if (tensor.shape.some((dim) => !isCount(dim)))

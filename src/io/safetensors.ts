@@ -1,4 +1,4 @@
-import { checkOptions, describe, isPlainObject } from '../tensor/arguments.js';
+import { checkOptions, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
 import { DTypeError, FormatError, ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
@@ -49,8 +49,13 @@ const TENSOR_DTYPES = new Map<SafetensorsDType, DType>(
  */
 export async function saveSafetensors(tree: unknown, options: SaveOptions = {}): Promise<Uint8Array> {
   checkOptions('saveSafetensors', options, ['metadata', 'raw', 'tensors']); // what loadSafetensors gave will do as well
+  for (const name of ['metadata', 'raw'] as const)
+    if (options[name] !== undefined && !isPlainObject(options[name]))
+      throw new ValueError('saveSafetensors', `${name} is ${describe(options[name])}; it must be an object, by name`);
+  if (tree === undefined || tree === null)
+    throw new ValueError('saveSafetensors', `the tree is ${tree}; it must be tensors in arrays and objects`);
   const named: [string, Tensor][] = [];
-  mapLeaves(tree, (leaf, _path, keys) => {
+  const visit = (leaf: unknown, _path: string, keys: readonly string[]): unknown => {
     if (leaf === null || leaf === undefined) return leaf;
     const name = keys.join('.');
     if (!(leaf instanceof Tensor))
@@ -62,7 +67,8 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
       throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
     named.push([name, leaf]);
     return leaf;
-  });
+  };
+  onBehalfOf('saveSafetensors', 'the tree', () => mapLeaves(tree, visit));
   const contents = await Promise.all(
     named.map(async ([name, t]): Promise<[string, RawTensor]> => {
       const values = await t.rawData();
@@ -112,7 +118,7 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
       `the tensors are ${describe(tensors)}; they must be an object of tensors by name, as in loadSafetensors(bytes).tensors`,
     );
   const unused = new Set(Object.keys(tensors));
-  const restored = mapLeaves(template, (expected, _path, keys) => {
+  const restore = (expected: unknown, _path: string, keys: readonly string[]): unknown => {
     if (!(expected instanceof Tensor)) return expected;
     const name = keys.join('.');
     const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
@@ -125,7 +131,8 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
     }
     unused.delete(name);
     return moveTo(found, expected);
-  });
+  };
+  const restored = onBehalfOf('restoreTree', 'the template', () => mapLeaves(template, restore));
   const [extra] = unused;
   if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);
   return restored as T;

@@ -1,6 +1,7 @@
 import { DTypeError, ValueError } from '../errors.js';
 import { checkOptions, checkTensor, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
 import { checkCreation, type DeviceOptions, type TensorLike } from '../tensor/create.js';
+import { isNdarray } from '../tensor/interchange.js';
 import { checkRandom, Random } from '../tensor/random.js';
 import { Tensor } from '../tensor/tensor.js';
 
@@ -73,9 +74,18 @@ export function checkApply(
     throw new ValueError(op, `the parameters come first: apply(params, x); got a tensor and then ${describe(x)}`);
   checkTensor(op, 'x', x);
   checkOptions(op, options, names, (given) => (given instanceof Random ? 'write { random }' : null));
-  const { random } = options as ApplyOptions;
+  const { random, lengths } = options as ApplyOptions;
   if (random !== undefined) checkRandom(op, random);
+  // Layers without time pass lengths on unread; what can be none at all is refused by every layer.
+  if (lengths !== undefined && typeof lengths !== 'number' && !isListLike(lengths))
+    throw new ValueError(op, `lengths is ${describe(lengths)}; it must be whole numbers, one for each sequence`);
 }
+
+const isListLike = (value: unknown): boolean =>
+  value instanceof Tensor ||
+  Array.isArray(value) ||
+  isNdarray(value) ||
+  (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
 /** @internal Refuses parameters that are not an object with the named tensors; a bias may be null. */
 export function checkParams(op: string, params: unknown, names: readonly string[], what = 'the parameters'): void {

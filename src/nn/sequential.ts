@@ -1,5 +1,5 @@
 import { ValueError } from '../errors.js';
-import { checkTensor, describe, isPlainObject } from '../tensor/arguments.js';
+import { checkTensor, describe, isCallable, isPlainObject } from '../tensor/arguments.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Layer, layer } from './layer.js';
 
@@ -22,7 +22,7 @@ export type StageParams<Stages extends readonly Stage[]> = {
 export function sequential<const Stages extends readonly Stage[]>(...stages: Stages): Layer<StageParams<Stages>> {
   stages.forEach((stage: unknown, i) => {
     const isLayer = isPlainObject(stage) && typeof stage.init === 'function' && typeof stage.apply === 'function';
-    if (isLayer || typeof stage === 'function') return;
+    if (isLayer || isCallable(stage)) return;
     const advice = Array.isArray(stage) ? '; stages come one by one: sequential(a, b)' : '';
     throw new ValueError('sequential', `stage ${i} is ${describe(stage)}, neither a layer nor a function${advice}`);
   });

@@ -3,6 +3,7 @@ import { defineOp } from '../autograd/op.js';
 import { primitives } from '../autograd/primitives.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, STORED } from '../backends/kernel.js';
+import { DTypeError } from '../errors.js';
 import { checkDType, isFloat } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -40,6 +41,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   checkTensor('cast', 'x', x);
   if (x.dtype === dtype) return x;
   checkDType('cast', dtype);
+  if (!x.device.supports(dtype)) throw new DTypeError('cast', `device '${x.device.name}' has no ${dtype}`);
   return castOp([x], { dtype });
 }
 

@@ -79,11 +79,12 @@ const count = (size: number, kernel: number, stride: number, pad: number, dilati
 
 /** Whether some window along one axis has all its elements in the padding. */
 function missesAll(size: number, kernel: number, stride: number, pad: number, dilation: number): boolean {
-  const isInside = (at: number): boolean => at >= 0 && at < size;
-  const starts = Array.from({ length: count(size, kernel, stride, pad, dilation) }, (_, i) => i * stride - pad);
-  return (
-    pad > 0 && starts.some((start) => !Array.from({ length: kernel }, (_, k) => start + k * dilation).some(isInside))
-  );
+  if (pad === 0) return false;
+  for (let start = -pad, left = count(size, kernel, stride, pad, dilation); left > 0; start += stride, left--) {
+    const first = start < 0 ? Math.ceil(-start / dilation) : 0; // the first element that is not before the axis
+    if (first >= kernel || start + first * dilation >= size) return true;
+  }
+  return false;
 }
 
 const outSize = (shape: readonly number[], w: Windows): { outH: number; outW: number } => ({
@@ -172,20 +173,27 @@ export interface WindowOptions {
 
 type Padding = Pair | 'same';
 
+/** The largest window, stride, padding or dilation: kernels count places in 32 bits. */
+const MOST = 2 ** 28;
+
 /** @internal One number for both axes, or two, as two. @throws {ValueError} unless they are whole numbers from `least` on. */
 export function checkPair(op: string, name: string, value: unknown, least: number): readonly [number, number] {
-  const list: readonly unknown[] = typeof value === 'number' ? [value, value] : Array.isArray(value) ? value : [];
-  if (list.length === 2 && list.every((one) => Number.isSafeInteger(one) && (one as number) >= least))
+  const list: readonly unknown[] =
+    typeof value === 'number' ? [value, value] : Array.isArray(value) ? Array.from(value) : [];
+  if (
+    list.length === 2 &&
+    list.every((one) => Number.isInteger(one) && (one as number) >= least && (one as number) <= MOST)
+  )
     return list as unknown as readonly [number, number];
   const shown =
     typeof value === 'number'
       ? `${value} x ${value}`
-      : Array.isArray(value)
-        ? value.map(describe).join(' x ')
+      : list.length === 2
+        ? list.map(describe).join(' x ')
         : describe(value);
   throw new ValueError(
     op,
-    `${name} ${shown}; whole numbers from ${least} on are allowed, one for both axes or [height, width]`,
+    `${name} ${shown}; whole numbers from ${least} on are allowed, one for both axes or [height, width], 2^28 at most`,
   );
 }
 
@@ -296,10 +304,10 @@ export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): 
     );
   }
   const { stride = 1, padding = 0, dilation = 1 } = options;
-  checkWhole('conv1d', 'stride', stride, 1);
-  checkWhole('conv1d', 'dilation', dilation, 1);
+  checkWhole('conv1d', 'stride', stride, 1, MOST);
+  checkWhole('conv1d', 'dilation', dilation, 1, MOST);
   const pad = padding === 'same' ? samePadding('conv1d', weight.shape[1]!, stride, dilation) : padding;
-  checkWhole('conv1d', 'padding', pad, 0);
+  checkWhole('conv1d', 'padding', pad, 0, MOST);
   return onBehalfOf('conv1d', 'as an image of height 1', () =>
     squeeze(
       conv2d(expandDims(x, 1), expandDims(weight, 1), {

@@ -189,7 +189,9 @@ function prepare(op: string, formula: Formula, given: readonly TensorLike[]): re
     dtype = dtype ? promote(dtype, t.dtype) : t.dtype;
   };
   operands.forEach((operand, i) => {
-    if (operand instanceof Tensor && isNumber(i)) meet(operand);
+    if (!(operand instanceof Tensor)) return;
+    if (!operand.buffer.alive) operand.checkAlive(op);
+    if (isNumber(i)) meet(operand);
   });
   // Plain lists of numbers are weak, as single numbers are: they take the dtype of the tensors beside them where it can hold them.
   const isWeak = (operand: TensorLike): boolean =>

@@ -1,5 +1,5 @@
 import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
-import { checkTensor, describe } from '../tensor/arguments.js';
+import { checkTensor, checkTogether, describe } from '../tensor/arguments.js';
 import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import {
@@ -234,6 +234,7 @@ export const takeAlongAxis = (x: Tensor, indices: Tensor, axis: number): Tensor 
 export function scatterAdd(x: Tensor, indices: TensorLike, updates: Tensor, axis: number): Tensor {
   checkTensor('scatterAdd', 'x', x);
   checkTensor('scatterAdd', 'updates', updates);
+  checkTogether('scatterAdd', x, updates);
   const at = normalizeAxis('scatterAdd', axis, x.rank);
   const where = positions('scatterAdd', x, indices, x.shape[at]!);
   if (

@@ -1,5 +1,5 @@
 import { type Deferred, defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
-import { checkTensor } from '../tensor/arguments.js';
+import { checkTensor, checkTogether } from '../tensor/arguments.js';
 import type { DType } from '../backends/backend.js';
 import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { DTypeError, ShapeError } from '../errors.js';
@@ -158,6 +158,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 export function linear(x: Tensor, weight: Tensor): Tensor {
   checkTensor('linear', 'x', x);
   checkTensor('linear', 'weight', weight);
+  checkTogether('linear', x, weight);
   const width = x.shape[x.rank - 1];
   if (x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== width)
     throw new ShapeError(

@@ -83,15 +83,15 @@ declare module '../tensor/tensor.js' {
     logSoftmax(axis?: number): Tensor;
     reshape(shape: Shape): Tensor;
     flatten(start?: number, end?: number): Tensor;
-    squeeze(axes?: Axes): Tensor;
+    squeeze(axes?: Axes, ...more: never[]): Tensor;
     expandDims(axis: number): Tensor;
-    transpose(a?: number, b?: number): Tensor;
+    transpose(a?: number, b?: number, ...more: never[]): Tensor;
     permute(order: readonly number[]): Tensor;
     broadcastTo(shape: Shape): Tensor;
     slice(...ranges: readonly movement.SliceRange[]): Tensor;
     split(parts: number | readonly number[], axis?: number): Tensor[];
     pad(widths: readonly (readonly [before: number, after: number])[], options?: { value?: number }): Tensor;
-    flip(axes?: Axes): Tensor;
+    flip(axes?: Axes, ...more: never[]): Tensor;
     /** `concat([this, ...others], axis)` */
     concat(others: readonly Tensor[], axis?: number): Tensor;
     /** `stack([this, ...others], axis)` */

@@ -3,7 +3,7 @@ import { primitives } from '../autograd/primitives.js';
 import type { Buffer } from '../backends/backend.js';
 import { type Kernel, STORED } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkNumber, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
+import { checkNumber, checkOptions, checkTensor, checkTensors, describe } from '../tensor/arguments.js';
 import { promote } from '../tensor/dtype.js';
 import {
   formatShape,
@@ -166,8 +166,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 
 /** Takes out axes of length 1: all of them, or the ones named. @throws {ShapeError} if a named axis is longer. */
-export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
+export function squeeze(x: Tensor, axes?: number | readonly number[], ...more: never[]): Tensor {
   checkTensor('squeeze', 'x', x);
+  refuseMore('squeeze', more, 'several axes are a list: squeeze([0, 1])');
   const list =
     axes === undefined ? x.shape.flatMap((dim, i) => (dim === 1 ? [i] : [])) : normalizeAxes('squeeze', axes, x.rank);
   for (const axis of list)
@@ -194,6 +195,12 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   const to = normalizeAxis('flatten', end, x.rank);
   if (to < from) throw new ShapeError('flatten', `axes from ${start} to ${end}: the first comes after the last`);
   return reshape(x, [...x.shape.slice(0, from), sizeOf(x.shape.slice(from, to + 1)), ...x.shape.slice(to + 1)]);
+}
+
+/** Refuses axes given one by one where a list goes: those beyond the last parameter would count for nothing. */
+function refuseMore(op: string, more: readonly unknown[], advice: string): void {
+  if (more.some((one) => one !== undefined))
+    throw new ShapeError(op, `there are more arguments than it takes; ${advice}`);
 }
 
 const permuteOp = defineOp<{ order: readonly number[] }>({
@@ -226,15 +233,16 @@ const permuteOp = defineOp<{ order: readonly number[] }>({
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   checkTensor('permute', 'x', x);
   checkList('permute', order, 'order');
-  const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
+  const axes = Array.from(order, (axis) => normalizeAxis('permute', axis, x.rank));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank)
     throw new ShapeError('permute', `order ${formatShape(order)} does not name each of the ${x.rank} axes once`);
   return axes.every((axis, i) => axis === i) ? x : permuteOp([x], { order: axes });
 }
 
 /** Axes reversed, or two axes exchanged. */
-export function transpose(x: Tensor, a?: number, b?: number): Tensor {
+export function transpose(x: Tensor, a?: number, b?: number, ...more: never[]): Tensor {
   checkTensor('transpose', 'x', x);
+  refuseMore('transpose', more, 'two axes are exchanged; any order of axes is permute([0, 2, 1])');
   const order = x.shape.map((_, i) => i);
   if (a === undefined) return permute(x, order.reverse());
   const from = normalizeAxis('transpose', a, x.rank);
@@ -319,10 +327,10 @@ export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
       shape.push(1);
       return;
     }
-    if (!Array.isArray(range))
+    if (!Array.isArray(range) || range.length > 3)
       throw new ValueError(
         'slice',
-        `the range of axis ${axis} is ${describe(range)}; it must be [start, stop, step], a number, or null for the whole axis`,
+        `the range of axis ${axis} is ${Array.isArray(range) ? formatShape(range as number[]) : describe(range)}; it must be [start, stop, step], a number, or null for the whole axis`,
       );
     const [start, length, step] = resolveRange(axis, dim, range as readonly (number | null | undefined)[]);
     starts.push(start);
@@ -345,7 +353,7 @@ function resolveRange(
   if (step === 0 || !given.every(Number.isInteger))
     throw new ValueError(
       'slice',
-      `range [${range.join(', ')}] of axis ${axis}: positions are whole numbers and the step is not 0`,
+      `range ${formatShape(range as readonly number[])} of axis ${axis}: positions are whole numbers and the step is not 0`,
     );
   const low = step > 0 ? 0 : -1;
   const high = step > 0 ? dim : dim - 1;
@@ -359,8 +367,9 @@ function resolveRange(
 }
 
 /** Order reversed along axes; all of them when left out. */
-export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
+export function flip(x: Tensor, axes?: number | readonly number[], ...more: never[]): Tensor {
   checkTensor('flip', 'x', x);
+  refuseMore('flip', more, 'several axes are a list: flip([0, 1])');
   const list = normalizeAxes('flip', axes, x.rank);
   return slice(x, ...x.shape.map((_, i): SliceRange => (list.includes(i) ? [null, null, -1] : [])));
 }
@@ -381,9 +390,11 @@ export function pad(
   const { value = 0 } = options;
   checkNumber('pad', 'value', value);
   const isPair = (pair: unknown): boolean =>
-    Array.isArray(pair) && pair.length === 2 && pair.every((width) => Number.isSafeInteger(width) && width >= 0);
+    Array.isArray(pair) &&
+    pair.length === 2 &&
+    Array.from(pair).every((width) => Number.isSafeInteger(width) && width >= 0);
   const given: unknown = widths;
-  const bad = !Array.isArray(given) || given.length !== x.rank || !given.every(isPair);
+  const bad = !Array.isArray(given) || given.length !== x.rank || !Array.from(given).every(isPair);
   if (bad)
     throw new ShapeError(
       'pad',
@@ -443,7 +454,7 @@ const concatShape = (parts: readonly Tensor[], axis: number): number[] =>
 function firstOf(op: string, parts: readonly Tensor[]): Tensor {
   if (!Array.isArray(parts)) throw new ShapeError(op, `the tensors to join come in an array: ${op}([a, b])`);
   if (parts.length === 0) throw new ShapeError(op, 'no tensors to join');
-  parts.forEach((part: unknown, i) => checkTensor(op, `part ${i}`, part));
+  checkTensors(op, 'part', parts);
   return parts[0] as Tensor;
 }
 
@@ -496,7 +507,7 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
   const equalParts = (count: number): number[] =>
     Number.isInteger(count) && count > 0 && dim % count === 0 ? new Array<number>(count).fill(dim / count) : [NaN];
   if (typeof parts !== 'number') checkList('split', parts, 'list of lengths');
-  const lengths = typeof parts === 'number' ? equalParts(parts) : parts;
+  const lengths = typeof parts === 'number' ? equalParts(parts) : Array.from(parts);
   if (
     !lengths.every((length) => Number.isInteger(length) && length >= 0) ||
     lengths.reduce((sum, length) => sum + length, 0) !== dim

@@ -1,5 +1,5 @@
 import { DTypeError, ValueError } from '../errors.js';
-import { describe } from '../tensor/arguments.js';
+import { checkTensor, describe, onBehalfOf } from '../tensor/arguments.js';
 import { cast } from '../ops/cast.js';
 import { add, div, isFinite, minimum, mulMul, where } from '../ops/elementwise.js';
 import { norm, scaledNorm } from '../ops/moments.js';
@@ -27,7 +27,8 @@ const computed = ({ dtype }: Tensor): DType => (isStorage(dtype) ? 'float32' : d
 export function clipByGlobalNorm<T>(gradients: T, maxNorm: number): { gradients: T; norm: Tensor } {
   if (!(typeof maxNorm === 'number' && maxNorm > 0))
     throw new ValueError('clipByGlobalNorm', `maxNorm is ${describe(maxNorm)}; it must be positive`);
-  const all = tensorsOf(gradients);
+  const all = onBehalfOf('clipByGlobalNorm', 'the gradients', () => tensorsOf(gradients));
+  for (const gradient of all) checkTensor('clipByGlobalNorm', 'a gradient', gradient);
   if (all.length === 0) throw new ValueError('clipByGlobalNorm', 'there is no gradient in the tree');
   const whole = all.find(({ dtype }) => !isFloat(dtype));
   if (whole) throw new DTypeError('clipByGlobalNorm', `a gradient is ${whole.dtype}; gradients are floats`);

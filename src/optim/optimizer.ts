@@ -1,4 +1,12 @@
-import { checkBoolean, checkOptions, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
+import {
+  checkBoolean,
+  checkOptions,
+  checkTensor,
+  describe,
+  isCallable,
+  isPlainObject,
+  onBehalfOf,
+} from '../tensor/arguments.js';
 import { recordingTapes } from '../autograd/tape.js';
 import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
 import { cast } from '../ops/cast.js';
@@ -170,9 +178,9 @@ function updateTrees<Params>(
   others: readonly unknown[],
   apply: (inputs: Tensor[]) => Tensor[],
 ): Params[] {
-  const leaves = leavesOf(params);
+  const leaves = leavesOf(op, 'the parameters', params);
   const rest = others.map((tree, i) => {
-    const found = leavesOf(tree);
+    const found = leavesOf(op, i === 0 ? 'the gradients' : 'the state', tree);
     const differs = leaves.findIndex(([path], at) => found[at]?.[0] !== path);
     const [path] = differs < 0 ? (found[leaves.length] ?? [null]) : leaves[differs]!;
     const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
@@ -202,12 +210,14 @@ function updateTrees<Params>(
 }
 
 /** The tensors of a tree with their paths, in order. */
-function leavesOf(tree: unknown): [path: string, leaf: Tensor][] {
+function leavesOf(op: string, what: string, tree: unknown): [path: string, leaf: Tensor][] {
   const found: [string, Tensor][] = [];
-  replaceTensors(tree, (leaf, path) => {
+  const visit = (leaf: Tensor, path: string): Tensor => {
+    checkTensor(op, what, leaf);
     found.push([path, leaf]);
     return leaf;
-  });
+  };
+  onBehalfOf(op, what, () => replaceTensors(tree, visit));
   return found;
 }
 
@@ -278,7 +288,7 @@ function rateAt(op: string, learningRate: number | Schedule, step: number): numb
 
 function checkRate(op: string, learningRate: number | Schedule): void {
   if (typeof learningRate === 'number') rateAt(op, learningRate, 0);
-  else if (typeof learningRate !== 'function')
+  else if (!isCallable(learningRate))
     throw new ValueError(
       op,
       `learningRate is ${describe(learningRate)}; it must be a number or a function of the step`,

@@ -1,4 +1,4 @@
-import { DTypeError, ShapeError, TapegradError, ValueError } from '../errors.js';
+import { DeviceError, DTypeError, RecycledError, ShapeError, TapegradError, ValueError } from '../errors.js';
 import { formatShape } from './shape.js';
 import { Tensor } from './tensor.js';
 
@@ -14,6 +14,7 @@ export function nameOf(value: unknown): string {
   if (value instanceof DataView) return 'a DataView';
   if (ArrayBuffer.isView(value)) return 'a typed array';
   if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'function') return isCallable(value) ? 'a function' : 'a class';
   if (typeof value !== 'object') return `a ${typeof value}`;
   return isPlainObject(value) ? 'an object' : `an object of class ${classOf(value)}`;
 }
@@ -71,9 +72,25 @@ export function checkOptions(
       );
 }
 
-/** Refuses what is no tensor. @throws {DTypeError} */
+/** Refuses what is no tensor, or one whose memory has been recycled. @throws {DTypeError | RecycledError} */
 export function checkTensor(op: string, what: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor)) throw notTensor(op, what, value);
+  if (!value.buffer.alive) value.checkAlive(op);
+}
+
+/** Refuses tensors of different devices. @throws {DeviceError} */
+export function checkTogether(op: string, a: Tensor, b: Tensor): void {
+  if (a.device !== b.device)
+    throw new DeviceError(
+      op,
+      `tensors on '${a.device.name}' and '${b.device.name}' in one op; move one with x.to(device)`,
+    );
+}
+
+/** Refuses what is no list of tensors, a list with holes for instance. @param what what one of them is: 'sequence'. @throws {ValueError | DTypeError} */
+export function checkTensors(op: string, what: string, value: unknown): asserts value is readonly Tensor[] {
+  checkArray(op, `the ${what}s`, value);
+  for (const [i, one] of value.entries()) checkTensor(op, `${what} ${i}`, one);
 }
 
 const notTensor = (op: string, what: string, value: unknown): DTypeError =>
@@ -87,10 +104,14 @@ export function checkBoolean(op: string, what: string, value: unknown): asserts 
   if (typeof value !== 'boolean') throw new ValueError(op, `${what} is ${describe(value)}; it must be true or false`);
 }
 
-/** Refuses what is no function. @throws {ValueError} */
+/** Refuses what is no function, classes included: those cannot be called. @throws {ValueError} */
 export function checkFunction(op: string, what: string, value: unknown): void {
-  if (typeof value !== 'function') throw new ValueError(op, `${what} is ${describe(value)}; it must be a function`);
+  if (!isCallable(value)) throw new ValueError(op, `${what} is ${describe(value)}; it must be a function`);
 }
+
+/** Whether a value is a function that is no class (only classes' prototypes cannot be replaced). */
+export const isCallable = (value: unknown): boolean =>
+  typeof value === 'function' && Object.getOwnPropertyDescriptor(value, 'prototype')?.writable !== false;
 
 /** Refuses what is no number; NaN and infinities are numbers. @throws {ValueError} */
 export function checkNumber(op: string, what: string, value: unknown): asserts value is number {
@@ -122,7 +143,8 @@ export function onBehalfOf<T>(op: string, what: string, run: () => T): T {
   } catch (error) {
     if (!(error instanceof TapegradError) || error.op === op) throw error;
     const problem = `${what}: ${error.message.slice(error.op.length + 3)}`;
-    for (const Kind of [ValueError, DTypeError, ShapeError]) if (error instanceof Kind) throw new Kind(op, problem);
+    for (const Kind of [ValueError, DTypeError, ShapeError, DeviceError, RecycledError])
+      if (error instanceof Kind) throw new Kind(op, problem);
     throw error;
   }
 }

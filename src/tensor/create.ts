@@ -2,12 +2,12 @@ import type { NdArray } from 'ndarray';
 import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkNumber, checkOptions, checkTensor, nameOf, onBehalfOf } from './arguments.js';
+import { checkNumber, checkOptions, checkTensor, describe, nameOf, onBehalfOf } from './arguments.js';
 import { checkDevice, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
 import { assignNdarray, isNdarray } from './interchange.js';
-import { checkShape, formatShape, type Shape, sizeOf } from './shape.js';
+import { checkShape, formatShape, MOST_AXES, type Shape, sizeOf } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** Numbers or booleans nested in arrays to any depth. */
@@ -88,7 +88,7 @@ interface Stored {
 
 function valuesOf(data: TensorData, options: TensorOptions): Stored {
   const source = flatten(data);
-  const shape = options.shape ?? source.shape;
+  const { shape = source.shape } = options;
   checkShape('tensor', shape);
   if (sizeOf(shape) !== source.values.length) {
     throw new ShapeError(
@@ -126,7 +126,7 @@ export function checkCreation(
 ): void {
   if (options === NONE) return;
   if (typeof options === 'string')
-    throw new ValueError(op, `the options are the text '${String(options)}'; write { dtype: '${String(options)}' }`);
+    throw new ValueError(op, `the options are the text ${describe(options)}; write { dtype: ${describe(options)} }`);
   checkOptions(op, options, names);
   if (options.dtype !== undefined) checkDType(op, options.dtype);
   if (options.device !== undefined) checkDevice(op, options.device);
@@ -202,9 +202,10 @@ export function arange(...given: readonly (number | CreateOptions | undefined)[]
   const count = Math.max(0, Math.ceil((to - from) / step));
   if (count >= 2 ** 32)
     throw new ValueError('arange', `from ${from} to ${to} by ${step} are ${count} numbers, too many for one tensor`);
-  const values = Array.from({ length: count }, (_, i) => from + i * step);
+  const values = hostArray('float64', count);
+  for (let i = 0; i < count; i++) values[i] = from + i * step;
   const { dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32', device } = options;
-  return settle('arange', convert(values, dtype, 'arange'), [values.length], dtype, device);
+  return settle('arange', convert(values, dtype, 'arange'), [count], dtype, device);
 }
 
 /**
@@ -287,8 +288,15 @@ function strided<A extends AnyTypedArray>(source: NdArray, target: A): A {
 
 function flattenNested(data: readonly NestedNumbers[]): Flat {
   const shape: number[] = [];
-  for (let level: NestedNumbers | undefined = data; Array.isArray(level); level = level[0] as NestedNumbers | undefined)
+  for (
+    let level: NestedNumbers | undefined = data;
+    Array.isArray(level);
+    level = level[0] as NestedNumbers | undefined
+  ) {
     shape.push(level.length);
+    if (shape.length > MOST_AXES)
+      throw new ShapeError('tensor', `the data is nested more than ${MOST_AXES} levels deep, or holds itself`);
+  }
   const values: number[] = [];
   let booleans = 0;
   const visit = (value: NestedNumbers, axis: number): void => {

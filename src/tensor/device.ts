@@ -84,8 +84,10 @@ export function setDefaultDevice(device: Backend): void {
 /** @internal Refuses what is no device: its name, or the promise of one. */
 export function checkDevice(op: string, device: unknown): asserts device is Backend {
   if (device instanceof Promise) throw new DeviceError(op, 'the device is a promise; await it: await device(name)');
-  if (typeof device === 'string')
-    throw new DeviceError(op, `the device is the name '${device}'; give what 'await device("${device}")' gives`);
+  if (typeof device === 'string') {
+    const name = device.length <= 20 ? `"${device}"` : 'name';
+    throw new DeviceError(op, `the device is the name ${describe(device)}; give what 'await device(${name})' gives`);
+  }
   const isBackend = typeof device === 'object' && device !== null && 'upload' in device && 'dispatch' in device;
   if (!isBackend) throw new DeviceError(op, `the device is ${nameOf(device)}; give what 'await device(name)' gives`);
 }

@@ -1,5 +1,6 @@
 import type { DType } from '../backends/backend.js';
 import { DTypeError } from '../errors.js';
+import { describe } from './arguments.js';
 
 export type { DType } from '../backends/backend.js';
 
@@ -35,8 +36,5 @@ export const toFloat = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'float
 /** Refuses names that are no dtype, which only callers without types can give. */
 export function checkDType(op: string, dtype: DType): void {
   if (!ORDER.includes(dtype))
-    throw new DTypeError(
-      op,
-      `there is no dtype '${typeof dtype === 'string' ? String(dtype) : typeof dtype}'; there are ${ORDER.join(', ')}`,
-    );
+    throw new DTypeError(op, `there is no dtype ${describe(dtype)}; there are ${ORDER.join(', ')}`);
 }

@@ -2,7 +2,7 @@ import { type DeviceName } from '../backends/backend.js';
 import { type Kernel, overLimits } from '../backends/kernel.js';
 import { addKernel, type KernelFunction } from '../backends/registry.js';
 import { DeviceError, ValueError } from '../errors.js';
-import { nameOf } from './arguments.js';
+import { describe, nameOf } from './arguments.js';
 import { deviceNames } from './device.js';
 
 const OP = 'registerKernel';
@@ -31,7 +31,7 @@ export function registerKernel(device: DeviceName, kernel: Kernel, implementatio
   if (!names.includes(device))
     throw new DeviceError(
       OP,
-      `no device ${typeof device === 'string' ? `'${device}'` : nameOf(device)}; there are ${names.map((name) => `'${name}'`).join(', ')}`,
+      `no device ${describe(device)}; there are ${names.map((name) => `'${name}'`).join(', ')}`,
     );
   checkKernel(kernel);
   const wanted = device === 'cpu' ? 'function' : 'string';

@@ -1,6 +1,7 @@
 import { checkNumber, describe } from './arguments.js';
 import { type xoroshiro128plus, xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
-import { arrayClass, type DType } from '../backends/backend.js';
+import type { DType } from '../backends/backend.js';
+import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ValueError } from '../errors.js';
 import { checkCreation, type CreateOptions, type DeviceOptions, settle } from './create.js';
 import { checkShape, type Shape, sizeOf } from './shape.js';
@@ -43,7 +44,7 @@ export class Random {
     const isState =
       Array.isArray(state) &&
       state.length === 4 &&
-      state.every((word: unknown) => typeof word === 'number' && word === (word | 0)) &&
+      Array.from(state as readonly unknown[]).every((word) => typeof word === 'number' && word === (word | 0)) &&
       state.some((word: unknown) => word !== 0);
     if (!isState)
       throw new ValueError('random', `a state is four 32-bit integers, not all of them 0; got ${describe(state)}`);
@@ -125,7 +126,8 @@ export class Random {
         'integers',
         `numbers in [${describe(low)}, ${describe(high)}): int32 holds whole numbers in [-2^31, 2^31), and the upper bound must be the larger`,
       );
-    const data = Int32Array.from({ length: checkedSize('integers', shape) }, () => this.integer(low, high));
+    const data = hostArray('int32', checkedSize('integers', shape));
+    for (let i = 0; i < data.length; i++) data[i] = this.integer(low, high);
     return settle('integers', data, shape, 'int32', options.device);
   }
 
@@ -140,7 +142,7 @@ export class Random {
 
   /** @internal The numbers of `permutation`. */
   order(n: number): Int32Array {
-    const order = new Int32Array(checkedSize('permutation', [n]));
+    const order = hostArray('int32', checkedSize('permutation', [n])) as Int32Array;
     for (let i = 0; i < n; i++) {
       const j = this.integer(0, i + 1);
       order[i] = order[j]!;
@@ -152,7 +154,7 @@ export class Random {
   private fill(op: string, shape: Shape, { dtype = 'float32', device }: CreateOptions, draw: () => number): Tensor {
     if (dtype !== 'float32' && dtype !== 'float64')
       throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
-    const data = new (arrayClass(dtype))(checkedSize(op, shape));
+    const data = hostArray(dtype, checkedSize(op, shape));
     for (let i = 0; i < data.length; i++) data[i] = draw();
     return settle(op, data, shape, dtype, device);
   }

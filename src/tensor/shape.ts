@@ -12,7 +12,16 @@ export function sizeOf(shape: Shape): number {
 export const sameShape = (a: Shape, b: Shape): boolean =>
   a === b || (a.length === b.length && a.every((dim, i) => dim === b[i]));
 
-export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
+/** Axes that a tensor may have: NumPy's limit. */
+export const MOST_AXES = 64;
+
+/** Dimensions shown of a list that has more; nobody reads on, and callers without types hand over whole data. */
+const MOST_SHOWN = 16;
+
+export function formatShape(shape: Shape): string {
+  const dims = Array.from(shape.slice(0, MOST_SHOWN), shown);
+  return `[${dims.join(', ')}${shape.length > MOST_SHOWN ? `, ... ${shape.length} in all` : ''}]`;
+}
 
 /** What a value is, for messages. (`describe` of arguments.ts says more, and knows tensors; this module is below it.) */
 function shown(value: unknown): string {
@@ -32,6 +41,7 @@ export function checkList(op: string, list: unknown, what = 'shape'): void {
 /** Checks that every dimension is a non-negative integer. */
 export function checkShape(op: string, shape: Shape): void {
   checkList(op, shape);
+  if (shape.length > MOST_AXES) throw new ShapeError(op, `a shape of ${shape.length} axes; there may be ${MOST_AXES}`);
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0)
       throw new ShapeError(op, `shape ${formatShape(shape)} has a dimension that is not a non-negative integer`);
@@ -89,7 +99,7 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
   const given: readonly number[] = typeof axes === 'number' ? [axes] : axes;
   if (!Array.isArray(given))
     throw new ShapeError(op, `the axes are ${shown(axes)}; an axis is a number, several are a list: [0, 1]`);
-  const list = given.map((axis: number) => normalizeAxis(op, axis, rank));
+  const list = Array.from(given, (axis: number) => normalizeAxis(op, axis, rank)); // holes as well
   list.sort((a, b) => a - b);
   list.forEach((axis, i) => {
     if (axis === list[i - 1]) throw new ShapeError(op, `axis ${axis} is named twice`);

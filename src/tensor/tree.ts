@@ -1,5 +1,5 @@
 import { ValueError } from '../errors.js';
-import { nameOf } from './arguments.js';
+import { isCallable, nameOf, onBehalfOf } from './arguments.js';
 import { Tensor } from './tensor.js';
 
 /**
@@ -30,6 +30,25 @@ const isContainer = (value: unknown): value is Record<string, unknown> => {
   return prototype === Object.prototype || prototype === null;
 };
 
+/** The containers around a place of a tree, innermost first. */
+interface Above {
+  readonly tree: unknown;
+  readonly depth: number;
+  readonly above: Above | null;
+}
+
+/** Levels that a tree may have. */
+const DEEPEST = 500;
+
+/** Steps into a container. @throws for one that holds itself: going through it would not end. */
+function within(tree: unknown, above: Above | null, fail: (problem: string) => Error): Above {
+  for (let outer = above; outer; outer = outer.above)
+    if (outer.tree === tree) throw fail(`${nameOf(tree)} in the tree holds itself`);
+  const depth = above ? above.depth + 1 : 1;
+  if (depth > DEEPEST) throw fail(`the tree has more than ${DEEPEST} levels`);
+  return { tree, depth, above };
+}
+
 /** A path for messages: `.layers[0].weight`. */
 const step = (path: string, key: string | number): string =>
   typeof key === 'number' ? `${path}[${key}]` : `${path}.${key}`;
@@ -43,16 +62,17 @@ export function mapLeaves(
   f: (leaf: unknown, path: string, keys: readonly string[]) => unknown,
   path = '',
   keys: readonly string[] = [],
+  above: Above | null = null,
 ): unknown {
-  if (tree instanceof Tensor) return f(tree, path, keys);
+  const kind = kindOf(tree);
+  if (kind === 'tensor' || kind === 'constant') return f(tree, path, keys);
+  const inside = within(tree, above, (problem) => new ValueError('tree', problem));
   const visit = (value: unknown, key: string | number): unknown =>
-    mapLeaves(value, f, step(path, key), [...keys, String(key)]);
+    mapLeaves(value, f, step(path, key), [...keys, String(key)], inside);
   if (Array.isArray(tree)) return tree.map(visit);
-  if (isContainer(tree))
-    return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, visit(value, key)]));
   if (tree instanceof Map) return new Map(Array.from(tree, ([key, value]) => [key, visit(value, String(key))]));
   if (tree instanceof Set) return new Set(Array.from(tree, visit));
-  return f(tree, path, keys);
+  return Object.fromEntries(Object.entries(tree as object).map(([key, value]) => [key, visit(value, key)]));
 }
 
 /** Whether a tensor is among the properties of an instance, or some levels further down. */
@@ -103,7 +123,7 @@ export function mapTensors<T, R, const Others extends readonly NoInfer<T>[]>(
   ...others: Others
 ): Mapped<T, R>;
 export function mapTensors(f: (...tensors: never[]) => unknown, ...trees: readonly unknown[]): unknown {
-  if (typeof f !== 'function')
+  if (!isCallable(f))
     throw new ValueError('mapTensors', `the function comes first: mapTensors(f, tree); got ${nameOf(f)} in its place`);
   if (trees.length === 0) throw new ValueError('mapTensors', 'there is no tree: mapTensors(f, tree)');
   const names = trees.map((_, i) => (i === 0 ? 'the first tree has' : `tree ${i} has`));
@@ -131,12 +151,23 @@ interface Report {
   readonly fail: (problem: string) => Error;
 }
 
-function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], report: Report, path: string): unknown {
+function zip(
+  f: (...tensors: unknown[]) => unknown,
+  trees: readonly unknown[],
+  report: Report,
+  path: string,
+  above: Above | null = null,
+): unknown {
   const [first] = trees;
+  const kind = kindOf(first);
   trees.forEach((tree, i) => {
-    if (kindOf(tree) !== kindOf(first)) throw difference(report, path, i, tree, first);
+    if (kindOf(tree) !== kind) throw difference(report, path, i, tree, first);
   });
-  const at = (key: string | number, parts: readonly unknown[]): unknown => zip(f, parts, report, step(path, key));
+  if (kind === 'tensor') return f(...trees, path);
+  if (kind === 'constant') return first;
+  const inside = within(first, above, report.fail);
+  const at = (key: string | number, parts: readonly unknown[]): unknown =>
+    zip(f, parts, report, step(path, key), inside);
   if (Array.isArray(first)) {
     const lists = trees as readonly (readonly unknown[])[];
     lists.forEach((list, i) => {
@@ -159,33 +190,31 @@ function zip(f: (...tensors: unknown[]) => unknown, trees: readonly unknown[], r
         trees.map((tree) => [...(tree as Set<unknown>)]),
         report,
         path,
+        inside,
       ) as unknown[],
     );
   if (first instanceof Map) {
     const objects = trees.map((tree) => Object.fromEntries(tree as Map<string, unknown>));
-    const mapped = zip(f, objects, report, path) as Record<string, unknown>;
+    const mapped = zip(f, objects, report, path, inside) as Record<string, unknown>;
     return new Map(Array.from(first.keys(), (key): [unknown, unknown] => [key, mapped[String(key)]]));
   }
-  if (isContainer(first)) {
-    const objects = trees as readonly Record<string, unknown>[];
-    const get = (object: Record<string, unknown>, key: string): unknown =>
-      Object.hasOwn(object, key) ? object[key] : undefined;
-    objects.forEach((object, i) => {
-      for (const [key, value] of Object.entries(object))
-        if (value !== undefined && !Object.hasOwn(first, key))
-          throw difference(report, step(path, key), i, value, undefined);
-    });
-    return Object.fromEntries(
-      Object.keys(first).map((key) => [
+  const objects = trees as readonly Record<string, unknown>[];
+  const get = (object: Record<string, unknown>, key: string): unknown =>
+    Object.hasOwn(object, key) ? object[key] : undefined;
+  objects.forEach((object, i) => {
+    for (const [key, value] of Object.entries(object))
+      if (value !== undefined && !Object.hasOwn(first as object, key))
+        throw difference(report, step(path, key), i, value, undefined);
+  });
+  return Object.fromEntries(
+    Object.keys(first as object).map((key) => [
+      key,
+      at(
         key,
-        at(
-          key,
-          objects.map((object) => get(object, key)),
-        ),
-      ]),
-    );
-  }
-  return first instanceof Tensor ? f(...trees, path) : first;
+        objects.map((object) => get(object, key)),
+      ),
+    ]),
+  );
 }
 
 /** What has to agree between trees: containers, and where the tensors are. */
@@ -208,6 +237,6 @@ function difference({ names, fail }: Report, path: string, i: number, found: unk
 /** The tensors of a tree, in order. */
 export function tensorsOf(tree: unknown): Tensor[] {
   const found: Tensor[] = [];
-  replaceTensors(tree, (leaf) => found.push(leaf));
+  onBehalfOf('tensorsOf', 'the tree', () => replaceTensors(tree, (leaf) => found.push(leaf)));
   return found;
 }

@@ -1,4 +1,4 @@
-import { add, mapTensors, relu, tensor, type Tensor, tensorsOf, ValueError } from 'tapegrad';
+import { add, grad, mapTensors, relu, tensor, type Tensor, tensorsOf, ValueError } from 'tapegrad';
 
 const loose = mapTensors as (...args: unknown[]) => unknown;
 
@@ -100,4 +100,38 @@ test('tensorsOf lists the tensors of a tree in order', () => {
   const [a, b] = [tensor(1), tensor(2)];
   const found = tensorsOf({ x: [b, 'text', { y: a }], z: 3 });
   expect([found.length, found[0] === b, found[1] === a]).toEqual([2, true, true]);
+});
+
+describe('trees that hold themselves', () => {
+  const list: unknown[] = [tensor(1)];
+  list.push(list, list);
+  const object: Record<string, unknown> = { t: tensor(1) };
+  object.inner = { again: object };
+  const map = new Map<string, unknown>();
+  map.set('self', map);
+  const set = new Set<unknown>();
+  set.add(set);
+
+  test.each<[string, unknown, string]>([
+    ['a list', list, 'an array in the tree holds itself'],
+    ['an object', object, 'an object in the tree holds itself'],
+    ['a Map', map, 'an object of class Map in the tree holds itself'],
+    ['a Set', set, 'an object of class Set in the tree holds itself'],
+  ])('%s', (_name, tree, problem) => {
+    expect(() => tensorsOf(tree)).toThrow(`[tensorsOf] the tree: ${problem}`);
+    expect(() => mapTensors((t) => t, tree)).toThrow(`[mapTensors] ${problem}`);
+    expect(() => grad((x) => x.sum())(tree as Tensor)).toThrow(`[grad] argument 0: ${problem}`);
+  });
+
+  test('one tree in two places does not', () => {
+    const shared = { w: tensor(2) };
+    expect(tensorsOf({ a: shared, b: [shared, shared] })).toHaveLength(3);
+  });
+
+  test('500 levels are a tree', () => {
+    const nest = (levels: number): unknown =>
+      Array.from({ length: levels }).reduce<unknown>((inner) => [inner], tensor(1));
+    expect(tensorsOf(nest(500))).toHaveLength(1);
+    expect(() => tensorsOf(nest(501))).toThrow('[tensorsOf] the tree: the tree has more than 500 levels');
+  });
 });

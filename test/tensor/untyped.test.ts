@@ -151,7 +151,7 @@ describe('callers without types', () => {
       'argnums as text',
       () => grad((x: Tensor) => x.sum(), { argnums: loose<number>('0') })(matrix),
       GradientError,
-      '[grad] argnums is "0"; it must be a position or an array of positions',
+      "[grad] argnums is '0'; it must be a position or an array of positions",
     ],
     [
       'two results of a function with a vjp',

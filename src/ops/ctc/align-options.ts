@@ -86,6 +86,7 @@ export const costsOf = ({
 
 function readWildcard(op: string, given: AlignOptions['wildcard']): Pick<Constants, 'wildcard' | 'wildcardLogProb'> {
   if (given === undefined) return { wildcard: null, wildcardLogProb: 0 };
+  if ((given as unknown) === null) throw new ValueError(op, 'the wildcard is null; leave it out where there is none');
   if (isPlainObject(given)) checkOptions(op, given, ['label', 'logProb']);
   const { label, logProb = 0 } = typeof given === 'object' ? given : { label: given };
   if (!Number.isInteger(label) || label !== (label | 0))

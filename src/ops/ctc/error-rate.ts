@@ -61,7 +61,7 @@ export function errorRate(
   let deletions = 0;
   let referenceLength = 0;
   let exactMatches = 0;
-  references.forEach((reference: LabelSequence, pair) => {
+  for (const [pair, reference] of (references as readonly LabelSequence[]).entries()) {
     const expected = labelsOf(reference, unit, 'reference', pair);
     const actual = labelsOf(hypotheses[pair] as LabelSequence, unit, 'hypothesis', pair);
     const edits = countEdits(expected, actual);
@@ -70,7 +70,7 @@ export function errorRate(
     deletions += edits.deletions;
     referenceLength += expected.length;
     if (edits.substitutions + edits.insertions + edits.deletions === 0) exactMatches++;
-  });
+  }
   const errors = substitutions + insertions + deletions;
   return {
     rate: errors === 0 ? 0 : errors / referenceLength,

@@ -1,7 +1,7 @@
 import { hostArray } from '../../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { integersOf, integerTensor, type TensorLike } from '../../tensor/create.js';
-import { nameOf } from '../../tensor/arguments.js';
+import { describe, nameOf } from '../../tensor/arguments.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { CtcScores } from './layout.js';
 
@@ -54,9 +54,8 @@ function fromLists(
 ): PaddedTargets {
   if (lists.length !== batch)
     throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences: ${reading}`);
-  lists.forEach((list: unknown, n) => {
+  for (const [n, list] of lists.entries())
     if (!isList(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${nameOf(list)}, not a list of labels`);
-  });
   const targetLengths = lengths ?? Int32Array.from(lists, ({ length }) => length);
   const width = targetLengths.reduce((a, b) => Math.max(a, b), 0);
   const targets = hostArray('int32', batch * width) as Int32Array;
@@ -69,7 +68,7 @@ function fromLists(
       if (typeof label !== 'number' || label !== (label | 0))
         throw new ValueError(
           op,
-          `sequence ${n}: label ${i} is ${String(list[i])}; it must be a whole number that fits int32`,
+          `sequence ${n}: label ${i} is ${describe(list[i])}; it must be a whole number that fits int32`,
         );
       targets[n * width + i] = label;
     }

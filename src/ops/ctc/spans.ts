@@ -66,10 +66,9 @@ export function mergeSpans(
       `the spans are ${describe(spans)}; they must be an alignment or a list of spans`,
     );
   const parts = partsOf(spans);
-  parts.forEach((part: unknown, i) => {
+  for (const [i, part] of (parts as readonly unknown[]).entries())
     if (!isPlainObject(part) || !('label' in part || Array.isArray(part.labels)))
       throw new ValueError('mergeSpans', `span ${i} is ${describe(part)}; it must be a span as ctcAlign gives them`);
-  });
   if (typeof groups === 'number') checkWhole('mergeSpans', 'the separator', groups, 0, 2 ** 31 - 1);
   else checkArray('mergeSpans', 'the groups', groups);
   const ranges = typeof groups === 'number' ? separate(parts, groups) : groups;
@@ -104,7 +103,7 @@ function separate(parts: readonly Part[], separator: number): [number, number][]
 
 function checkRanges(ranges: readonly (readonly [number, number])[], count: number): void {
   let end = 0;
-  ranges.forEach((range: unknown, g) => {
+  for (const [g, range] of (ranges as readonly unknown[]).entries()) {
     if (!Array.isArray(range))
       throw new ValueError('mergeSpans', `group ${g} is ${describe(range)}; it must be [first, last]`);
     const [first, last] = range as [number, number];
@@ -119,7 +118,7 @@ function checkRanges(ranges: readonly (readonly [number, number])[], count: numb
         `group ${g} is [${first}, ${last}); groups are in order and end at ${count}, the number of spans`,
       );
     end = last;
-  });
+  }
 }
 
 function join(parts: readonly Part[], first: number, last: number): MergedSpan {
