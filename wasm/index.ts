@@ -6,6 +6,7 @@ export * from "./copy";
 export * from "./ctc/align";
 export { ctcBeam, ctcBeamBytes, ctcBeamCut, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamShared, ctcBeamUndo } from "./ctc/beam";
 export * from "./ctc/beam-save";
+export * from "./ctc/steered";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
 export * from "./gather";

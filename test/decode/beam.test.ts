@@ -260,7 +260,11 @@ describe('a stream', () => {
   });
 
   test('a state is checked beyond its check sum: parents, labels, prefixes and probabilities', () => {
-    const states = new BeamStates('test', { width: 4, classes: 3, blank: 0, horizon: 0 }, 1);
+    const states = new BeamStates(
+      'test',
+      { width: 4, classes: 3, blank: 0, horizon: 0, topClasses: 9, drop: Infinity },
+      1,
+    );
     states.advance(noise(6, 3, 1).buffer, Int32Array.of(6), 3, 0);
     const good = states.save(0);
     expect(states.restore(0, good)).toBe(true);

@@ -44,7 +44,8 @@ export function ctcBeamRestore(saved: usize, state: usize): i32 {
   enter(state);
   const count = load<i32>(saved, Saved.Count), nodes = load<i32>(saved, Saved.Nodes), shifted = load<f64>(saved, Saved.Shifted), lost = load<f64>(saved, Saved.Lost);
   const unseen = load<i32>(saved, Saved.Unseen);
-  if (unseen < 0 || unseen >= LOOK_EVERY || count > b.width || nodes > b.room || !isFinite(shifted) || !(lost >= 0 && lost < Infinity)) return 0;
+  if (unseen < 0 || unseen >= LOOK_EVERY || count > b.width || nodes > b.room || !isFinite(shifted) || !(lost >= 0)) return 0;
+  if (lost == Infinity && !b.steered) return 0;
   const prefixes = saved + Saved.Bytes;
   if (!plant(prefixes + <usize>count * Entry.Bytes, nodes)) return 0;
   let least: f64 = Infinity;

@@ -24,6 +24,12 @@ class Beam {
   /** Labels that may stay open, 0 for any number; frames since that was last seen to. */
   horizon: i32;
   unseen: i32;
+  /** Classes a frame that may lengthen a prefix, the likeliest. */
+  top: i32;
+  /** Whether each node has a state and a weight beside it: see steered.ts. */
+  steered: i32;
+  /** Prefixes less likely than the best one by this factor are dropped; 0 for none. */
+  drop: f64;
   /** The sum of each frame's greatest score, and what has been lost, scaled as the beam's probabilities are. */
   shifted: f64;
   lost: f64;
@@ -37,24 +43,27 @@ class Beam {
 
 export const enum Node { Parent = 0, Label = 4, Next = 8, Slot = 12, Bytes = 16 }
 export const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
+/** What stands beside each node of a steered beam: the steering's state, and the factor of the step that led there. */
+export const enum Step { State = 0, Factor = 8, Bytes = 16 }
 /** In place of a candidate's label: the prefix stays as it is. */
 const STAY: u32 = 0xffffffff;
 /** Classes so far below a frame's greatest count nothing beside it: e^-700 is next to the least float64. */
-const NOTHING: f32 = 700;
+export const NOTHING: f32 = 700;
 /** Classes this far below a frame's greatest are summed by a bound instead of an exponential: there are many of them, and they add up to little. */
 const UNLIKELY: f32 = 8;
 /** Frames after which it is seen to that no more labels are open than there may be. */
 export const LOOK_EVERY = 1024;
 /** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
-const GATHERED = 6;
+export const GATHERED = 6;
 
 // Where the parts of the state lie that the running call works on.
 export let b: Beam = changetype<Beam>(0);
-let exps: usize, expStamps: usize, marks: usize, listed: usize, entries: usize, entriesBefore: usize, others: usize, stays: usize, children: usize, candidates: usize, heads: usize, nodes: usize;
+let expStamps: usize, entriesBefore: usize, stays: usize, heads: usize;
+export let exps: usize, marks: usize, listed: usize, entries: usize, others: usize, children: usize, candidates: usize, nodes: usize, steps: usize, gains: usize, rows: usize, rests: usize;
 
 @inline function up(bytes: usize): usize { return (bytes + 15) & ~15; }
 
-function layOut(state: usize, width: usize, classes: usize, slots: usize, room: usize): usize {
+function layOut(state: usize, width: usize, classes: usize, slots: usize, room: usize, steered: bool): usize {
   let at = state + up(offsetof<Beam>());
   exps = at; at += up(classes << 3);
   expStamps = at; at += up(classes << 2);
@@ -68,23 +77,29 @@ function layOut(state: usize, width: usize, classes: usize, slots: usize, room: 
   candidates = at; at += (width * GATHERED) << 4;
   heads = at; at += up(slots << 2);
   nodes = at; at += room << 4;
+  if (steered) {
+    steps = at; at += room * Step.Bytes;
+    gains = at; at += up(classes << 3);
+    rows = at; at += up(classes << 2) * 2;
+    rests = at; at += up((classes + 1) << 3);
+  }
   return at - state;
 }
 @inline function slotsFor(room: i32): i32 { let slots = 256; while (slots < room) slots *= 2; return slots; }
 export function enter(state: usize): void {
   b = changetype<Beam>(state);
-  layOut(state, b.width, b.classes, b.heads, b.room);
+  layOut(state, b.width, b.classes, b.heads, b.room, b.steered != 0);
 }
 
 /** Bytes of a state with room for so many nodes. */
-export function ctcBeamBytes(width: i32, classes: i32, room: i32): f64 {
-  return <f64>layOut(0, width, classes, slotsFor(room), room);
+export function ctcBeamBytes(width: i32, classes: i32, room: i32, steered: i32): f64 {
+  return <f64>layOut(0, width, classes, slotsFor(room), room, steered != 0);
 }
 
 /** A decoder that has read nothing. */
-export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, horizon: i32, room: i32): void {
+export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, horizon: i32, top: i32, drop: f64, steered: i32, room: i32): void {
   b = changetype<Beam>(state);
-  b.width = width; b.classes = classes; b.blank = blank; b.horizon = horizon; b.room = room; b.heads = slotsFor(room);
+  b.width = width; b.classes = classes; b.blank = blank; b.horizon = horizon; b.top = top; b.drop = drop; b.steered = steered; b.room = room; b.heads = slotsFor(room);
   b.nodeCount = 0; b.count = 1; b.stamp = 0; b.scale = 0; b.done = 0; b.shifted = 0; b.lost = 0; b.countBefore = -1; b.unseen = 0;
   enter(state);
   memory.fill(expStamps, 0, <usize>classes << 2);
@@ -100,7 +115,7 @@ export function ctcBeamOpen(state: usize, width: i32, classes: i32, blank: i32, 
 /** The same decoder in another piece of memory, with more room. */
 export function ctcBeamMove(from: usize, to: usize, room: i32): void {
   enter(from);
-  const old = b, oldNodes = nodes, oldEntries = entries, oldBefore = entriesBefore;
+  const old = b, oldNodes = nodes, oldEntries = entries, oldBefore = entriesBefore, oldSteps = steps, oldGains = gains;
   b = changetype<Beam>(to);
   memory.copy(to, from, offsetof<Beam>());
   b.room = room; b.heads = slotsFor(room);
@@ -111,13 +126,18 @@ export function ctcBeamMove(from: usize, to: usize, room: i32): void {
   memory.copy(entries, oldEntries, <usize>old.count * Entry.Bytes);
   memory.copy(entriesBefore, oldBefore, <usize>max(old.countBefore, 0) * Entry.Bytes);
   memory.copy(nodes, oldNodes, <usize>old.nodeCount << 4);
+  if (b.steered) {
+    memory.copy(steps, oldSteps, <usize>old.nodeCount * Step.Bytes);
+    memory.copy(gains, oldGains, <usize>old.classes << 3);
+  }
   rehash();
 }
 
 @inline export function node(i: i32): usize { return nodes + (<usize>i << 4); }
+@inline export function step(i: i32): usize { return steps + <usize>i * Step.Bytes; }
 @inline export function entry(i: i32): usize { return entries + <usize>i * Entry.Bytes; }
 @inline function entryBefore(i: i32): usize { return entriesBefore + <usize>i * Entry.Bytes; }
-@inline function candidate(i: i32): usize { return candidates + (<usize>i << 4); }
+@inline export function candidate(i: i32): usize { return candidates + (<usize>i << 4); }
 @inline function headOf(parent: i32, label: i32): usize {
   let h = <u32>parent * 0x9e3779b1 ^ <u32>label * 0x85ebca6b;
   h ^= h >> 15; h *= 0x2c1b3c6d; h ^= h >> 13;
@@ -129,6 +149,7 @@ function create(parent: i32, label: i32): i32 {
   store<i32>(at, parent, Node.Parent);
   store<i32>(at, label, Node.Label);
   store<i32>(at, -1, Node.Slot);
+  if (b.steered) store<f64>(step(id), NaN); // not known yet
   if (parent >= 0) link(id, parent, label);
   return id;
 }
@@ -180,7 +201,9 @@ export function collect(cut: bool, labels: usize): i32 {
   for (let k = 0; k < b.countBefore; k++) store<i32>(entryBefore(k), load<i32>(node(load<i32>(entryBefore(k))), Node.Next) - 1);
   for (let i = 0; i < total; i++) {
     const to = load<i32>(node(i), Node.Next) - 1;
-    if (to >= 0) v128.store(node(to), v128.load(node(i)));
+    if (to < 0) continue;
+    v128.store(node(to), v128.load(node(i)));
+    if (b.steered) v128.store(step(to), v128.load(step(i)));
   }
   b.nodeCount = kept;
   rehash();
@@ -206,7 +229,7 @@ function shared(): i32 {
  * Drops the prefixes that differ from the likeliest one in labels before the last `horizon` ones. Two readings of one place that are nearly alike would
  * stay in the beam for ever, and all that follows with them, twice. When this is done does not depend on pieces.
  */
-function decide(): void {
+export function decide(): void {
   b.unseen = 0;
   if (b.count == 0) return;
   let anchor = load<i32>(entry(0));
@@ -237,7 +260,7 @@ export function ctcBeamShared(state: usize): i32 {
   return depth;
 }
 
-@inline function probability(row: usize, c: i32, reference: f64): f64 {
+@inline export function probability(row: usize, c: i32, reference: f64): f64 {
   const at = exps + (<usize>c << 3), stamped = expStamps + (<usize>c << 2);
   if (load<u32>(stamped) == b.stamp) return load<f64>(at);
   const p = NativeMath.exp(<f64>load<f32>(row + (<usize>c << 2)) - reference);
@@ -249,7 +272,7 @@ export function ctcBeamShared(state: usize): i32 {
 @inline function swap(x: usize, y: usize): void { const t = v128.load(x); v128.store(x, v128.load(y)); v128.store(y, t); }
 
 /** Puts the `keep` greatest of `count` records (a float64 and 8 bytes more) first. */
-function select(base: usize, count: i32, keep: i32): void {
+export function select(base: usize, count: i32, keep: i32): void {
   let lo = 0, hi = count;
   while (hi - lo > 1) {
     const pivot = load<f64>(base + (<usize>((lo + hi) >> 1) << 4));
@@ -264,7 +287,7 @@ function select(base: usize, count: i32, keep: i32): void {
 }
 
 /** Sorts records [lo, hi), the greatest first. */
-function sort(base: usize, lo: i32, hi: i32): void {
+export function sort(base: usize, lo: i32, hi: i32): void {
   while (hi - lo > 12) {
     const pivot = load<f64>(base + (<usize>((lo + hi) >> 1) << 4));
     let i = lo, j = hi - 1;
@@ -283,12 +306,12 @@ function sort(base: usize, lo: i32, hi: i32): void {
   }
 }
 
-@inline function offer(at: i32, value: f64, from: i32, label: u32): void {
+@inline export function offer(at: i32, value: f64, from: i32, label: u32): void {
   const to = candidate(at);
   store<f64>(to, value); store<i32>(to, from, 8); store<u32>(to, label, 12);
 }
 
-@inline function greatestOf(row: usize): f32 {
+@inline export function greatestOf(row: usize): f32 {
   const classes = b.classes;
   let tops = f32x4.splat(-Infinity), c = 0;
   for (; c + 4 <= classes; c += 4) tops = f32x4.max(tops, v128.load(row + (<usize>c << 2)));
@@ -308,7 +331,7 @@ function sort(base: usize, lo: i32, hi: i32): void {
 }
 
 /** Not less than the sum of a frame's probabilities, relative to the greatest: what is conserved from frame to frame. */
-@inline function massOf(row: usize, greatest: f32): f64 {
+@inline export function massOf(row: usize, greatest: f32): f64 {
   const classes = b.classes, top = f32x4.splat(greatest), likely = f32x4.splat(greatest - UNLIKELY);
   let sums = f32x4.splat(0), c = 0;
   for (; c + 4 <= classes; c += 4) {
@@ -322,7 +345,7 @@ function sort(base: usize, lo: i32, hi: i32): void {
 }
 
 /** What became of a piece of frames. */
-const enum Status { Done = 0, Full = 1, Bad = 2 }
+export const enum Status { Done = 0, Full = 1, Bad = 2, Asks = 3 }
 
 /**
  * Reads frames of float32 scores, `stride` bytes apart, from where the piece was left (`b.done`) to its end. Full: there is no room for
@@ -331,10 +354,7 @@ const enum Status { Done = 0, Full = 1, Bad = 2 }
 function advance(row: usize, stride: usize, frames: i32): Status {
   row += <usize>b.done * stride;
   for (; b.done < frames; b.done++, row += stride) {
-    if (b.nodeCount + b.width > b.room) {
-      collect(false, 0);
-      if (b.nodeCount + b.width > b.room >> 1) return Status.Full;
-    }
+    if (isFull()) return Status.Full;
     const greatest = greatestOf(row);
     if (!(greatest < Infinity)) return Status.Bad;
     if (greatest == -Infinity || b.count == 0) b.count = 0;
@@ -344,17 +364,24 @@ function advance(row: usize, stride: usize, frames: i32): Status {
   return Status.Done;
 }
 
-function read(row: usize, greatest: f32): void {
-  const n = b.count, width = b.width, classes = b.classes, blank = b.blank;
-  b.stamp++;
-  const top = <f64>greatest, pBlank = probability(row, blank, top);
-  b.shifted += top;
-  let before: f64 = 0, least: f64 = Infinity, heaviest: f64 = 0;
+/** Whether there is no room for another frame's nodes, even without those that nothing goes back to. */
+@inline export function isFull(): bool {
+  if (b.nodeCount + b.width <= b.room) return false;
+  collect(false, 0);
+  return b.nodeCount + b.width > b.room >> 1;
+}
+
+// What `stay` has found: the sum and the greatest of the prefixes' probabilities before the frame, and what a candidate must reach.
+export let before: f64 = 0, heaviest: f64 = 0, threshold: f64 = 0;
+
+/** Offers all prefixes of the beam as they are; lists each one's children in the beam. */
+@inline export function stay(row: usize, greatest: f32, steered: bool): void {
+  const n = b.count, top = <f64>greatest, pBlank = probability(row, b.blank, top);
+  let all: f64 = 0, least: f64 = Infinity;
   memory.fill(children, 0xff, <usize>n << 3);
   for (let i = 0; i < n; i++) {
     const e = entry(i), at = node(load<i32>(e)), label = load<i32>(at, Node.Label), inLabel = load<f64>(e, Entry.InLabel), total = load<f64>(e, Entry.InBlank) + inLabel;
-    before += total;
-    heaviest = max(heaviest, total);
+    all += total;
     let stayInLabel: f64 = 0;
     if (label >= 0) {
       const p = probability(row, label, top), parent = load<i32>(at), j = parent >= 0 ? load<i32>(node(parent), Node.Slot) : -1;
@@ -362,7 +389,8 @@ function read(row: usize, greatest: f32): void {
       if (j >= 0) {
         // After an equal label only what ends in a blank may go on.
         const from = entry(j), same = load<i32>(node(parent), Node.Label) == label;
-        stayInLabel += (same ? load<f64>(from, Entry.InBlank) : load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel)) * p;
+        const come = (same ? load<f64>(from, Entry.InBlank) : load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel)) * p;
+        stayInLabel += steered ? come * load<f64>(step(load<i32>(e)), Step.Factor) : come;
         store<i32>(children + (<usize>i << 3), load<i32>(children + (<usize>j << 3), 4));
         store<i32>(children + (<usize>j << 3), i, 4);
       }
@@ -373,34 +401,46 @@ function read(row: usize, greatest: f32): void {
     offer(i, sum, i, STAY);
     least = min(least, sum);
   }
-  let threshold = n == width ? least : 0;
-  const count = list(row, greatest, threshold > 0 ? threshold / heaviest : 0), likeliest = count > 0 ? load<f64>(listed) : 0;
+  before = all;
+  heaviest = load<f64>(entries, Entry.InBlank) + load<f64>(entries, Entry.InLabel); // the first is the likeliest
+  threshold = n == b.width ? least : 0;
+  if (b.drop > 0) for (let i = 0; i < n; i++) threshold = max(threshold, load<f64>(candidate(i)) * b.drop);
+}
+
+function read(row: usize, greatest: f32): void {
+  const n = b.count, width = b.width;
+  b.stamp++;
+  b.shifted += <f64>greatest;
+  stay(row, greatest, false);
+  let least = threshold;
+  const count = min(list(row, greatest, least > 0 ? least / heaviest : 0), b.top), likeliest = count > 0 ? load<f64>(listed) : 0;
   let offers = n;
   for (let i = 0; i < n; i++) {
     const e = entry(i), id = load<i32>(e), label = load<i32>(node(id), Node.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
-    if (total * likeliest < threshold) break; // and those after it are lighter
+    if (total * likeliest < least) break; // and those after it are lighter
     b.stamp++;
     for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
       store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
     for (let k = 0; k < count; k++) {
       const at = listed + (<usize>k << 4), p = load<f64>(at), to = load<i32>(at, 8);
-      if (total * p < threshold) break;
+      if (total * p < least) break;
       if (load<u32>(marks + (<usize>to << 2)) == b.stamp) continue;
       const value = (to == label ? inBlank : total) * p;
-      if (!(value > 0) || value < threshold) continue;
+      if (!(value > 0) || value < least) continue;
       if (offers == GATHERED * width) {
         select(candidates, offers, width);
         offers = width;
-        threshold = load<f64>(candidate(0));
-        for (let q = 1; q < width; q++) threshold = min(threshold, load<f64>(candidate(q)));
-        if (value < threshold) continue;
+        least = load<f64>(candidate(0));
+        for (let q = 1; q < width; q++) least = min(least, load<f64>(candidate(q)));
+        if (value < least) continue;
       }
       offer(offers++, value, i, <u32>to);
     }
   }
   if (offers > width) { select(candidates, offers, width); offers = width; }
   sort(candidates, 0, offers);
-  keep(offers, before, massOf(row, greatest));
+  const mass = massOf(row, greatest);
+  keep(offers, b.lost * mass, before * mass);
 }
 
 /** Lists the classes, but for the blank, that are at least `share` of the greatest: the likeliest first. Returns how many there are. */
@@ -422,13 +462,18 @@ function read(row: usize, greatest: f32): void {
   return count;
 }
 
-/** Makes the chosen candidates the beam, and adds up what is not among them. */
-@inline function keep(offers: i32, before: f64, mass: f64): void {
+/**
+ * Makes the chosen candidates the beam.
+ * @param lost what had been lost before, as it is after the frame
+ * @param offered what all candidates of the frame had, the chosen among them.
+ */
+export function keep(offers: i32, lost: f64, offered: f64): void {
   for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
+  const best = offers > 0 ? load<f64>(candidates) : 0, floor = best * b.drop;
   let kept = 0, after: f64 = 0;
   for (let i = 0; i < offers; i++) {
     const from = candidate(i), value = load<f64>(from), source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes;
-    if (!(value > 0)) break;
+    if (!(value > floor)) break;
     const prefix = load<i32>(entry(source));
     if (label == STAY) {
       store<i32>(to, prefix);
@@ -445,10 +490,9 @@ function read(row: usize, greatest: f32): void {
   }
   memory.copy(entries, others, <usize>kept * Entry.Bytes);
   b.count = kept;
-  b.lost = b.lost * mass + max<f64>(before * mass - after, 0);
-  const best = offers > 0 ? load<f64>(candidate(0)) : 0;
-  // Below 2^-256: back to about 1.
-  if (best < 8.636168555094445e-78 && best > 0) {
+  b.lost = lost + max<f64>(offered - after, 0);
+  // Below 2^-256, or above 2^256 where a steering pays much: back to about 1.
+  if ((best < 8.636168555094445e-78 && best > 0) || best > 1.157920892373162e77) {
     const exponent = min(1023 - <i32>(reinterpret<u64>(best) >> 52 & 2047), 1000), factor = reinterpret<f64>(<u64>(exponent + 1023) << 52);
     for (let i = 0; i < kept; i++) {
       const e = entry(i);
@@ -461,7 +505,7 @@ function read(row: usize, greatest: f32): void {
 }
 
 /** Keeps the beam as it is before a piece. */
-@inline function remember(): void {
+@inline export function remember(): void {
   b.done = 0;
   b.countBefore = b.count; b.scaleBefore = b.scale; b.unseenBefore = b.unseen; b.shiftedBefore = b.shifted; b.lostBefore = b.lost;
   memory.copy(entriesBefore, entries, <usize>b.count * Entry.Bytes);

@@ -12,6 +12,11 @@ export interface StreamSizes {
   readonly width: number;
   readonly blank: number;
   readonly horizon: number;
+  readonly topClasses: number;
+  readonly drop: number;
+  readonly blankPenalty: number;
+  /** The steering's state after the labels that have been taken, null without a steering. */
+  readonly start: number | null;
   readonly frames: number;
   readonly taken: number;
 }
@@ -19,11 +24,14 @@ export interface StreamSizes {
 /** The first number of a saved stream: changed when what follows means something else. */
 const VERSION = 1;
 /** Numbers in `sizes`, the check sum included. Counts that may pass 2^32 in an endless stream take two. */
-const SIZES = 10;
+const SIZES = 18;
 
 const HIGH = 2 ** 32;
 const halves = (count: number): number[] => [count | 0, Math.floor(count / HIGH)];
 const whole = (low: number, high: number): number => high * HIGH + (low >>> 0);
+
+const bits = (value: number): number[] => [...new Int32Array(Float64Array.of(value).buffer)];
+const float = (low: number, high: number): number => new Float64Array(Int32Array.of(low, high).buffer)[0]!;
 
 /** FNV-1a by words, of the lists and their lengths: a change of any one word changes it. */
 function checkSum(lists: readonly (readonly number[] | Int32Array)[]): number {
@@ -38,12 +46,14 @@ function checkSum(lists: readonly (readonly number[] | Int32Array)[]): number {
 
 export function writeStream(
   op: string,
-  { classes, width, blank, horizon, frames, taken }: StreamSizes,
+  { classes, width, blank, horizon, topClasses, drop, blankPenalty, start, frames, taken }: StreamSizes,
   settled: readonly number[],
   state: Int32Array,
 ): SavedStream {
   const int32 = (values: Int32Array): Tensor => fromTypedArray(values, [values.length], 'int32', op);
-  const sizes = [VERSION, classes, width, blank, horizon, ...halves(frames), ...halves(taken)];
+  const floats = [drop, blankPenalty, start ?? 0].flatMap(bits);
+  const counts = [...halves(frames), ...halves(taken)];
+  const sizes = [VERSION, classes, width, blank, horizon, topClasses, start === null ? 0 : 1, ...floats, ...counts];
   return {
     sizes: int32(Int32Array.of(...sizes, checkSum([sizes, settled, state]))),
     settled: int32(Int32Array.from(settled)),
@@ -69,15 +79,28 @@ export function readStream(
   if (sizes.length !== SIZES) throw refuse();
   const numbers = sizes.subarray(0, SIZES - 1);
   if (checkSum([numbers, settled, state]) !== sizes[SIZES - 1]) throw refuse();
-  const [, classes, width, blank, horizon, ...counts] = numbers as unknown as number[];
-  const [frames, taken] = [whole(counts[0]!, counts[1]!), whole(counts[2]!, counts[3]!)];
+  const [, classes, width, blank, horizon, topClasses, steered, ...pairs] = numbers as unknown as number[];
+  const [drop, blankPenalty, start] = [0, 2, 4].map((i) => float(pairs[i]!, pairs[i + 1]!)) as [number, number, number];
+  const [frames, taken] = [whole(pairs[6]!, pairs[7]!), whole(pairs[8]!, pairs[9]!)];
   if (
     !isSize(classes!, width!, blank!, horizon!) ||
+    !(topClasses! >= 1 && drop >= 0 && Number.isFinite(blankPenalty) && !Number.isNaN(start)) ||
     settled.some((label) => label < 0 || label >= classes! || label === blank)
   )
     throw refuse();
   return {
-    sizes: { classes: classes!, width: width!, blank: blank!, horizon: horizon!, frames, taken },
+    sizes: {
+      classes: classes!,
+      width: width!,
+      blank: blank!,
+      horizon: horizon!,
+      topClasses: topClasses!,
+      drop,
+      blankPenalty,
+      start: steered === 1 ? start : null,
+      frames,
+      taken,
+    },
     settled: [...settled],
     state,
     refuse,

@@ -1,7 +1,9 @@
-import type { Arena, Buffer, DType, TypedArray } from '../../backends/backend.js';
-import type { Kernel, ParamType } from '../../backends/kernel.js';
+import type { Arena, Buffer } from '../../backends/backend.js';
 import { OutOfMemoryError } from '../../errors.js';
 import { hostBackend } from '../../tensor/device.js';
+import { Answers } from './beam-answers.js';
+import { array, declareIn, launch, view } from './beam-launch.js';
+import type { Steering } from './steering/steering.js';
 
 /** Beam decoders in the host's memory: what wasm/ctc/beam.ts calls a state, and the launches that work on it. */
 
@@ -11,46 +13,55 @@ export interface BeamSizes {
   readonly blank: number;
   /** Labels that may stay open, 0 for any number. */
   readonly horizon: number;
+  /** Classes a frame that may lengthen a prefix. */
+  readonly topClasses: number;
+  /** How far below the best one a prefix may lie, as a logarithm. */
+  readonly drop: number;
 }
 
 /** What a beam holds, the likeliest prefix first. */
 export interface BeamContents {
   readonly labels: readonly Int32Array[];
   /** Natural logarithms of their probabilities, as far as the beam has followed them. */
-  readonly logProbs: readonly number[];
+  readonly scores: readonly number[];
   /** The same of everything that fell out of the beam. */
   readonly lost: number;
+  /** The steering's states, where there is one. */
+  readonly states: readonly number[] | null;
 }
 
-const declare = (name: string, inputs: string[], outputs: string[], params: readonly string[]): Kernel => ({
-  name,
-  family: 'ctc/beam',
-  inputs,
-  outputs,
-  params: Object.fromEntries(params.map((param): [string, ParamType] => [param, 'u32'])),
-});
+const [beam, saved, steered] = [declareIn('ctc/beam'), declareIn('ctc/beam-save'), declareIn('ctc/steered')];
 
 const KERNELS = {
-  bytes: declare('ctcBeamBytes', [], ['bytes'], ['width', 'classes', 'room']),
-  open: declare('ctcBeamOpen', [], ['states'], ['width', 'classes', 'blank', 'horizon', 'room']),
-  move: declare('ctcBeamMove', ['state'], ['larger'], ['room']),
-  advance: declare(
+  bytes: beam('ctcBeamBytes', [], ['bytes'], ['width', 'classes', 'room', 'steered']),
+  open: beam('ctcBeamOpen', [], ['states'], ['width', 'classes', 'blank', 'horizon', 'top', 'drop', 'steered', 'room']),
+  move: beam('ctcBeamMove', ['state'], ['larger'], ['room']),
+  advance: beam(
     'ctcBeam',
     ['scores', 'lengths'],
     ['status', 'states'],
     ['width', 'frameStride', 'sequenceStride', 'fresh'],
   ),
-  read: declare('ctcBeamRead', ['state'], ['logProbs', 'lengths', 'labels'], ['count']),
-  shared: declare('ctcBeamShared', ['state'], ['count'], []),
-  cut: declare('ctcBeamCut', ['state'], ['labels'], []),
-  undo: declare('ctcBeamUndo', [], ['states'], []),
-  savedBytes: declare('ctcBeamSavedBytes', ['state'], ['bytes'], []),
-  save: declare('ctcBeamSave', ['state'], ['saved'], []),
-  savedNodes: declare('ctcBeamSavedNodes', ['saved'], ['nodes'], []),
-  restore: declare('ctcBeamRestore', ['saved'], ['sound', 'state'], []),
+  read: beam('ctcBeamRead', ['state'], ['logProbs', 'lengths', 'labels'], ['count']),
+  shared: beam('ctcBeamShared', ['state'], ['count'], []),
+  cut: beam('ctcBeamCut', ['state'], ['labels'], []),
+  undo: beam('ctcBeamUndo', [], ['states'], []),
+  savedBytes: saved('ctcBeamSavedBytes', ['state'], ['bytes'], []),
+  save: saved('ctcBeamSave', ['state'], ['saved'], []),
+  savedNodes: saved('ctcBeamSavedNodes', ['saved'], ['nodes'], []),
+  restore: saved('ctcBeamRestore', ['saved'], ['sound', 'state'], []),
+  advanceSteered: steered(
+    'ctcBeamSteered',
+    ['scores', 'lengths', 'table'],
+    ['status', 'questions', 'states'],
+    ['width', 'frameStride', 'sequenceStride', 'fresh', 'most'],
+  ),
+  steer: steered('ctcBeamSteer', ['start', 'bounds'], ['states'], []),
+  rename: steered('ctcBeamRename', ['start', 'table'], ['asked', 'questions', 'state'], ['most']),
+  states: steered('ctcBeamStates', ['state'], ['states'], ['count']),
 };
 
-const STATUS = { done: 0, full: 1, bad: 2 } as const;
+const STATUS = { done: 0, full: 1, bad: 2, asks: 3 } as const;
 
 /** The place of a score that is NaN or Infinity. */
 export interface BadFrame {
@@ -58,18 +69,7 @@ export interface BadFrame {
   readonly frame: number;
 }
 
-function launch(
-  op: string,
-  kernel: Kernel,
-  inputs: readonly Buffer[],
-  outputs: readonly Buffer[],
-  params: Readonly<Record<string, number>>,
-): void {
-  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, null, op);
-}
-
-const array = (dtype: DType, length: number): Buffer => hostBackend().allocate(dtype, length, null);
-const view = (buffer: Buffer): TypedArray => hostBackend().readSync!(buffer, 'view');
+const numbers = (values: readonly number[]): Buffer => hostBackend().upload('float64', Float64Array.from(values));
 
 /** Nodes that a state has room for at first: it grows with what is read. */
 const firstRoom = (width: number): number => 16 * width + 1024;
@@ -83,12 +83,16 @@ interface HeldState {
 /** Decoders of a batch, one state a sequence. */
 export class BeamStates {
   private readonly held: HeldState[] = [];
+  /** What a steering has answered. */
+  private readonly answers: Answers | null;
 
   constructor(
     private readonly op: string,
     readonly sizes: BeamSizes,
     count: number,
+    steering: Steering | null = null,
   ) {
+    this.answers = steering && new Answers(op, steering, sizes.classes, sizes.blank, count);
     const room = firstRoom(sizes.width);
     try {
       for (let n = 0; n < count; n++) this.held.push(this.open(room));
@@ -100,14 +104,21 @@ export class BeamStates {
 
   private open(room: number): HeldState {
     const made = this.make(room);
-    launch(this.op, KERNELS.open, [], [made.buffer], { ...this.sizes, room });
+    const { answers } = this;
+    const { width, classes, blank, horizon, topClasses: top } = this.sizes;
+    const drop = Math.exp(-this.sizes.drop) * (1 - 1e-15); // the best one itself stays
+    const options = { width, classes, blank, horizon, top, drop, steered: answers ? 1 : 0, room };
+    launch(this.op, KERNELS.open, [], [made.buffer], options);
+    if (!answers) return made;
+    const given = [numbers([answers.steering.start]), hostBackend().upload('float64', answers.bounds)];
+    launch(this.op, KERNELS.steer, given, [made.buffer], {});
     return made;
   }
 
   private make(room: number): HeldState {
     const bytes = array('float64', 1);
     const { width, classes } = this.sizes;
-    launch(this.op, KERNELS.bytes, [], [bytes], { width, classes, room });
+    launch(this.op, KERNELS.bytes, [], [bytes], { width, classes, room, steered: this.answers ? 1 : 0 });
     const words = Math.ceil(view(bytes)[0]! / 4);
     if (words > 2 ** 29) throw new OutOfMemoryError(this.op, `a beam of width ${width} needs ${words * 4} bytes`);
     const arena = hostBackend().openArena();
@@ -140,25 +151,33 @@ export class BeamStates {
     frameStride: number,
     sequenceStride: number,
   ): BadFrame | null {
-    const status = array('int32', 2 * this.held.length);
+    const { answers, held } = this;
+    const words = answers ? 3 : 2;
+    const status = array('int32', words * held.length);
     const inputs = [scores, hostBackend().upload('int32', lengths)];
-    for (let fresh = 1; ; fresh = 0) {
-      const buffers = this.held.map(({ buffer }) => buffer);
-      launch(this.op, KERNELS.advance, inputs, [status, ...buffers], {
-        width: this.sizes.width,
-        frameStride,
-        sequenceStride,
-        fresh,
-      });
+    const strides = { width: this.sizes.width, frameStride, sequenceStride };
+    for (let [fresh, before] = [1, -1]; ; fresh = 0) {
+      const buffers = held.map(({ buffer }) => buffer);
+      if (answers) {
+        const outputs = [status, answers.questions, ...buffers];
+        const params = { ...strides, fresh, most: answers.most };
+        launch(this.op, KERNELS.advanceSteered, [...inputs, answers.table], outputs, params);
+      } else launch(this.op, KERNELS.advance, inputs, [status, ...buffers], { ...strides, fresh });
       const values = view(status);
-      let full = false;
-      for (let n = 0; n < this.held.length; n++) {
-        if (values[2 * n] === STATUS.bad) return { sequence: n, frame: values[2 * n + 1]! };
-        if (values[2 * n] !== STATUS.full) continue;
-        full = true;
-        this.grow(n);
+      const asked: number[] = [];
+      let isDone = true;
+      let frames = 0;
+      for (let n = 0; n < held.length; n++) {
+        const how = values[words * n];
+        if (how === STATUS.bad) return { sequence: n, frame: values[words * n + 1]! };
+        if (how === STATUS.full) this.grow(n);
+        asked.push(how === STATUS.asks ? values[words * n + 2]! : 0);
+        frames += values[words * n + 1]!;
+        isDone &&= how === STATUS.done;
       }
-      if (!full) return null;
+      if (isDone) return null;
+      answers?.learn(asked, frames > before);
+      before = frames;
     }
   }
 
@@ -187,9 +206,16 @@ export class BeamStates {
     let at = 0;
     return {
       labels: sizes.map((length) => (view(labels) as Int32Array).slice(at, (at += length))),
-      logProbs: [...view(scores).subarray(0, sizes.length)],
+      scores: [...view(scores).subarray(0, sizes.length)],
       lost: view(scores)[count]!,
+      states: this.answers && this.statesOf(buffer, sizes.length),
     };
+  }
+
+  private statesOf(buffer: Buffer, count: number): number[] {
+    const states = array('float64', count);
+    if (count > 0) launch(this.op, KERNELS.states, [buffer], [states], { count });
+    return [...view(states)];
   }
 
   /** Takes the labels that all prefixes begin with out of the state. */
@@ -212,8 +238,11 @@ export class BeamStates {
     return view(saved) as Int32Array;
   }
 
-  /** Goes on from a saved state. Returns false, with nothing changed, if it is none of this size. */
-  restore(n: number, words: Int32Array): boolean {
+  /**
+   * Goes on from a saved state. Returns false, with nothing changed, if it is none of this size.
+   * @param start the steering's state before the labels that the saved state holds.
+   */
+  restore(n: number, words: Int32Array, start = 0): boolean {
     const saved = hostBackend().upload('int32', words);
     const answer = array('int32', 1);
     launch(this.op, KERNELS.savedNodes, [saved], [answer], {});
@@ -228,15 +257,23 @@ export class BeamStates {
     const unused = isSound ? this.held[n]! : made;
     if (isSound) this.held[n] = made;
     unused.arena.close();
+    if (isSound) this.rename(made.buffer, start);
     return isSound;
   }
 
-  /** The arenas that hold the states, for whoever has to close them. */
-  get arenas(): readonly { arena: Arena }[] {
-    return this.held;
+  /** A steering's states anew: what they are called may differ from process to process. */
+  private rename(buffer: Buffer, start: number): void {
+    const { answers } = this;
+    if (!answers) return;
+    for (const asked = array('int32', 1); ; answers.learn([view(asked)[0]!], false)) {
+      const given = [numbers([start]), answers.table];
+      launch(this.op, KERNELS.rename, given, [asked, answers.questions, buffer], { most: answers.most });
+      if (view(asked)[0] === 0) return;
+    }
   }
 
   close(): void {
     for (const { arena } of this.held) arena.close();
+    this.answers?.close();
   }
 }

@@ -1,4 +1,4 @@
-import type { Arena, Buffer } from '../../backends/backend.js';
+import type { Buffer } from '../../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { checkOptions, checkTensor, checkWhole, describe } from '../../tensor/arguments.js';
 import { hostBackend } from '../../tensor/device.js';
@@ -6,13 +6,15 @@ import { isFloat } from '../../tensor/dtype.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { cast } from '../cast.js';
-import { badScore, checkWidth } from './beam.js';
-import { BeamStates } from './beam-state.js';
+import { sub } from '../elementwise.js';
+import { badScore } from './beam.js';
+import { checkSearch, SEARCH_OPTIONS, type Search, type SearchOptions } from './beam-options.js';
+import { rank } from './beam-result.js';
 import { readStream, type SavedStream, writeStream } from './beam-saved.js';
+import { BeamStates } from './beam-state.js';
+import { type Steering, stepOf } from './steering/steering.js';
 
-export interface BeamStreamOptions {
-  /** Prefixes that are followed at a time; 32 by default. */
-  readonly width?: number;
+export interface BeamStreamOptions extends SearchOptions {
   /** The class that stands for no label; 0 by default. */
   readonly blank?: number;
   /**
@@ -26,19 +28,21 @@ export interface BeamStreamOptions {
 export interface StreamReading {
   /** Its labels, but for those that have been taken. */
   readonly labels: number[];
-  /** The logarithm of the reading's probability as far as the beam has followed it, from the stream's first frame on. */
+  /** The logarithm of the reading's probability as far as the beam has followed it, from the stream's first frame on, and the steering's weight. */
   readonly score: number;
   /** Its share of what the beam holds, from 0 to 1. */
   readonly share: number;
 }
 
-const OPTIONS = ['width', 'blank', 'horizon'] as const;
+const OPTIONS = [...SEARCH_OPTIONS, 'blank', 'horizon'] as const;
+/** Those that a saved stream has. */
+const SAVED = ['width', 'blank', 'horizon', 'topClasses', 'drop', 'blankPenalty'] as const;
 
 /** Frames after which labels that all prefixes share are taken out of the beam's memory. */
 const CUT_EVERY = 256;
 
-const arenas = new FinalizationRegistry<{ arena: Arena }[]>((held) => {
-  for (const { arena } of held) if ((arena as { isOpen?: boolean }).isOpen !== false) arena.close();
+const memory = new FinalizationRegistry<BeamStates>((states) => {
+  states.close();
 });
 
 /**
@@ -59,6 +63,10 @@ export class BeamStream {
   private sinceCut = 0;
   private last: StreamReading | null = null;
   private handedOn = 0;
+  private readonly search: Search;
+  private readonly blankPenalty: number;
+  /** The steering's state after the labels that have been taken. */
+  private start: number;
 
   /** @throws {ValueError} for sizes and options out of range. */
   constructor(
@@ -67,15 +75,17 @@ export class BeamStream {
   ) {
     const op = 'BeamStream';
     checkOptions(op, options, OPTIONS);
-    const { width = 32, blank = 0, horizon = 256 } = options;
+    const { blank = 0, horizon = 256, blankPenalty = 0 } = options;
     if (!Number.isInteger(classes) || classes < 1)
       throw new ValueError(op, `classes is ${describe(classes)}; it must be a whole number from 1 on`);
-    checkWidth(op, width);
     if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
       throw new ValueError(op, `blank is ${describe(blank)}; it must be a class in [0, ${classes})`);
     checkWhole(op, 'horizon', horizon, 0, 2 ** 31 - 1);
-    this.states = new BeamStates(op, { width, classes, blank, horizon }, 1);
-    arenas.register(this, this.states.arenas as { arena: Arena }[], this);
+    this.search = checkSearch(op, options, classes, blank, horizon);
+    this.blankPenalty = blankPenalty;
+    this.start = this.search.steering?.start ?? 0;
+    this.states = new BeamStates(op, this.search.sizes, 1, this.search.steering);
+    memory.register(this, this.states, this);
   }
 
   /**
@@ -90,7 +100,8 @@ export class BeamStream {
     if (!isFloat(logProbs.dtype)) throw new DTypeError(op, `logProbs is ${logProbs.dtype}; it must be a float dtype`);
     if (logProbs.rank !== 2 || logProbs.shape[1] !== this.classes)
       throw new ShapeError(op, `logProbs is ${formatShape(logProbs.shape)}; it must be [frames, ${this.classes}]`);
-    const scores = logProbs.dtype === 'float32' ? logProbs : cast(logProbs, 'float32');
+    const narrow = logProbs.dtype === 'float32' ? logProbs : cast(logProbs, 'float32');
+    const scores = this.search.penalty ? sub(narrow, this.search.penalty) : narrow;
     const [frames] = scores.shape as [number, number];
     const buffer: Buffer =
       scores.device === hostBackend() ? scores.buffer : hostBackend().upload('float32', scores.dataSync());
@@ -129,43 +140,46 @@ export class BeamStream {
     this.settle();
     const { settled } = this;
     this.settled = [];
+    this.start = stateAfter('BeamStream.take', this.search.steering, this.start, settled);
     this.handedOn += settled.length;
     return settled;
   }
 
-  /** The likeliest reading of what has come so far. */
+  /** The best reading of what has come so far. What a steering says of a text's end does not count yet. */
   partial(): StreamReading {
     this.checkOpen('BeamStream.partial');
-    return this.best(1)[0] ?? { labels: [...this.settled], score: -Infinity, share: 0 };
+    return this.best(1, null)[0] ?? nothingAfter(this.settled);
   }
 
-  /** The likeliest readings, best first. */
+  /** The best readings of what has come so far, best first. */
   readings(nBest = this.states.sizes.width): StreamReading[] {
     const op = 'BeamStream.readings';
     this.checkOpen(op);
     const { width } = this.states.sizes;
     if (!Number.isInteger(nBest) || nBest < 1 || nBest > width)
       throw new ValueError(op, `nBest is ${describe(nBest)}; it must be a whole number from 1 to ${width}`);
-    return this.best(nBest);
+    return this.best(nBest, null);
   }
 
-  private best(nBest: number): StreamReading[] {
-    const { labels, logProbs } = this.states.read(0, this.states.sizes.width);
-    const top = logProbs[0] ?? 0;
-    const total = logProbs.reduce((sum, logProb) => sum + Math.exp(logProb - top), 0);
+  /** Readings, ended by a steering. */
+  private best(nBest: number, end: Steering | null): StreamReading[] {
+    const { labels, scores, shares } = rank('BeamStream', this.states.read(0, this.states.sizes.width), end);
     return labels.slice(0, nBest).map((open, k) => ({
       labels: [...this.settled, ...open],
-      score: logProbs[k]!,
-      share: Math.exp(logProbs[k]! - top) / total,
+      score: scores[k]!,
+      share: shares[k]!,
     }));
   }
 
-  /** The reading of the whole; gives the memory back. The stream answers nothing else any more. */
+  /**
+   * The reading of the whole, its end included; gives the memory back. The stream answers nothing else any more. Where a steering lets no reading in the
+   * beam end here, the score is -Infinity.
+   */
   finish(): StreamReading {
     if (this.last) return this.last;
-    const reading = this.partial();
+    const reading = this.best(1, this.search.steering)[0] ?? nothingAfter(this.settled);
     this.states.close();
-    arenas.unregister(this);
+    memory.unregister(this);
     return (this.last = reading);
   }
 
@@ -173,14 +187,15 @@ export class BeamStream {
   save(): SavedStream {
     this.checkOpen('BeamStream.save');
     const { classes, frames, handedOn: taken, settled } = this;
-    const { width, blank, horizon } = this.states.sizes;
-    const sizes = { classes, width, blank, horizon, frames, taken };
+    const start = this.search.steering ? this.start : null;
+    const sizes = { ...this.states.sizes, classes, frames, taken, start, blankPenalty: this.blankPenalty };
     return writeStream('BeamStream.save', sizes, settled, this.states.save(0));
   }
 
   /**
    * A stream that goes on where another one was saved.
-   * @param options those of the saved stream, where they are known: they are compared.
+   * @param options the steering that the saved stream had. Its other options, where they are known: they are compared. Once labels have been taken, a
+   *   steering's states must be the same numbers as they were.
    * @throws {FormatError} for anything that `save` has not made: parts of different streams, cut or changed ones.
    * @throws {ValueError} for options that are not those of the saved stream.
    */
@@ -188,17 +203,38 @@ export class BeamStream {
     const op = 'BeamStream.restore';
     checkOptions(op, options, OPTIONS);
     const { sizes, settled, state, refuse } = readStream(op, saved);
-    for (const name of OPTIONS) {
+    for (const name of SAVED) {
       const wanted = options[name] ?? sizes[name];
       if (wanted !== sizes[name])
         throw new ValueError(op, `${name} is ${describe(wanted)}; the saved stream's is ${sizes[name]}`);
     }
-    const { classes, width, blank, horizon } = sizes;
-    const stream = new BeamStream(classes, { width, blank, horizon });
-    if (!stream.states.restore(0, state)) throw refuse();
+    const { steering } = options;
+    if ((steering === undefined) !== (sizes.start === null))
+      throw new ValueError(op, `the saved stream has ${steering ? 'no' : 'a'} steering; give the same one again`);
+    const { classes, width, blank, horizon, topClasses, drop, blankPenalty } = sizes;
+    const stream = new BeamStream(classes, {
+      width,
+      blank,
+      horizon,
+      topClasses,
+      drop,
+      blankPenalty,
+      ...(steering ? { steering } : {}),
+    });
+    if (steering && sizes.taken > 0) stream.start = sizes.start!;
+    if (!stream.states.restore(0, state, stateAfter(op, stream.search.steering, stream.start, settled))) throw refuse();
     stream.frames = sizes.frames;
     stream.handedOn = sizes.taken;
     stream.settled = settled;
     return stream;
   }
 }
+
+const nothingAfter = (settled: readonly number[]): StreamReading => ({
+  labels: [...settled],
+  score: -Infinity,
+  share: 0,
+});
+
+const stateAfter = (op: string, steering: Steering | null, state: number, labels: readonly number[]): number =>
+  steering ? labels.reduce((at, label) => stepOf(op, steering, at, label)[1], state) : state;

@@ -1,4 +1,4 @@
-import type { CpuKernel } from '../call.js';
+import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { parallel, partsFor } from '../pool.js';
 
@@ -6,14 +6,17 @@ import { parallel, partsFor } from '../pool.js';
 
 const call = (name: string, ...args: number[]): number => heap().functions[name]!(...args);
 
+const SIZES = ['width', 'classes', 'blank', 'horizon', 'top', 'drop', 'steered', 'room'];
+
 /** Bytes of a state: output 0, float64 [1]. */
 const ctcBeamBytes: CpuKernel = (of) => {
-  of.outputs[0]!.view()[0] = call('ctcBeamBytes', of.number('width'), of.number('classes'), of.number('room'));
+  const sizes = ['width', 'classes', 'room', 'steered'].map((name) => of.number(name));
+  of.outputs[0]!.view()[0] = call('ctcBeamBytes', ...sizes);
 };
 
 /** States that have read nothing. */
 const ctcBeamOpen: CpuKernel = (of) => {
-  const sizes = ['width', 'classes', 'blank', 'horizon', 'room'].map((name) => of.number(name));
+  const sizes = SIZES.map((name) => of.number(name));
   of.outputs.forEach((_, i) => call('ctcBeamOpen', of.out(i), ...sizes));
 };
 
@@ -30,29 +33,72 @@ const ctcBeamUndo: CpuKernel = (of) => {
   of.outputs.forEach((_, i) => call('ctcBeamUndo', of.out(i)));
 };
 
-/** A piece of each sequence: output 0 is int32 [N, 2], each one's status and frame; the states follow. */
-const ctcBeam: CpuKernel = (of) => {
-  const batch = of.outputs.length - 1;
-  const status = of.scratch(batch * 8);
+/** A piece of each sequence: `name` takes each one's state, scores, stride, frames, fresh, status, and `more`. Output 0 is int32 [N, words], the statuses. */
+function advance(of: CpuCall, name: string, words: number, first: number, more: (n: number) => number[]): void {
+  const batch = of.outputs.length - first;
+  const status = of.scratch(batch * words * 4);
   const scores = of.in(0);
   const lengths = of.inputs[1]!.view() as Int32Array;
-  const [frame, sequence, fresh] = ['frameStride', 'sequenceStride', 'fresh'].map((name) => of.number(name));
+  const [frame, sequence, fresh] = ['frameStride', 'sequenceStride', 'fresh'].map((param) => of.number(param));
   const tasks = Array.from({ length: batch }, (_, n) => [
-    of.out(n + 1),
+    of.out(n + first),
     scores + 4 * n * sequence!,
     4 * frame!,
     lengths[n]!,
     fresh!,
-    status + 8 * n,
+    status + 4 * words * n,
+    ...more(n),
   ]);
   const work = lengths.reduce((sum, length) => sum + length, 0) * of.number('width') * 40;
   const shared = partsFor(work) > 1;
-  for (let first = 0; first < batch; first += MOST_TASKS) {
-    const some = tasks.slice(first, first + MOST_TASKS);
-    if (shared) parallel('ctcBeam', some);
-    else for (const task of some) call('ctcBeam', ...task);
+  for (let begin = 0; begin < batch; begin += MOST_TASKS) {
+    const some = tasks.slice(begin, begin + MOST_TASKS);
+    if (shared) parallel(name, some);
+    else for (const task of some) call(name, ...task);
   }
-  of.outputs[0]!.view().set(heap().i32.subarray(status / 4, status / 4 + 2 * batch));
+  of.outputs[0]!.view().set(heap().i32.subarray(status / 4, status / 4 + words * batch));
+}
+
+/** Each status is how far it came and the frame; the states follow. */
+const ctcBeam: CpuKernel = (of) => {
+  advance(of, 'ctcBeam', 2, 1, () => []);
+};
+
+/** Each status has the number of questions as well; output 1 has room for `most` of them for each sequence, and the states follow. */
+const ctcBeamSteered: CpuKernel = (of) => {
+  const [table, questions, most] = [of.in(2), of.out(1), of.number('most')];
+  advance(of, 'ctcBeamSteered', 3, 2, (n) => [table, questions + n * most * 16, most]);
+};
+
+/** Bytes of a table of answers: output 0, float64 [1]. */
+const ctcBeamTableBytes: CpuKernel = (of) => {
+  of.outputs[0]!.view()[0] = call('ctcBeamTableBytes', of.number('slots'));
+};
+
+const ctcBeamTableOpen: CpuKernel = (of) => {
+  call('ctcBeamTableOpen', of.out(0), of.number('slots'));
+};
+
+/** Adds answers, float64 [count, 4], to a table. */
+const ctcBeamLearn: CpuKernel = (of) => {
+  call('ctcBeamLearn', of.out(0), of.in(0), of.inputs[0]!.length / 4);
+};
+
+/** Gives each state its first state of the steering and the bounds of its gains. */
+const ctcBeamSteer: CpuKernel = (of) => {
+  const first = of.inputs[0]!.view()[0]!;
+  of.outputs.forEach((_, n) => call('ctcBeamSteer', of.out(n), first, of.in(1)));
+};
+
+/** All states of the steering in one decoder anew. */
+const ctcBeamRename: CpuKernel = (of) => {
+  const first = of.inputs[0]!.view()[0]!;
+  call('ctcBeamRename', of.out(2), first, of.in(1), of.out(0), of.out(1), of.number('most'));
+};
+
+/** The steering's states of the likeliest prefixes: float64 [count]. */
+const ctcBeamStates: CpuKernel = (of) => {
+  call('ctcBeamStates', of.in(0), of.number('count'), of.out(0));
 };
 
 /** The likeliest prefixes: scores float64 [count + 1], lengths int32 [count], and, where there is room, their labels. */
@@ -104,4 +150,11 @@ export const beamKernels = {
   ctcBeamSave,
   ctcBeamSavedNodes,
   ctcBeamRestore,
+  ctcBeamSteered,
+  ctcBeamTableBytes,
+  ctcBeamTableOpen,
+  ctcBeamLearn,
+  ctcBeamSteer,
+  ctcBeamRename,
+  ctcBeamStates,
 };

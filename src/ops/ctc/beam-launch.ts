@@ -1,0 +1,27 @@
+import type { Buffer, DType, TypedArray } from '../../backends/backend.js';
+import type { Kernel, ParamType } from '../../backends/kernel.js';
+import { hostBackend } from '../../tensor/device.js';
+
+/** Declares kernels of a file; their parameters are numbers. */
+export const declareIn =
+  (family: string) =>
+  (name: string, inputs: string[], outputs: string[], params: readonly string[]): Kernel => ({
+    name,
+    family,
+    inputs,
+    outputs,
+    params: Object.fromEntries(params.map((param): [string, ParamType] => [param, param === 'drop' ? 'f32' : 'u32'])),
+  });
+
+export function launch(
+  op: string,
+  kernel: Kernel,
+  inputs: readonly Buffer[],
+  outputs: readonly Buffer[],
+  params: Readonly<Record<string, number>>,
+): void {
+  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, null, op);
+}
+
+export const array = (dtype: DType, length: number): Buffer => hostBackend().allocate(dtype, length, null);
+export const view = (buffer: Buffer): TypedArray => hostBackend().readSync!(buffer, 'view');
