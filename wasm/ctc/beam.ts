@@ -9,7 +9,6 @@
  * Nothing is pruned but by the beam's width: with a full beam the least prefix that stays is a threshold, prefixes and classes are sorted, and
  * both loops stop where no product can reach it. What falls out is added up.
  */
-import { expNegative } from '../math';
 
 @unmanaged
 class Beam {
@@ -49,8 +48,8 @@ export const enum Step { State = 0, Factor = 8, Bytes = 16 }
 const STAY: u32 = 0xffffffff;
 /** Classes so far below a frame's greatest count nothing beside it: e^-700 is next to the least float64. */
 export const NOTHING: f32 = 700;
-/** Classes this far below a frame's greatest are summed by a bound instead of an exponential: there are many of them, and they add up to little. */
-const UNLIKELY: f32 = 8;
+/** Classes that share a vector of maxima: four maxima, of every fourth class each. */
+const GROUP = 64;
 /** Frames after which it is seen to that no more labels are open than there may be. */
 export const LOOK_EVERY = 1024;
 /** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
@@ -58,7 +57,7 @@ export const GATHERED = 6;
 
 // Where the parts of the state lie that the running call works on.
 export let b: Beam = changetype<Beam>(0);
-let expStamps: usize, entriesBefore: usize, stays: usize, heads: usize;
+let expStamps: usize, maxima: usize, entriesBefore: usize, stays: usize, heads: usize;
 export let exps: usize, marks: usize, listed: usize, entries: usize, others: usize, children: usize, candidates: usize, nodes: usize, steps: usize, gains: usize, rows: usize, rests: usize;
 
 @inline function up(bytes: usize): usize { return (bytes + 15) & ~15; }
@@ -68,6 +67,7 @@ function layOut(state: usize, width: usize, classes: usize, slots: usize, room: 
   exps = at; at += up(classes << 3);
   expStamps = at; at += up(classes << 2);
   marks = at; at += up(classes << 2);
+  maxima = at; at += (classes / GROUP) << 4;
   listed = at; at += classes << 4;
   entries = at; at += up(width * Entry.Bytes);
   entriesBefore = at; at += up(width * Entry.Bytes);
@@ -311,37 +311,57 @@ export function sort(base: usize, lo: i32, hi: i32): void {
   store<f64>(to, value); store<i32>(to, from, 8); store<u32>(to, label, 12);
 }
 
+/** The greatest of a row, NaN if one is; stores the maxima of whole groups. */
 @inline export function greatestOf(row: usize): f32 {
-  const classes = b.classes;
-  let tops = f32x4.splat(-Infinity), c = 0;
-  for (; c + 4 <= classes; c += 4) tops = f32x4.max(tops, v128.load(row + (<usize>c << 2)));
+  const end = row + (<usize>b.classes << 2);
+  let at = row, tops = f32x4.splat(-Infinity), odd = f32x4.splat(0);
+  for (let to = maxima; at + (GROUP << 2) <= end; to += 16) {
+    let x = v128.load(at), y = v128.load(at, 16);
+    odd = v128.or(odd, v128.or(f32x4.ne(x, x), f32x4.ne(y, y)));
+    for (const stop = at + (GROUP << 2) - 32; at < stop;) {
+      at += 32;
+      const v = v128.load(at), w = v128.load(at, 16);
+      odd = v128.or(odd, v128.or(f32x4.ne(v, v), f32x4.ne(w, w)));
+      x = f32x4.pmax(x, v); y = f32x4.pmax(y, w);
+    }
+    at += 32;
+    x = f32x4.pmax(x, y);
+    v128.store(to, x);
+    tops = f32x4.pmax(tops, x);
+  }
+  for (; at + 16 <= end; at += 16) { const x = v128.load(at); odd = v128.or(odd, f32x4.ne(x, x)); tops = f32x4.pmax(tops, x); }
+  if (v128.any_true(odd)) return NaN;
   let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
-  for (; c < classes; c++) top = max(top, load<f32>(row + (<usize>c << 2)));
+  for (; at < end; at += 4) top = max(top, load<f32>(at));
   return top;
 }
 
-/**
- * Not less than exp(x) for x <= 0, and at most 0.7 % more, or 1e-38: 2^f lies below 1 + f ln 2 + f^2 (1 - ln 2) between 0 and 1, which is as steep
- * at 0, meets it at 1, and is less steep there.
- */
-@inline function boundOfExp(x: v128): v128 {
-  const y = f32x4.max(f32x4.mul(x, f32x4.splat(1.442695)), f32x4.splat(-126)), whole = f32x4.floor(y), f = f32x4.sub(y, whole);
-  const power = f32x4.add(f32x4.splat(1.000001), f32x4.mul(f, f32x4.add(f32x4.splat(0.6931473), f32x4.mul(f, f32x4.splat(0.3068529)))));
-  return i32x4.add(power, i32x4.shl(i32x4.trunc_sat_f32x4_s(whole), 23));
+/** Four of a row's probabilities relative to its greatest, each at most 4e-7 too great, or 1e-38; 2^f is a minimax polynomial, lifted above it. */
+@inline function boundOf(x: v128, top: v128, log2e: v128, least: v128, round: v128, c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, c0: v128): v128 {
+  const y = f32x4.pmax(f32x4.mul(f32x4.sub(x, top), log2e), least), rounded = f32x4.add(y, round), f = f32x4.sub(y, f32x4.sub(rounded, round));
+  let p = f32x4.add(c4, f32x4.mul(c5, f));
+  p = f32x4.add(c3, f32x4.mul(p, f));
+  p = f32x4.add(c2, f32x4.mul(p, f));
+  p = f32x4.add(c1, f32x4.mul(p, f));
+  p = f32x4.add(c0, f32x4.mul(p, f));
+  return i32x4.add(p, i32x4.shl(rounded, 23));
 }
 
 /** Not less than the sum of a frame's probabilities, relative to the greatest: what is conserved from frame to frame. */
 @inline export function massOf(row: usize, greatest: f32): f64 {
-  const classes = b.classes, top = f32x4.splat(greatest), likely = f32x4.splat(greatest - UNLIKELY);
-  let sums = f32x4.splat(0), c = 0;
-  for (; c + 4 <= classes; c += 4) {
-    const x = v128.load(row + (<usize>c << 2)), below = f32x4.sub(x, top);
-    sums = f32x4.add(sums, v128.any_true(f32x4.ge(x, likely)) ? expNegative(below) : boundOfExp(below));
+  const end = row + (<usize>b.classes << 2), top = f32x4.splat(greatest), log2e = f32x4.splat(1.442695), least = f32x4.splat(-126), round = f32x4.splat(12582912);
+  const c5 = f32x4.splat(0.00132765), c4 = f32x4.splat(0.00967554), c3 = f32x4.splat(0.05550714), c2 = f32x4.splat(0.24022122), c1 = f32x4.splat(0.69314702), c0 = f32x4.splat(1.0000003);
+  let at = row, sums = f32x4.splat(0), others = sums;
+  for (; at + 32 <= end; at += 32) {
+    sums = f32x4.add(sums, boundOf(v128.load(at), top, log2e, least, round, c5, c4, c3, c2, c1, c0));
+    others = f32x4.add(others, boundOf(v128.load(at, 16), top, log2e, least, round, c5, c4, c3, c2, c1, c0));
   }
+  if (at + 16 <= end) { sums = f32x4.add(sums, boundOf(v128.load(at), top, log2e, least, round, c5, c4, c3, c2, c1, c0)); at += 16; }
+  sums = f32x4.add(sums, others);
   let sum = <f64>f32x4.extract_lane(sums, 0) + <f64>f32x4.extract_lane(sums, 1) + <f64>f32x4.extract_lane(sums, 2) + <f64>f32x4.extract_lane(sums, 3);
-  for (; c < classes; c++) sum += NativeMath.exp(<f64>load<f32>(row + (<usize>c << 2)) - <f64>greatest);
-  // Roundings: of the scores' differences, of each exponential, and of the sum, which has classes / 4 terms a lane.
-  return sum * (1 + 1e-6 * (1 + <f64>classes / 64));
+  for (; at < end; at += 4) sum += NativeMath.exp(<f64>load<f32>(at) - <f64>greatest);
+  // Roundings: of the scores' differences, of each exponential, and of the sum, which has classes / 8 terms a lane.
+  return sum * (1 + 1e-6 * (1 + <f64>b.classes / 64));
 }
 
 /** What became of a piece of frames. */
@@ -443,22 +463,58 @@ function read(row: usize, greatest: f32): void {
   keep(offers, b.lost * mass, before * mass);
 }
 
-/** Lists the classes, but for the blank, that are at least `share` of the greatest: the likeliest first. Returns how many there are. */
+/**
+ * Lists the classes, but for the blank, that are at least `share` of the greatest and may get into the beam: the likeliest first. Returns how many
+ * there are. At most one more than the width: a prefix's own candidates with likelier classes, its children in the beam counted, fill the beam
+ * before those with any other; one may be its own label, which only its blank-ended part can repeat.
+ */
 @inline function list(row: usize, greatest: f32, share: f64): i32 {
-  const classes = b.classes, limit = greatest + (share > 0 ? max(<f32>NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING), four = f32x4.splat(limit);
-  let count = 0, c = 0;
-  for (; c < classes; c += 4) {
-    const whole = c + 4 <= classes;
-    let bits = whole ? i32x4.bitmask(f32x4.ge(v128.load(row + (<usize>c << 2)), four)) : 15 >> (c + 4 - classes);
-    for (let k = c; bits; k++, bits >>= 1) {
-      if (!(bits & 1) || k == b.blank || !(load<f32>(row + (<usize>k << 2)) >= limit)) continue;
-      const at = listed + (<usize>count << 4);
+  const end = row + (<usize>b.classes << 2), most = b.width + 1;
+  let limit = greatest + (share > 0 ? max(<f32>NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING);
+  const groups = b.classes / GROUP;
+  if (groups << 2 > most) limit = max(limit, limitOfGroups(groups, limit, most + 1));
+  const four = f32x4.splat(limit);
+  let count = 0, at = row;
+  for (let g = 0; g < groups; g++, at += GROUP << 2)
+    if (v128.any_true(f32x4.ge(v128.load(maxima + (<usize>g << 4)), four))) count = pick(row, at, at + (GROUP << 2), limit, count);
+  count = pick(row, at, end, limit, count);
+  if (count > most) { select(listed, count, most); count = most; }
+  sort(listed, 0, count);
+  for (let k = 0; k < count; k++) {
+    const to = listed + (<usize>k << 4);
+    store<f64>(to, probability(row, load<i32>(to, 8), <f64>greatest));
+  }
+  return count;
+}
+
+/** What at least so many groups have a class above, or `limit`. */
+function limitOfGroups(groups: i32, limit: f32, wanted: i32): f32 {
+  let count = 0;
+  for (let at = maxima, end = maxima + (<usize>groups << 4); at < end; at += 4) {
+    const x = load<f32>(at);
+    if (x >= limit) { store<f64>(listed + (<usize>count << 4), x); count++; }
+  }
+  if (count <= wanted) return limit;
+  select(listed, count, wanted);
+  let least = load<f64>(listed);
+  for (let k = 1; k < wanted; k++) least = min(least, load<f64>(listed + (<usize>k << 4)));
+  return <f32>least;
+}
+
+/** Adds the classes of a stretch of a row that are at least `limit`. */
+@inline function pick(row: usize, at: usize, end: usize, limit: f32, count: i32): i32 {
+  const four = f32x4.splat(limit);
+  for (; at < end; at += 16) {
+    let bits = at + 16 <= end ? i32x4.bitmask(f32x4.ge(v128.load(at), four)) : 15 >> <i32>((at + 16 - end) >> 2);
+    for (; bits; bits &= bits - 1) {
+      const k = <i32>((at - row) >> 2) + ctz(bits), x = load<f32>(row + (<usize>k << 2));
+      if (k == b.blank || !(x >= limit)) continue;
+      const to = listed + (<usize>count << 4);
+      store<f64>(to, x);
+      store<i32>(to, k, 8);
       count++;
-      store<f64>(at, probability(row, k, <f64>greatest));
-      store<i32>(at, k, 8);
     }
   }
-  sort(listed, 0, count);
   return count;
 }
 
