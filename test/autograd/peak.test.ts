@@ -1,6 +1,7 @@
 import {
   concat,
   grad,
+  gradCheck,
   hessian,
   memory,
   nn,
@@ -184,4 +185,14 @@ test('embedding lookups in a loop, with positions that repeat', () => {
     );
   const [few, many] = [run(10), run(300)];
   expect(many - few).toBeLessThan(300 * 3 * 64 * 4 * 3 + MIB / 2);
+});
+
+test('gradCheck of order 2 needs what one second derivative does, however many it takes', () => {
+  const f = (x: Tensor): Tensor => x.matmul(x).tanh();
+  for (const size of [8, 24]) {
+    const x = source.normal([size, size], { dtype: 'float64', std: 0.1 });
+    const once = peakOf(() => grad((t: Tensor) => grad((u: Tensor) => f(u).sum())(t).sum())(x));
+    const all = peakOf(() => gradCheck(f, [x], { order: 2 }));
+    expect(all).toBeLessThan(1.3 * once + MIB / 4); // a leak of one tensor an evaluation would be 20 MiB
+  }
 });

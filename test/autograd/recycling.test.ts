@@ -1,12 +1,14 @@
 import {
   add,
   concat,
+  ctcLoss,
   customVjp,
   grad,
   GradientError,
   hessian,
   hvp,
   jacobian,
+  layerNorm,
   logSoftmax,
   memory,
   mul,
@@ -113,6 +115,8 @@ const rude: readonly ((a: Tensor) => Tensor)[] = [
 ];
 
 type Step = (a: Tensor, b: Tensor, pick: number) => Tensor;
+/** After an `await` a scope has memory of its own, and the backward pass is told so. */
+const scoped: Step = (a) => scope(() => a.mul(a.tanh().mul(2)));
 const STEPS: readonly Step[] = [
   add,
   mul,
@@ -149,13 +153,18 @@ const STEPS: readonly Step[] = [
   (a) => logSoftmax(a).add(a),
   (a) => a.add(logSoftmax(a).reshape([16]).reshape([4, 4])),
   (a) => a.softmax(0),
+  // Ops that save more than their result for the derivative
+  (a) => layerNorm(a).mul(a),
+  (a, b, pick) => a.add(layerNorm(b, { weight: a.slice(pick % 4), bias: a.slice([], 0), eps: 0.1 })),
+  (a, _b, pick) => a.mul(ctcLoss(logSoftmax(a), [[1 + (pick % 3), 2]]).mul(0.1)),
+  (a, b) => a.mul(ctcLoss(b.reshape([4, 1, 4]), [[3, 1]], { from: 'logits' }).mul(0.1)),
   (a) => a.cumsum(1).mul(0.3),
   (a) => a.flip(0).maximum(a),
   (a, b) => stopGradient(a).mul(b).add(a),
   (a, b) => grad((t: Tensor) => t.pow(3).mul(b).mean())(a).add(a),
   (a, b) => hvp((t: Tensor) => t.sin().mul(t).sum(), a, b),
   (a, b) => vjp((t: Tensor) => t.slice([0, 2]).exp(), a, b.slice([1, 3]))[1].mul(0.1),
-  (a) => scope(() => a.mul(a.tanh().mul(2))),
+  scoped,
   (a) => grad((t: Tensor) => t.square().sum())(stopGradient(a)).mul(a),
   (a) => a.mul(jacobian((t: Tensor) => t.slice(0).mul(2))(a).sum([0])),
   ...rude.map(
@@ -165,15 +174,17 @@ const STEPS: readonly Step[] = [
   ),
 ];
 
+const UNSCOPED = STEPS.filter((step) => step !== scoped);
+
 /** A random program over [4, 4] tensors, with values used again and again. */
-function program(source: Random, steps: number): (...inputs: Tensor[]) => Tensor {
-  const plan = Array.from({ length: steps }, () =>
-    [STEPS.length, 1000, 1000, 1000].map((most) => source.integer(0, most)),
+function program(source: Random, count: number, steps = STEPS): (...inputs: Tensor[]) => Tensor {
+  const plan = Array.from({ length: count }, () =>
+    [steps.length, 1000, 1000, 1000].map((most) => source.integer(0, most)),
   );
   return (...inputs) => {
     const pool = [...inputs];
     for (const [step, left, right, pick] of plan as [number, number, number, number][])
-      pool.push(STEPS[step]!(pool[left % pool.length]!, pool[right % pool.length]!, pick).tanh());
+      pool.push(steps[step]!(pool[left % pool.length]!, pool[right % pool.length]!, pick).tanh());
     return pool.map((t, i) => t.mean().mul(i + 1)).reduce(add);
   };
 }
@@ -199,11 +210,12 @@ test.each(['float32', 'float64', 'float16', 'bfloat16'] as const)('random progra
       expect({ seed, name, bits: recycled }).toEqual({ seed, name, bits: kept });
     }
     if (seed % 6) continue;
+    const unscoped = program(source, 7, UNSCOPED);
     const later = grad(
       async (a: Tensor, b: Tensor) => {
         const first = f(a, b);
         await Promise.resolve();
-        return first.add(f(a, b));
+        return first.add(unscoped(a, b));
       },
       { argnums: [0, 1] },
     );
@@ -299,6 +311,8 @@ describe('whoever keeps a tensor of a backward pass', () => {
         x.greater(0),
         x.argmax(),
         x.cast('int32'),
+        y.cast('float16'),
+        y.cast('bfloat16'),
       );
       values.push(tensor([1, 2]).mul(3)); // untraced
       for (const t of values) expect(t.dataSync().length).toBeGreaterThan(0);
