@@ -21,7 +21,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs'],
+    files: ['**/*.mjs', '**/*.cjs'],
     languageOptions: {
       globals: {
         process: 'readonly',
@@ -37,6 +37,8 @@ export default tseslint.config(
         clearTimeout: 'readonly',
         setImmediate: 'readonly',
         globalThis: 'readonly',
+        module: 'writable',
+        require: 'readonly',
         atob: 'readonly',
       },
     },

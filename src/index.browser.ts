@@ -4,6 +4,7 @@
  */
 import { cpu } from './backends/cpu/backend.js';
 import { registerDevice, registerHost } from './tensor/device.js';
+import './tensor/dispose.js';
 
 registerHost(cpu);
 registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')).openWebGpu());

@@ -537,7 +537,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
   'Tensor.where': { call: (...g) => floats.where(...(g as [never, never])), places: [[truth, 'data'], data] },
   'Tensor.to': { call: (...g) => floats.to(...(g as [never])), places: [[floats.device, 'device']] },
   ...Object.fromEntries(
-    ['data', 'dataSync', 'item', 'itemSync', 'array', 'arraySync', 'ndarray', 'toString', 'toJSON'].map(
+    ['data', 'dataSync', 'item', 'itemSync', 'array', 'arraySync', 'ndarray', 'toString', 'toJSON', 'dispose'].map(
       (name): [string, Row] => [
         `Tensor.${name}`,
         { call: () => (ints as unknown as typeof table)[name]!(), places: [] },

@@ -223,8 +223,8 @@ fn log2Parts(x: f32) -> vec2f {
   let square = (s + sLow) * (s + sLow);
   let p = ((((square * 0.283339571626465f + 0.31987623202433779f) * square + 0.41220993591581467f) * square + 0.57707793598523627f) * square
       + 0.96179669413380386f) * square;
-  let upper = s * 2.88525390625f;
-  let low = (s * 1.3617182777792812e-4f + sLow * 2.8853900817779268f) + (s + sLow) * p;
+  let upper = s * 2.884765625f;
+  let low = (s * 0.000624456777926774f + sLow * 2.8853900817779268f) + (s + sLow) * p;
   let n = f32(exponent);
   let sum = opaque(n + upper);
   let rest = (upper - opaque(sum - n)) + low;

@@ -1,6 +1,7 @@
 import { GradientError } from '../errors.js';
 import { checkBoolean, checkOptions, nameOf, onBehalfOf } from '../tensor/arguments.js';
-import { onesLike } from '../tensor/create.js';
+import { lendTo, onesLike } from '../tensor/create.js';
+import { hostBackend } from '../tensor/device.js';
 import { isFloat } from '../tensor/dtype.js';
 import { formatShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -156,7 +157,12 @@ function differentiate(
         const [value, aux] = hasAux ? splitAux(op, result) : [result, undefined];
         checkScalar(op, value);
         if (!allowConstant) checkTraced(op, value, tape);
-        const found = tape.backward([value], [onesLike(value)], watched, hasAux ? [value, ...tensorsOf(aux)] : [value]);
+        const found = tape.backward(
+          [value],
+          [seedOf(value, tape)],
+          watched,
+          hasAux ? [value, ...tensorsOf(aux)] : [value],
+        );
         let next = 0;
         const gradients = positions.map((position) =>
           replaceTensors(args[position], (leaf) => dependent(tape.detach(found[next++]!), leaf)),
@@ -192,6 +198,10 @@ function checkScalar(op: string, value: unknown): asserts value is Tensor {
   if (!isFloat(value.dtype))
     throw new GradientError(op, `the function returned ${value.dtype}; a gradient needs a float`);
 }
+
+/** The value's own cotangent; on another device than the host it is recycled with what the transform computes. */
+const seedOf = (value: Tensor, { region }: Tape): Tensor =>
+  value.device.isHost ? onesLike(value) : lendTo(onesLike(value, { device: hostBackend() }), value, region);
 
 /** A value that the tape does not know was made of numbers read on the way, more often by mistake than not. */
 function checkTraced(op: string, value: Tensor, tape: Tape): void {

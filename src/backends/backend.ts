@@ -73,8 +73,8 @@ export interface Backend {
   discard(buffer: Buffer): void;
   /** A new buffer over the memory of an arena's buffer, which is dead from here on: so that no live buffer ever changes, what is added to in place gets a new identity. */
   renew(buffer: Buffer): Buffer;
-  /** A buffer with the given contents. The array may be kept: the caller gives it away. */
-  upload(dtype: DType, data: TypedArray): Buffer;
+  /** A buffer with the given contents, in the arena or on its own. The array may be kept: the caller gives it away. */
+  upload(dtype: DType, data: TypedArray, arena?: Arena | null): Buffer;
   /** A buffer whose contents come from another device, later. Where they do not come, reads of it and of what was made of it reject. */
   receive(dtype: DType, length: number, data: Promise<TypedArray>): Buffer;
   /** A copy of the contents on the host. Rejects with what went wrong with the launches that made them, if a device learns of that late. */

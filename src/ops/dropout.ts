@@ -1,7 +1,7 @@
 import { checkTensor, describe } from '../tensor/arguments.js';
 import { arrayClass } from '../backends/backend.js';
 import { ValueError } from '../errors.js';
-import { fromTypedArray, moveTo } from '../tensor/create.js';
+import { fromTypedArray, lendTo } from '../tensor/create.js';
 import { toFloat } from '../tensor/dtype.js';
 import { checkRandom, type Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -21,6 +21,6 @@ export function dropout(x: Tensor, rate: number, random: Random): Tensor {
   if (rate === 0) return x;
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
   const keep = new (arrayClass(dtype))(x.size).map(() => (random.next() < rate ? 0 : 1 / (1 - rate)));
-  const mask = moveTo(fromTypedArray(keep, x.shape, dtype, 'dropout'), x);
+  const mask = lendTo(fromTypedArray(keep, x.shape, dtype, 'dropout'), x);
   return cast(mulNoNaN(cast(x, dtype), mask), toFloat(x.dtype));
 }

@@ -3,7 +3,7 @@ import { defineOp } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import type { ElementwiseCode, Kernel } from '../backends/kernel.js';
 import { DTypeError } from '../errors.js';
-import { fromTypedArray, moveTo, hostTensor, type TensorLike } from '../tensor/create.js';
+import { fromTypedArray, lendTo, hostTensor, type TensorLike } from '../tensor/create.js';
 import { defaultDevice, hostBackend } from '../tensor/device.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
 import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
@@ -255,5 +255,5 @@ function toTensor(
   if (typeof data === 'number' && dtype === 'float32' && beside?.device === hostBackend())
     return fromTypedArray(new Float32Array([data]), [], dtype);
   const made = onBehalfOf(op, `operand ${i}`, () => hostTensor(data, { dtype }));
-  return moveTo(made, beside ?? { device: defaultDevice() });
+  return lendTo(made, beside ?? { device: defaultDevice() });
 }

@@ -7,7 +7,7 @@ import {
   checkCreation,
   integersOf,
   integerTensor,
-  moveTo,
+  lendTo,
   hostTensor,
   type TensorLike,
 } from '../tensor/create.js';
@@ -176,7 +176,7 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
         { shape: given.shape },
       )
     : given;
-  return moveTo(resolved, x);
+  return lendTo(resolved, x);
 }
 
 /**

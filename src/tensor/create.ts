@@ -3,7 +3,7 @@ import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { checkNumber, checkOptions, checkTensor, describe, nameOf, onBehalfOf } from './arguments.js';
-import { checkDevice, defaultDevice, hostBackend } from './device.js';
+import { checkDevice, currentRegion, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
 import { assignNdarray, isNdarray } from './interchange.js';
@@ -179,6 +179,14 @@ function filledLike(op: string, t: Tensor, value: number, options: CreateOptions
 export function moveTo(made: Tensor, beside: { readonly device: Backend }): Tensor {
   if (made.device === beside.device) return made;
   return new Tensor(beside.device.upload(made.dtype, made.rawDataSync('view')), made.shape, null, made.origin);
+}
+
+/** @internal The same for an operand that no user gets to see: it lies with what the op computes, and is recycled with that. */
+export function lendTo(made: Tensor, beside: { readonly device: Backend }, region = currentRegion()): Tensor {
+  const { device } = beside;
+  if (made.device === device) return made;
+  const arena = region?.on(device) ?? null;
+  return new Tensor(device.upload(made.dtype, made.rawDataSync('view'), arena), made.shape, null, made.origin);
 }
 
 /**

@@ -19,7 +19,8 @@ const OP = 'registerKernel';
  * @param kernel the declaration that the op launches: see `Kernel`.
  * @param implementation for `'cpu'` a function over typed arrays; float16 and bfloat16 are float32 by then, unless the op only moves elements. For
  * `'metal'` text in Metal Shading Language with the entry point `kernel void NAME(`, its buffers in the declaration's order and the parameter
- * struct behind them (arrays as two vectors of four); `IN` and `OUT` are the element types of the first input and output.
+ * struct behind them (arrays as two vectors of four); `IN` and `OUT` are the element types of the first input and output. For `'webgpu'` a WGSL module with
+ * one compute entry point of `@workgroup_size(WIDTH)`, bindings 0, 1 ... of group 0 in that order, the parameters as a uniform behind them.
  * @throws {DeviceError} there is no such device.
  * @throws {ValueError} what is given is no kernel or not what the device takes, a GPU's kernel has more than 8 buffers or 4096 bytes of parameters, or the
  * kernel is registered for it already.

@@ -28,10 +28,29 @@ function missing(): string | undefined {
 /** A suite that needs an adapter. */
 export const webGpuTests = requirement('WebGPU', 'WEBGPU_REQUIRED', missing());
 
+/** Software drivers take seconds to compile a large kernel. */
+jest.setTimeout(120_000);
+
 let dawn: GPU | undefined;
 
 /** A device of the tests' own. */
 export async function openDevice(strict = false): Promise<WebGpuBackend> {
-  dawn ??= ((await import('webgpu' as string)) as { create(options: string[]): GPU }).create([]);
+  dawn ??= ((await import('webgpu')) as unknown as { create(options: string[]): GPU }).create([]);
   return WebGpuBackend.open(dawn, { strict });
+}
+
+/** A suite on a device of its own. */
+export function suiteOnDevice(name: string, body: (device: () => WebGpuBackend) => void): void {
+  webGpuTests(name, () => {
+    let backend: WebGpuBackend;
+    beforeAll(async () => {
+      backend = await openDevice();
+    });
+    // What a test has launched runs, and fails, with that test.
+    afterEach(() => backend.sync());
+    afterAll(() => {
+      backend.close();
+    });
+    body(() => backend);
+  });
 }

@@ -53,6 +53,8 @@ export abstract class GpuBackend implements Backend, Clock {
   /** What the device finds out about in the background: programs and memory that have been asked about, and what it has not yet found out. */
   private readonly asked = new WeakSet<Promise<void>>();
   private readonly unknown = new Set<Promise<void>>();
+  /** Programs that turned out not to compile, by their `ready`. */
+  private readonly broken = new WeakMap<Promise<void>, unknown>();
   /** Contents on their way from another device; until they are there nothing is submitted. */
   private readonly arrivals = new Set<Promise<void>>();
   private openArenas = 0;
@@ -116,14 +118,15 @@ export abstract class GpuBackend implements Backend, Clock {
     return heir;
   }
 
-  upload(dtype: DType, data: TypedArray): GpuBuffer {
+  upload(dtype: DType, data: TypedArray, arena: Arena | null = null): GpuBuffer {
     this.refuse(dtype);
     const block = this.pool.acquire(data.length * this.dialect.bytes[dtype], true);
     block.memory.write(dtype, data);
-    block.written = block.memory.ready ? this.recording : 0;
-    this.learn(block.memory.ready, 'upload');
+    block.written = 0;
+    this.learn(block.memory.ready, 'upload', block);
     const buffer = new GpuBuffer(this, dtype, data.length, block, dtype === 'int32' ? data : undefined);
-    this.collect(buffer);
+    if (arena) (arena as GpuArena).add(buffer);
+    else this.collect(buffer);
     return buffer;
   }
 
@@ -306,6 +309,7 @@ export abstract class GpuBackend implements Backend, Clock {
   private programFor(launch: Dispatch, op: string): GpuProgram {
     try {
       const program = this.programs.get(launch);
+      if (program.ready && this.broken.has(program.ready)) throw this.broken.get(program.ready);
       this.learn(program.ready, op);
       return program;
     } catch (error) {
@@ -313,13 +317,15 @@ export abstract class GpuBackend implements Backend, Clock {
     }
   }
 
-  /** Takes note of what the device has not yet found out. */
-  private learn(ready: Promise<void> | undefined, op: string): void {
+  /** Takes note of what the device has not yet found out. @param uploaded what has contents from the host, if it is about that */
+  private learn(ready: Promise<void> | undefined, op: string, uploaded?: Block): void {
     if (!ready || this.asked.has(ready)) return;
     this.asked.add(ready);
     const from = this.recording;
     const learned: Promise<void> = ready
       .catch((error: unknown) => {
+        this.broken.set(ready, error);
+        if (uploaded) uploaded.written = from;
         this.fail(error, op, from);
       })
       .finally(() => this.unknown.delete(learned));

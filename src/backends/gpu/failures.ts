@@ -5,7 +5,7 @@ interface Failure {
   readonly error: TapegradError;
   /** Submissions that may have worked with wrong contents, from the first to the last before it was known. */
   readonly from: number;
-  readonly until: number;
+  until: number;
   reported: boolean;
 }
 
@@ -35,6 +35,12 @@ export class Failures {
   add(cause: unknown, ops: string, from: number, until: number): void {
     const error = typedError(cause, ops, this.device());
     if (error instanceof DeviceError) this.lost ??= error;
+    // That work is refused which is known to be wrong is a consequence.
+    const known = this.all.find((other) => from >= other.from && from <= other.until);
+    if (known && error instanceof KernelError) {
+      known.until = Math.max(known.until, until);
+      return;
+    }
     this.all.push({ error, from, until, reported: false });
   }
 

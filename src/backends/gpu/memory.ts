@@ -13,6 +13,8 @@ export interface Block {
   /** Asynchronous reads under way; until they are done a block that was given back stays as it is. */
   readers: number;
   givenBack: boolean;
+  /** Whether the device turned out to have no room for it. */
+  isMissing: boolean;
 }
 
 /** How far the GPU has come: submissions are numbered in their order. */
@@ -91,8 +93,11 @@ export class Pool {
       this.notePeak();
       return idle;
     }
-    const block: Block = { memory: this.reserve(size), lastUse: 0, written: 0, readers: 0, givenBack: false };
-    block.memory.ready?.catch(() => undefined); // whoever uses it will ask
+    const memory = this.reserve(size);
+    const block: Block = { memory, lastUse: 0, written: 0, readers: 0, givenBack: false, isMissing: false };
+    memory.ready?.catch(() => {
+      this.condemn(block); // whoever uses it will ask why
+    });
     this.blocks.add(block);
     this.reservedBytes += size;
     this.notePeak();
@@ -111,6 +116,10 @@ export class Pool {
   give(block: Block): void {
     block.givenBack = block.readers > 0;
     if (block.givenBack) return;
+    if (block.isMissing) {
+      this.discard(block);
+      return;
+    }
     const size = block.memory.bytes;
     if (this.options.strict) {
       this.clock.wait();
@@ -140,6 +149,17 @@ export class Pool {
   close(): void {
     this.drain();
     for (const block of this.blocks) this.discard(block);
+  }
+
+  /** Lets nobody have it again. */
+  private condemn(block: Block): void {
+    block.isMissing = true;
+    const list = this.free.get(block.memory.bytes);
+    const at = list?.indexOf(block) ?? -1;
+    if (at < 0) return;
+    list!.splice(at, 1);
+    this.freeBytes -= block.memory.bytes;
+    this.discard(block);
   }
 
   private discard(block: Block): void {

@@ -3,7 +3,7 @@ import { recordingTapes } from '../../autograd/tape.js';
 import type { Buffer } from '../../backends/backend.js';
 import type { Kernel, Params } from '../../backends/kernel.js';
 import { GradientError } from '../../errors.js';
-import { fromTypedArray, moveTo, type TensorLike } from '../../tensor/create.js';
+import { fromTypedArray, lendTo, type TensorLike } from '../../tensor/create.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
@@ -115,9 +115,13 @@ function launch(
   problem: CtcProblem,
   more: Buffer | Float32Array | null = null,
 ): void {
-  const inputs = [call.inputs[0]!, latticeOf(problem, scores)];
-  if (more) inputs.push(more instanceof Float32Array ? scores.device.upload('float32', more) : more);
+  const { device } = scores;
+  const lattice = latticeOf(problem, scores);
+  const third = more instanceof Float32Array ? device.upload('float32', more) : more;
+  const inputs = [call.inputs[0]!, lattice, ...(third ? [third] : [])];
   call.launch({ kernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+  device.discard(lattice);
+  if (third && third !== more) device.discard(third);
 }
 
 /** The gradient of each sequence's loss with respect to its own scores. */
@@ -229,7 +233,7 @@ export function ctcLoss(
   if (!problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
-  if (options.reduction === 'mean') return mean(div(losses, moveTo(lengthsOf(problem, losses), losses)));
+  if (options.reduction === 'mean') return mean(div(losses, lendTo(lengthsOf(problem, losses), losses)));
   return scores.rank === 2 ? reshape(losses, []) : losses;
 }
 

@@ -1,0 +1,370 @@
+/** The 'webgpu' device as a whole: element types, reads, memory, two devices at once, training, and what goes wrong. */
+import * as tapegrad from 'tapegrad';
+import {
+  ctcLoss,
+  device as openNamed,
+  DeviceError,
+  grad,
+  memory,
+  nn,
+  optim,
+  random,
+  scope,
+  tensor,
+  type Tensor,
+  valueAndGrad,
+} from 'tapegrad';
+import { inNavigator, openWebGpu } from '../../src/backends/webgpu/index.js';
+import { WebGpuDevice } from '../../src/backends/webgpu/device.js';
+import { elementTypeSuite, layerSuite, trainingSuite } from '../gpu/backend.suite.js';
+import { openDevice, suiteOnDevice, webGpuTests } from './harness.js';
+
+suiteOnDevice('element types on webgpu', elementTypeSuite);
+suiteOnDevice('training on webgpu', trainingSuite);
+suiteOnDevice('layers on webgpu', layerSuite);
+
+suiteOnDevice('reads on webgpu', (device) => {
+  test('see what was launched before them, in any number', async () => {
+    let x = tensor([1, 2, 3]).to(device());
+    for (let i = 0; i < 300; i++) x = x.add(1);
+    const [a, b, c] = await Promise.all([x.mul(2).data(), x.sum().item(), x.array()]);
+    expect([Array.from(a), b, c]).toEqual([[602, 604, 606], 906, [301, 302, 303]]);
+  });
+
+  test('cannot be in place, and the message says what to write', () => {
+    const x = tensor([1]).to(device());
+    expect(() => x.dataSync()).toThrow(
+      "[dataSync] device 'webgpu' cannot be read synchronously; write 'await t.data()'",
+    );
+  });
+
+  test('a read goes on when its tensor is recycled meanwhile', async () => {
+    const x = tensor(new Float32Array(500).fill(1)).to(device());
+    const pending: Promise<ArrayLike<number>>[] = [];
+    scope(() => {
+      pending.push(x.add(41).data());
+    });
+    for (let i = 0; i < 20; i++) scope(() => x.mul(i).sum());
+    expect(new Set(Array.from((await pending[0])!))).toEqual(new Set([42]));
+  });
+
+  test('an upload never overwrites memory that gathered work still reads', async () => {
+    const totals = Array.from({ length: 200 }, (_, i) =>
+      scope(() => tensor(new Float32Array(1000).fill(i)).to(device()).sum().div(1000)),
+    );
+    expect(await Promise.all(totals.map((t) => t.item()))).toEqual(totals.map((_, i) => i));
+  });
+
+  test('empty tensors', async () => {
+    const x = tensor([], { shape: [0, 3] }).to(device());
+    expect((await x.mul(2).data()).length).toBe(0);
+    expect(Array.from(await x.sum(0).data())).toEqual([0, 0, 0]);
+  });
+
+  test('only what is asked for is read: nothing in a training step, one buffer for its loss', async () => {
+    const gpu = await openDevice();
+    const mapped = jest.fn();
+    const { device: api } = gpu;
+    const create = api.createBuffer.bind(api);
+    jest.spyOn(api, 'createBuffer').mockImplementation((descriptor) => {
+      const buffer = create(descriptor);
+      const map = buffer.mapAsync.bind(buffer);
+      buffer.mapAsync = (...args) => {
+        mapped(args);
+        return map(...args);
+      };
+      return buffer;
+    });
+    const model = nn.sequential(nn.linear(5, 7), tapegrad.tanh, nn.linear(7, 4));
+    const optimizer = optim.adamw({ learningRate: 0.01 });
+    let params = model.init(random(1), { device: gpu });
+    let state = optimizer.init(params);
+    const x = random(2).normal([300, 2, 5]).to(gpu);
+    const loss = valueAndGrad((p: typeof params) =>
+      ctcLoss(model.apply(p, x), [[1, 2], [3]], undefined, undefined, { from: 'logits', reduction: 'mean' }),
+    );
+    let value: Tensor | undefined;
+    for (let i = 0; i < 3; i++) {
+      const [found, gradients] = loss(params);
+      ({ params, state } = optimizer.update(params, optim.clipByGlobalNorm(gradients, 1).gradients, state));
+      value = found;
+    }
+    await gpu.sync();
+    expect(mapped).not.toHaveBeenCalled();
+    await value!.item();
+    expect(mapped).toHaveBeenCalledTimes(1);
+    gpu.close();
+  });
+
+  test('there is no float64, and the message says what to do; an op that it does not have is refused by name', () => {
+    expect(() => tensor(new Float64Array(2)).to(device())).toThrow(
+      "[to] device 'webgpu' has no float64; cast it first",
+    );
+    const nowhere = tapegrad.defineOp<null>({
+      name: 'nowhere',
+      infer: ([x]) => x!,
+      run: (call) => {
+        const kernel = { name: 'nowhere', family: 'nowhere', inputs: ['x'], outputs: ['out'], params: {} };
+        call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params: {}, grid: 1 });
+      },
+    });
+    expect(() => nowhere([tensor([1]).to(device())], null)).toThrow(
+      "[nowhere] has no float32 kernel on device 'webgpu'",
+    );
+  });
+});
+
+suiteOnDevice('memory on webgpu', (device) => {
+  test('a training loop holds its memory over a thousand steps', async () => {
+    const model = nn.sequential(nn.linear(16, 32), tapegrad.relu, nn.linear(32, 6));
+    const optimizer = optim.adam({ learningRate: 0.001 });
+    let params = model.init(random(1), { device: device() });
+    let state = optimizer.init(params);
+    const loss = (p: typeof params, x: Tensor): Tensor =>
+      ctcLoss(model.apply(p, x), [[1, 2, 3], [4]], [12, 10], undefined, { from: 'logits', reduction: 'mean' });
+    const rng = random(2);
+    const held: number[] = [];
+    const values: number[] = [];
+    for (let i = 0; i < 1000; i++) {
+      // What a step no longer needs goes back by name.
+      const old = { params, state };
+      using x = rng.normal([12, 2, 16]).to(device());
+      const made = scope(() => {
+        const [value, gradients] = valueAndGrad(loss)(params, x);
+        return { ...optimizer.update(params, gradients, state), value };
+      });
+      ({ params, state } = made);
+      for (const t of tapegrad.tensorsOf(old)) t.dispose();
+      if (i % 50 === 0) values.push(await made.value.item());
+      made.value.dispose();
+      held.push(memory(device()).reservedBytes);
+    }
+    expect(values.every(Number.isFinite)).toBe(true);
+    // Uploads of one batch of launches have a block each, so it takes some steps to have met them all.
+    expect(Math.max(...held.slice(200))).toBeLessThanOrEqual(Math.max(...held.slice(0, 200)));
+    expect(Math.max(...held)).toBeLessThan(100_000);
+    expect(memory(device()).scopes).toBe(0);
+  });
+
+  test('what a scope returns outlives an await, and using gives it back', async () => {
+    const x = tensor(new Float32Array(10_000).fill(2)).to(device());
+    const step = async (): Promise<Tensor> => {
+      using y = scope(() => x.square().add(1).sub(1));
+      const total = await y.sum().item();
+      return scope(() => y.mul(total / 40_000));
+    };
+    (await step()).dispose();
+    const { usedBytes } = memory(device());
+    for (let i = 0; i < 10; i++) {
+      using y = await step();
+      expect((await y.data()).every((value) => value === 4)).toBe(true);
+    }
+    // The sums, of 256 bytes, wait for the collector.
+    expect(memory(device()).usedBytes).toBeLessThanOrEqual(usedBytes + 10 * 256);
+  });
+
+  test('a disposed tensor throws when it is used, and its transform decides what is traced', async () => {
+    const x = tensor([1, 2]).to(device());
+    const y = x.exp();
+    const view = y.reshape([2, 1]);
+    y.dispose();
+    y.dispose();
+    expect(() => y.add(1)).toThrow(tapegrad.RecycledError);
+    await expect(view.data()).rejects.toThrow(tapegrad.RecycledError);
+    const gradient = grad((t: Tensor) => {
+      using factor = tensor([3, 4]).to(device());
+      using product = t.mul(factor);
+      return product.sum();
+    })(x);
+    expect(Array.from(await gradient.data())).toEqual([3, 4]);
+    const here = tensor([5]);
+    here.dispose();
+    expect(here.itemSync()).toBe(5);
+  });
+
+  test('out of memory: at once where a buffer is too large for the adapter', () => {
+    const one = tensor([[1]]).to(device());
+    const rows = Math.floor(device().device.limits.maxStorageBufferBindingSize / 4) + 1;
+    const huge = (): Tensor => tapegrad.broadcastTo(one, [rows, 1]);
+    expect(huge).toThrow(tapegrad.OutOfMemoryError);
+    expect(huge).toThrow(/bytes that .* allows for one; split the tensor, or use the CPU/);
+  });
+});
+
+suiteOnDevice('two devices', (device) => {
+  const model = nn.sequential(nn.linear(4, 6), tapegrad.tanh, nn.linear(6, 3));
+  const params = model.init(random(1));
+  const x = random(2).normal([9, 2, 4]);
+  const loss = (logits: Tensor): Tensor =>
+    ctcLoss(logits, [[1], [2, 1]], undefined, undefined, { from: 'logits', reduction: 'sum' });
+  const [, want] = valueAndGrad((p: typeof params) => loss(model.apply(p, x)))(params);
+
+  async function check(gradients: typeof params): Promise<void> {
+    const all = tapegrad.tensorsOf(gradients);
+    for (const [i, t] of tapegrad.tensorsOf(want).entries()) {
+      const data = await all[i]!.data();
+      t.dataSync().forEach((value, j) => {
+        expect(Math.abs(data[j]! - value)).toBeLessThanOrEqual(1e-5);
+      });
+    }
+  }
+
+  test('parameters on the CPU, the model on the GPU', async () => {
+    const [value, gradients] = valueAndGrad((p: typeof params) =>
+      loss(
+        model.apply(
+          tapegrad.mapTensors((t) => t.to(device()), p),
+          x.to(device()),
+        ),
+      ),
+    )(params);
+    expect([value.device.name, tapegrad.tensorsOf(gradients)[0]!.device.name]).toEqual(['webgpu', 'cpu']);
+    await check(gradients);
+  });
+
+  test('parameters on the GPU, the loss on the CPU', async () => {
+    const cpu = await openNamed('cpu');
+    const there = tapegrad.mapTensors((t) => t.to(device()), params);
+    const [value, gradients] = valueAndGrad((p: typeof params) => loss(model.apply(p, x.to(device())).to(cpu)))(there);
+    expect([value.device.name, tapegrad.tensorsOf(gradients)[0]!.device.name]).toEqual(['cpu', 'webgpu']);
+    await check(gradients);
+  });
+
+  test('tensors of both in one op are refused', () => {
+    expect(() => x.add(x.to(device()))).toThrow("[add] tensors on 'cpu' and 'webgpu' in one op");
+  });
+});
+
+webGpuTests('what goes wrong on webgpu', () => {
+  const quiet = (['error', 'warn', 'log'] as const).map((name) => jest.spyOn(console, name).mockImplementation());
+  afterAll(() => {
+    for (const spy of quiet) {
+      expect(spy).not.toHaveBeenCalled();
+      spy.mockRestore();
+    }
+  });
+
+  test('the device is lost in the middle of a backward pass: typed errors, the CPU goes on, and a new device works', async () => {
+    const gpu = await openNamed('webgpu');
+    expect(await openNamed('webgpu')).toBe(gpu);
+    const here = tensor([0.5, -1]);
+    const x = here.to(gpu);
+    const kept = x.exp();
+    await kept.data();
+    const destroying = tapegrad.customVjp(
+      (t: Tensor) => t.mul(2),
+      (g: Tensor) => {
+        (gpu as unknown as { device: { destroy(): void } }).device.destroy();
+        return [g.mul(2)];
+      },
+    );
+    const gradient = grad((t: Tensor) => destroying(t.exp()).square().sum())(x);
+    await expect(gradient.data()).rejects.toThrow(DeviceError);
+    await expect(gradient.data()).rejects.toThrow(
+      /on device 'webgpu': the device is lost: .*await device\('webgpu'\) opens a new one/,
+    );
+    await expect(kept.data()).rejects.toThrow(DeviceError);
+    await expect(gpu.sync()).rejects.toThrow(DeviceError);
+    // Also what is launched from now on, there or on the way there, ends so.
+    await expect(Promise.resolve().then(() => x.add(1).data())).rejects.toThrow(DeviceError);
+    expect(Array.from(grad((t: Tensor) => t.square().sum())(here).dataSync())).toEqual([1, -2]);
+
+    const fresh = await openNamed('webgpu');
+    expect(fresh).not.toBe(gpu);
+    expect(Array.from(await here.to(fresh).mul(2).data())).toEqual([1, -2]);
+    expect(() => here.to(fresh).add(x)).toThrow(DeviceError);
+    (fresh as unknown as { close(): void }).close();
+  });
+
+  test('a kernel that does not compile, registered by a user: the read rejects with the text, later launches are refused, others run', async () => {
+    const gpu = await openDevice();
+    const kernel: tapegrad.Kernel = {
+      name: 'broken',
+      family: 'broken',
+      inputs: ['x'],
+      outputs: ['out'],
+      params: { size: 'u32' },
+    };
+    tapegrad.registerKernel('webgpu', kernel, 'fn main() { nonsense }');
+    const broken = tapegrad.defineOp<null>({
+      name: 'broken',
+      infer: ([x]) => x!,
+      run: (call, [x]) => {
+        const { inputs, outputs } = call;
+        call.launch({ kernel, inputs, outputs, params: { size: x!.size }, grid: x!.size });
+      },
+    });
+    const x = tensor([1, 2]).to(gpu);
+    await expect(broken([x], null).data()).rejects.toThrow(tapegrad.KernelError);
+    expect(() => broken([x], null)).toThrow(/^\[broken\] on device 'webgpu': Error while parsing WGSL/);
+    expect(Array.from(await x.add(1).data())).toEqual([2, 3]);
+    await expect(gpu.sync()).resolves.toBeUndefined();
+    gpu.close();
+  });
+
+  test("a user's kernel, with a file of wgsl/ put in", async () => {
+    const gpu = await openDevice();
+    const kernel: tapegrad.Kernel = {
+      name: 'nextOrNaN',
+      family: 'own',
+      inputs: ['x'],
+      outputs: ['out'],
+      types: { x: ['float32', 'int32'], out: 'x' },
+      params: { size: 'u32', step: 'f32' },
+    };
+    tapegrad.registerKernel(
+      'webgpu',
+      kernel,
+      `// include math.wgsl
+struct OwnParams { size: u32, step: f32 }
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: OwnParams;
+@compute @workgroup_size(WIDTH)
+fn anyName(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < p.size; i += groups.x * WIDTH) { out[i] = select(x[i] + IN(p.step), x[i], isNaN(f32(x[i]))); }
+}`,
+    );
+    const own = tapegrad.defineOp<null>({
+      name: 'nextOrNaN',
+      infer: ([x]) => x!,
+      run: (call, [x]) => {
+        const { inputs, outputs } = call;
+        call.launch({ kernel, inputs, outputs, params: { size: x!.size, step: 2 }, grid: x!.size });
+      },
+    });
+    const on = (data: number[], dtype: 'float32' | 'int32'): Tensor =>
+      own([tensor(data, { dtype, device: gpu })], null);
+    expect(Array.from(await on([1, NaN, -0.5], 'float32').data())).toEqual([3, NaN, 1.5]);
+    expect(Array.from(await on([1, -7], 'int32').data())).toEqual([3, -5]);
+    gpu.close();
+  });
+
+  test('no WebGPU, no adapter, an adapter that is too small: errors that say what to do', async () => {
+    expect(await inNavigator()).toBeUndefined();
+    await expect(openWebGpu()).rejects.toThrow(
+      '[webgpu] there is no navigator.gpu here: WebGPU wants a browser that has it',
+    );
+    const none = { requestAdapter: () => Promise.resolve(null) };
+    await expect(WebGpuDevice.open(none)).rejects.toThrow(DeviceError);
+    await expect(WebGpuDevice.open(none)).rejects.toThrow(/there is no adapter: .*await device\('cpu'\)/);
+    const info = { vendor: '', architecture: '', device: '', description: '' };
+    const limits = {
+      maxBufferSize: 2 ** 28,
+      maxStorageBufferBindingSize: 2 ** 27,
+      maxStorageBuffersPerShaderStage: 4,
+      maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupSizeX: 256,
+      maxComputeWorkgroupStorageSize: 16384,
+      maxComputeWorkgroupsPerDimension: 65535,
+      minUniformBufferOffsetAlignment: 256,
+    };
+    const requestDevice = (): Promise<never> => Promise.reject(new Error('no device today'));
+    const small = { requestAdapter: () => Promise.resolve({ info, limits, requestDevice }) };
+    await expect(WebGpuDevice.open(small)).rejects.toThrow(
+      "[webgpu] the adapter's maxStorageBuffersPerShaderStage is 4; the kernels need 8. Use another GPU, or the CPU",
+    );
+    limits.maxStorageBuffersPerShaderStage = 8;
+    await expect(WebGpuDevice.open(small)).rejects.toThrow('[webgpu] the adapter gives no device: no device today');
+  });
+});
