@@ -1,8 +1,11 @@
 import type * as ops from '../src/ops/index.js';
-import { activationInfo, arithmeticInfo, comparisonInfo, transcendentalInfo } from './ops/elementwise.js';
+import { arithmeticInfo } from './ops/arithmetic.js';
+import { comparisonInfo } from './ops/comparisons.js';
+import { activationInfo, transcendentalInfo } from './ops/elementwise.js';
 import { indexingInfo } from './ops/indexing.js';
 import type { OpInfo } from './ops/info.js';
 import { joiningInfo } from './ops/joining.js';
+import { momentInfo } from './ops/moments.js';
 import { movementInfo } from './ops/movement.js';
 import { optimizerInfo } from './ops/optimizers.js';
 import { productInfo } from './ops/products.js';
@@ -22,6 +25,7 @@ export const opInfo = {
   ...activationInfo,
   ...comparisonInfo,
   ...reductionInfo,
+  ...momentInfo,
   ...rowInfo,
   ...movementInfo,
   ...joiningInfo,

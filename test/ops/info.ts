@@ -32,6 +32,13 @@ export const exact = (
 export const int = (data: readonly number[] | readonly (readonly number[])[], shape?: readonly number[]): Tensor =>
   tensor(data, { dtype: 'int32', ...(shape && { shape }) });
 
+/** A bool tensor. */
+export const bool = (...data: boolean[]): Tensor => tensor(data);
+
+/** `exact` of a result with one axis. */
+export const exactList = (name: string, run: () => Tensor, dtype: DType, numbers: readonly number[]): Exact =>
+  exact(name, run, dtype, [numbers.length], numbers);
+
 /** A sample with one operand. */
 export const sampleOf = (
   shape: readonly number[],

@@ -1,0 +1,133 @@
+import { mean, norm, ShapeError, tensor, ValueError, variance, zeros } from 'tapegrad';
+import { average, reduced, spread, varianceOf } from '../reference.js';
+import { exact, int, type OpInfo, type Sample } from './info.js';
+import { reductionSamples, row, WRONG_AXES } from './axes.js';
+
+export const momentInfo = {
+  mean: {
+    samples: reductionSamples(mean, average),
+    ulps: 1.5,
+    absolute: 1e-15,
+    exact: [
+      exact(
+        'int32 gives float32',
+        () =>
+          mean(
+            int([
+              [1, 2],
+              [4, 4],
+            ]),
+          ),
+        'float32',
+        [],
+        [2.75],
+      ),
+      exact('bool', () => mean(tensor([true, false, true, true])), 'float32', [], [0.75]),
+      exact('of nothing', () => mean(zeros([0])), 'float32', [], [NaN]),
+      exact(
+        'the sum is beyond float32',
+        () => mean(tensor([[3e38, 3e38, 3e38]]), 1),
+        'float32',
+        [1],
+        [Math.fround(3e38)],
+      ),
+      exact(
+        'the same down columns',
+        () =>
+          mean(
+            tensor([
+              [3e38, 1],
+              [3e38, 2],
+            ]),
+            0,
+          ),
+        'float32',
+        [2],
+        [Math.fround(3e38), 1.5],
+      ),
+      exact(
+        'float16 does not overflow on the way',
+        () => mean(tensor([60000, 60000], { dtype: 'float16' })),
+        'float16',
+        [],
+        [60000],
+      ),
+    ],
+    errors: WRONG_AXES('mean', mean),
+  },
+  variance: {
+    samples: [
+      ...reductionSamples(variance, varianceOf),
+      {
+        name: 'correction 1',
+        inputs: [spread([4, 3], -3, 3)],
+        run: (x) => variance(x, 0, { correction: 1 }),
+        want: (x) => reduced(x, [0], false, (elements) => varianceOf(elements, 1)),
+      },
+      {
+        name: 'far from 0',
+        inputs: [spread([2, 16], 1000, 1003)],
+        run: (x) => variance(x, 1),
+        want: (x) => reduced(x, [1], false, varianceOf),
+        forwardOnly: true,
+      },
+    ],
+    ulps: 2,
+    exact: [
+      exact('int32', () => variance(int([[1, 3]])), 'float32', [], [1]),
+      exact('a large mean', () => variance(tensor([1e7, 1e7 + 1, 1e7 + 1, 1e7])), 'float32', [], [0.25]),
+      exact(
+        'squares beyond float32',
+        () => variance(tensor([2 ** 65, 0, 0, 0, 0, 0, 0, 0])),
+        'float32',
+        [],
+        [7 * 2 ** 124],
+      ),
+      exact('of one, its mean', () => variance(tensor([[1e8], [1e8]]), 0), 'float32', [1], [0]),
+      exact('of one, correction 1', () => variance(tensor([5]), 0, { correction: 1 }), 'float32', [], [NaN]),
+    ],
+    errors: WRONG_AXES('variance', variance),
+  },
+  norm: {
+    samples: [
+      ...reductionSamples(norm, (elements) => Math.hypot(...elements)),
+      ...([1, Infinity] as const).map((ord): Sample => ({
+        name: `ord ${ord}`,
+        inputs: [spread([3, 5], -3, 3)],
+        run: (x) => norm(x, 1, { ord }),
+        want: (x) =>
+          reduced(x, [1], false, (elements) =>
+            ord === 1
+              ? elements.reduce((sum, value) => sum + Math.abs(value), 0)
+              : Math.max(...elements.map((value) => Math.abs(value))),
+          ),
+      })),
+    ],
+    ulps: 1.5,
+    exact: [
+      exact('squares do not overflow', () => norm(tensor([3e30, -4e30])), 'float32', [], [Math.fround(5e30)]),
+      exact('nor vanish', () => norm(tensor([3e-30, 4e-30])), 'float32', [], [Math.fround(5e-30)]),
+      exact('int32', () => norm(int([[3, 4]]), 1), 'float32', [1], [5]),
+      exact('of nothing', () => norm(zeros([0])), 'float32', [], [0]),
+      exact('of zeros', () => norm(zeros([3])), 'float32', [], [0]),
+      exact('an infinity', () => norm(row(-Infinity, 1)()), 'float32', [], [Infinity]),
+      exact('NaN', () => norm(row(NaN, 1)()), 'float32', [], [NaN]),
+      exact(
+        'float16',
+        () => norm(tensor([30000, 40000], { dtype: 'float16' })),
+        'float16',
+        [],
+        [49984], // 50000 lies between two float16
+      ),
+    ],
+    errors: [
+      ...WRONG_AXES('norm', norm),
+      {
+        run: () => norm(zeros([2]), 0, { ord: 3 }),
+        error: ValueError,
+        message: '[norm] ord is 3; it must be 1, 2 or Infinity',
+      },
+      { run: () => norm(zeros([0]), 0, { ord: Infinity }), error: ShapeError, message: '[max] no elements' },
+    ],
+  },
+} satisfies Record<string, OpInfo>;
