@@ -113,3 +113,9 @@ export function enumerate(logProbs: readonly (readonly number[])[], target: read
   visit(0, [], 0);
   return -Math.log(probability);
 }
+
+/** The greatest difference of two lists. */
+export function worst(got: ArrayLike<number>, want: ArrayLike<number>): number {
+  expect(got).toHaveLength(want.length);
+  return Array.from(want).reduce((error, value, i) => Math.max(error, Math.abs(got[i]! - value)), 0);
+}
