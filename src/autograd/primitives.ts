@@ -4,7 +4,7 @@ import type { Deferred } from './op.js';
 
 /**
  * The ops that the engine itself calls: cotangents are summed with `add`, or in place, float16 and bfloat16 are computed in float32 by way of
- * `cast`, and Jacobians are put together row by row. The ops introduce themselves here (elementwise.ts, cast.ts and movement.ts in src/ops),
+ * `cast`, and Jacobians are put together row by row. The ops introduce themselves here (elementwise.ts, cast.ts and movement/ in src/ops),
  * because the engine imports no op.
  */
 export const primitives = {

@@ -1,6 +1,6 @@
 import { checkNumber, checkOptions, checkTensors, checkWhole, describe } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
-import { pad, stack } from '../ops/movement.js';
+import { pad, stack } from '../ops/movement/index.js';
 import { checkRandom, type Random } from '../tensor/random.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';

@@ -1,6 +1,6 @@
 import { checkBoolean, checkOptions, checkTensor, describe, isPlainObject } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
-import { concat, permute, slice, stack } from '../ops/movement.js';
+import { concat, permute, slice, stack } from '../ops/movement/index.js';
 import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
 import { integersOf, tensor, type TensorLike, zeros } from '../tensor/create.js';

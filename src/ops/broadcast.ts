@@ -15,7 +15,8 @@ import {
 import { isStorage } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
-import { launchCopy, permute, reshape } from './movement.js';
+import { permute, reshape } from './movement/axes.js';
+import { launchCopy } from './movement/copy.js';
 
 /** Stretching and summing: each is the other's adjoint, and together they make broadcasting differentiable. */
 

@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { cast } from './cast.js';
 import { takeAlongAxis } from './gather.js';
 import { linear } from './matmul.js';
-import { expandDims, reshape, squeeze } from './movement.js';
+import { expandDims, reshape, squeeze } from './movement/index.js';
 import { mean } from './moments.js';
 
 /**

@@ -10,7 +10,7 @@ import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { broadcastStrides, sumTo } from './broadcast.js';
 import { cast } from './cast.js';
-import { mergeAxes } from './movement.js';
+import { mergeAxes } from './movement/copy.js';
 
 /** How the formulas of src/ops/elementwise.ts become ops: the code names the kernel, broadcasting and dtypes are the same for all. */
 interface Formula {

@@ -17,7 +17,8 @@ import type { Tensor } from '../tensor/tensor.js';
 import { axisView } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, equal } from './elementwise.js';
-import { expandDims, launchFill, reshape } from './movement.js';
+import { expandDims, reshape } from './movement/axes.js';
+import { launchFill } from './movement/copy.js';
 
 /**
  * Reading and adding at positions held in int32 tensors. Each pair of ops is the other's adjoint. Positions are checked on the host

@@ -66,7 +66,7 @@ export {
   squeeze,
   stack,
   transpose,
-} from './movement.js';
+} from './movement/index.js';
 export { mean, norm, type NormOptions, variance, type VarianceOptions } from './moments.js';
 export { layerNorm } from './norm.js';
 export { argmax, argmin, cumsum, logSumExp, max, min, prod } from './reduce.js';

@@ -8,7 +8,7 @@ import { broadcastShapes, formatShape, type Shape, sizeOf } from '../tensor/shap
 import type { Tensor } from '../tensor/tensor.js';
 import { broadcastTo, sumTo } from './broadcast.js';
 import { cast } from './cast.js';
-import { reshape } from './movement.js';
+import { reshape } from './movement/index.js';
 
 /**
  * out[i] = a[i] b[i] for `batch` row-major matrices, m x k times k x n. A transposed operand is stored the other way round (k x m, n x k).

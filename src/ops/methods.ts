@@ -13,7 +13,7 @@ import * as elementwise from './elementwise.js';
 import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 import { matmul } from './matmul.js';
 import * as moments from './moments.js';
-import * as movement from './movement.js';
+import * as movement from './movement/index.js';
 import { layerNorm } from './norm.js';
 import * as reduce from './reduce.js';
 import { logSoftmax, softmax } from './softmax.js';

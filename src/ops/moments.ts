@@ -18,7 +18,7 @@ import {
 } from './broadcast.js';
 import { cast } from './cast.js';
 import { abs, div, mul, mulNoNaN, overNorm } from './elementwise.js';
-import { expandDims } from './movement.js';
+import { expandDims } from './movement/index.js';
 import { max } from './reduce.js';
 
 /**

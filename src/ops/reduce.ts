@@ -20,7 +20,7 @@ import {
 } from './broadcast.js';
 import { cast } from './cast.js';
 import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN } from './elementwise.js';
-import { concat, reshape, slice, type SliceRange } from './movement.js';
+import { concat, reshape, slice, type SliceRange } from './movement/index.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
 

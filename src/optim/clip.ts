@@ -3,7 +3,7 @@ import { checkTensor, describe, onBehalfOf } from '../tensor/arguments.js';
 import { cast } from '../ops/cast.js';
 import { add, div, isFinite, minimum, mulMul, where } from '../ops/elementwise.js';
 import { norm, scaledNorm } from '../ops/moments.js';
-import { stack } from '../ops/movement.js';
+import { stack } from '../ops/movement/index.js';
 import { type DType, isFloat, isStorage, promote } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { mapTensors, tensorsOf } from '../tensor/tree.js';

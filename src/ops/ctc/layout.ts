@@ -3,7 +3,7 @@ import { checkTensor, describe } from '../../tensor/arguments.js';
 import { isFloat } from '../../tensor/dtype.js';
 import { formatShape, type Shape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { expandDims, permute, reshape } from '../movement.js';
+import { expandDims, permute, reshape } from '../movement/index.js';
 
 /** What lies along the axes of scores: frames first ('TNC', the default, as in torch), or sequences first ('NTC', as layers give them). */
 export type CtcLayout = 'TNC' | 'NTC';

@@ -9,7 +9,7 @@ import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { div, equal, mul, neg, where } from '../elementwise.js';
 import { mean } from '../moments.js';
-import { reshape } from '../movement.js';
+import { reshape } from '../movement/index.js';
 import type { CtcTargets } from './lattice.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
 import { type CtcLayout, fromFramesFirst, toFramesFirst } from './layout.js';

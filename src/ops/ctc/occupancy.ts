@@ -1,5 +1,5 @@
 import { full } from '../../tensor/create.js';
-import { concat, slice } from '../movement.js';
+import { concat, slice } from '../movement/index.js';
 import type { Alignment, LabelSpan } from './align.js';
 import type { Constants } from './align-options.js';
 import type { HostScores } from './host-scores.js';
