@@ -4,8 +4,9 @@ export function heapBase(): usize { return __heap_base; }
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";
-export { ctcBeam, ctcBeamBytes, ctcBeamCut, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamShared, ctcBeamUndo } from "./ctc/beam";
+export { ctcBeam, ctcBeamBytes, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamUndo } from "./ctc/beam";
 export * from "./ctc/beam-save";
+export { ctcBeamCut, ctcBeamShared } from "./ctc/beam-trie";
 export * from "./ctc/steered";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";

@@ -2,7 +2,8 @@
  * Decoders as they are kept in files: the prefixes of the beam and the nodes that they go back to, nothing else of a state. Whatever is restored is
  * checked first, as it may have come from anywhere.
  */
-import { b, collect, enter, Entry, entry, find, link, LOOK_EVERY, Node, node } from './beam';
+import { b, enter, Entry, entry, Node, node } from './beam-state';
+import { collect, find, link, LOOK_EVERY } from './beam-trie';
 
 /** What a saved decoder begins with; its prefixes (as `Entry`) and its nodes follow. */
 const enum Saved { Count = 0, Nodes = 4, Scale = 8, Unseen = 12, Shifted = 16, Lost = 24, Bytes = 32 }

@@ -8,10 +8,11 @@
  *
  * The table is only read here, so decoders on several threads share it.
  */
-import {
-  b, candidate, candidates, children, decide, enter, Entry, entries, entry, exps, gains, GATHERED, greatestOf, heaviest, isFull, keep, listed, LOOK_EVERY, marks, massOf, Node, node,
-  NOTHING, offer, probability, remember, rests, rows, select, sort, Status, stay, Step, step, threshold,
-} from './beam';
+import { heaviest, isFull, keep, offer, remember, Status, stay, threshold } from './beam';
+import { select, sort } from './beam-order';
+import { greatestOf, massOf, NOTHING, probability } from './beam-scores';
+import { b, candidate, candidates, children, enter, Entry, entry, exps, gains, GATHERED, listed, marks, Node, node, rests, rows, Step, step } from './beam-state';
+import { decide, LOOK_EVERY } from './beam-trie';
 
 /** The table: how many slots it has and fills, then its slots, an open-addressed hash. */
 const enum Table { Slots = 0, Filled = 4, Bytes = 16 }

@@ -5,7 +5,7 @@ import { Answers } from './beam-answers.js';
 import { array, declareIn, launch, view } from './beam-launch.js';
 import type { Steering } from './steering/steering.js';
 
-/** Beam decoders in the host's memory: what wasm/ctc/beam.ts calls a state, and the launches that work on it. */
+/** Beam decoders in the host's memory: what wasm/ctc/beam-state.ts calls a state, and the launches that work on it. */
 
 export interface BeamSizes {
   readonly width: number;

@@ -1,0 +1,127 @@
+/** Prefixes as nodes of a trie in an arena: how they are found, dropped, and settled. */
+import { b, enter, Entry, entry, entryBefore, heads, Node, node, step } from './beam-state';
+
+/** Frames after which it is seen to that no more labels are open than there may be. */
+export const LOOK_EVERY = 1024;
+
+@inline function headOf(parent: i32, label: i32): usize {
+  let h = <u32>parent * 0x9e3779b1 ^ <u32>label * 0x85ebca6b;
+  h ^= h >> 15; h *= 0x2c1b3c6d; h ^= h >> 13;
+  return heads + (<usize>(h & <u32>(b.heads - 1)) << 2);
+}
+
+export function create(parent: i32, label: i32): i32 {
+  const id = b.nodeCount++, at = node(id);
+  store<i32>(at, parent, Node.Parent);
+  store<i32>(at, label, Node.Label);
+  store<i32>(at, -1, Node.Slot);
+  if (b.steered) store<f64>(step(id), NaN); // not known yet
+  if (parent >= 0) link(id, parent, label);
+  return id;
+}
+@inline export function link(id: i32, parent: i32, label: i32): void {
+  const head = headOf(parent, label);
+  store<i32>(node(id), load<i32>(head), Node.Next);
+  store<i32>(head, id);
+}
+export function rehash(): void {
+  memory.fill(heads, 0xff, <usize>b.heads << 2);
+  for (let i = 0; i < b.nodeCount; i++) if (load<i32>(node(i)) >= 0) link(i, load<i32>(node(i)), load<i32>(node(i), Node.Label));
+}
+
+/** The node of a prefix and one more label: one that is there, as a prefix that fell out of the beam comes back to its own children. */
+export function child(parent: i32, label: i32): i32 {
+  const id = find(parent, label);
+  return id >= 0 ? id : create(parent, label);
+}
+export function find(parent: i32, label: i32): i32 {
+  for (let i = load<i32>(headOf(parent, label)); i >= 0; i = load<i32>(node(i), Node.Next))
+    if (load<i32>(node(i)) == parent && load<i32>(node(i), Node.Label) == label) return i;
+  return -1;
+}
+
+/**
+ * Drops the nodes that no prefix in the beam goes back to. With `cut`, also those before the last node that all share, whose labels go to
+ * `labels`; returns how many these are.
+ */
+export function collect(cut: bool, labels: usize): i32 {
+  const total = b.nodeCount, n = b.count;
+  for (let i = 0; i < total; i++) store<i32>(node(i), 0, Node.Next);
+  for (let k = 0; k < n; k++) mark(load<i32>(entry(k)));
+  for (let k = 0; k < b.countBefore; k++) mark(load<i32>(entryBefore(k)));
+  let root = 0, stable = 0;
+  if (cut && n > 0) {
+    root = shared();
+    let depth = 0;
+    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
+    stable = depth;
+    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { depth--; store<i32>(labels + (<usize>depth << 2), load<i32>(node(i), Node.Label)); }
+    for (let i = load<i32>(node(root)); i >= 0; i = load<i32>(node(i))) store<i32>(node(i), 0, Node.Next);
+    store<i32>(node(root), -1);
+  }
+  // Where each node goes, parents before children; then who is whose; then the move.
+  let kept = 0;
+  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next)) { kept++; store<i32>(node(i), kept, Node.Next); }
+  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next) && load<i32>(node(i)) >= 0) store<i32>(node(i), load<i32>(node(load<i32>(node(i))), Node.Next) - 1);
+  for (let k = 0; k < n; k++) store<i32>(entry(k), load<i32>(node(load<i32>(entry(k))), Node.Next) - 1);
+  for (let k = 0; k < b.countBefore; k++) store<i32>(entryBefore(k), load<i32>(node(load<i32>(entryBefore(k))), Node.Next) - 1);
+  for (let i = 0; i < total; i++) {
+    const to = load<i32>(node(i), Node.Next) - 1;
+    if (to < 0) continue;
+    v128.store(node(to), v128.load(node(i)));
+    if (b.steered) v128.store(step(to), v128.load(step(i)));
+  }
+  b.nodeCount = kept;
+  rehash();
+  return stable;
+}
+
+/** Marks a node and those before it. */
+@inline function mark(id: i32): void {
+  for (let i = id; i >= 0 && load<i32>(node(i), Node.Next) == 0; i = load<i32>(node(i))) store<i32>(node(i), 1, Node.Next);
+}
+
+/** The last node that all prefixes in the beam come through: nodes are numbered from the root on, so the later of two goes back first. */
+function shared(): i32 {
+  let at = load<i32>(entry(0));
+  for (let k = 1; k < b.count; k++) {
+    let other = load<i32>(entry(k));
+    while (at != other) { if (at > other) at = load<i32>(node(at)); else other = load<i32>(node(other)); }
+  }
+  return at;
+}
+
+/**
+ * Drops the prefixes that differ from the likeliest one in labels before the last `horizon` ones. Two readings of one place that are nearly alike would
+ * stay in the beam for ever, and all that follows with them, twice. When this is done does not depend on pieces.
+ */
+export function decide(): void {
+  b.unseen = 0;
+  if (b.count == 0) return;
+  let anchor = load<i32>(entry(0));
+  for (let k = 0; k < b.horizon; k++) { anchor = load<i32>(node(anchor)); if (anchor < 0) return; }
+  let kept = 0;
+  for (let k = 0; k < b.count; k++) {
+    const from = entry(k), id = load<i32>(from), to = entry(kept);
+    let i = id;
+    while (i > anchor) i = load<i32>(node(i));
+    store<i32>(node(id), i == anchor ? kept : -1, Node.Slot);
+    if (i == anchor) { if (k > kept) memory.copy(to, from, Entry.Bytes); kept++; }
+    else b.lost += load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel);
+  }
+  b.count = kept;
+}
+
+/** Cuts the state back to the labels that are still open; those before go to `labels` (int32). Returns how many there are. */
+export function ctcBeamCut(state: usize, labels: usize): i32 {
+  enter(state);
+  return collect(true, labels);
+}
+
+/** How many labels `ctcBeamCut` would give. */
+export function ctcBeamShared(state: usize): i32 {
+  enter(state);
+  let depth = 0;
+  if (b.count > 0) for (let i = shared(); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
+  return depth;
+}
