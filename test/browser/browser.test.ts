@@ -1,7 +1,7 @@
-import { build, type PluginBuild } from 'esbuild';
 import { ctcLoss, logSoftmax, random, valueAndGrad } from 'tapegrad';
-import { readmeExample, ROOT } from '../built.js';
-import { browserTests, REPORTING, visit } from './page.js';
+import { readmeExample } from '../built.js';
+import { bundle } from './bundle.js';
+import { browserTests, visit } from './page.js';
 
 /**
  * tapegrad in a real page: the same loss and gradient as in Node, with threads where the page can have them and with one where it is not
@@ -42,26 +42,6 @@ interface Report {
   loss: number;
   gradient: number[];
   sum: number;
-}
-
-/** A program with the browser's entry in it. */
-async function bundle(program: string): Promise<ReadonlyMap<string, string>> {
-  const reporting = { name: 'reporting', setup: resolveReporting };
-  const { outputFiles } = await build({
-    stdin: { contents: program, resolveDir: ROOT },
-    alias: { tapegrad: './src/index.browser.ts' },
-    plugins: [reporting],
-    bundle: true,
-    format: 'esm',
-    platform: 'browser',
-    write: false,
-  });
-  return new Map([['/page.js', outputFiles[0]!.text]]);
-}
-
-function resolveReporting(plugin: PluginBuild): void {
-  plugin.onResolve({ filter: /^reporting$/ }, ({ path }) => ({ path, namespace: 'reporting' }));
-  plugin.onLoad({ filter: /.*/, namespace: 'reporting' }, () => ({ contents: REPORTING }));
 }
 
 function expected(): { loss: number; gradient: number[] } {

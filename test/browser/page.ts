@@ -25,6 +25,8 @@ export interface PageOptions {
   readonly policy?: string;
   /** Text of the files that the page may ask for, by path; `/page.js` is what it starts with. */
   readonly files: ReadonlyMap<string, string | Uint8Array>;
+  /** Whether the page has WebGPU, on the browser's own software adapter. */
+  readonly webGpu?: boolean;
 }
 
 /** A module that reports whatever goes wrong in the page; programs import it first. */
@@ -37,7 +39,7 @@ export const REPORTING = `
 `;
 
 /** Serves the page, opens it and waits for what it reports. */
-export async function visit<R>({ isolated, policy, files }: PageOptions): Promise<R & { error?: string }> {
+export async function visit<R>({ isolated, policy, files, webGpu }: PageOptions): Promise<R & { error?: string }> {
   const profile = mkdtempSync(join(tmpdir(), 'tapegrad-page-'));
   let server: Server | undefined;
   const reported = new Promise<R & { error?: string }>((resolve, reject) => {
@@ -74,7 +76,7 @@ export async function visit<R>({ isolated, policy, files }: PageOptions): Promis
   const flags = [
     '--headless',
     '--no-sandbox',
-    '--disable-gpu',
+    ...(webGpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu']),
     '--disable-quic',
     '--no-first-run',
     '--disable-background-networking',
