@@ -274,11 +274,3 @@ class Call implements Launcher {
     if (this.scratches) for (const buffer of this.scratches) buffer.backend.discard(buffer);
   }
 }
-
-/**
- * For vjps: a value saved by the forward pass, or, when a transform further out is recording (and so needs its derivative), the same
- * computed again by differentiable ops.
- */
-export function savedOr(saved: Tensor, inputs: readonly Tensor[], compute: () => Tensor): Tensor {
-  return recordingTapes(inputs).length > 0 ? compute() : saved;
-}

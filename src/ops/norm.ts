@@ -1,5 +1,5 @@
 import { checkOptions, checkTensor, describe } from '../tensor/arguments.js';
-import { defineMultiOp, defineOp, type OpFunction, savedOr } from '../autograd/op.js';
+import { defineMultiOp, defineOp, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
@@ -7,8 +7,8 @@ import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { add, div, mul, neg, rsqrt } from './elementwise.js';
-import { mean, variance } from './moments.js';
+import { add, div, mul, neg } from './elementwise.js';
+import { mean } from './moments.js';
 
 /** Rows of [rows, width] brought to mean 0 and variance 1; 1 / deviation of each row comes out as well, for the backward pass. */
 const layerNormKernel: Kernel = {
@@ -51,8 +51,20 @@ const layerNormOp = defineMultiOp<{ eps: number }>({
       grid: view.rows,
     });
   },
-  vjp: (g, { inputs, output, attrs: { eps }, saved: [rstd] }) => [
-    layerNormVjpOp([g, output, savedOr(rstd!, inputs, () => rsqrt(add(variance(inputs[0]!, -1, KEEP), eps)))], null),
+  vjp: (g, { inputs: [x], output, saved: [rstd] }) => [
+    layerNormVjpOp([g, output, rstdOp([rstd!, output, x!], null)], null),
+  ],
+});
+
+/** 1 / deviation, as it was saved, with its derivative by x: written with y, so that no square of x, which may overflow, is in it. */
+const rstdOp = defineOp<null>({
+  name: 'rstd',
+  alias: true,
+  infer: ([rstd]) => rstd!,
+  vjp: (g, { inputs: [, y, x], output: rstd }) => [
+    null,
+    null,
+    mul(mul(mul(mul(g, -1 / x!.shape[x!.rank - 1]!), rstd), rstd), y!),
   ],
 });
 

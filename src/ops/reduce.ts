@@ -4,7 +4,7 @@ import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { checkBoolean, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
-import { toFloat } from '../tensor/dtype.js';
+import { isFloat, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -16,7 +16,6 @@ import {
   type Run,
   stretch,
   sum,
-  wide,
 } from './broadcast.js';
 import { cast } from './cast.js';
 import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN } from './elementwise.js';
@@ -150,17 +149,20 @@ export function logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tens
 }
 
 /**
- * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order.
+ * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order; floats in float64
+ * where the device has it, so that a product on the way seldom leaves the range where the result does not.
  */
 export function prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('prod', x, options);
-  return wide(asInt(x), (given) =>
+  const multiply = (given: Tensor): Tensor =>
     overAxes('prod', given, axes, keepDims, (t, from, to) => {
       const { outer, axis, inner } = axisView(t.shape, from, to);
       const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
       return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
-    }),
-  );
+    });
+  if (!isFloat(x.dtype)) return multiply(asInt(x));
+  const computed = x.device.supports('float64') ? 'float64' : 'float32';
+  return cast(multiply(cast(x, computed)), x.dtype);
 }
 
 function multiplyPairs(x: Tensor): Tensor {

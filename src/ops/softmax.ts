@@ -44,11 +44,14 @@ function softmaxLike(
   };
 }
 
-/** exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. */
+/**
+ * exp(x) / sum(exp(x)) along an axis, the last by default, without overflow. A row with Infinity, or of nothing but -Infinity, has no softmax: it is
+ * NaN, as in torch; `logSumExp` of it is defined.
+ */
 export const softmax = softmaxLike('softmax', (g, y, axis) => {
   const weighted = mulNoNaN(g, y);
   return sub(weighted, mulNoNaN(y, sum(weighted, axis, KEEP)));
 });
 
-/** x - log(sum(exp(x))) along an axis, the last by default: log-probabilities of logits. */
+/** x - log(sum(exp(x))) along an axis, the last by default: log-probabilities of logits. NaN where `softmax` is. */
 export const logSoftmax = softmaxLike('logSoftmax', (g, y, axis) => sub(g, mulNoNaN(exp(y), sum(g, axis, KEEP))));
