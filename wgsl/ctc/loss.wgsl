@@ -209,7 +209,7 @@ fn frame(w: Walk, own: Thread, step: u32, at: Position, e: Emissions) -> Positio
   return next;
 }
 
-// A position a thread. Emissions are read four frames ahead, so that memory works while the threads wait for each other.
+// A position a thread. Emissions are read eight frames ahead, so that memory works while the threads wait for each other.
 fn walkShort(w: Walk, index: u32) {
   let own = Thread(index, select(ZERO, 0, skipsTo(w, index)), blankSlot(), labelSlot(w, index));
   var at = Position(Scaled(1.0f, select(ZERO, 0, index == 0u)), NOTHING, NOTHING);
@@ -217,19 +217,35 @@ fn walkShort(w: Walk, index: u32) {
   var e1 = emissionsAt(w, own, 1u);
   var e2 = emissionsAt(w, own, 2u);
   var e3 = emissionsAt(w, own, 3u);
-  for (var step = 0u; step < w.times; step += 4u) {
-    let n0 = emissionsAt(w, own, step + 4u);
-    let n1 = emissionsAt(w, own, step + 5u);
-    let n2 = emissionsAt(w, own, step + 6u);
-    let n3 = emissionsAt(w, own, step + 7u);
+  var e4 = emissionsAt(w, own, 4u);
+  var e5 = emissionsAt(w, own, 5u);
+  var e6 = emissionsAt(w, own, 6u);
+  var e7 = emissionsAt(w, own, 7u);
+  for (var step = 0u; step < w.times; step += 8u) {
+    let n0 = emissionsAt(w, own, step + 8u);
+    let n1 = emissionsAt(w, own, step + 9u);
+    let n2 = emissionsAt(w, own, step + 10u);
+    let n3 = emissionsAt(w, own, step + 11u);
+    let n4 = emissionsAt(w, own, step + 12u);
+    let n5 = emissionsAt(w, own, step + 13u);
+    let n6 = emissionsAt(w, own, step + 14u);
+    let n7 = emissionsAt(w, own, step + 15u);
     at = frame(w, own, step, at, e0);
     if (step + 1u < w.times) { at = frame(w, own, step + 1u, at, e1); }
     if (step + 2u < w.times) { at = frame(w, own, step + 2u, at, e2); }
     if (step + 3u < w.times) { at = frame(w, own, step + 3u, at, e3); }
+    if (step + 4u < w.times) { at = frame(w, own, step + 4u, at, e4); }
+    if (step + 5u < w.times) { at = frame(w, own, step + 5u, at, e5); }
+    if (step + 6u < w.times) { at = frame(w, own, step + 6u, at, e6); }
+    if (step + 7u < w.times) { at = frame(w, own, step + 7u, at, e7); }
     e0 = n0;
     e1 = n1;
     e2 = n2;
     e3 = n3;
+    e4 = n4;
+    e5 = n5;
+    e6 = n6;
+    e7 = n7;
   }
   if (index == w.length) { ends[0] = pack(at.blank); }
   if (index + 1u == w.length) { ends[1] = pack(at.label); }
@@ -410,10 +426,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  for (var i = id.x; i < p.frames * p.batch * p.classes; i += groups.x * WIDTH) {
-    let value = x[i];
-    var scaled = 0.0f;
-    if (magnitudeOf(value) > 0u) { scaled = value * scale[i / p.classes % p.batch]; }
-    out[i] = scaled;
+  let lanes = 32u;
+  let lane = id.x % lanes;
+  for (var row = id.x / lanes; row < p.frames * p.batch; row += groups.x * WIDTH / lanes) {
+    let factor = scale[row % p.batch];
+    for (var c = lane; c < p.classes; c += lanes) {
+      let at = row * p.classes + c;
+      let value = x[at];
+      out[at] = select(value * factor, 0.0f, magnitudeOf(value) == 0u);
+    }
   }
 }

@@ -61,7 +61,10 @@ const dualGradKernel = declare(
 );
 
 /** @internal Bytes that a part of a batch may take between the kernels, unless a single sequence takes more. Exported for tests, which make it small. */
-export const ctcLimits = { bytes: 512 * 2 ** 20 };
+export const ctcLimits = { bytes: 2 ** 30 };
+
+/** Threads that share a row of `ctcEmit` at most: they wait for each other often, and many rows keep a GPU as busy as wide ones. */
+const EMIT_LANES = 32;
 
 /** The power of two from `least` to `most` that is next to a number from above. */
 function powerOfTwo(number: number, least: number, most: number): number {
@@ -123,19 +126,24 @@ class Passage {
     const { scores, lattice, emissions, exponents, norms, totals, states, memory } = this;
     for (let first = 0; first < batch; first += this.part) {
       const params = { ...this.params, first, count: Math.min(this.part, batch - first) };
-      const rows = Math.min(Math.ceil((params.frames * params.count * params.lanes) / GROUP_WIDTH), MOST_GROUPS);
-      const walk = Math.min(GROUP_WIDTH, Math.ceil((params.width + 1) / 32) * 32); // a thread for each label and one for the last blank
+      const walk = Math.min(this.call.maxGroupSize, Math.ceil((params.width + 1) / 32) * 32); // a thread for each label and one for the last blank
       const launch = (kernel: Kernel, inputs: Buffer[], outputs: Buffer[], grid: number, groupSize: number): void => {
         if (grid > 0) this.call.launch({ kernel, inputs, outputs, params, grid, groupSize });
       };
-      launch(emitKernel, [scores, lattice], [emissions, exponents, norms], rows, GROUP_WIDTH);
+      // Rows of scores by as many threads as `lanes` says.
+      const launchRows = (kernel: Kernel, inputs: Buffer[], outputs: Buffer[], lanes = params.lanes): void => {
+        const grid = Math.min(Math.ceil((params.frames * params.count * lanes) / GROUP_WIDTH), MOST_GROUPS);
+        if (grid > 0)
+          this.call.launch({ kernel, inputs, outputs, params: { ...params, lanes }, grid, groupSize: GROUP_WIDTH });
+      };
+      launchRows(emitKernel, [scores, lattice], [emissions, exponents, norms], Math.min(params.lanes, EMIT_LANES));
       const walkers = params.count * directions;
       launch(recursionKernel, [emissions, exponents, lattice], [states, losses, totals, memory], walkers, walk);
       if (this.goal === 'curvature') {
         launch(dualKernel, [emissions, lattice, direction!], [states, totals, memory], params.count * 2, walk);
-        launch(dualGradKernel, [scores, lattice, states, totals, norms, direction!], [output!], rows, GROUP_WIDTH);
+        launchRows(dualGradKernel, [scores, lattice, states, totals, norms, direction!], [output!]);
       } else if (output) {
-        launch(gradKernel, [scores, lattice, states, totals, norms], [output], rows, GROUP_WIDTH);
+        launchRows(gradKernel, [scores, lattice, states, totals, norms], [output]);
       }
     }
   }

@@ -1,6 +1,6 @@
 /** Sizes that every GPU's kernels are made for, within what WebGPU guarantees everywhere. */
 
-/** Threads of a group at most. The kernels' arrays in group memory are made for no more. */
+/** Threads of a group, unless a launch asks for another number; the most that every GPU has, and that Metal's kernels are made for. */
 export const GROUP_WIDTH = 256;
 
 /** Groups of one launch at most, in its only dimension; kernels launched a thread a unit go on to further units. */
@@ -15,8 +15,8 @@ export const BATCH = 128;
 /** Submissions that may be on their way at once; beyond that the CPU waits for the GPU. */
 export const MOST_IN_FLIGHT = 4;
 
-/** Free memory beyond this goes back to the system. */
-export const POOL_BYTES = 512 * 2 ** 20;
+/** Free memory beyond this goes back to the system. Twice what a plan keeps between its kernels, so that a step after another finds it. */
+export const POOL_BYTES = 2 ** 31;
 
 /** Memory is asked for in pieces of at least this: GPUs refuse empty buffers and empty bindings. */
 export const LEAST_BYTES = 16;

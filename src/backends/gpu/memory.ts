@@ -125,16 +125,25 @@ export class Pool {
       this.clock.wait();
       block.memory.poison?.();
     }
-    if (this.freeBytes + size > POOL_BYTES) {
-      // Gathered work is submitted first: what is submitted keeps its memory alive.
-      if (block.lastUse >= this.clock.recording) this.clock.flush();
-      this.discard(block);
-      return;
-    }
     const list = this.free.get(size);
     if (list) list.push(block);
     else this.free.set(size, [block]);
     this.freeBytes += size;
+    while (this.freeBytes > POOL_BYTES) this.giveUpOldest();
+  }
+
+  /** Gives the free block that has been out of use for longest back to the system. */
+  private giveUpOldest(): void {
+    let oldest: Block | null = null;
+    // Within a list the oldest comes first.
+    for (const [block] of this.free.values())
+      if (block && block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
+    const { memory, lastUse } = oldest!;
+    this.free.get(memory.bytes)!.shift();
+    this.freeBytes -= memory.bytes;
+    // Gathered work is submitted first: what is submitted keeps its memory alive.
+    if (lastUse >= this.clock.recording) this.clock.flush();
+    this.discard(oldest!);
   }
 
   /** Gives all free memory back to the system. */

@@ -8,6 +8,8 @@ export interface PlanCall {
   scratch(dtype: DType, length: number): Buffer;
   /** Bytes of one buffer at most. */
   readonly maxBufferLength: number;
+  /** Threads of a group at most. */
+  readonly maxGroupSize: number;
 }
 
 /** How a GPU answers a kernel that it has no single program for: a short program of smaller launches, with scratch memory of its own. */

@@ -33,7 +33,20 @@ const NEEDED: Partial<Limits> = {
 };
 
 /** Limits that are asked for as the adapter has them. */
-const WANTED = ['maxBufferSize', 'maxStorageBufferBindingSize', 'minUniformBufferOffsetAlignment'] as const;
+const WANTED = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'minUniformBufferOffsetAlignment',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupStorageSize',
+] as const;
+
+/** Threads of a group at most: more are of no use to any kernel here. */
+const MOST_THREADS = 1024;
+
+/** Bytes of group memory that the kernels which may be launched with more than `GROUP_WIDTH` threads take for each. */
+const GROUP_BYTES_PER_THREAD = 40;
 
 const NO_ADAPTER =
   'there is no adapter: WebGPU finds no GPU that it can use. A driver may be missing (on Linux a Vulkan one, which for a software device is ' +
@@ -42,6 +55,7 @@ const NO_ADAPTER =
 export class WebGpuDevice implements GpuDevice {
   readonly name: string;
   readonly maxBufferLength: number;
+  readonly maxGroupSize: number;
   readonly writesInOrder = true;
   /** Settles when the device is gone: it was destroyed, its driver failed, or its GPU was taken away. */
   readonly lost: Promise<DeviceError>;
@@ -60,6 +74,15 @@ export class WebGpuDevice implements GpuDevice {
     const { vendor, architecture, description } = adapter.info;
     this.name = description || [vendor, architecture].filter(Boolean).join(' ') || 'an unnamed adapter';
     this.maxBufferLength = Math.min(handle.limits.maxBufferSize, handle.limits.maxStorageBufferBindingSize);
+    const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupStorageSize } =
+      handle.limits;
+    const room = maxComputeWorkgroupStorageSize / GROUP_BYTES_PER_THREAD;
+    this.maxGroupSize = Math.min(
+      maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX,
+      MOST_THREADS,
+      32 * Math.floor(room / 32),
+    );
     this.parameters = new Parameters(handle);
     this.reader = new Reader(handle);
     handle.onuncapturederror = (event) => {
@@ -116,7 +139,7 @@ export class WebGpuDevice implements GpuDevice {
     if (known) return known;
     const program = this.scoped(
       () => this.handle.createShaderModule({ code: source, label: kernel.name }),
-      (module, ready) => new WebGpuProgram(this.handle, module, kernel, ready),
+      (module, ready) => new WebGpuProgram(this.handle, module, kernel, this.maxGroupSize, ready),
     );
     this.programs.set(source, program);
     return program;

@@ -1,5 +1,4 @@
 import type { GpuProgram } from '../gpu/device.js';
-import { GROUP_WIDTH } from '../gpu/limits.js';
 import type { Kernel } from '../kernel.js';
 import {
   type GPUBindGroup,
@@ -23,7 +22,6 @@ interface Bound {
 
 /** A kernel's module, with a pipeline for each width that it is launched with. The layout is the declaration's. */
 export class WebGpuProgram implements GpuProgram {
-  readonly maxThreads = GROUP_WIDTH;
   private readonly layout: GPUBindGroupLayout;
   private readonly pipelineLayout: GPUPipelineLayout;
   private readonly pipelines = new Map<number, GPUComputePipeline>();
@@ -34,6 +32,7 @@ export class WebGpuProgram implements GpuProgram {
     private readonly device: GPUDevice,
     private readonly module: GPUShaderModule,
     private readonly kernel: Kernel,
+    readonly maxThreads: number,
     readonly ready: Promise<void>,
   ) {
     this.layout = device.createBindGroupLayout({ entries: layoutOf(kernel) });
