@@ -6,7 +6,7 @@ import { b, enter, Entry, entry, Node, node } from './beam-state';
 import { collect, find, link, LOOK_EVERY } from './beam-trie';
 
 /** What a saved decoder begins with; its prefixes (as `Entry`) and its nodes follow. */
-const enum Saved { Count = 0, Nodes = 4, Scale = 8, Unseen = 12, Shifted = 16, Lost = 24, Bytes = 32 }
+const enum Saved { Count = 0, Nodes = 4, Scale = 8, Unseen = 12, Shifted = 16, Lost = 24, LostScale = 32, Bytes = 40 }
 const enum SavedNode { Parent = 0, Label = 4, Bytes = 8 }
 
 @inline function bytesOf(count: i32, nodes: i32): f64 { return Saved.Bytes + <f64>count * Entry.Bytes + <f64>nodes * SavedNode.Bytes; }
@@ -24,6 +24,7 @@ export function ctcBeamSave(state: usize, to: usize): void {
   store<i32>(to, b.count, Saved.Count); store<i32>(to, b.nodeCount, Saved.Nodes);
   store<i32>(to, b.scale, Saved.Scale); store<i32>(to, b.unseen, Saved.Unseen);
   store<f64>(to, b.shifted, Saved.Shifted); store<f64>(to, b.lost, Saved.Lost);
+  store<u64>(to, b.lostScale, Saved.LostScale);
   to += Saved.Bytes;
   for (let i = 0; i < b.count; i++, to += Entry.Bytes) {
     store<u64>(to, load<u32>(entry(i)));
@@ -44,8 +45,8 @@ export function ctcBeamSavedNodes(saved: usize, bytes: f64): i32 {
 export function ctcBeamRestore(saved: usize, state: usize): i32 {
   enter(state);
   const count = load<i32>(saved, Saved.Count), nodes = load<i32>(saved, Saved.Nodes), shifted = load<f64>(saved, Saved.Shifted), lost = load<f64>(saved, Saved.Lost);
-  const unseen = load<i32>(saved, Saved.Unseen);
-  if (unseen < 0 || unseen >= LOOK_EVERY || count > b.width || nodes > b.room || !isFinite(shifted) || !(lost >= 0)) return 0;
+  const unseen = load<i32>(saved, Saved.Unseen), lostScale = load<i32>(saved, Saved.LostScale);
+  if (unseen < 0 || unseen >= LOOK_EVERY || count > b.width || nodes > b.room || !isFinite(shifted) || !(lost >= 0) || lostScale < 0) return 0;
   if (lost == Infinity && !b.steered) return 0;
   const prefixes = saved + Saved.Bytes;
   if (!plant(prefixes + <usize>count * Entry.Bytes, nodes)) return 0;
@@ -60,7 +61,7 @@ export function ctcBeamRestore(saved: usize, state: usize): i32 {
     memory.copy(entry(i), from, Entry.Bytes);
     least = total;
   }
-  b.count = count; b.scale = load<i32>(saved, Saved.Scale); b.unseen = unseen; b.shifted = shifted; b.lost = lost;
+  b.count = count; b.scale = load<i32>(saved, Saved.Scale); b.unseen = unseen; b.shifted = shifted; b.lost = lost; b.lostScale = lostScale;
   return 1;
 }
 

@@ -19,7 +19,10 @@ export class Beam {
   steered: i32;
   /** Prefixes less likely than the best one by this factor are dropped; 0 for none. */
   drop: f64;
-  /** The sum of each frame's greatest score, and what has been lost, scaled as the beam's probabilities are. */
+  /** Beside `scale`, of what has been lost: that may be out of all proportion to the beam. */
+  lostScale: i32;
+  lostScaleBefore: i32;
+  /** The sum of each frame's greatest score, and what has been lost: times 2^lostScale, it is scaled as the beam's probabilities are. */
   shifted: f64;
   lost: f64;
   /** The beam before the piece that is being read, for `ctcBeamUndo`: -1 prefixes between pieces. */
@@ -74,6 +77,11 @@ export function layOut(state: usize, width: usize, classes: usize, slots: usize,
 export function enter(state: usize): void {
   b = changetype<Beam>(state);
   layOut(state, b.width, b.classes, b.heads, b.room, b.steered != 0);
+}
+
+/** A probability of the beam, scaled as what has been lost is. */
+@inline export function asLost(p: f64): f64 {
+  return b.lostScale == 0 ? p : b.lostScale > 1000 ? 0 : p * reinterpret<f64>(<u64>(1023 - b.lostScale) << 52);
 }
 
 @inline export function node(i: i32): usize { return nodes + (<usize>i << 4); }

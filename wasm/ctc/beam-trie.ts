@@ -1,5 +1,5 @@
 /** Prefixes as nodes of a trie in an arena: how they are found, dropped, and settled. */
-import { b, enter, Entry, entry, entryBefore, heads, Node, node, step } from './beam-state';
+import { asLost, b, enter, Entry, entry, entryBefore, heads, Node, node, step } from './beam-state';
 
 /** Frames after which it is seen to that no more labels are open than there may be. */
 export const LOOK_EVERY = 1024;
@@ -107,7 +107,7 @@ export function decide(): void {
     while (i > anchor) i = load<i32>(node(i));
     store<i32>(node(id), i == anchor ? kept : -1, Node.Slot);
     if (i == anchor) { if (k > kept) memory.copy(to, from, Entry.Bytes); kept++; }
-    else b.lost += load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel);
+    else b.lost += asLost(load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel));
   }
   b.count = kept;
 }

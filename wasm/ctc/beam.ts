@@ -12,7 +12,7 @@
 import { select, sort } from './beam-order';
 import { greatestOf, list, massOf, probability } from './beam-scores';
 import {
-  b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, GATHERED, heads, layOut, listed, marks, Node, node,
+  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, GATHERED, heads, layOut, listed, marks, Node, node,
   nodes, others, slotsFor, stays, Step, step, steps,
 } from './beam-state';
 import { child, collect, create, decide, LOOK_EVERY, rehash } from './beam-trie';
@@ -195,7 +195,9 @@ export function keep(offers: i32, lost: f64, offered: f64): void {
   }
   memory.copy(entries, others, <usize>kept * Entry.Bytes);
   b.count = kept;
-  b.lost = lost + max<f64>(offered - after, 0);
+  b.lost = lost + asLost(max<f64>(offered - after, 0));
+  // Above 2^700: 700 more go to its scale.
+  if (b.lost > 5.260135901548374e210 && b.lost < Infinity) { b.lost *= 1.90109156629516e-211; b.lostScale += 700; }
   // Below 2^-256, or above 2^256 where a steering pays much: back to about 1.
   if ((best < 8.636168555094445e-78 && best > 0) || best > 1.157920892373162e77) {
     const exponent = min(1023 - <i32>(reinterpret<u64>(best) >> 52 & 2047), 1000), factor = reinterpret<f64>(<u64>(exponent + 1023) << 52);
@@ -204,7 +206,8 @@ export function keep(offers: i32, lost: f64, offered: f64): void {
       store<f64>(e, load<f64>(e, Entry.InBlank) * factor, Entry.InBlank);
       store<f64>(e, load<f64>(e, Entry.InLabel) * factor, Entry.InLabel);
     }
-    b.lost *= factor;
+    if (exponent > 0 && b.lost > 1) b.lostScale += exponent;
+    else b.lost *= factor;
     b.scale += exponent;
   }
 }
@@ -213,6 +216,7 @@ export function keep(offers: i32, lost: f64, offered: f64): void {
 @inline export function remember(): void {
   b.done = 0;
   b.countBefore = b.count; b.scaleBefore = b.scale; b.unseenBefore = b.unseen; b.shiftedBefore = b.shifted; b.lostBefore = b.lost;
+  b.lostScaleBefore = b.lostScale;
   memory.copy(entriesBefore, entries, <usize>b.count * Entry.Bytes);
 }
 
@@ -222,6 +226,7 @@ export function ctcBeamUndo(state: usize): void {
   if (b.countBefore < 0) return;
   for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
   b.count = b.countBefore; b.scale = b.scaleBefore; b.unseen = b.unseenBefore; b.shifted = b.shiftedBefore; b.lost = b.lostBefore;
+  b.lostScale = b.lostScaleBefore;
   memory.copy(entries, entriesBefore, <usize>b.count * Entry.Bytes);
   for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), i, Node.Slot);
 }
@@ -257,6 +262,6 @@ export function ctcBeamRead(state: usize, count: i32, scores: usize, lengths: us
       for (let i = load<i32>(e); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { at -= 4; store<i32>(at, load<i32>(node(i), Node.Label)); }
     }
   }
-  store<f64>(scores + (<usize>count << 3), b.lost > 0 ? NativeMath.log(b.lost) + shift : -Infinity);
+  store<f64>(scores + (<usize>count << 3), b.lost > 0 ? NativeMath.log(b.lost) + <f64>b.lostScale * NativeMath.LN2 + shift : -Infinity);
   return total;
 }
