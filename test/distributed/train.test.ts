@@ -35,6 +35,7 @@ function trainAlone(): Trained {
 }
 
 mpiTests('20 training steps', (launcher) => {
+  let half: string | undefined;
   const checkpoint = (ranks: number): string => join(scratch, `${launcher.name.replace(' ', '')}-${ranks}`);
   beforeAll(() => {
     alone ??= trainAlone();
@@ -49,8 +50,9 @@ mpiTests('20 training steps', (launcher) => {
       expect(alone.losses).toHaveLength(20);
       for (const one of trained) {
         expect(distance(alone.losses, one.losses)).toBeLessThan(1e-6);
-        expect(one).toMatchObject({ isSame: true, digest: trained[0]!.digest });
+        expect(one).toMatchObject({ isSame: true, half: trained[0]!.half, digest: trained[0]!.digest });
       }
+      if (ranks === 2) half = trained[0]!.half;
     },
     120_000,
   );
@@ -58,10 +60,10 @@ mpiTests('20 training steps', (launcher) => {
   test('from 2 ranks to 4: the same tensors, and it goes on', async () => {
     const job = await mpirun(launcher, 4, 'train.mjs', ['RESUME', checkpoint(2)], { limit: 100_000 });
     expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
-    const again = await mpirun(launcher, 2, 'train.mjs', ['RESUME', checkpoint(2)], { limit: 100_000 });
-    const [wide, narrow] = [job.reports[0] as Trained, again.reports[0] as Trained];
-    expect(wide.half).toBe(narrow.half);
-    expect(distance(alone.losses, wide.losses)).toBeLessThan(1e-6);
+    for (const wide of job.reports as Trained[]) {
+      expect(wide.half).toBe(half);
+      expect(distance(alone.losses, wide.losses)).toBeLessThan(1e-6);
+    }
   }, 120_000);
 });
 
@@ -74,6 +76,9 @@ function ranksOf(folder: string): number[] {
     .map((line) => parseInt(line, 10));
 }
 
+/** The checkpoint of a run that nothing interrupts. A sum of two numbers does not depend on the MPI: with two ranks it is the same under each. */
+let uninterrupted: Buffer;
+
 mpiTests('npm start -- --distributed', (launcher) => {
   const start = (args: string[]): Promise<Job> =>
     mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args], { limit: 100_000 });
@@ -82,7 +87,7 @@ mpiTests('npm start -- --distributed', (launcher) => {
 
   test(`${signal} to one rank: no torn checkpoint, and the resumed run is the uninterrupted one, byte for byte`, async () => {
     const folder = (name: string): string => join(scratch, `${name}-${launcher.name.replace(' ', '')}`);
-    const args = ['--steps', '24', '--seed', '3', '--batch', '8'];
+    const args = ['--steps', '12', '--seed', '3', '--batch', '8'];
     const file = join(folder('parts'), 'checkpoint.safetensors');
     const stopping = start([...args, '--out', folder('parts')]);
     const watch = setInterval(() => {
@@ -102,15 +107,18 @@ mpiTests('npm start -- --distributed', (launcher) => {
     }
     const run = JSON.parse(loadSafetensors(readFileSync(file)).metadata.run!) as { step: number };
     expect(run.step).toBeGreaterThan(0);
-    expect(run.step).toBeLessThan(24);
+    expect(run.step).toBeLessThan(12);
 
     const resumed = await start(['--resume', file]);
     expect({ code: resumed.code, error: resumed.error }).toEqual({ code: 0, error: '' });
-    const whole = await start([...args, '--out', folder('whole')]);
-    expect({ code: whole.code, error: whole.error }).toEqual({ code: 0, error: '' });
-    expect(whole.out.match(/^2 processes, .*MPI/gm)).toHaveLength(1);
-    expect(whole.out.match(/Held-out CER/g)).toHaveLength(1);
-    expect(readFileSync(join(folder('whole'), 'checkpoint.safetensors')).equals(readFileSync(file))).toBe(true);
+    expect(resumed.out.match(/^2 processes, .*MPI/gm)).toHaveLength(1);
+    expect(resumed.out.match(/Held-out CER/g)).toHaveLength(1);
+    if (!uninterrupted) {
+      const whole = await start([...args, '--out', folder('whole')]);
+      expect({ code: whole.code, error: whole.error }).toEqual({ code: 0, error: '' });
+      uninterrupted = readFileSync(join(folder('whole'), 'checkpoint.safetensors'));
+    }
+    expect(uninterrupted.equals(readFileSync(file))).toBe(true);
   }, 200_000);
 
   test('what is wrong is said once', async () => {
