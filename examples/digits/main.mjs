@@ -11,7 +11,7 @@ import { STRIDE, BLANK } from './model.mjs';
 import { readOptions, USAGE, UsageError } from './options.mjs';
 import { Progress } from './progress.mjs';
 import { lineAsText } from './text.mjs';
-import { loadRun, over, saveRun, startRun, trainStep } from './training.mjs';
+import { largest, loadRun, saveRun, startRun, trainStep } from './training.mjs';
 
 const TEST_LINES = 2000;
 const LINES_ON_THE_WAY = 200;
@@ -59,11 +59,13 @@ async function main() {
   if (isFirst) await report(run, digits, out, checkpoint);
 }
 
-/** Cores are divided among the processes of a machine, each of which needs a line of every batch. */
+/**
+ * Each process needs a line of every batch. The cores of a machine are divided among its processes, unless OMP_NUM_THREADS says how many each has.
+ */
 function joinForces({ size, localSize, library }, run) {
   if (size > run.batch)
     throw new UsageError(`--distributed: ${size} processes cannot share ${run.batch} lines; raise --batch`);
-  setThreads(Math.max(1, Math.floor(availableParallelism() / localSize)));
+  setThreads(Number(process.env.OMP_NUM_THREADS) || Math.max(1, Math.floor(availableParallelism() / localSize)));
   say(`${size} ${size === 1 ? 'process' : 'processes'}, ${library ?? 'without MPI'}. ${run.batch} lines a step.`);
 }
 
@@ -80,7 +82,7 @@ async function resume(file) {
 /** A file that only the first process needs to have. */
 async function broadcastFile(world, file) {
   const bytes = isFirst ? await readFile(file).catch(() => null) : null;
-  const length = await over(world, 'allMax', bytes?.length ?? -1);
+  const length = await largest(world, bytes?.length ?? -1);
   if (length < 0) throw new UsageError(`--resume: cannot read ${file} on the first process`);
   const filled = new Uint8Array(Math.ceil(length / 4) * 4);
   if (bytes) filled.set(bytes);
@@ -112,7 +114,7 @@ async function train(run, digits, checkpoint) {
     }
     progress?.update(run);
     await setImmediate(); // lets signals and the terminal in
-    isStopped = (await over(world, 'allMax', Number(isAsked))) === 1; // all stop after the same step
+    isStopped = (await largest(world, Number(isAsked))) === 1; // all stop after the same step
   }
   progress?.stop();
   for (const signal of signals) process.off(signal, stop);

@@ -85,7 +85,7 @@ export async function trainStep(run, digits, world = null) {
   const plans = Array.from({ length: run.batch }, () => planLine(run.random, digits, { distorted: true }));
   const lines = plans.slice(...shareOf(run.batch, world)).map(renderLine);
   // All ranks fill up to the width of the widest line of the whole batch: the convolutions see where the paper ends.
-  const width = await over(world, 'allMax', Math.max(...lines.map((line) => line.width)));
+  const width = await largest(world, Math.max(...lines.map((line) => line.width)));
   const { images, frames, targets } = toBatch(lines, width);
   const targetLengths = targets.map((target) => target.length);
   const lossOf = (params) => {
@@ -108,9 +108,11 @@ export async function trainStep(run, digits, world = null) {
   let made, read;
   if (world) {
     const { read: own, ...share } = scope(differentiate);
-    const mean = await world.averageGradients(share, { weight: lines.length });
-    made = scope(() => update(mean));
-    read = await over(world, 'allSum', own);
+    // What the ranks read goes along, as a mean a line, so that they wait for each other once and not twice.
+    const perLine = tensor(own / lines.length);
+    const { perLine: mean, ...whole } = await world.averageGradients({ ...share, perLine }, { weight: lines.length });
+    made = scope(() => update(whole));
+    read = Math.round(mean.itemSync() * run.batch);
   } else {
     made = scope(() => {
       const whole = differentiate();
@@ -132,9 +134,9 @@ function shareOf(count, world) {
   return [Math.floor((count * rank) / size), Math.floor((count * (rank + 1)) / size)];
 }
 
-/** A whole number's sum ('allSum') or maximum ('allMax') over the ranks. */
-export async function over(world, reduction, number) {
-  return world ? (await world[reduction](tensor(number, { dtype: 'int32' }))).itemSync() : number;
+/** A whole number's maximum over the ranks. */
+export async function largest(world, number) {
+  return world ? (await world.allMax(tensor(number, { dtype: 'int32' }))).itemSync() : number;
 }
 
 /** CTC nets first learn to say nothing, because blanks alone are a fair guess; then, within a few steps, they begin to read. */

@@ -224,6 +224,7 @@ export class World {
    */
   async assertSame(tree: unknown, what = 'the tree'): Promise<void> {
     const op = 'assertSame';
+    if (typeof what !== 'string') throw new ValueError(op, `the name is ${describe(what)}; it must be a text`);
     await this.together<unknown, void, unknown>(op, tree, ({ leaves }) => ({
       head: `${op} of ${what}`,
       lines: () =>

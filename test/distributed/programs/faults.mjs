@@ -4,7 +4,11 @@ import { init } from 'tapegrad/distributed';
 import { report } from './report.mjs';
 
 const fault = process.argv[2];
-const world = await init({ timeout: fault === 'hang' ? 2 : 30 });
+if (fault === 'early' && (process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK) === '1') {
+  report(1, { at: Date.now() });
+  process.exit(3);
+}
+const world = await init({ timeout: ['hang', 'early'].includes(fault) ? 2 : 30 });
 const isOdd = world.rank === world.size - 1;
 const tree = { w: tensor(new Float32Array(1000).fill(1), { shape: [10, 100] }), b: tensor([1, 2, 3]) };
 await world.allSum(tree);
