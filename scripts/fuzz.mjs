@@ -11,7 +11,7 @@ const { values, positionals } = parseArgs({
   options: { cases: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
 });
 /** What can be fuzzed: modules that export `fuzz(cases, seed, progress)`. */
-const SUBJECTS = { ctc: 'test/ctc/fuzz.ts', align: 'test/decode/align-fuzz.ts', beam: 'test/decode/beam-fuzz.ts' };
+const SUBJECTS = { ctc: 'test/ctc/fuzz.ts', align: 'test/decode/align-fuzz.ts', beam: 'test/decode/search-fuzz.ts' };
 
 const [cases, seed] = [Number(values.cases), Number(values.seed)];
 const subject = positionals.length === 1 ? SUBJECTS[positionals[0]] : undefined;

@@ -154,6 +154,7 @@ const image = zeros([1, 4, 4, 2]);
 const truth = tensor([[true], [false]]);
 const square = (t: Tensor): Tensor => t.square().sum();
 const scores = zeros([4, 1, 3]);
+const ARPA = '\\data\\\nngram 1=1\n\\1-grams:\n-1 a\n\\end\\\n';
 
 /** The functions of src/ops and src/tensor. Where there is a method of the name, its row follows: the first place is `this`. */
 const functions: Readonly<Record<string, readonly Place[]>> = {
@@ -391,6 +392,11 @@ export const ROWS: Readonly<Record<string, Row>> = {
       beamDecode: [[scores, 'tensor'], [[4], 'optional', 'object', 'bare', ...TENSORS], options],
       beamDecodeSync: [[scores, 'tensor'], [[4], 'optional', 'object', 'bare', ...TENSORS], options],
       mergeSpans: [[[], 'order', 'list'], [[], 'order', 'list'], options],
+      ngram: [[ARPA, 'order'], options],
+      tokenSteering: [[tapegrad.ngram(ARPA), 'order'], [['', 'a'], 'order', 'list', 'texts'], options],
+      wordSteering: [[['a'], 'order', 'list', 'texts'], [['', 'a', ' '], 'order', 'texts'], [2, 'size'], options],
+      hotwords: [[['a'], 'order', 'list', 'texts', 'nested', 'ragged'], [['', 'a'], 'order', 'texts'], options],
+      together: [[{ start: 0, step: () => [0, 0] }, 'order']],
       registerKernel: [
         ['cpu', 'device'],
         [{ name: 'k' }, 'order'],

@@ -7,5 +7,10 @@ export { mergeSpans, type MergedSpan, type MergeOptions, type Span } from './spa
 export { beamDecode, beamDecodeSync, type BeamOptions } from './beam.js';
 export type { SearchOptions } from './beam-options.js';
 export type { BeamResult, Hypothesis, Word } from './beam-result.js';
+export { hotwords, type Hotword, type HotwordOptions } from './steering/hotwords.js';
+export { type Ngram, ngram, type NgramOptions, type SavedNgram } from './steering/ngram.js';
 export type { Steering } from './steering/steering.js';
+export { together } from './steering/together.js';
+export { type ModelOptions, tokenSteering } from './steering/tokens.js';
+export { type LexiconEntry, wordSteering, type WordOptions, type WordSteering } from './steering/words.js';
 export { BeamStream, type BeamStreamOptions, type StreamReading } from './beam-stream.js';
