@@ -1,5 +1,5 @@
 import { defineOp } from '../autograd/op.js';
-import { type Kernel, NUMBERS } from '../backends/kernel.js';
+import { NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { checkBoolean, checkOptions, checkTensor } from '../tensor/arguments.js';
 import {
@@ -14,6 +14,7 @@ import {
 } from '../tensor/shape.js';
 import { isStorage } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { alongAxes, type Run } from './along-axes.js';
 import { cast } from './cast.js';
 import { permute, reshape } from './movement/axes.js';
 import { launchCopy } from './movement/copy.js';
@@ -52,36 +53,6 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return broadcastOp([x], { shape: [...shape] });
 }
 
-/** A tensor seen as [outer, axis, inner]: how kernels that work along one axis are told where it lies. */
-interface AxisView {
-  readonly outer: number;
-  readonly axis: number;
-  readonly inner: number;
-}
-
-export const axisView = (shape: Shape, from: number, to = from + 1): AxisView => ({
-  outer: sizeOf(shape.slice(0, from)),
-  axis: sizeOf(shape.slice(from, to)),
-  inner: sizeOf(shape.slice(to)),
-});
-
-/** Sums along the middle axis of [outer, axis, inner]. */
-const sumKernel: Kernel = {
-  name: 'sum',
-  family: 'reduce',
-  inputs: ['x'],
-  outputs: ['out'],
-  types: { x: NUMBERS, out: 'x' },
-  params: { outer: 'u32', axis: 'u32', inner: 'u32' },
-  layout: 'groups',
-};
-
-/** The axes that a reduction takes together: neighbours, [from, to). */
-export interface Run {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** A result of a reduction, repeated along the axes that it dropped. */
 export const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
   broadcastTo(t.rank === 0 ? t : reshape(t, keptShape(x.shape, from, to)), x.shape);
@@ -90,21 +61,12 @@ export const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
 export const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>
   isStorage(x.dtype) ? cast(compute(cast(x, 'float32')), x.dtype) : compute(x);
 
-const sumOp = defineOp<Run>({
-  name: 'sum',
+/** Summed in float64. */
+const sumOp = alongAxes('sum', {
+  family: 'reduce',
+  types: { x: NUMBERS, out: 'x' },
   readsResult: false,
-  infer: ([x], { from, to }) => ({ shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)], dtype: x!.dtype }),
-  run: (call, [x], { from, to }) => {
-    const view = axisView(x!.shape, from, to);
-    call.launch({
-      kernel: sumKernel,
-      inputs: call.inputs,
-      outputs: call.outputs,
-      params: { ...view },
-      grid: view.outer * view.inner,
-    });
-  },
-  vjp: (g, { inputs: [x], attrs }) => [stretch(g, x!, attrs)],
+  vjp: (g, x, _y, run) => stretch(g, x, run),
 });
 
 /** The shape with the axes [from, to) of length 1. */
@@ -148,24 +110,24 @@ export function checkReduction(
 
 /**
  * Reduces any axes by means of a reduction that knows neighbouring axes only: others are brought together first.
- * @param reduce takes x and the run [from, to) and drops those axes.
+ * @param reduce takes x and a run, and drops its axes.
  */
 export function overAxes(
   op: string,
   x: Tensor,
   axes: Axes | undefined,
   keepDims: boolean,
-  reduce: (x: Tensor, from: number, to: number) => Tensor,
+  reduce: (x: Tensor, run: Run) => Tensor,
 ): Tensor {
-  if (axes === undefined && x.rank > 0 && !keepDims) return reduce(x, 0, x.rank);
+  if (axes === undefined && x.rank > 0 && !keepDims) return reduce(x, { from: 0, to: x.rank });
   const list = normalizeAxes(op, axes, x.rank);
-  if (list.length === 0) return reduce(reshape(x, [1, ...x.shape]), 0, 1);
+  if (list.length === 0) return reduce(reshape(x, [1, ...x.shape]), { from: 0, to: 1 });
   const [from] = list as [number];
   const isRun = list[list.length - 1]! - from === list.length - 1;
   const rest = x.shape.map((_, i) => i).filter((axis) => !list.includes(axis));
   const result = isRun
-    ? reduce(x, from, from + list.length)
-    : reduce(permute(x, [...rest, ...list]), rest.length, x.rank);
+    ? reduce(x, { from, to: from + list.length })
+    : reduce(permute(x, [...rest, ...list]), { from: rest.length, to: x.rank });
   return keepDims
     ? reshape(
         result,
@@ -177,9 +139,7 @@ export function overAxes(
 /** The sum over axes (all when left out). Integers and bool sum as int32. float32 is summed in float64 and rounded once. */
 export function sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('sum', x, options);
-  return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, (t, from, to) =>
-    sumOp([t], { from, to }),
-  );
+  return overAxes('sum', x.dtype === 'bool' ? cast(x, 'int32') : x, axes, keepDims, sumOp);
 }
 
 /** The adjoint of broadcasting: sums a tensor down to a shape that broadcasts to its own. */

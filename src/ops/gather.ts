@@ -14,7 +14,7 @@ import {
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axisView } from './broadcast.js';
+import { axisView } from './along-axes.js';
 import { cast } from './cast.js';
 import { add, equal } from './elementwise.js';
 import { expandDims, reshape } from './movement/axes.js';
@@ -25,44 +25,23 @@ import { launchFill } from './movement/copy.js';
  * before anything runs; negative ones count from the end.
  */
 
-const TYPES = { x: ['float32', 'int32', 'bool'], indices: ['int32'], out: 'x' } as const;
+const declare = (name: string): Kernel => ({
+  name,
+  family: 'gather',
+  inputs: ['x', 'indices'],
+  outputs: ['out'],
+  types: { x: ['float32', 'int32', 'bool'], indices: ['int32'], out: 'x' },
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
+});
 
 /** out[o, j, i] = x[o, indices[j], i] for x as [outer, axis, inner]. */
-const takeKernel: Kernel = {
-  name: 'take',
-  family: 'gather',
-  inputs: ['x', 'indices'],
-  outputs: ['out'],
-  types: TYPES,
-  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
-};
+const takeKernel = declare('take');
 /** out[o, indices[j], i] += x[o, j, i], in the order of j. */
-const takeAdjointKernel: Kernel = {
-  name: 'takeAdjoint',
-  family: 'gather',
-  inputs: ['x', 'indices'],
-  outputs: ['out'],
-  types: TYPES,
-  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
-};
+const takeAdjointKernel = declare('takeAdjoint');
 /** out[o, j, i] = x[o, indices[o, j, i], i]. */
-const takeAlongKernel: Kernel = {
-  name: 'takeAlongAxis',
-  family: 'gather',
-  inputs: ['x', 'indices'],
-  outputs: ['out'],
-  types: TYPES,
-  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
-};
+const takeAlongKernel = declare('takeAlongAxis');
 /** out[o, indices[o, j, i], i] += x[o, j, i], in the order of j. */
-const scatterKernel: Kernel = {
-  name: 'scatterAlongAxis',
-  family: 'gather',
-  inputs: ['x', 'indices'],
-  outputs: ['out'],
-  types: TYPES,
-  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' },
-};
+const scatterKernel = declare('scatterAlongAxis');
 
 interface Along {
   readonly axis: number;

@@ -1,21 +1,10 @@
-import { defineOp, type OpFunction } from '../autograd/op.js';
-import type { Kernel } from '../backends/kernel.js';
 import { ValueError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { isFloat, toFloat } from '../tensor/dtype.js';
 import { normalizeAxes, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import {
-  type Axes,
-  axisView,
-  checkReduction,
-  overAxes,
-  type ReduceOptions,
-  type Run,
-  stretch,
-  sum,
-  wide,
-} from './broadcast.js';
+import { type Run, alongAxes } from './along-axes.js';
+import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum, wide } from './broadcast.js';
 import { cast } from './cast.js';
 import { abs, div, mul, mulNoNaN, overNorm } from './elementwise.js';
 import { expandDims } from './movement/index.js';
@@ -26,59 +15,32 @@ import { max } from './reduce.js';
  * cancels where the result does not.
  */
 
-const PARAMS = { outer: 'u32', axis: 'u32', inner: 'u32' } as const;
-
-/** A kernel along the middle axis of [outer, axis, inner], with at most one further parameter. */
-function moment<Further extends Record<string, number>>(
-  name: string,
-  further: { readonly [K in keyof Further]: 'f32' },
-  keepsShape: boolean,
-  vjp: (g: Tensor, x: Tensor, y: Tensor, attrs: Run & Further) => Tensor,
-): (x: Tensor, attrs: Run & Further) => Tensor {
-  const kernel: Kernel = {
-    name,
-    family: 'moments',
-    layout: 'groups',
-    inputs: ['x'],
-    outputs: ['out'],
-    params: { ...PARAMS, ...further },
-  };
-  const op: OpFunction<Run & Further> = defineOp({
-    name,
-    infer: ([x], { from, to }) => ({
-      shape: keepsShape ? x!.shape : [...x!.shape.slice(0, from), ...x!.shape.slice(to)],
-      dtype: x!.dtype,
-    }),
-    run: (call, [x], { from, to, ...rest }) => {
-      const view = axisView(x!.shape, from, to);
-      const params = { ...view, ...(rest as Record<string, number>) };
-      call.launch({ kernel, inputs: call.inputs, outputs: call.outputs, params, grid: view.outer * view.inner });
-    },
-    vjp: (g, { inputs: [x], output, attrs }) => [vjp(g, x!, output, attrs)],
-  });
-  return (x, attrs) => op([x], attrs);
-}
-
 /** The product of the lengths of the axes that go. */
 const lengthOf = (x: Tensor, { from, to }: Run): number => sizeOf(x.shape.slice(from, to));
 
-const meanOp = moment<Record<never, number>>('mean', {}, false, (g, x, _y, run) =>
-  stretch(div(g, lengthOf(x, run)), x, run),
-);
+const meanOp = alongAxes('mean', {
+  family: 'moments',
+  vjp: (g, x, _y, run) => stretch(div(g, lengthOf(x, run)), x, run),
+});
 /** x less its mean: a projection, and so its own derivative. */
-const centerOp: (x: Tensor, run: Run) => Tensor = moment<Record<never, number>>('center', {}, true, (g, _x, _y, run) =>
-  centerOp(g, run),
-);
-const varianceOp = moment<{ correction: number }>(
-  'variance',
-  { correction: 'f32' },
-  false,
-  (g, x, _y, { correction, ...run }) =>
+const centerOp: (x: Tensor, run: Run) => Tensor = alongAxes('center', {
+  family: 'moments',
+  keepsShape: true,
+  vjp: (g, _x, _y, run) => centerOp(g, run),
+});
+const varianceOp = alongAxes<{ correction: number }>('variance', {
+  family: 'moments',
+  further: { correction: 'f32' },
+  vjp: (g, x, _y, { correction, ...run }) =>
     mulNoNaN(stretch(g, x, run), mul(centerOp(x, run), 2 / (lengthOf(x, run) - correction))),
-);
-const normOp = moment<{ scale: number }>('norm', { scale: 'f32' }, false, (g, x, y, { scale, ...run }) => {
-  const slope = overNorm(scale === 1 ? x : mul(x, scale), stretch(y, x, run));
-  return mulNoNaN(stretch(scale === 1 ? g : mul(g, scale), x, run), slope);
+});
+const normOp = alongAxes<{ scale: number }>('norm', {
+  family: 'moments',
+  further: { scale: 'f32' },
+  vjp: (g, x, y, { scale, ...run }) => {
+    const slope = overNorm(scale === 1 ? x : mul(x, scale), stretch(y, x, run));
+    return mulNoNaN(stretch(scale === 1 ? g : mul(g, scale), x, run), slope);
+  },
 });
 
 /** Integers are counted exactly where the device has float64, then rounded once. */
@@ -90,7 +52,7 @@ function exactly(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
 /** The mean over axes (all when left out). Integers give float32; of nothing it is NaN, as in NumPy. */
 export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('mean', x, options);
-  return exactly(x, (t) => overAxes('mean', t, axes, keepDims, (u, from, to) => meanOp(u, { from, to })));
+  return exactly(x, (t) => overAxes('mean', t, axes, keepDims, meanOp));
 }
 
 export interface VarianceOptions extends ReduceOptions {
@@ -113,9 +75,7 @@ export function variance(x: Tensor, axes?: Axes, options: VarianceOptions = {}):
       'variance',
       `correction ${describe(correction)} for ${count} elements; it must be in [0, ${count}]`,
     );
-  return exactly(x, (t) =>
-    overAxes('variance', t, axes, keepDims, (u, from, to) => varianceOp(u, { from, to, correction })),
-  );
+  return exactly(x, (t) => overAxes('variance', t, axes, keepDims, (u, run) => varianceOp(u, { ...run, correction })));
 }
 
 export interface NormOptions extends ReduceOptions {
@@ -132,7 +92,7 @@ export function norm(x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor 
   const keepDims = checkReduction('norm', x, options, ['keepDims', 'ord']);
   const { ord = 2 } = options;
   if (ord === 2)
-    return exactly(x, (t) => overAxes('norm', t, axes, keepDims, (u, from, to) => normOp(u, { from, to, scale: 1 })));
+    return exactly(x, (t) => overAxes('norm', t, axes, keepDims, (u, run) => normOp(u, { ...run, scale: 1 })));
   if (ord === 1) return exactly(x, (t) => sum(abs(t), axes, { keepDims }));
   if (ord === Infinity) return exactly(x, (t) => max(abs(t), axes, { keepDims }));
   throw new ValueError('norm', `ord is ${describe(ord)}; it must be 1, 2 or Infinity`);

@@ -1,74 +1,19 @@
-import { defineOp, type OpFunction } from '../autograd/op.js';
-import type { DType } from '../backends/backend.js';
-import { type Kernel, NUMBERS } from '../backends/kernel.js';
+import { NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { checkBoolean, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
 import { isFloat, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import {
-  type Axes,
-  axisView,
-  checkReduction,
-  overAxes,
-  type ReduceOptions,
-  type Run,
-  stretch,
-  sum,
-} from './broadcast.js';
+import { alongAxes, axisView, type Run } from './along-axes.js';
+import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN } from './elementwise.js';
 import { concat, reshape, slice, type SliceRange } from './movement/index.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
 
-const PARAMS = { outer: 'u32', axis: 'u32', inner: 'u32' } as const;
-
-interface Reduction {
-  /** The dtype of the result; x's own when left out. */
-  readonly result?: DType;
-  /** Element types that it has GPU kernels for; float32 and int32 when left out. */
-  readonly types?: readonly DType[];
-  /** The cotangent of x, from the cotangent and the result, which `stretch` brings to x's shape. */
-  readonly vjp?: (g: Tensor, x: Tensor, y: Tensor, run: Run) => Tensor;
-}
-
-function reduction(
-  name: string,
-  { result, types = NUMBERS, vjp }: Reduction,
-): (x: Tensor, from: number, to: number) => Tensor {
-  const kernel: Kernel = {
-    name,
-    family: 'reduce',
-    inputs: ['x'],
-    outputs: ['out'],
-    types: { x: types, out: result ? [result] : 'x' },
-    params: PARAMS,
-    layout: 'groups',
-  };
-  const op = defineOp<Run>({
-    name,
-    infer: ([x], { from, to }) => ({
-      shape: [...x!.shape.slice(0, from), ...x!.shape.slice(to)],
-      dtype: result ?? x!.dtype,
-    }),
-    run: (call, [x], { from, to }) => {
-      const view = axisView(x!.shape, from, to);
-      call.launch({
-        kernel,
-        inputs: call.inputs,
-        outputs: call.outputs,
-        params: { ...view },
-        grid: view.outer * view.inner,
-      });
-    },
-    ...(vjp && {
-      vjp: (g, { inputs: [x], output, attrs }) => [vjp(g, x!, output, attrs)],
-    }),
-  });
-  return (x, from, to) => op([x], { from, to });
-}
+const TYPES = { x: NUMBERS, out: 'x' } as const;
 
 /** Every element that equals the extremum gets an equal share of its cotangent; NaN, where it is NaN, reaches all of them. */
 function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, run: Run): Tensor {
@@ -77,12 +22,14 @@ function shareAmongTies(g: Tensor, x: Tensor, y: Tensor, run: Run): Tensor {
   return mulNoNaN(stretch(share, x, run), ties);
 }
 
-const maxOp = reduction('max', { vjp: shareAmongTies });
-const minOp = reduction('min', { vjp: shareAmongTies });
-const argmaxOp = reduction('argmax', { result: 'int32' });
-const argminOp = reduction('argmin', { result: 'int32' });
-const logSumExpOp = reduction('logSumExp', {
-  types: ['float32'],
+const maxOp = alongAxes('max', { family: 'reduce', types: TYPES, vjp: shareAmongTies });
+const minOp = alongAxes('min', { family: 'reduce', types: TYPES, vjp: shareAmongTies });
+const position = (name: string): ((x: Tensor, run: Run) => Tensor) =>
+  alongAxes(name, { family: 'reduce', types: { x: NUMBERS, out: ['int32'] }, result: 'int32' });
+const argmaxOp = position('argmax');
+const argminOp = position('argmin');
+const logSumExpOp = alongAxes('logSumExp', {
+  family: 'reduce',
   vjp: (g, x, y, run) => {
     // Several infinite elements share, as the largest of equals do.
     const infinite = reshape(sum(cast(equal(x, Infinity), y.dtype), axesOf(run)), y.shape);
@@ -155,7 +102,7 @@ export function logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tens
 export function prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('prod', x, options);
   const multiply = (given: Tensor): Tensor =>
-    overAxes('prod', given, axes, keepDims, (t, from, to) => {
+    overAxes('prod', given, axes, keepDims, (t, { from, to }) => {
       const { outer, axis, inner } = axisView(t.shape, from, to);
       const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
       return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
@@ -177,29 +124,13 @@ function multiplyPairs(x: Tensor): Tensor {
   return multiplyPairs(axis % 2 === 0 ? pairs : concat([pairs, part([2 * half])], 1));
 }
 
-const cumsumKernel: Kernel = {
-  name: 'cumsum',
+const cumsumOp: (x: Tensor, attrs: Run & { reverse: number }) => Tensor = alongAxes<{ reverse: number }>('cumsum', {
   family: 'reduce',
-  inputs: ['x'],
-  outputs: ['out'],
-  types: { x: NUMBERS, out: 'x' },
-  params: { ...PARAMS, reverse: 'u32' },
-};
-
-const cumsumOp: OpFunction<{ axis: number; reverse: boolean }> = defineOp({
-  name: 'cumsum',
-  infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
-  run: (call, [x], { axis, reverse }) => {
-    const view = axisView(x!.shape, axis);
-    call.launch({
-      kernel: cumsumKernel,
-      inputs: call.inputs,
-      outputs: call.outputs,
-      params: { ...view, reverse: Number(reverse) },
-      grid: view.outer * view.inner,
-    });
-  },
-  vjp: (g, { attrs: { axis, reverse } }) => [cumsumOp([g], { axis, reverse: !reverse })],
+  types: TYPES,
+  further: { reverse: 'u32' },
+  isShared: false,
+  keepsShape: true,
+  vjp: (g, _x, _y, { reverse, ...run }) => cumsumOp(g, { ...run, reverse: 1 - reverse }),
 });
 
 /** Running sums along an axis, from the first element on or, reversed, from the last. */
@@ -210,5 +141,6 @@ export function cumsum(x: Tensor, axis = 0, options: { reverse?: boolean } = {})
   );
   const { reverse = false } = options;
   checkBoolean('cumsum', 'reverse', reverse);
-  return cumsumOp([asInt(x)], { axis: normalizeAxis('cumsum', axis, x.rank), reverse });
+  const at = normalizeAxis('cumsum', axis, x.rank);
+  return cumsumOp(asInt(x), { from: at, to: at + 1, reverse: Number(reverse) });
 }

@@ -1,10 +1,9 @@
 import { checkTensor } from '../tensor/arguments.js';
-import { defineOp } from '../autograd/op.js';
-import type { Kernel } from '../backends/kernel.js';
 import { toFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axisView, KEEP, sum } from './broadcast.js';
+import { alongAxes } from './along-axes.js';
+import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { exp, mulNoNaN, sub } from './elementwise.js';
 
@@ -13,34 +12,17 @@ function softmaxLike(
   name: string,
   vjp: (g: Tensor, y: Tensor, axis: number) => Tensor,
 ): (x: Tensor, axis?: number) => Tensor {
-  const kernel: Kernel = {
-    name,
+  const op = alongAxes(name, {
     family: 'softmax',
-    inputs: ['x'],
-    outputs: ['out'],
-    params: { outer: 'u32', axis: 'u32', inner: 'u32' },
-    layout: 'groups',
-  };
-  const op = defineOp<{ axis: number }>({
-    name,
-    infer: ([x]) => ({ shape: x!.shape, dtype: x!.dtype }),
-    run: (call, [x], { axis }) => {
-      const view = axisView(x!.shape, axis);
-      // ctcLoss of log-probabilities computes from the logits behind them; then nothing reads these.
-      call.launch({
-        kernel,
-        inputs: call.inputs,
-        outputs: call.outputs,
-        params: { ...view },
-        grid: view.outer * view.inner,
-        lazy: name === 'logSoftmax',
-      });
-    },
-    vjp: (g, { output, attrs: { axis } }) => [vjp(g, output, axis)],
+    keepsShape: true,
+    // ctcLoss of log-probabilities computes from the logits behind them; then nothing reads these.
+    lazy: name === 'logSoftmax',
+    vjp: (g, _x, y, { from }) => vjp(g, y, from),
   });
   return (x, axis = -1) => {
     checkTensor(name, 'x', x);
-    return op([cast(x, toFloat(x.dtype))], { axis: normalizeAxis(name, axis, x.rank) });
+    const from = normalizeAxis(name, axis, x.rank);
+    return op(cast(x, toFloat(x.dtype)), { from, to: from + 1 });
   };
 }
 

@@ -3,9 +3,10 @@
  * interface before it. Where one of them is missing, its tests do not run, and the last lines of jest's say so; with MPI_REQUIRED=1 they fail.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { checkBuilt } from '../built.js';
 import { requirement } from '../requirements.js';
 
 export const ROOT = resolve(__dirname, '../..');
@@ -57,21 +58,10 @@ export function mpiTests(name: string, body: (launcher: Launcher) => void, only 
     if (!only.includes(title)) continue;
     const suite = requirement(title, 'MPI_REQUIRED', launcher ? undefined : 'not installed');
     suite(`${name}, ${title}`, () => {
-      beforeAll(checkBuild);
+      beforeAll(checkBuilt); // the programs use the built package, as users do
       body(launcher ?? { ...MPICH, name: title });
     });
   }
-}
-
-/** The programs use the built package, as users do: testing an old build would prove nothing. */
-function checkBuild(): void {
-  const built = join(ROOT, 'dist/distributed/index.js');
-  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter(
-    (file) => file.endsWith('.ts') && !file.includes('generated'),
-  );
-  const newest = Math.max(...sources.map((file) => statSync(join(ROOT, 'src', file)).mtimeMs));
-  if (!existsSync(built) || statSync(built).mtimeMs < newest)
-    throw new Error("dist/ is missing or older than src/: run 'npm run build' first");
 }
 
 export interface RunOptions {

@@ -9,6 +9,7 @@ import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { div, equal, mul, neg, where } from '../elementwise.js';
 import { mean } from '../moments.js';
+import type { Run } from '../along-axes.js';
 import { reshape } from '../movement/index.js';
 import type { CtcTargets } from './lattice.js';
 import { type Habit, cotangentsOf, habitOf, sameNumbers } from './habit.js';
@@ -275,7 +276,7 @@ function logitsBehind(scores: Tensor): Tensor | null {
   const producers = new Set(recordingTapes([scores]).map((tape) => tape.producerOf(scores)));
   const [producer] = producers;
   if (producers.size !== 1 || producer?.op.name !== 'logSoftmax') return null;
-  return (producer.attrs as { axis: number }).axis === scores.rank - 1 ? producer.inputs[0]! : null;
+  return (producer.attrs as Run).from === scores.rank - 1 ? producer.inputs[0]! : null;
 }
 
 /** Scores as [T, N, C] of a dtype that kernels compute in. */

@@ -142,7 +142,8 @@ export function tasksOf(
 
 /** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the addresses of the losses (float64) and tiers. */
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
-  const [frames, batch, classes, width, blank, logits] = sizes(call);
+  const shape = sizes(call);
+  const batch = call.number('batch');
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
   const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
   const losses = call.scratch(batch * 8);
@@ -158,12 +159,7 @@ function solve(call: CpuCall, gradient: number, cotangents: number): { losses: n
       gradient,
       tiers,
       workspace,
-      frames,
-      batch,
-      classes,
-      width,
-      blank,
-      logits,
+      ...shape,
       begin,
       end,
       TIERS.indexOf(least),
@@ -216,7 +212,7 @@ const ctcPosterior: CpuKernel = (call) => {
 };
 
 const ctcCurvature: CpuKernel = (call) => {
-  const [frames, batch, classes, width, blank, logits] = sizes(call);
+  const shape = sizes(call);
   const bytes = scratchSize(call, 'ctcCurvatureWorkspace', 32);
   const [scores, targets, inputLengths, targetLengths] = addresses(call);
   const direction = call.in(2);
@@ -231,12 +227,7 @@ const ctcCurvature: CpuKernel = (call) => {
       targetLengths,
       out,
       workspace,
-      frames,
-      batch,
-      classes,
-      width,
-      blank,
-      logits,
+      ...shape,
       begin,
       end,
     ]),
