@@ -33,18 +33,18 @@ jest.setTimeout(120_000);
 
 let dawn: GPU | undefined;
 
-/** A device of the tests' own. */
+/** A device of the tests' own; see `suiteOnDevice`. */
 export async function openDevice(strict = false): Promise<WebGpuBackend> {
   dawn ??= ((await import('webgpu')) as unknown as { create(options: string[]): GPU }).create([]);
   return WebGpuBackend.open(dawn, { strict });
 }
 
-/** A suite on a device of its own. */
-export function suiteOnDevice(name: string, body: (device: () => WebGpuBackend) => void): void {
+/** A suite on a device of its own. @param strict whether recycled memory is overwritten with NaN */
+export function suiteOnDevice(name: string, body: (device: () => WebGpuBackend) => void, strict = false): void {
   webGpuTests(name, () => {
     let backend: WebGpuBackend;
     beforeAll(async () => {
-      backend = await openDevice();
+      backend = await openDevice(strict);
     });
     // What a test has launched runs, and fails, with that test.
     afterEach(() => backend.sync());

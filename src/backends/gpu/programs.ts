@@ -29,6 +29,7 @@ const CODES: Readonly<Record<DType, number>> = { float32: 0, int32: 1, bool: 2, 
 
 export class Programs {
   private readonly variants = new Map<Kernel, Map<number, Variant>>();
+  private readonly entries = new Map<Kernel, boolean>();
 
   constructor(
     private readonly device: GpuDevice,
@@ -41,9 +42,14 @@ export class Programs {
   }
 
   /** Whether there is a file with the kernel's text. */
-  hasEntry({ name, family }: Kernel): boolean {
-    const { dialect } = this;
-    return dialect.sources[family]?.includes(dialect.entry(name)) ?? false;
+  hasEntry(kernel: Kernel): boolean {
+    const { dialect, entries } = this;
+    let found = entries.get(kernel);
+    if (found === undefined) {
+      found = dialect.sources[kernel.family]?.includes(dialect.entry(kernel.name)) ?? false;
+      entries.set(kernel, found);
+    }
+    return found;
   }
 
   /** The program of a launch for which `has` is true. @throws {KernelError} The kernel is over the limits that GPUs share. */
