@@ -70,12 +70,13 @@ export function makeProblem(
 }
 
 /** Aligns one problem through the public function. @internal */
-export function solve(p: Problem): Alignment {
+export function solve(p: Problem, options: { occupancy?: boolean } = {}): Alignment {
   const classes = p.scores[0]?.length ?? 2;
   const flat = Float64Array.from(p.scores.flat());
   const [alignment] = ctcAlignSync(tensor(flat, { shape: [p.scores.length, classes], dtype: 'float64' }), [p.target], {
     ...(p.wildcard === null ? {} : { wildcard: { label: p.wildcard, logProb: p.wildcardCost } }),
     freeEnds: { start: p.opening ?? false, end: p.closing ?? false },
+    ...options,
   });
   return alignment!;
 }

@@ -198,11 +198,16 @@ function streamFault(rng: Random, { scores, frames, classes, blank = 0 }: Emissi
   for (let t = 0; t < frames;) {
     const end = Math.min(frames, t + rng.integer(0, 5));
     stream.push(x.slice([t, end]));
-    if (rng.next() < 0.2) stream = BeamStream.restore(stream.save());
+    if (rng.next() < 0.2) {
+      const saved = stream.save();
+      stream.finish();
+      stream = BeamStream.restore(saved);
+    }
     if (rng.next() < 0.2) taken.push(...stream.take());
     t = end;
   }
   const readings = stream.readings();
+  stream.finish();
   const shown = (
     list: readonly { labels: readonly number[]; score: number }[],
     before: readonly number[] = [],

@@ -10,6 +10,7 @@
  */
 import { saveEvery, savedBytes, widest } from './align-bands';
 import { bounds, endOf, forward } from './align-forward';
+import { occupancy } from './align-occupancy';
 import { traceback } from './align-path';
 import { Problem, index, paddedCells } from './align-problem';
 import { align, labelAt } from './sequence';
@@ -51,9 +52,9 @@ function solve<T>(p: Problem, result: usize): void {
   if (score > -Infinity) traceback<T>(p, endOf(p));
 }
 
-/** Best alignments of the sequences [begin, end). Costs of free ends are NaN where the ends are not free; a label of -1 is a wildcard. */
+/** Best alignments of the sequences [begin, end). Costs of free ends are NaN where the ends are not free; a label of -1 is a wildcard; no posteriors go to 0. */
 function alignAll<T>(
-  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, workspace: usize,
+  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, posterior: usize, workspace: usize,
   frames: i32, frameStride: usize, sequenceStride: usize, classes: i32, width: i32, blank: i32, opening: f64, closing: f64, wildcard: f64, begin: i32, end: i32,
 ): void {
   const places = workspace, p = changetype<Problem>(align(workspace + (<usize>classes << 2))), tables = align(changetype<usize>(p) + offsetof<Problem>());
@@ -88,6 +89,7 @@ function alignAll<T>(
     p.savedEnd = p.saved + <usize>savedBytes(p.frames, p.labels);
     index(p, target, labels, blank, sizeof<T>(), places, opening, closing, wildcard);
     solve<T>(p, result);
+    if (posterior && load<f64>(result) > -Infinity) occupancy<T>(p, posterior + (<usize>n * frames << 3));
   }
 }
 
@@ -100,16 +102,16 @@ function holds(frames: i32, targets: usize, labels: i32): bool {
 
 /** Of float32 scores. Strides are in elements. */
 export function ctcAlign(
-  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, workspace: usize,
+  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, posterior: usize, workspace: usize,
   frames: i32, frameStride: usize, sequenceStride: usize, classes: i32, width: i32, blank: i32, opening: f64, closing: f64, wildcard: f64, begin: i32, end: i32,
 ): void {
-  alignAll<f32>(scores, targets, inputLengths, targetLengths, paths, results, workspace, frames, frameStride, sequenceStride, classes, width, blank, opening, closing, wildcard, begin, end);
+  alignAll<f32>(scores, targets, inputLengths, targetLengths, paths, results, posterior, workspace, frames, frameStride, sequenceStride, classes, width, blank, opening, closing, wildcard, begin, end);
 }
 
 /** Of float64 scores. */
 export function ctcAlign64(
-  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, workspace: usize,
+  scores: usize, targets: usize, inputLengths: usize, targetLengths: usize, paths: usize, results: usize, posterior: usize, workspace: usize,
   frames: i32, frameStride: usize, sequenceStride: usize, classes: i32, width: i32, blank: i32, opening: f64, closing: f64, wildcard: f64, begin: i32, end: i32,
 ): void {
-  alignAll<f64>(scores, targets, inputLengths, targetLengths, paths, results, workspace, frames, frameStride, sequenceStride, classes, width, blank, opening, closing, wildcard, begin, end);
+  alignAll<f64>(scores, targets, inputLengths, targetLengths, paths, results, posterior, workspace, frames, frameStride, sequenceStride, classes, width, blank, opening, closing, wildcard, begin, end);
 }

@@ -21,7 +21,7 @@ export interface AlignOptions extends Pick<CtcOptions, 'blank' | 'layout' | 'fro
   readonly freeEnds?: boolean | { readonly start?: boolean | number; readonly end?: boolean | number };
   /** Log-probabilities of the classes [C] over all frames, subtracted from the scores: spans become longer where the blank reigns. */
   readonly priors?: TensorLike;
-  /** Whether spans get their `occupancy`; it takes the time and memory of a `ctcPosterior`. */
+  /** Whether spans get their `occupancy`; it takes a pass forward and one backward over all alignments, and no memory to speak of. */
   readonly occupancy?: boolean;
 }
 

@@ -6,7 +6,6 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { type AlignOptions, checkAlignment, type Constants, costsOf } from './align-options.js';
 import type { CtcTargets } from './lattice.js';
 import { hostScores, hostScoresSync, type HostScores } from './host-scores.js';
-import { occupancies } from './occupancy.js';
 import type { CtcProblem } from './options.js';
 import { frameOf, type Span } from './spans.js';
 
@@ -42,8 +41,8 @@ const alignKernel: Kernel = {
   name: 'ctcAlign',
   family: 'ctc/align',
   inputs: ['scores', 'lattice'],
-  outputs: ['paths', 'results'],
-  types: { lattice: ['int32'], paths: ['int32'], results: ['float64'] },
+  outputs: ['paths', 'results', 'posterior'],
+  types: { lattice: ['int32'], paths: ['int32'], results: ['float64'], posterior: ['float64'] },
   params: {
     frames: 'u32',
     batch: 'u32',
@@ -132,11 +131,12 @@ export function align(
   const host = hostBackend();
   const paths = host.allocate('int32', batch * frames, null);
   const results = host.allocate('float64', batch * RESULT.width, null);
+  const posterior = host.allocate('float64', withOccupancy ? batch * frames : 0, null);
   host.dispatch(
     {
       kernel: alignKernel,
       inputs: [scores.tensor.buffer, host.upload('int32', lattice)],
-      outputs: [paths, results],
+      outputs: [paths, results, posterior],
       params: {
         frames,
         batch,
@@ -154,6 +154,7 @@ export function align(
   );
   const values = host.readSync!(results, 'view') as Float64Array;
   const path = host.readSync!(paths, 'view') as Int32Array;
+  const occupied = host.readSync!(posterior, 'view') as Float64Array;
   for (let n = 0; n < batch; n++) {
     const at = n * RESULT.width;
     if (Number.isNaN(values[at]))
@@ -176,8 +177,17 @@ export function align(
       passes: values[n * RESULT.width + RESULT.passes] as Alignment['passes'],
     };
   });
-  return withOccupancy ? occupancies(found, scores, problem, constants) : found;
+  return withOccupancy ? found.map((own, n) => withPosterior(own, occupied.subarray(n * frames))) : found;
 }
+
+/** An alignment with the occupancy of its spans, of the posteriors of its frames. */
+const withPosterior = (alignment: Alignment, posterior: Float64Array): Alignment => ({
+  ...alignment,
+  spans: alignment.spans.map((span) => {
+    const own = posterior.subarray(span.start, span.end);
+    return { ...span, occupancy: own.reduce((sum, x) => sum + x, 0) / own.length };
+  }),
+});
 
 /** The wildcard as the kernel knows it. */
 const WILDCARD = -1;

@@ -11,8 +11,8 @@ export interface Span {
   /** The mean log-probability a frame on the path. */
   readonly logProb: number;
   /**
-   * The mean posterior of what was read, over the span's frames: how much of it all alignments of the target share, from 0 to 1. Only where
-   * `occupancy` was asked for.
+   * How much of the span all alignments of the target share, from 0 to 1: the mean, over its frames, of the posterior of reading this very label there,
+   * and not only one of its class. Only where `occupancy` was asked for.
    */
   readonly occupancy?: number;
 }

@@ -7,7 +7,7 @@ import { addresses, lengthsOf, longestTarget, tasksOf } from './ctc.js';
 /** The address space of WebAssembly. */
 const MOST_BYTES = 2 ** 32;
 
-/** Best alignments: the path of each sequence, and float64 [batch, 4] of what wasm/ctc/align.ts calls results. */
+/** Best alignments: the path of each sequence, float64 [batch, 4] of what wasm/ctc/align.ts calls results, and, where there is room, posteriors. */
 const ctcAlign: CpuKernel = (call) => {
   const [frames, batch, classes] = [call.number('frames'), call.number('batch'), call.number('classes')];
   const labels = longestTarget(lengthsOf(call));
@@ -19,6 +19,7 @@ const ctcAlign: CpuKernel = (call) => {
     );
   const paths = call.out(0);
   const results = call.scratch(batch * 32);
+  const posterior = call.outputs[2]!.length > 0 ? call.out(2) : 0;
   const inputs = addresses(call);
   const rest = ['frameStride', 'sequenceStride', 'classes', 'width', 'blank', 'opening', 'closing', 'wildcard'];
   const numbers = rest.map((name) => call.number(name));
@@ -28,6 +29,7 @@ const ctcAlign: CpuKernel = (call) => {
       ...inputs,
       paths,
       results,
+      posterior,
       workspace,
       frames,
       ...numbers,
