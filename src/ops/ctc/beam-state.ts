@@ -134,7 +134,7 @@ export class BeamStates {
    * Reads a piece of each sequence, float32. Returns the first bad frame, if there is one. A state that meets one, or for which there is no memory, is
    * left as it was before the piece.
    */
-  advance(scores: Buffer, lengths: Int32Array, frameStride: number, sequenceStride: number): BadFrame | null {
+  advance(scores: Buffer, lengths: ArrayLike<number>, frameStride: number, sequenceStride: number): BadFrame | null {
     let isDone = false;
     try {
       const bad = this.advanceAll(scores, lengths, frameStride, sequenceStride);
@@ -147,22 +147,25 @@ export class BeamStates {
 
   private advanceAll(
     scores: Buffer,
-    lengths: Int32Array,
+    lengths: ArrayLike<number>,
     frameStride: number,
     sequenceStride: number,
   ): BadFrame | null {
     const { answers, held } = this;
+    const { width } = this.sizes;
     const words = answers ? 3 : 2;
     const status = array('int32', words * held.length);
-    const inputs = [scores, hostBackend().upload('int32', lengths)];
-    const strides = { width: this.sizes.width, frameStride, sequenceStride };
+    const frameCounts = array('int32', lengths.length);
+    view(frameCounts).set(lengths);
+    const inputs = [scores, frameCounts];
     for (let [fresh, before] = [1, -1]; ; fresh = 0) {
       const buffers = held.map(({ buffer }) => buffer);
       if (answers) {
         const outputs = [status, answers.questions, ...buffers];
-        const params = { ...strides, fresh, most: answers.most };
+        const params = { width, frameStride, sequenceStride, fresh, most: answers.most };
         launch(this.op, KERNELS.advanceSteered, [...inputs, answers.table], outputs, params);
-      } else launch(this.op, KERNELS.advance, inputs, [status, ...buffers], { ...strides, fresh });
+      } else
+        launch(this.op, KERNELS.advance, inputs, [status, ...buffers], { width, frameStride, sequenceStride, fresh });
       const values = view(status);
       const asked: number[] = [];
       let isDone = true;

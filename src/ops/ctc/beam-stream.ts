@@ -105,7 +105,7 @@ export class BeamStream {
     const [frames] = scores.shape as [number, number];
     const buffer: Buffer =
       scores.device === hostBackend() ? scores.buffer : hostBackend().upload('float32', scores.dataSync());
-    const bad = this.states.advance(buffer, Int32Array.of(frames), this.classes, 0);
+    const bad = this.states.advance(buffer, [frames], this.classes, 0);
     if (bad) throw badScore(op, 0, this.frames + bad.frame);
     this.frames += frames;
     this.sinceCut += frames;

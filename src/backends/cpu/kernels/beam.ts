@@ -39,24 +39,23 @@ function advance(of: CpuCall, name: string, words: number, first: number, more: 
   const status = of.scratch(batch * words * 4);
   const scores = of.in(0);
   const lengths = of.inputs[1]!.view() as Int32Array;
-  const [frame, sequence, fresh] = ['frameStride', 'sequenceStride', 'fresh'].map((param) => of.number(param));
-  const tasks = Array.from({ length: batch }, (_, n) => [
-    of.out(n + first),
-    scores + 4 * n * sequence!,
-    4 * frame!,
-    lengths[n]!,
-    fresh!,
-    status + 4 * words * n,
-    ...more(n),
-  ]);
-  const work = lengths.reduce((sum, length) => sum + length, 0) * of.number('width') * 40;
-  const shared = partsFor(work) > 1;
+  const [frame, sequence, fresh] = [of.number('frameStride'), of.number('sequenceStride'), of.number('fresh')];
+  const tasks: number[][] = [];
+  let work = 0;
+  for (let n = 0; n < batch; n++) {
+    const place = scores + 4 * n * sequence;
+    tasks.push([of.out(n + first), place, 4 * frame, lengths[n]!, fresh, status + 4 * words * n, ...more(n)]);
+    work += lengths[n]! * of.number('width') * 40;
+  }
+  const shared = batch > 1 && partsFor(work) > 1;
   for (let begin = 0; begin < batch; begin += MOST_TASKS) {
     const some = tasks.slice(begin, begin + MOST_TASKS);
     if (shared) parallel(name, some);
     else for (const task of some) call(name, ...task);
   }
-  of.outputs[0]!.view().set(heap().i32.subarray(status / 4, status / 4 + words * batch));
+  const answer = of.outputs[0]!.view();
+  const { i32 } = heap();
+  for (let i = 0; i < words * batch; i++) answer[i] = i32[status / 4 + i]!;
 }
 
 /** Each status is how far it came and the frame; the states follow. */
