@@ -15,7 +15,7 @@ const slowest = (p) => {
 };
 
 /** Seconds of a step, of which `compute` are useful. `header` bytes are what ranks agree with before the allreduce. */
-export function step(p, { compute, spread, bytes }, link, header = 16) {
+export function step(p, { compute, spread, bytes }, link, header = 32) {
   return compute + spread * slowest(p) + (p === 1 ? 0 : allreduce(p, bytes, link) + allreduce(p, header, link));
 }
 
