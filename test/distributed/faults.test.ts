@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mpirun, mpiTests } from './launch.js';
 
 interface Report {
@@ -54,6 +55,32 @@ mpiTests('a rank that', (launcher) => {
     },
     90_000,
   );
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+mpiTests('Ctrl-C', (launcher) => {
+  test('ends the job, and no rank outlives it', async () => {
+    const processes = (out: string): number[] => Array.from(out.matchAll(/process (\d+)/g), ([, pid]) => Number(pid));
+    let asked = 0;
+    const job = await mpirun(launcher, 3, 'faults.mjs', ['interrupted'], {
+      interruptAt: (out) => {
+        const isTime = processes(out).length === 3;
+        if (isTime) asked = Date.now();
+        return isTime;
+      },
+    });
+    expect([0, 'SIGKILL']).not.toContain(job.code);
+    const left = (): number[] => processes(job.out).filter((pid) => isAlive(pid));
+    while (left().length > 0 && Date.now() - asked < SOON * 1000) await sleep(50); // Open MPI's mpirun may be a little ahead of them
+    expect(left()).toEqual([]);
+  }, 90_000);
 });
 
 mpiTests('calls that do not match', (launcher) => {

@@ -69,6 +69,8 @@ export interface RunOptions {
   /** Milliseconds after which the job is ended. */
   readonly limit?: number;
   readonly nodeOptions?: readonly string[];
+  /** Whether, from what has been printed, it is time for Ctrl-C. */
+  readonly interruptAt?: (out: string) => boolean;
 }
 
 /** Runs test/distributed/programs/`program` on so many ranks. */
@@ -107,7 +109,13 @@ export function runJob(command: string, args: readonly string[], options: RunOpt
       env: { ...process.env, ...options.env },
     });
     let [out, error] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    let isInterrupted = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+      if (isInterrupted || !options.interruptAt?.(out)) return;
+      isInterrupted = true;
+      child.kill('SIGINT');
+    });
     child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()));
     let hasHung = false;
     // mpirun ends its ranks when it is asked to end; the group is for what is left.

@@ -25,6 +25,10 @@ const FAULTS = {
   hang: () => new Promise((resolve) => setTimeout(resolve, 100_000)),
 };
 
+if (fault === 'interrupted') {
+  console.log(`process ${process.pid}`);
+  for (;;) await world.allSum(tree);
+}
 if (isOdd) {
   report(world.rank, { at: Date.now() });
   if (fault === 'forgets') {
