@@ -17,7 +17,11 @@ export default class NotRun {
   }
 
   onRunComplete() {
-    for (const [reason, count] of this.reasons)
-      process.stderr.write(`Not run: ${count} test${count === 1 ? '' : 's'}: ${reason}\n`);
+    if (this.reasons.size === 0) return;
+    const lines = Array.from(
+      this.reasons,
+      ([reason, count]) => `Not run: ${count} test${count === 1 ? '' : 's'}: ${reason}\n`,
+    );
+    process.once('exit', () => process.stderr.write(lines.join(''))); // behind jest's own summary
   }
 }
