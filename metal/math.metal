@@ -32,6 +32,17 @@ inline float logOnePlus(float x) {
 // pow(x, 0) and pow(1, y) are 1 for any x and y, NaN included.
 inline float power(float x, float y) { return y == 0.0f || x == 1.0f ? 1.0f : pow(x, y); }
 
+// Below tan(pi / 8) the polynomial of Cephes' atanf (S. L. Moshier), above it by the addition theorem about 1 and infinity.
+inline float arcTangent(float x) {
+  const float a = fabs(x);
+  const bool far = a > 2.414213562373095f, nearOne = a > 0.4142135623730951f;
+  const float r = far ? -1.0f / a : nearOne ? (a - 1.0f) / (a + 1.0f) : a;
+  const float offset = far ? 1.5707963267948966f : nearOne ? 0.7853981633974483f : 0.0f;
+  const float s = r * r;
+  const float p = ((s * 0.0805374449538f - 0.138776856032f) * s + 0.199777106478f) * s - 0.333329491539f;
+  return copysign(offset + (s * r * p + r), x);
+}
+
 inline int power(int x, int y) {
   if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
   uint result = 1, square = uint(x);

@@ -177,6 +177,7 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
       'rsqrt',
     ]
       .concat(['sigmoid', 'sinh', 'cosh', 'sign', 'silu', 'sin', 'softplus', 'sqrt', 'square', 'step', 'tanh'])
+      .concat(['tan', 'asin', 'acos', 'atan'])
       .map((name) => [name, [data]]),
   ),
   ...Object.fromEntries(

@@ -163,6 +163,25 @@ function logSpecial(x: v128): v128 {
   return withSignOf(v128.bitselect(small, large, f32x4.lt(a, num(0.625))), x);
 }
 
+/** Arc tangent: below tan(pi / 8) the polynomial of Cephes' atanf (S. L. Moshier), above it by the addition theorem about 1 and infinity. */
+@inline export function atan(x: v128): v128 {
+  const a = f32x4.abs(x);
+  const nearOne = f32x4.gt(a, num(0.4142135623730951));
+  const far = f32x4.gt(a, num(2.414213562373095));
+  const aboutOne = f32x4.div(f32x4.sub(a, num(1)), f32x4.add(a, num(1)));
+  const r = v128.bitselect(f32x4.div(num(-1), a), v128.bitselect(aboutOne, a, nearOne), far);
+  const offset = v128.bitselect(
+    num(1.5707963267948966),
+    v128.bitselect(num(0.7853981633974483), num(0), nearOne),
+    far,
+  );
+  const square = f32x4.mul(r, r);
+  let p = mulAdd(square, num(0.0805374449538), num(-0.138776856032));
+  p = mulAdd(square, p, num(0.199777106478));
+  p = mulAdd(square, p, num(-0.333329491539));
+  return withSignOf(f32x4.add(offset, mulAdd(f32x4.mul(square, r), p, r)), x);
+}
+
 /** 2^x for float64 lanes from -1000 to 1000, to 4e-11. */
 @inline function exp2Pair(x: v128): v128 {
   const rounded = f64x2.add(x, num64(ROUND64));

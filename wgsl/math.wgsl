@@ -122,6 +122,24 @@ fn hyperbolicTangent(x: f32) -> f32 {
   return withSignOf(1.0f - 2.0f / (exponential(min(a + a, 80.0f)) + 1.0f), x);
 }
 
+// Below tan(pi / 8) the polynomial of Cephes' atanf (S. L. Moshier), above it by the addition theorem about 1 and infinity.
+fn arcTangent(x: f32) -> f32 {
+  if (isNaN(x)) { return x; }
+  let a = abs(x);
+  var r = a;
+  var offset = 0.0f;
+  if (a > 2.414213562373095f) {
+    r = -1.0f / a;
+    offset = 1.5707963267948966f;
+  } else if (a > 0.4142135623730951f) {
+    r = (a - 1.0f) / (a + 1.0f);
+    offset = 0.7853981633974483f;
+  }
+  let s = r * r;
+  let p = ((s * 0.0805374449538f - 0.138776856032f) * s + 0.199777106478f) * s - 0.333329491539f;
+  return withSignOf(offset + (s * r * p + r), x);
+}
+
 // ---- sine and cosine
 
 // An angle less its quarter turns, and how many those were.

@@ -16,6 +16,7 @@ export const BASE_FUNCTIONS: Readonly<Record<string, { readonly arity: 1 | 2; re
   abs: { arity: 1 },
   sin: { arity: 1 },
   cos: { arity: 1 },
+  atan: { arity: 1 },
   tanh: { arity: 1 },
   erf: { arity: 1 },
   erfc: { arity: 1 },

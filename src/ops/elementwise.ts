@@ -27,7 +27,6 @@ export const mulNoNaN = binary('mulNoNaN', {
 export const divNoNaN = binary('divNoNaN', {
   code: 'x == 0 || !isfinite(y) && !isnan(y) ? 0 : x / y',
   result: 'float',
-  domain: [0.5, 3],
   vjp: [(g, _a, b) => divNoNaN(g, b), (g, _a, b, y) => neg(mulNoNaN(g, divNoNaN(y, b)))],
 });
 
@@ -48,12 +47,10 @@ export const mulMul = ternary('mulMul', {
 export const div = binary('div', {
   code: 'x / y',
   result: 'float',
-  domain: [0.5, 3],
   vjp: [(g, _a, b) => divNoNaN(g, b), (g, _a, b, y) => neg(mulNoNaN(g, divNoNaN(y, b)))],
 });
 const powOp = binary('pow', {
   code: 'pow(x, y)',
-  domain: [0.3, 2],
   vjp: [
     (g, a, b) => mulNoNaN(g, mulNoNaN(b, powOp(a, sub(b, 1)))),
     (g, a, b, y) => mulNoNaN(g, mulNoNaN(y, log(where(logicalAnd(equal(a, 0), equal(b, 0)), 1, a)))),
@@ -113,7 +110,6 @@ export const square = unary('square', { code: 'x * x', vjp: (g, x) => mulNoNaN(g
 export const sqrt = unary('sqrt', {
   code: 'sqrt(x)',
   result: 'float',
-  domain: [0.1, 4],
   vjp: (g, _x, y) => divNoNaN(g, mul(y, 2)),
 });
 /** x over the norm y of a vector that it is part of: the norm's derivative, 0 for a vector of zeros. */
@@ -126,14 +122,12 @@ export const overNorm = binary('overNorm', {
 export const rsqrt = unary('rsqrt', {
   code: '1 / sqrt(x)',
   result: 'float',
-  domain: [0.1, 4],
   vjp: (g, x, y) => mulNoNaN(g, mul(div(y, x), -0.5)),
 });
 /** 1 / x */
 export const reciprocal = unary('reciprocal', {
   code: '1 / x',
   result: 'float',
-  domain: [0.3, 3],
   vjp: (g, _x, y) => neg(mulNoNaN(g, square(y))),
 });
 
@@ -150,18 +144,41 @@ export const expOfDifference = binary('expOfDifference', {
 /** exp(x) - 1, without cancellation near 0. */
 export const expm1 = unary('expm1', { code: 'expm1(x)', result: 'float', vjp: (g, x) => mulNoNaN(g, exp(x)) });
 /** The natural logarithm. */
-export const log = unary('log', { code: 'log(x)', result: 'float', domain: [0.1, 4], vjp: (g, x) => divNoNaN(g, x) });
+export const log = unary('log', { code: 'log(x)', result: 'float', vjp: (g, x) => divNoNaN(g, x) });
 /** log(1 + x), without cancellation near 0. */
 export const log1p = unary('log1p', {
   code: 'log1p(x)',
   result: 'float',
-  domain: [-0.8, 3],
   vjp: (g, x) => divNoNaN(g, add(x, 1)),
 });
 /** The sine of x in radians. */
 export const sin = unary('sin', { code: 'sin(x)', result: 'float', vjp: (g, x) => mulNoNaN(g, cos(x)) });
 /** The cosine of x in radians. */
 export const cos = unary('cos', { code: 'cos(x)', result: 'float', vjp: (g, x) => neg(mulNoNaN(g, sin(x))) });
+/** The tangent of x in radians. */
+export const tan = unary('tan', {
+  code: 'sin(x) / cos(x)',
+  result: 'float',
+  vjp: (g, _x, y) => mulNoNaN(g, add(square(y), 1)),
+});
+/** The arc tangent in radians, in (-pi / 2, pi / 2). */
+export const atan = unary('atan', {
+  code: 'atan(x)',
+  result: 'float',
+  vjp: (g, x) => divNoNaN(g, add(square(x), 1)),
+});
+/** The arc sine in radians, in [-pi / 2, pi / 2]; NaN outside [-1, 1]. */
+export const asin = unary('asin', {
+  code: 'atan(x / sqrt((1 - x) * (1 + x)))',
+  result: 'float',
+  vjp: (g, x) => divNoNaN(g, sqrt(mul(sub(1, x), add(x, 1)))),
+});
+/** The arc cosine in radians, in [0, pi]; NaN outside [-1, 1]. */
+export const acos = unary('acos', {
+  code: '2 * atan(sqrt((1 - x) / (1 + x)))',
+  result: 'float',
+  vjp: (g, x) => neg(divNoNaN(g, sqrt(mul(sub(1, x), add(x, 1))))),
+});
 /** The hyperbolic sine. */
 export const sinh = unary('sinh', {
   code: `x == 0 ? x : abs(x) > 80

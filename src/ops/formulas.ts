@@ -25,8 +25,6 @@ interface Formula {
    * integers are compared with any number exactly.
    */
   readonly fractions?: 'down' | 'up' | 'differ';
-  /** Where samples for the tests come from; [-3, 3] when left out. */
-  readonly domain?: readonly [low: number, high: number];
 }
 
 /** The formulas by name, for the kernels' generator and the test suites. */

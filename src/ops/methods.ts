@@ -45,6 +45,10 @@ declare module '../tensor/tensor.js' {
     log1p(): Tensor;
     sin(): Tensor;
     cos(): Tensor;
+    tan(): Tensor;
+    asin(): Tensor;
+    acos(): Tensor;
+    atan(): Tensor;
     sinh(): Tensor;
     cosh(): Tensor;
     tanh(): Tensor;
@@ -141,6 +145,10 @@ const methods = {
     'log1p',
     'sin',
     'cos',
+    'tan',
+    'asin',
+    'acos',
+    'atan',
     'sinh',
     'cosh',
     'tanh',

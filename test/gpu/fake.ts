@@ -29,10 +29,9 @@ const TYPES: Readonly<Partial<Record<DType, string>>> = {
 };
 
 const CALLS = Object.fromEntries(
-  ['exp', 'expm1', 'log', 'log1p', 'sqrt', 'abs', 'sin', 'cos', 'tanh', 'floor', 'pow', 'min', 'max'].map((name) => [
-    name,
-    `Math.${name}`,
-  ]),
+  ['exp', 'expm1', 'log', 'log1p', 'sqrt', 'abs', 'sin', 'cos', 'atan', 'tanh', 'floor', 'pow', 'min', 'max'].map(
+    (name) => [name, `Math.${name}`],
+  ),
 );
 
 /** A kernel gets its buffers as ArrayBuffers and its parameters as words. */

@@ -36,6 +36,7 @@ export const metal: Dialect = {
       abs: 'fabs',
       sin: 'sin',
       cos: 'cos',
+      atan: 'arcTangent',
       tanh: 'tanh',
       erf: 'errorFunction',
       erfc: 'complementaryErrorFunction',

@@ -62,6 +62,7 @@ const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
   abs: Math.abs,
   sin: Math.sin,
   cos: Math.cos,
+  atan: Math.atan,
   tanh: Math.tanh,
   erf,
   erfc,
