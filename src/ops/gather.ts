@@ -2,15 +2,8 @@ import { defineOp, type Launcher, type OpFunction } from '../autograd/op.js';
 import { checkTensor, checkTogether, describe } from '../tensor/arguments.js';
 import type { Kernel } from '../backends/kernel.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import {
-  arange,
-  checkCreation,
-  integersOf,
-  integerTensor,
-  lendTo,
-  hostTensor,
-  type TensorLike,
-} from '../tensor/create.js';
+import { arange, checkCreation, lendTo, hostTensor, type TensorLike } from '../tensor/create.js';
+import { integersOf, integerTensor } from '../tensor/integers.js';
 import type { DType } from '../tensor/dtype.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';

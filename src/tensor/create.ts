@@ -2,7 +2,7 @@ import type { NdArray } from 'ndarray';
 import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
-import { checkNumber, checkOptions, checkTensor, describe, nameOf, onBehalfOf } from './arguments.js';
+import { checkNumber, checkOptions, checkTensor, describe, nameOf } from './arguments.js';
 import { checkDevice, currentRegion, defaultDevice, hostBackend } from './device.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
@@ -356,7 +356,7 @@ function dtypeOf(data: ArrayBufferView): DType {
 }
 
 /** Values as stored in a dtype; what the dtype cannot hold is refused. */
-function convert(values: ArrayLike<number | bigint>, dtype: DType, op = 'tensor'): TypedArray {
+export function convert(values: ArrayLike<number | bigint>, dtype: DType, op = 'tensor'): TypedArray {
   checkDType(op, dtype);
   const out = hostArray(dtype, values.length);
   if (dtype === 'int32' && values instanceof Int32Array) {
@@ -377,26 +377,4 @@ function convert(values: ArrayLike<number | bigint>, dtype: DType, op = 'tensor'
     for (let i = 0; i < values.length; i++) out[i] = encode(Number(values[i]));
   }
   return out;
-}
-
-/** @internal Integer data as a tensor; what cannot be one is an error of the op that wants it. */
-export function integerTensor(op: string, what: string, data: TensorLike): Tensor {
-  if (data instanceof Tensor) return data;
-  return onBehalfOf(op, what, () =>
-    hostTensor(data, data instanceof Float32Array || data instanceof Float64Array ? {} : { dtype: 'int32' }),
-  );
-}
-
-/** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
-export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
-  if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
-  const t = integerTensor(op, what, data);
-  if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
-  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
-  if (!values)
-    throw new ValueError(
-      op,
-      `${what} was computed on device '${t.device.name}' and cannot be checked without waiting; pass integers from the host`,
-    );
-  return values as Int32Array;
 }

@@ -14,7 +14,7 @@ import {
   zeros,
   zerosLike,
 } from 'tapegrad';
-import { integersOf } from '../../src/tensor/create.js';
+import { integersOf } from '../../src/tensor/integers.js';
 
 const facts = (t: Tensor): unknown => ({ dtype: t.dtype, shape: t.shape, values: Array.from(t.dataSync()) });
 const refused =

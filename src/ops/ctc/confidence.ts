@@ -10,7 +10,7 @@ export interface Rival {
 }
 
 /** Where each label of `a` stands in `b`; -1 for those that have no place there. */
-export function matches(a: ArrayLike<number>, b: ArrayLike<number>): Int32Array {
+function matches(a: ArrayLike<number>, b: ArrayLike<number>): Int32Array {
   const places = new Int32Array(a.length).fill(-1);
   let start = 0;
   let [endA, endB] = [a.length, b.length];

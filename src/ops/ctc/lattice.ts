@@ -1,6 +1,7 @@
 import { hostArray } from '../../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
-import { integersOf, integerTensor, type TensorLike } from '../../tensor/create.js';
+import { type TensorLike } from '../../tensor/create.js';
+import { integersOf, integerTensor } from '../../tensor/integers.js';
 import { describe, nameOf } from '../../tensor/arguments.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { CtcScores } from './layout.js';

@@ -1,6 +1,7 @@
 import { ShapeError, ValueError } from '../../errors.js';
 import { checkBoolean, checkOptions, describe, isPlainObject } from '../../tensor/arguments.js';
-import { integersOf, type TensorLike } from '../../tensor/create.js';
+import { type TensorLike } from '../../tensor/create.js';
+import { integersOf } from '../../tensor/integers.js';
 import { isNdarray } from '../../tensor/interchange.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type CtcTargets, padTargets } from './lattice.js';
