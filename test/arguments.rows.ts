@@ -1,139 +1,12 @@
 import * as tapegrad from 'tapegrad';
-import { nn, optim, random, scope, tensor, type Tensor, zeros } from 'tapegrad';
-import { FakeGpu } from './gpu/fake.js';
+import { random, tensor, type Tensor, zeros } from 'tapegrad';
+import { floats, ints, type Place, TENSORS } from './arguments.junk.js';
+import { LAYER_ROWS } from './arguments.layers.js';
 
 /**
  * One row for every function, method, layer and optimizer of the package: a call that is right, and for each place what else may stand there.
  * test/arguments.test.ts puts everything in JUNK into every place.
  */
-
-const floats = tensor([
-  [1, 2, 3],
-  [4, 5, 6],
-]);
-const ints = tensor(1, { dtype: 'int32' });
-const empty = zeros([0]);
-
-/** Escaped from its scope. */
-let dead = empty;
-scope(() => {
-  dead = floats.add(1);
-});
-/** A list that holds itself, and one that goes very deep. */
-const round: unknown[] = [];
-round.push(round);
-const roundObject: Record<string, unknown> = {};
-roundObject.self = roundObject;
-const deep = Array.from({ length: 10_000 }).reduce<unknown>((inner) => [inner], 1);
-
-/** What callers without types hand over. */
-export const JUNK: Readonly<Record<string, unknown>> = {
-  undefined: undefined,
-  null: null,
-  NaN: NaN,
-  negative: -1,
-  fraction: 0.5,
-  huge: 1e12,
-  infinity: Infinity,
-  yes: true,
-  no: false,
-  text: 'x',
-  'no text': '',
-  number: '2',
-  symbol: Symbol('s'),
-  bigint: 3n,
-  function: () => 1,
-  object: {},
-  bare: Object.create(null) as object,
-  foreign: { dim: 0, keepdim: true, lr: 1, weight_decay: 1, bias_init: 0 },
-  list: [],
-  holes: [undefined, null],
-  nested: [[1], [2]],
-  texts: ['a'],
-  fractions: [0.5, NaN],
-  negatives: [-1, -2],
-  ints,
-  floats,
-  empty,
-  map: new Map([['axis', 0]]),
-  date: new Date(0),
-  regexp: /x/,
-  promise: Promise.resolve(1),
-  bytes: new DataView(new ArrayBuffer(8)),
-  array: new Float32Array(2),
-  random: random(1),
-  dead,
-  elsewhere: tensor([[1, 2, 3]], { device: new FakeGpu() }),
-  'rank 5': zeros([1, 1, 2, 1, 1]),
-  truths: tensor([[true, false, true]]),
-  'not a number': tensor([[NaN, Infinity, -1]]),
-  round,
-  'round object': roundObject,
-  deep,
-  'a hole': new Array(1),
-  'one and a hole': Object.assign(new Array<unknown>(2), { 0: 0 }),
-  'a hole and one': Object.assign(new Array<unknown>(2), { 1: 1 }),
-  'long list': new Array(100_000).fill(0.5),
-  'long text': 'y'.repeat(100_000),
-  bigints: [1n, 2n],
-  'big array': new BigInt64Array([1n, -2n]),
-  ragged: [[1, 2], [3]],
-  boxed: new Number(1),
-  'like an array': { length: 1, 0: 1 },
-  class: class Klass {},
-  set: new Set([1]),
-  error: new Error('e'),
-};
-
-/** What a place takes beside the value of its row. Whatever is not named here must be refused. */
-const everything = Object.keys(JUNK);
-const TENSORS = ['ints', 'floats', 'empty', 'elsewhere', 'rank 5', 'truths', 'not a number'];
-const DATA = [
-  'NaN',
-  'negative',
-  'fraction',
-  'huge',
-  'infinity',
-  'yes',
-  'no',
-  'list',
-  'nested',
-  'fractions',
-  'negatives',
-  'array',
-  'long list',
-  'big array',
-  ...TENSORS,
-];
-const KINDS = {
-  any: everything,
-  tensor: TENSORS,
-  data: DATA,
-  indices: ['negative', 'yes', 'no', 'list', 'negatives', 'array', 'big array', ...TENSORS, 'nested'],
-  axis: ['negative', 'undefined'],
-  axes: ['negative', 'undefined', 'list', 'negatives'],
-  options: ['undefined', 'object', 'bare'],
-  shape: ['list'],
-  order: [],
-  number: ['negative', 'fraction', 'huge'],
-  value: ['NaN', 'negative', 'fraction', 'huge', 'infinity'],
-  positive: ['fraction', 'huge', 'infinity'],
-  limit: ['undefined', 'infinity', 'huge'],
-  size: [],
-  count: ['huge'],
-  function: ['function'],
-  dtype: [],
-  device: [],
-  random: ['random'],
-  tree: everything,
-  tensors: [],
-  optional: ['undefined'],
-  range: ['undefined', 'null', 'negative', 'list', 'negatives', 'holes', 'a hole', 'one and a hole', 'a hole and one'],
-} satisfies Record<string, readonly string[]>;
-export type Kind = keyof typeof KINDS;
-
-/** A place of a call: the right value and the kind of others; and names of JUNK that this place takes as well. */
-export type Place = readonly [value: unknown, kind: Kind, ...more: string[]];
 
 export interface Row {
   readonly call: (...given: unknown[]) => unknown;
@@ -141,8 +14,6 @@ export interface Row {
   /** Names that errors may be tagged with; the export's own name when left out. */
   readonly tags?: readonly string[];
 }
-
-export const takes = ([, kind, ...more]: Place): ReadonlySet<string> => new Set([...KINDS[kind], ...more]);
 
 const x: Place = [floats, 'tensor'];
 const data: Place = [floats, 'data'];
@@ -262,41 +133,7 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
 };
 
 const f: Place = [square, 'function'];
-const model = nn.sequential(nn.linear(3, 3));
-const params = model.init(random(1));
-const layers: Readonly<Record<string, readonly [nn.Layer<never>, Tensor]>> = {
-  linear: [nn.linear(3, 2) as never, floats],
-  conv1d: [nn.conv1d(2, 3, 3) as never, zeros([1, 5, 2])],
-  conv2d: [nn.conv2d(2, 3, 3) as never, image],
-  dropout: [nn.dropout(0.5) as never, floats],
-  embedding: [nn.embedding(4, 2) as never, tensor([0, 1], { dtype: 'int32' })],
-  gru: [nn.gru(2, 3) as never, zeros([1, 4, 2])],
-  layerNorm: [nn.layerNorm(3) as never, floats],
-  lstm: [nn.lstm(2, 3) as never, zeros([1, 4, 2])],
-  sequential: [model as never, floats],
-};
-const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
-  linear: [[3, 'size', 'huge'], [2, 'size', 'huge'], options],
-  conv1d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
-  conv2d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
-  dropout: [[0.5, 'size', 'fraction']],
-  embedding: [
-    [4, 'size', 'huge'],
-    [2, 'size', 'huge'],
-  ],
-  gru: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
-  layerNorm: [[3, 'size', 'huge'], options],
-  lstm: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
-  sequential: [[nn.linear(3, 3), 'function']],
-};
-const optimizers = {
-  sgd: optim.sgd({ learningRate: 0.1, momentum: 0.9 }),
-  adam: optim.adam({ learningRate: 0.1 }),
-  adamw: optim.adamw({ learningRate: 0.1 }),
-};
-
 const table = tapegrad as unknown as Record<string, (...given: unknown[]) => unknown>;
-const layerTags = ['linear', 'conv1d', 'conv2d', 'dropout', 'embedding', 'gru', 'layerNorm', 'lstm', 'sequential'];
 
 /** A stream holds memory until it is finished. */
 function withStream<T>(use: (stream: tapegrad.BeamStream) => T): T {
@@ -436,74 +273,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
     ]),
   ),
   defineOp: { call: (spec) => tapegrad.defineOp(spec as never), places: [[{ name: 'x' }, 'order']] },
-  ...Object.fromEntries(
-    Object.entries(makers).map(([name, places]) => [
-      `nn.${name}`,
-      { call: (nn as unknown as typeof table)[name]!, places, tags: [name] },
-    ]),
-  ),
-  ...Object.fromEntries(
-    Object.entries(layers).flatMap(([name, [layer, input]]): [string, Row][] => [
-      [
-        `nn.${name}.init`,
-        { call: (...g) => (layer as never as typeof table).init!(...g), places: [rng, options], tags: layerTags },
-      ],
-      [
-        `nn.${name}.apply`,
-        {
-          call: (...g) => (layer as never as typeof table).apply!(...g),
-          places: [[layer.init(random(1)), name === 'dropout' ? 'any' : 'order'], [input, 'tensor'], options],
-          tags: layerTags,
-        },
-      ],
-    ]),
-  ),
-  ...Object.fromEntries(
-    Object.entries(optimizers).flatMap(([name, optimizer]): [string, Row][] => [
-      [
-        `optim.${name}`,
-        { call: (optim as unknown as typeof table)[name]!, places: [[{ learningRate: 1 }, 'order']], tags: [name] },
-      ],
-      [
-        `optim.${name}.init`,
-        { call: (...g) => optimizer.init(...(g as [never])), places: [[params, 'tree']], tags: [name] },
-      ],
-      [
-        `optim.${name}.update`,
-        {
-          call: (...g) => (optimizer as unknown as typeof table).update!(...g),
-          places: [
-            [params, 'order'],
-            [params, 'order'],
-            [optimizer.init(params), 'order'],
-          ],
-          tags: [name],
-        },
-      ],
-    ]),
-  ),
-  'optim.clipByGlobalNorm': {
-    call: (...g) => optim.clipByGlobalNorm(...(g as [never, never])),
-    places: [
-      [[floats], 'order', ...TENSORS],
-      [1, 'positive'],
-    ],
-  },
-  'optim.cosine': {
-    call: (...g) => optim.cosine(...(g as [never, never])),
-    places: [
-      [1, 'positive'],
-      [10, 'count'],
-      [0, 'positive', 'undefined'],
-    ],
-  },
-  'optim.warmup': {
-    call: (...g) => optim.warmup(...(g as [never, never])),
-    places: [
-      [10, 'count'],
-      [(step: number) => step, 'function'],
-    ],
-  },
+  ...LAYER_ROWS,
   'Random.fromSeed': {
     call: (...g) => tapegrad.Random.fromSeed(...(g as [never])),
     places: [[1, 'size', 'negative']],

@@ -12,7 +12,8 @@ import {
   random,
   zeros,
 } from 'tapegrad';
-import { JUNK, type Row, ROWS, takes } from './arguments.rows.js';
+import { JUNK, takes } from './arguments.junk.js';
+import { type Row, ROWS } from './arguments.rows.js';
 
 /** Transforms made of others: what these refuse is said in their name. */
 const TRANSFORMS = /^(hvp|hessian|jacobian|gradCheck)$/;

@@ -1,0 +1,115 @@
+import { nn, optim, random, tensor, type Tensor, zeros } from 'tapegrad';
+import { floats, type Place, TENSORS } from './arguments.junk.js';
+import type { Row } from './arguments.rows.js';
+
+const options: Place = [{}, 'options'];
+const rng: Place = [random(1), 'random'];
+const image = zeros([1, 4, 4, 2]);
+
+const model = nn.sequential(nn.linear(3, 3));
+const params = model.init(random(1));
+const layers: Readonly<Record<string, readonly [nn.Layer<never>, Tensor]>> = {
+  linear: [nn.linear(3, 2) as never, floats],
+  conv1d: [nn.conv1d(2, 3, 3) as never, zeros([1, 5, 2])],
+  conv2d: [nn.conv2d(2, 3, 3) as never, image],
+  dropout: [nn.dropout(0.5) as never, floats],
+  embedding: [nn.embedding(4, 2) as never, tensor([0, 1], { dtype: 'int32' })],
+  gru: [nn.gru(2, 3) as never, zeros([1, 4, 2])],
+  layerNorm: [nn.layerNorm(3) as never, floats],
+  lstm: [nn.lstm(2, 3) as never, zeros([1, 4, 2])],
+  sequential: [model as never, floats],
+};
+const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
+  linear: [[3, 'size', 'huge'], [2, 'size', 'huge'], options],
+  conv1d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
+  conv2d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
+  dropout: [[0.5, 'size', 'fraction']],
+  embedding: [
+    [4, 'size', 'huge'],
+    [2, 'size', 'huge'],
+  ],
+  gru: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
+  layerNorm: [[3, 'size', 'huge'], options],
+  lstm: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
+  sequential: [[nn.linear(3, 3), 'function']],
+};
+const optimizers = {
+  sgd: optim.sgd({ learningRate: 0.1, momentum: 0.9 }),
+  adam: optim.adam({ learningRate: 0.1 }),
+  adamw: optim.adamw({ learningRate: 0.1 }),
+};
+
+const layerTags = ['linear', 'conv1d', 'conv2d', 'dropout', 'embedding', 'gru', 'layerNorm', 'lstm', 'sequential'];
+type Functions = Readonly<Record<string, (...given: unknown[]) => unknown>>;
+
+/** The rows of layers and optimizers: see arguments.rows.ts. */
+export const LAYER_ROWS: Readonly<Record<string, Row>> = {
+  ...Object.fromEntries(
+    Object.entries(makers).map(([name, places]) => [
+      `nn.${name}`,
+      { call: (nn as unknown as Functions)[name]!, places, tags: [name] },
+    ]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(layers).flatMap(([name, [layer, input]]): [string, Row][] => [
+      [
+        `nn.${name}.init`,
+        { call: (...g) => (layer as never as Functions).init!(...g), places: [rng, options], tags: layerTags },
+      ],
+      [
+        `nn.${name}.apply`,
+        {
+          call: (...g) => (layer as never as Functions).apply!(...g),
+          places: [[layer.init(random(1)), name === 'dropout' ? 'any' : 'order'], [input, 'tensor'], options],
+          tags: layerTags,
+        },
+      ],
+    ]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(optimizers).flatMap(([name, optimizer]): [string, Row][] => [
+      [
+        `optim.${name}`,
+        { call: (optim as unknown as Functions)[name]!, places: [[{ learningRate: 1 }, 'order']], tags: [name] },
+      ],
+      [
+        `optim.${name}.init`,
+        { call: (...g) => optimizer.init(...(g as [never])), places: [[params, 'tree']], tags: [name] },
+      ],
+      [
+        `optim.${name}.update`,
+        {
+          call: (...g) => (optimizer as unknown as Functions).update!(...g),
+          places: [
+            [params, 'order'],
+            [params, 'order'],
+            [optimizer.init(params), 'order'],
+          ],
+          tags: [name],
+        },
+      ],
+    ]),
+  ),
+  'optim.clipByGlobalNorm': {
+    call: (...g) => optim.clipByGlobalNorm(...(g as [never, never])),
+    places: [
+      [[floats], 'order', ...TENSORS],
+      [1, 'positive'],
+    ],
+  },
+  'optim.cosine': {
+    call: (...g) => optim.cosine(...(g as [never, never])),
+    places: [
+      [1, 'positive'],
+      [10, 'count'],
+      [0, 'positive', 'undefined'],
+    ],
+  },
+  'optim.warmup': {
+    call: (...g) => optim.warmup(...(g as [never, never])),
+    places: [
+      [10, 'count'],
+      [(step: number) => step, 'function'],
+    ],
+  },
+};
