@@ -60,7 +60,7 @@ try {
     console.log(
       `${String(frames).padStart(8)}${String(labels).padStart(8)} ${kind.padEnd(12)}${String(errors).padStart(8)}${String(alignment.passes).padStart(9)}` +
         `${own.toFixed(own < 10 ? 3 : 0).padStart(13)}${other.toFixed(other < 10 ? 3 : 0).padStart(14)}${(other / own).toFixed(1).padStart(8)}` +
-        `${(heap().kernels.ctcAlignWorkspace(frames, CLASSES, labels) / 1e6).toFixed(1).padStart(13)}`,
+        `${(heap().functions.ctcAlignWorkspace(frames, CLASSES, labels) / 1e6).toFixed(1).padStart(13)}`,
     );
   }
 } finally {
