@@ -6,6 +6,7 @@ import { beamDecodeSync, BeamStream, memory, setThreads, tensor } from '../dist/
 import { warmThreads } from '../dist/backends/cpu/pool.js';
 import { emissions } from './emissions.mjs';
 import { machine, processorTimes } from './harness.mjs';
+import { benchSteering } from './steering.mjs';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
 console.log(`${machine()}\n`);
@@ -84,3 +85,5 @@ for (const [classes, frames, kind, widths] of [
   );
   stream.finish();
 }
+
+benchSteering(values.quick ? 50 : 300);

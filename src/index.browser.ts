@@ -29,7 +29,16 @@ export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from 
 export type { Dispatch, Kernel, Params, ParamType } from './backends/kernel.js';
 export type { KernelCall, KernelFunction } from './backends/registry.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
-export { bucketedBatches, padSequences, shuffledBatches } from './data/index.js';
+export {
+  bucketedBatches,
+  padSequences,
+  shuffledBatches,
+  type SubtitleOptions,
+  type TextGridOptions,
+  toSrt,
+  toTextGrid,
+  toVtt,
+} from './data/index.js';
 export * from './errors.js';
 export {
   loadSafetensors,

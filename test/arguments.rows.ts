@@ -230,6 +230,18 @@ export const ROWS: Readonly<Record<string, Row>> = {
       beamDecode: [[scores, 'tensor'], [[4], 'optional', 'object', 'bare', ...TENSORS], options],
       beamDecodeSync: [[scores, 'tensor'], [[4], 'optional', 'object', 'bare', ...TENSORS], options],
       mergeSpans: [[[], 'order', 'list'], [[], 'order', 'list'], options],
+      toSrt: [
+        [[], 'order', 'list'],
+        [{ secondsPerFrame: 1, text: [] }, 'order'],
+      ],
+      toVtt: [
+        [[], 'order', 'list'],
+        [{ secondsPerFrame: 1, text: [] }, 'order'],
+      ],
+      toTextGrid: [
+        [{}, 'order', 'object', 'bare'],
+        [{ secondsPerFrame: 1, text: () => '' }, 'order'],
+      ],
       ngram: [[ARPA, 'order'], options],
       tokenSteering: [[tapegrad.ngram(ARPA), 'order'], [['', 'a'], 'order', 'list', 'texts'], options],
       wordSteering: [[['a'], 'order', 'list', 'texts'], [['', 'a', ' '], 'order', 'texts'], [2, 'size'], options],

@@ -109,13 +109,13 @@ export function lossCurve({ losses, evaluations, plateauEnd }) {
 }
 
 /**
- * How a line was read, as an SVG: the line, below it the probability of each class in each frame, and the labels where they begin.
+ * How a line was read, as an SVG: the line, below it the probability of each class in each frame, and the labels over their frames.
  *
- * @param {{ line: import('./lines.mjs').Line, probabilities: ArrayLike<number>, classes: number, blank: number, stride: number, labels: number[], frames: number[] }} reading
- *   `probabilities`: frames by classes; `labels` and `frames`: what was read, and in which frame each label begins.
+ * @param {{ line: import('./lines.mjs').Line, probabilities: ArrayLike<number>, classes: number, blank: number, stride: number, labels: number[], spans: readonly import('tapegrad').LabelSpan[] }} reading
+ *   `probabilities`: frames by classes; `labels` and `spans`: what was read, and in which frames, by ctcAlign.
  * @returns {Promise<string>}
  */
-export function alignmentPicture({ line, probabilities, classes, blank, stride, labels, frames }) {
+export function alignmentPicture({ line, probabilities, classes, blank, stride, labels, spans }) {
   const zoom = 5;
   const row = 16;
   const top = HEIGHT * zoom + 26; // room for the labels between the line and the table
@@ -135,7 +135,10 @@ export function alignmentPicture({ line, probabilities, classes, blank, stride, 
     name: c === blank ? 'blank' : String(c),
     y: top + (c + 0.5) * row,
   }));
-  const read = labels.map((label, i) => ({ label: String(label), x: (frames[i] + 0.5) * stride * zoom }));
+  const read = spans.map(({ label, start, end }) => {
+    const [left, right] = [start * stride * zoom, end * stride * zoom];
+    return { label: String(label), left, right, middle: (left + right) / 2 };
+  });
   const box = (w, h) => ({ x: { field: 'x' }, y: { field: 'y' }, width: { value: w }, height: { value: h } });
   return render({
     width,
@@ -179,13 +182,16 @@ export function alignmentPicture({ line, probabilities, classes, blank, stride, 
         },
       },
       {
-        type: 'rule',
+        type: 'rect',
         from: { data: 'read' },
         encode: {
           enter: {
-            x: { field: 'x' },
+            x: { field: 'left' },
+            x2: { field: 'right' },
             y: { value: 0 },
             y2: { value: top + classes * row },
+            fill: { value: ACCENT },
+            fillOpacity: { value: 0.12 },
             stroke: { value: ACCENT },
             strokeOpacity: { value: 0.5 },
             strokeDash: { value: [3, 3] },
@@ -197,7 +203,7 @@ export function alignmentPicture({ line, probabilities, classes, blank, stride, 
         from: { data: 'read' },
         encode: {
           enter: {
-            x: { field: 'x' },
+            x: { field: 'middle' },
             y: { value: top - 7 },
             text: { field: 'label' },
             align: { value: 'center' },

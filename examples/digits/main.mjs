@@ -6,7 +6,7 @@ import { FormatError, setThreads, tensor } from 'tapegrad';
 import { init } from 'tapegrad/distributed';
 import { alignmentPicture, lossCurve } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
-import { explain, heldOutLines, judge, readLines } from './evaluation.mjs';
+import { explain, heldOutLines, judge, readLines, readLinesByBeam, readLinesBySum, WIDTH } from './evaluation.mjs';
 import { STRIDE, BLANK } from './model.mjs';
 import { readOptions, USAGE, UsageError } from './options.mjs';
 import { Progress } from './progress.mjs';
@@ -56,7 +56,7 @@ async function main() {
     process.exitCode = 130; // what shells report after Ctrl-C
     return;
   }
-  if (isFirst) await report(run, digits, out, checkpoint);
+  if (isFirst) await report(run, digits, { out, checkpoint, checkDigit: options.checkDigit });
 }
 
 /**
@@ -130,11 +130,12 @@ async function save(run, file) {
   await rename(`${file}.part`, file);
 }
 
-async function report(run, digits, out, checkpoint) {
+async function report(run, digits, { out, checkpoint, checkDigit }) {
   const lines = heldOutLines(digits.heldOut, TEST_LINES);
   const readings = await readLines(run.params, lines);
   const result = judge(lines, readings);
-  const share = (100 * result.exactMatches) / result.pairs;
+  const others = [[`beam of ${WIDTH}`, await readLinesByBeam(run.params, lines)]];
+  if (checkDigit) others.push(['digit sum known', await readLinesBySum(run.params, lines)]);
 
   const step = Math.floor(lines.length / SAMPLES);
   const samples = Array.from({ length: SAMPLES }, (_, i) => Math.floor((i + 0.5) * step));
@@ -158,7 +159,15 @@ async function report(run, digits, out, checkpoint) {
     `\nHeld-out CER ${(100 * result.rate).toFixed(2)} % on ${result.pairs} lines: ${result.substitutions} substitutions, ${result.insertions} insertions, ` +
       `${result.deletions} deletions in ${result.referenceLength} digits`,
   );
-  console.log(`Lines read exactly: ${share.toFixed(1)} % (${result.exactMatches} of ${result.pairs})`);
+  const shareOf = ({ exactMatches, pairs }) =>
+    `${((100 * exactMatches) / pairs).toFixed(1)} % (${exactMatches} of ${pairs})`;
+  console.log(`Lines read exactly: ${shareOf(result)}`);
+  for (const [name, read] of others) {
+    const judged = judge(lines, read);
+    console.log(
+      `${name[0].toUpperCase()}${name.slice(1)}: CER ${(100 * judged.rate).toFixed(2)} %, lines read exactly: ${shareOf(judged)}`,
+    );
+  }
   console.log(`Loss curve ${pictures[0][0]}, alignment ${pictures[1][0]}, checkpoint ${checkpoint}`);
 }
 

@@ -89,7 +89,7 @@ test('lines: no image on both sides of the split, always readable by CTC, decide
 }, 60_000);
 
 test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte for byte; it shows what it promises', async () => {
-  const args = ['--steps', '48', '--seed', '3'];
+  const args = ['--steps', '48', '--seed', '3', '--check-digit'];
   const whole = join(scratch, 'whole');
   const parts = join(scratch, 'parts');
   const uninterrupted = await runExample([...args, '--out', whole]);
@@ -101,6 +101,10 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
     /Held-out CER \d+\.\d\d % on 2000 lines: \d+ substitutions, \d+ insertions, \d+ deletions in \d+ digits/,
   );
   expect(uninterrupted.out).toMatch(/Lines read exactly: \d+\.\d % \(\d+ of 2000\)/);
+  for (const name of ['Beam of 16', 'Digit sum known'])
+    expect(uninterrupted.out).toMatch(
+      new RegExp(`${name}: CER \\d+\\.\\d\\d %, lines read exactly: \\d+\\.\\d % \\(\\d+ of 2000\\)`),
+    );
   expect(uninterrupted.out).toMatch(/[\u2801-\u28FF].*\n[^]*truth \d{3,7} {3}read (\d+|\(nothing\))/);
   for (const picture of ['loss.svg', 'alignment.svg'])
     expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
