@@ -68,7 +68,7 @@ export function layOut(state: usize, width: usize, classes: usize, slots: usize,
   if (steered) {
     steps = at; at += room * Step.Bytes;
     gains = at; at += up(classes << 3);
-    rows = at; at += up(classes << 2) * 2;
+    rows = at; at += up(classes << 2) * 4;
     rests = at; at += up((classes + 1) << 3);
   }
   return at - state;

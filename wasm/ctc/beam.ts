@@ -12,7 +12,7 @@
 import { select, sort } from './beam-order';
 import { greatestOf, list, massOf, probability } from './beam-scores';
 import {
-  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, GATHERED, heads, layOut, listed, marks, Node, node,
+  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, layOut, listed, marks, Node, node,
   nodes, others, slotsFor, stays, Step, step, steps,
 } from './beam-state';
 import { child, collect, create, decide, LOOK_EVERY, rehash } from './beam-trie';
@@ -58,7 +58,7 @@ export function ctcBeamMove(from: usize, to: usize, room: i32): void {
   memory.copy(nodes, oldNodes, <usize>old.nodeCount << 4);
   if (b.steered) {
     memory.copy(steps, oldSteps, <usize>old.nodeCount * Step.Bytes);
-    memory.copy(gains, oldGains, <usize>old.classes << 3);
+    memory.copy(gains, oldGains, rests - gains); // and the rows behind them
   }
   rehash();
 }

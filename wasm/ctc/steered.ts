@@ -47,6 +47,15 @@ function slotOf(state: f64, label: i32): usize {
   return at;
 }
 
+/** Puts all that one table holds into another one, which has room for it. */
+export function ctcBeamTableMove(from: usize, to: usize): void {
+  const slots = load<i32>(from, Table.Slots);
+  table = to;
+  for (let i = 0, at = from + Table.Bytes; i < slots; i++, at += Answer.Bytes)
+    if (load<i32>(at, Answer.Label) != -1) memory.copy(slotOf(load<f64>(at), load<i32>(at, Answer.Label)), at, Answer.Bytes);
+  store<i32>(to, load<i32>(from, Table.Filled), Table.Filled);
+}
+
 /** Puts answers into the table: float64 [count, 4], each a state, a label, a log weight and the next state. There must be room for them. */
 export function ctcBeamLearn(at: usize, answers: usize, count: i32): void {
   table = at;
@@ -73,6 +82,12 @@ export function ctcBeamLearn(at: usize, answers: usize, count: i32): void {
   return 0;
 }
 
+/** Rows of float32 behind the gains: their logarithms without the blank, those above 0, and two to work in. */
+const enum Row { Gains = 0, Growth = 1, Work = 2, Usable = 3 }
+@inline function rowAt(which: Row): usize { return rows + <usize>which * <usize>(((b.classes << 2) + 15) & ~15); }
+/** What `steered` says: whether every class has a bound. */
+const BOUNDED = 1, UNBOUNDED = 2;
+
 /**
  * Steers a decoder that has just been opened or restored: the first state, and log bounds of what a step by each class may gain (float64 [C];
  * Infinity where nothing is known).
@@ -81,7 +96,14 @@ export function ctcBeamSteer(state: usize, first: f64, bounds: usize): void {
   enter(state);
   store<f64>(step(0), first);
   store<f64>(step(0), 1, Step.Factor);
-  memory.copy(gains, bounds, <usize>b.classes << 3);
+  b.steered = BOUNDED;
+  for (let c = 0; c < b.classes; c++) {
+    const bound = load<f64>(bounds + (<usize>c << 3)), at = <usize>c << 2;
+    store<f64>(gains + (<usize>c << 3), NativeMath.exp(bound));
+    store<f32>(rowAt(Row.Gains) + at, c == b.blank ? -Infinity : <f32>bound);
+    store<f32>(rowAt(Row.Growth) + at, c == b.blank ? 0 : <f32>max<f64>(bound, 0));
+    if (c != b.blank && bound == Infinity) b.steered = UNBOUNDED;
+  }
 }
 
 /** A piece of one sequence, as `ctcBeam` reads it. Asks: `status` has the number of questions in its third word; those there was room for lie in `asks`. */
@@ -104,10 +126,10 @@ function advance(row: usize, stride: usize, frames: i32): Status {
     if (!(greatest < Infinity)) return Status.Bad;
     if (greatest == -Infinity || b.count == 0) b.count = 0;
     else {
-      const best = read(row, greatest, false);
+      const known = b.nodeCount, best = read(row, greatest, false);
       // All that may be is out of sight below a class that may not: read the frame without what nothing may use.
       if (asked == 0 && best < 1e-200) reread(row);
-      else if (asked == 0) name();
+      if (asked == 0) name(known);
       if (asked) return Status.Asks;
     }
     if (b.horizon > 0 && ++b.unseen == LOOK_EVERY) decide();
@@ -124,7 +146,7 @@ function read(row: usize, greatest: f32, anyway: bool): f64 {
   b.stamp++;
   stay(row, greatest, true);
   let least = threshold;
-  const isBounded = bound(row), all = isBounded ? massOfBound(top) : Infinity;
+  const isBounded = b.steered == BOUNDED, all = isBounded ? massOfBound(row, top) : Infinity;
   const count = list(row, top, isBounded && least > 0 ? least / heaviest : 0, isBounded), likeliest = count > 0 ? load<f64>(listed) : 0;
   // What is given up from each listed class on.
   let rest: f64 = 0;
@@ -188,34 +210,25 @@ function read(row: usize, greatest: f32, anyway: bool): f64 {
   return best;
 }
 
-/** Puts the scores of all classes but the blank, with the most that a step by them may gain, into the first row. Returns whether there are bounds. */
-function bound(row: usize): bool {
-  const classes = b.classes;
-  let isBounded = true;
-  for (let c = 0; c < classes; c++) {
-    const gain = load<f64>(gains + (<usize>c << 3)), score = load<f32>(row + (<usize>c << 2));
-    if (c != b.blank && gain == Infinity) isBounded = false;
-    store<f32>(rows + (<usize>c << 2), c == b.blank || score == -Infinity ? -Infinity : <f32>(<f64>score + gain));
-  }
-  return isBounded;
+/** The scores and a row, added up, in the row to work in. */
+@inline function addTo(row: usize, which: Row): usize {
+  const by = rowAt(which), to = rowAt(Row.Work), classes = b.classes;
+  let c = 0;
+  for (; c + 4 <= classes; c += 4) v128.store(to + (<usize>c << 2), f32x4.add(v128.load(row + (<usize>c << 2)), v128.load(by + (<usize>c << 2))));
+  for (; c < classes; c++) store<f32>(to + (<usize>c << 2), load<f32>(row + (<usize>c << 2)) + load<f32>(by + (<usize>c << 2)));
+  return to;
 }
 
-/** Not less than the sum of the first row's probabilities, relative to `top`. */
-function massOfBound(top: f64): f64 {
-  const greatest = greatestOf(rows);
-  return greatest == -Infinity ? 0 : massOf(rows, greatest) * NativeMath.exp(<f64>greatest - top) * (1 + 1e-5);
+/** Not less than what steps by all classes but the blank can be worth, relative to `top`; leaves each class's in the row to work in. */
+function massOfBound(row: usize, top: f64): f64 {
+  const most = addTo(row, Row.Gains), greatest = greatestOf(most);
+  return greatest == -Infinity ? 0 : massOf(most, greatest) * NativeMath.exp(<f64>greatest - top) * (1 + 1e-5);
 }
 
 /** Not less than what any prefix can become in this frame: each class's probability by the most that it may gain, or by 1 where it stays. */
 function growth(row: usize, greatest: f32): f64 {
-  const classes = b.classes;
-  let most: f32 = -Infinity;
-  for (let c = 0; c < classes; c++) {
-    const gain = load<f64>(gains + (<usize>c << 3)), score = <f32>(<f64>load<f32>(row + (<usize>c << 2)) + (c == b.blank ? 0 : max(gain, 0)));
-    store<f32>(rows + (<usize>c << 2), score);
-    most = max(most, score);
-  }
-  return massOf(rows, most) * NativeMath.exp(<f64>most - <f64>greatest) * (1 + 1e-5);
+  const most = addTo(row, Row.Growth), top = greatestOf(most);
+  return massOf(most, top) * NativeMath.exp(<f64>top - <f64>greatest) * (1 + 1e-5);
 }
 
 /**
@@ -223,7 +236,7 @@ function growth(row: usize, greatest: f32): f64 {
  * no bounds, by their probabilities.
  */
 function list(row: usize, top: f64, share: f64, isBounded: bool): i32 {
-  const classes = b.classes, by = isBounded ? rows : row, limit = <f32>(top + (share > 0 ? max(NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING)), four = f32x4.splat(limit);
+  const classes = b.classes, by = isBounded ? rowAt(Row.Work) : row, limit = <f32>(top + (share > 0 ? max(NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING)), four = f32x4.splat(limit);
   let count = 0;
   for (let c = 0; c < classes; c += 4) {
     let bits = c + 4 <= classes ? i32x4.bitmask(f32x4.ge(v128.load(by + (<usize>c << 2)), four)) : 15 >> (c + 4 - classes);
@@ -239,7 +252,7 @@ function list(row: usize, top: f64, share: f64, isBounded: bool): i32 {
   if (isBounded)
     for (let k = 0; k < count; k++) {
       const at = listed + (<usize>k << 4);
-      store<f64>(at, load<f64>(at) * NativeMath.exp(load<f64>(gains + (<usize>load<i32>(at, 8) << 3))));
+      store<f64>(at, load<f64>(at) * load<f64>(gains + (<usize>load<i32>(at, 8) << 3)));
     }
   sort(listed, 0, count);
   return count;
@@ -265,24 +278,20 @@ function reread(row: usize): void {
       const answer = answerTo(load<f64>(step(id)), c);
       if (answer && load<f64>(answer, Answer.Factor) > 0) usable = true;
     }
-    // Behind the row that `read` writes to.
-    store<f32>(rows + ((<usize>(classes + 3) & ~3) << 2) + (<usize>c << 2), usable ? score : -Infinity);
+    store<f32>(rowAt(Row.Usable) + (<usize>c << 2), usable ? score : -Infinity);
   }
   if (asked) return;
-  const usable = rows + ((<usize>(classes + 3) & ~3) << 2), greatest = greatestOf(usable), lost = b.lost;
+  const usable = rowAt(Row.Usable), greatest = greatestOf(usable), lost = b.lost;
   if (greatest == -Infinity) { b.count = 0; return; }
   read(usable, greatest, true);
   if (asked) return;
   if (lost > 0) b.lost = Infinity; // what was lost may have had a use for the others
-  name();
 }
 
-/** Gives the nodes that the frame has made their states and factors, which are all known by now. */
-function name(): void {
-  for (let k = 0; k < b.count; k++) {
-    const id = load<i32>(entry(k)), at = step(id);
-    if (!isNaN(load<f64>(at))) continue;
-    const answer = slotOf(load<f64>(step(load<i32>(node(id)))), load<i32>(node(id), Node.Label));
+/** Gives the nodes that the frame has made, from number `first` on, their states and factors, which are all known by now. */
+@inline function name(first: i32): void {
+  for (let id = first; id < b.nodeCount; id++) {
+    const at = step(id), answer = slotOf(load<f64>(step(load<i32>(node(id)))), load<i32>(node(id), Node.Label));
     store<f64>(at, load<f64>(answer, Answer.Next));
     store<f64>(at, load<f64>(answer, Answer.Factor), Step.Factor);
   }

@@ -136,11 +136,13 @@ export class BeamStates {
    */
   advance(scores: Buffer, lengths: ArrayLike<number>, frameStride: number, sequenceStride: number): BadFrame | null {
     let isDone = false;
+    const held = this.answers?.hold(scores);
     try {
-      const bad = this.advanceAll(scores, lengths, frameStride, sequenceStride);
+      const bad = this.advanceAll(held?.scores ?? scores, lengths, frameStride, sequenceStride);
       isDone = bad === null;
       return bad;
     } finally {
+      held?.arena.close();
       if (!isDone) this.undo();
     }
   }

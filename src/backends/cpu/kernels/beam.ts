@@ -78,6 +78,11 @@ const ctcBeamTableOpen: CpuKernel = (of) => {
   call('ctcBeamTableOpen', of.out(0), of.number('slots'));
 };
 
+/** A table's answers in a larger one. */
+const ctcBeamTableMove: CpuKernel = (of) => {
+  call('ctcBeamTableMove', of.in(0), of.out(0));
+};
+
 /** Adds answers, float64 [count, 4], to a table. */
 const ctcBeamLearn: CpuKernel = (of) => {
   call('ctcBeamLearn', of.out(0), of.in(0), of.inputs[0]!.length / 4);
@@ -152,6 +157,7 @@ export const beamKernels = {
   ctcBeamSteered,
   ctcBeamTableBytes,
   ctcBeamTableOpen,
+  ctcBeamTableMove,
   ctcBeamLearn,
   ctcBeamSteer,
   ctcBeamRename,
