@@ -15,13 +15,17 @@ import type { GpuDevice, GpuProgram, Launch, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
-import { matmulPlans } from './matmul.js';
 import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
 import { Programs } from './programs.js';
 
 /** Kernels that GPUs answer by a plan. */
-const plans: Readonly<Record<string, Plan>> = { ...ctcPlans, ...matmulPlans };
+const plans: Readonly<Record<string, Plan>> = { ...ctcPlans };
+
+function planOf(kernel: Kernel, device: DeviceName): Plan | undefined {
+  const plan = plans[kernel.name];
+  return plan && textOf(device, kernel) === undefined ? plan : undefined;
+}
 
 interface InFlight {
   readonly number: number;
@@ -197,13 +201,17 @@ export abstract class GpuBackend implements Backend, Clock {
 
   has(launch: Dispatch): boolean {
     const { kernel, inputs, outputs } = launch;
-    if (!this.planOf(kernel)) return this.programs.has(launch);
+    const plan = planOf(kernel, this.name);
+    if (!plan) return this.programs.has(launch);
     const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
-    return takesTypes(kernel, typesOf(inputs), typesOf(outputs));
+    return (
+      takesTypes(kernel, typesOf(inputs), typesOf(outputs)) &&
+      plan.kernels.every((part) => this.programs.hasEntry(part))
+    );
   }
 
   dispatch(launch: Dispatch, _arena: Arena | null, op: string): void {
-    const plan = this.planOf(launch.kernel);
+    const plan = planOf(launch.kernel, this.name);
     if (plan) this.follow(plan, launch, op);
     else if (launch.grid > 0) this.record(launch, op);
   }
@@ -265,14 +273,6 @@ export abstract class GpuBackend implements Backend, Clock {
     const { block } = buffer as GpuBuffer;
     if (!block) throw new DeviceError(this.name, 'a recycled buffer was used');
     return block;
-  }
-
-  /** The plan of a kernel, if the device has the plan's kernels, and the user has not given it one of his own. */
-  private planOf(kernel: Kernel): Plan | undefined {
-    const plan = plans[kernel.name];
-    const isTaken =
-      plan && textOf(this.name, kernel) === undefined && plan.kernels.every((part) => this.programs.hasEntry(part));
-    return isTaken ? plan : undefined;
   }
 
   /** Runs a plan; its scratch memory goes back at once, as the GPU works in order. */
