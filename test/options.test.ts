@@ -32,6 +32,7 @@ async function outcome(name: string, value: unknown): Promise<unknown> {
     return outcome(name, (given as (...args: unknown[]) => unknown)(...argumentsOf(name)));
   if (Array.isArray(given)) return Promise.all(given.map((one) => outcome(name, one)));
   if (!isPlainObject(given)) return given;
+  if ('start' in given && 'step' in given) return Object.keys(given); // a steering: its steps go on for ever
   if ('init' in given && 'apply' in given)
     return outcome(name, (given.init as (source: unknown) => unknown)(random(1)));
   if ('init' in given && 'update' in given) {
