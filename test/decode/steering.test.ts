@@ -241,3 +241,26 @@ test('an error of the steering passes through, and nothing is left behind', () =
   expect(() => beamDecodeSync(x, { steering: failing })).toThrow(new RangeError('no model'));
   expect(beamDecodeSync(x)[0]!.hypotheses).toHaveLength(1);
 });
+
+test('what vanishes beside a class that is e^800 as likely still stands in the way of a proof', () => {
+  // 2 only after 1: the first frame all but rules out 1, the second all but 2, and '1 2' is the best of all.
+  const onlyAfter: Steering = {
+    start: 0,
+    step: (state, label) => [state === 0 && label === 2 ? -Infinity : 0, 1],
+    bound: () => 0,
+  };
+  const x = tensor(
+    [
+      [0, -800, -Infinity],
+      [-3000, -3000, 0],
+    ],
+    { dtype: 'float64' },
+  );
+  for (const width of [1, 2, 100]) {
+    const [result] = beamDecodeSync(x, { width, steering: onlyAfter });
+    const [best] = result!.hypotheses;
+    if (best?.labels.join(' ') !== '1 2') expect(result!.proven).toBe(false);
+  }
+  const [result] = beamDecodeSync(x.slice([0, 1]), { width: 2, steering: onlyAfter });
+  expect(result!.lostLogProb).toBeGreaterThan(-Infinity);
+});

@@ -20,6 +20,9 @@ import { child, collect, create, decide, LOOK_EVERY, rehash } from './beam-trie'
 /** In place of a candidate's label: the prefix stays as it is. */
 const STAY: u32 = 0xffffffff;
 
+/** In place of what was offered to `keep`. */
+export const EXACTLY: f64 = -1;
+
 /** Bytes of a state with room for so many nodes. */
 export function ctcBeamBytes(width: i32, classes: i32, room: i32, steered: i32): f64 {
   return <f64>layOut(0, width, classes, slotsFor(room), room, steered != 0);
@@ -170,12 +173,12 @@ function read(row: usize, greatest: f32): void {
 /**
  * Makes the chosen candidates the beam.
  * @param lost what had been lost before, as it is after the frame
- * @param offered what all candidates of the frame had, the chosen among them.
+ * @param offered what all candidates of the frame had, the chosen among them; or EXACTLY where `lost` has all but these in it.
  */
 export function keep(offers: i32, lost: f64, offered: f64): void {
   for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
   const best = offers > 0 ? load<f64>(candidates) : 0, floor = best * b.drop;
-  let kept = 0, after: f64 = 0;
+  let kept = 0, after: f64 = 0, rest: f64 = 0;
   for (let i = 0; i < offers; i++) {
     const from = candidate(i), value = load<f64>(from), source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes;
     if (!(value > floor)) break;
@@ -195,7 +198,8 @@ export function keep(offers: i32, lost: f64, offered: f64): void {
   }
   memory.copy(entries, others, <usize>kept * Entry.Bytes);
   b.count = kept;
-  b.lost = lost + asLost(max<f64>(offered - after, 0));
+  for (let i = kept; i < offers; i++) rest += load<f64>(candidate(i));
+  b.lost = lost + asLost(offered == EXACTLY ? rest : max<f64>(offered - after, 0));
   // Above 2^700: 700 more go to its scale.
   if (b.lost > 5.260135901548374e210 && b.lost < Infinity) { b.lost *= 1.90109156629516e-211; b.lostScale += 700; }
   // Below 2^-256, or above 2^256 where a steering pays much: back to about 1.

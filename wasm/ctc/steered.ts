@@ -8,10 +8,10 @@
  *
  * The table is only read here, so decoders on several threads share it.
  */
-import { heaviest, isFull, keep, offer, remember, Status, stay, threshold } from './beam';
+import { EXACTLY, heaviest, isFull, keep, offer, remember, Status, stay, threshold } from './beam';
 import { select, sort } from './beam-order';
 import { greatestOf, massOf, NOTHING, probability } from './beam-scores';
-import { b, candidate, candidates, children, enter, Entry, entry, exps, gains, GATHERED, listed, marks, Node, node, rests, rows, Step, step } from './beam-state';
+import { asLost, b, candidate, candidates, children, enter, Entry, entry, exps, gains, GATHERED, listed, marks, Node, node, rests, rows, stays, Step, step } from './beam-state';
 import { decide, LOOK_EVERY } from './beam-trie';
 
 /** The table: how many slots it has and fills, then its slots, an open-addressed hash. */
@@ -157,8 +157,7 @@ function read(row: usize, greatest: f32, anyway: bool): f64 {
     store<f64>(rests + (<usize>count << 3), rest);
     for (let k = count - 1; k >= 0; k--) { rest += load<f64>(listed + (<usize>k << 4)); store<f64>(rests + (<usize>k << 3), rest); }
   } else if (hasUnlisted(row, count)) rest = Infinity;
-  let offers = n, offered: f64 = 0, given: f64 = 0, gave = false;
-  for (let i = 0; i < n; i++) offered += load<f64>(candidate(i));
+  let offers = n, given: f64 = hasVanished(row) || (isBounded && all < 1e-200 && canGoOn(row)) ? VANISHED : 0, gave = given > 0;
   for (let i = 0; i < n; i++) {
     const e = entry(i), id = load<i32>(e), label = load<i32>(node(id), Node.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
     if (isBounded && total * likeliest < least) { given += total * rest; continue; }
@@ -174,40 +173,71 @@ function read(row: usize, greatest: f32, anyway: bool): f64 {
       const from = to == label ? inBlank : total;
       if (isBounded && from * key < least) { given += from * key; continue; }
       let value = from * load<f64>(exps + (<usize>to << 3));
-      if (!(value > 0)) { gave = gave || from > 0; continue; }
+      if (!(value > 0)) { if (from > 0) { gave = true; given += VANISHED; } continue; }
       const answer = answerTo(state, to);
       if (!answer) continue;
       value *= load<f64>(answer, Answer.Factor);
-      offered += value;
-      if (!(value > 0)) continue;
-      if (value < least) { gave = true; continue; }
+      if (!(value > 0)) { if (load<f64>(answer, Answer.Factor) > 0) { gave = true; given += VANISHED; } continue; }
+      if (value < least) { gave = true; given += value; continue; }
       if (offers == GATHERED * width) {
-        select(candidates, offers, width);
+        given += choose(offers);
         offers = width;
         gave = true;
         least = load<f64>(candidate(0));
         for (let q = 1; q < width; q++) least = min(least, load<f64>(candidate(q)));
-        if (value < least) continue;
+        if (value < least) { given += value; continue; }
       }
       offer(offers++, value, i, <u32>to);
     }
     if (isBounded) given += total * load<f64>(rests + (<usize>k << 3));
   }
   if (asked) return 0;
-  if (offers > width) { select(candidates, offers, width); offers = width; gave = true; }
+  if (offers > width) { given += choose(offers); offers = width; gave = true; }
   sort(candidates, 0, offers);
   const best = offers > 0 ? load<f64>(candidates) : 0;
   if (best < 1e-200 && !anyway) return best;
   b.shifted += top;
-  if (isBounded) keep(offers, b.lost > 0 ? b.lost * growth(row, greatest) : 0, offered + given);
+  if (isBounded) keep(offers, (b.lost > 0 ? b.lost * growth(row, greatest) : 0) + asLost(given), EXACTLY);
   else {
     // Nothing bounds what may still become of anything that was given up.
     gave = gave || rest > 0 || b.lost > 0;
-    keep(offers, 0, 0);
+    keep(offers, 0, EXACTLY);
     if (b.count < offers && load<f64>(candidate(b.count)) > 0) gave = true;
     b.lost = gave ? Infinity : 0;
   }
   return best;
+}
+
+/**
+ * More than any number of products that were too small for float64, and less than 1e-16 of what can be told apart from a beam. They must not count as
+ * nothing: a steep frame can make up for any factor.
+ */
+const VANISHED: f64 = 1e-290;
+
+/** Keeps the `width` greatest of the candidates; the sum of the others. What is lost is added up as it goes: a difference of sums would round it off. */
+function choose(offers: i32): f64 {
+  select(candidates, offers, b.width);
+  let sum: f64 = 0;
+  for (let i = b.width; i < offers; i++) sum += load<f64>(candidate(i));
+  return sum;
+}
+
+/** Whether a part of a prefix that stays was too small for float64, or nearly. */
+function hasVanished(row: usize): bool {
+  const isBlankPossible = load<f32>(row + (<usize>b.blank << 2)) > -Infinity;
+  for (let i = 0; i < b.count; i++) {
+    const at = stays + (<usize>i << 4), label = load<i32>(node(load<i32>(entry(i))), Node.Label);
+    if (isBlankPossible && load<f64>(at) < VANISHED) return true;
+    if (label >= 0 && load<f64>(at, 8) < VANISHED && load<f32>(row + (<usize>label << 2)) > -Infinity) return true;
+  }
+  return false;
+}
+
+/** Whether there is a class that may lengthen a prefix, however unlikely. */
+function canGoOn(row: usize): bool {
+  const by = rowAt(Row.Work);
+  for (let c = 0; c < b.classes; c++) if (c != b.blank && load<f32>(by + (<usize>c << 2)) > -Infinity) return true;
+  return false;
 }
 
 /** The scores and a row, added up, in the row to work in. */
