@@ -33,6 +33,7 @@ const rounds = Number(options.rounds);
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 Object.assign(globalThis, globals);
+const { GPUBufferUsage } = globals;
 
 /** The GPU with a clock: every pass notes when it began and ended. Also keeps what `create` returns from being collected. */
 class Clock {
