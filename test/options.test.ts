@@ -1,5 +1,6 @@
-import { random, Tensor, tensor, ValueError } from 'tapegrad';
+import { random, TapegradError, Tensor, tensor, ValueError } from 'tapegrad';
 import { isPlainObject } from '../src/tensor/arguments.js';
+import { JUNK } from './arguments.junk.js';
 import { type Row, ROWS } from './arguments.rows.js';
 
 /** An option that is undefined counts as left out: the same result, for every option of every export. */
@@ -66,6 +67,29 @@ test.each(PLACES)('%s: options that are undefined', async (name, row, at) => {
     expect([option, await outcome(name, row.call(...given))]).toEqual([option, plain]);
     walked++;
   }
+});
+
+/** What no option should make a call die of. */
+const STRANGE = ['null', 'symbol', 'bigint', 'bare', 'map', 'huge', 'NaN', 'a hole', 'round', 'deep', 'dead', 'class']
+  .concat(['long list', 'long text', 'promise', 'elsewhere'])
+  .map((name): [string, unknown] => [name, JUNK[name]]);
+
+test.each(PLACES)('%s: options that are anything', async (_name, row, at) => {
+  jest.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const faults: string[] = [];
+  for (const option of await optionsOf(row, at)) {
+    for (const [strange, value] of STRANGE) {
+      const given = rightOf(row);
+      given[at] = { ...(given[at] as object), [option]: value };
+      try {
+        await row.call(...given);
+      } catch (error) {
+        if (!(error instanceof TapegradError)) faults.push(`${option}: ${strange} dies with ${String(error)}`);
+        else if (error.message.length > 400) faults.push(`${option}: ${strange} says too much`);
+      }
+    }
+  }
+  expect(faults).toEqual([]);
 });
 
 test('and those are options of most exports', () => {

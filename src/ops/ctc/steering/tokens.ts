@@ -14,14 +14,14 @@ export interface ModelOptions {
   readonly eos?: boolean;
 }
 
-/** Checks what `ModelOptions` are. @internal */
-export function checkModel(
-  op: string,
-  model: unknown,
-  { weight = 1, bonus = 0, bos = true, eos = true }: ModelOptions,
-): void {
+/** Refuses what is no language model. @internal */
+export function checkModel(op: string, model: unknown): void {
   if (!(model instanceof Ngram))
     throw new ValueError(op, `the model is ${describe(model)}; it must be one that ngram has read`);
+}
+
+/** Checks what `ModelOptions` are, also where there is no model. @internal */
+export function checkModelOptions(op: string, { weight = 1, bonus = 0, bos = true, eos = true }: ModelOptions): void {
   checkNumber(op, 'weight', weight);
   checkNumber(op, 'bonus', bonus);
   if (!(weight >= 0 && weight < Infinity))
@@ -54,7 +54,8 @@ export const weigh = (weight: number, logProb: number): number => (logProb === -
 export function tokenSteering(model: Ngram, tokens: readonly string[], options: ModelOptions = {}): Steering {
   const op = 'tokenSteering';
   checkOptions(op, options, ['weight', 'bonus', 'bos', 'eos']);
-  checkModel(op, model, options);
+  checkModel(op, model);
+  checkModelOptions(op, options);
   checkTokens(op, tokens);
   const { weight = 1, bonus = 0, bos = true, eos = true } = options;
   const ids = Int32Array.from(tokens, (token) => model.idOf(token));

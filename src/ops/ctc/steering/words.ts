@@ -3,7 +3,7 @@ import { checkBoolean, checkOptions, checkWhole, describe } from '../../../tenso
 import type { Ngram } from './ngram.js';
 import { checkSpelling, listOf, Spelling } from './spelling.js';
 import type { Steering } from './steering.js';
-import { checkModel, type ModelOptions, weigh } from './tokens.js';
+import { checkModel, checkModelOptions, type ModelOptions, weigh } from './tokens.js';
 import { Trie } from './trie.js';
 
 /** A word, spelt by the longest tokens that fit; or with its spelling in labels. A word may be there several times, spelt in several ways. */
@@ -49,7 +49,8 @@ export function wordSteering(
   checkOptions(op, options, OPTIONS);
   checkWhole(op, 'separator', separator, 0, 2 ** 31 - 1);
   const { model, unknown = -Infinity, partial = -Infinity, lookAhead = true } = options;
-  if (model !== undefined) checkModel(op, model, options);
+  if (model !== undefined) checkModel(op, model);
+  checkModelOptions(op, options);
   checkBoolean(op, 'lookAhead', lookAhead);
   for (const [name, value] of Object.entries({ unknown, partial }))
     if (typeof value !== 'number' || !(value < Infinity))
