@@ -221,6 +221,8 @@ describe('a stream', () => {
     expect(pieces.readings()).toEqual(short.readings());
     expect(pieces.readings()).not.toEqual(free.readings());
     expect(() => new BeamStream(9, { horizon: -1 })).toThrow('horizon is -1; it must be a whole number');
+    for (const classes of [0, 2 ** 24 + 1, 2 ** 33, 2 ** 53 - 1])
+      expect(() => new BeamStream(classes)).toThrow(/classes is \d+; it must be a whole number from 1 to 16777216/);
     expect(() => BeamStream.restore(pieces.save(), { horizon: 41 })).toThrow("horizon is 41; the saved stream's is 40");
   });
 

@@ -38,6 +38,9 @@ const OPTIONS = [...SEARCH_OPTIONS, 'blank', 'horizon'] as const;
 /** Those that a saved stream has. */
 const SAVED = ['width', 'blank', 'horizon', 'topClasses', 'drop', 'blankPenalty'] as const;
 
+/** Classes at most: what 32-bit positions in a frame allow, and far more than any alphabet has. */
+const MOST_CLASSES = 2 ** 24;
+
 /** Frames after which labels that all prefixes share are taken out of the beam's memory. */
 const CUT_EVERY = 256;
 
@@ -76,8 +79,8 @@ export class BeamStream {
     const op = 'BeamStream';
     checkOptions(op, options, OPTIONS);
     const { blank = 0, horizon = 256, blankPenalty = 0 } = options;
-    if (!Number.isInteger(classes) || classes < 1)
-      throw new ValueError(op, `classes is ${describe(classes)}; it must be a whole number from 1 on`);
+    if (!Number.isInteger(classes) || classes < 1 || classes > MOST_CLASSES)
+      throw new ValueError(op, `classes is ${describe(classes)}; it must be a whole number from 1 to ${MOST_CLASSES}`);
     if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
       throw new ValueError(op, `blank is ${describe(blank)}; it must be a class in [0, ${classes})`);
     checkWhole(op, 'horizon', horizon, 0, 2 ** 31 - 1);
