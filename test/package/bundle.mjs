@@ -40,7 +40,9 @@ const bundlers = {
       mode: 'production',
       context: process.cwd(),
       entry,
-      output: { path: dirname(output), filename: basename(output) },
+      // A module, so that what is loaded on demand (WebGPU) is found beside it in Node as well.
+      experiments: { outputModule: true },
+      output: { path: dirname(output), filename: basename(output), module: true },
     };
     const stats = await new Promise((done, fail) => {
       webpack(config, (error, result) => (error ? fail(error) : done(result)));
