@@ -138,6 +138,10 @@ describe('wrong calls that used to pass', () => {
     [() => loose(x.squeeze.bind(x))(0, 1), '[squeeze] there are more arguments than it takes; several axes are a list'],
     [() => loose(x.flip.bind(x))(0, 1), '[flip] there are more arguments than it takes; several axes are a list'],
     [
+      () => loose(zeros([2, 3, 4]).transpose.bind(zeros([2, 3, 4])))([0, 2, 1]),
+      '[transpose] axis is a list; two axes are exchanged, transpose(0, 1); any order of axes is permute([0, 2, 1])',
+    ],
+    [
       () => loose(zeros([2, 3, 4]).transpose.bind(zeros([2, 3, 4])))(0, 2, 1),
       '[transpose] there are more arguments than it takes; two axes are exchanged; any order of axes is permute',
     ],

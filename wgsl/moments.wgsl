@@ -12,21 +12,14 @@ struct NormParams { outer: u32, axis: u32, inner: u32, scale: f32 }
 
 // include lines.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let lanes = lanesOf(p.axis, p.inner);
-  let together = WIDTH / lanes;
-  let count = p.outer * p.inner;
-  for (var first = group.x * together; first < count; first += groups.x * together) {
-    let row = first + s.place;
-    let active_ = s.inRow && row < count;
-    let line = lineOf(row, p.axis, p.inner, active_);
-    let mean = rowMean(line, s, lanes);
-    if (active_ && s.lane == 0u) { out[row] = mean; }
-  }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  let line = lineOf(row, p.axis, p.inner, active_);
+  let mean = rowMean(line, s, lanes);
+  if (active_ && s.lane == 0u) { out[row] = mean; }
 }
+
+// include each-row.wgsl
 
 // == center == x less its mean
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -35,22 +28,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // include lines.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let lanes = lanesOf(p.axis, p.inner);
-  let together = WIDTH / lanes;
-  let count = p.outer * p.inner;
-  for (var first = group.x * together; first < count; first += groups.x * together) {
-    let row = first + s.place;
-    let active_ = s.inRow && row < count;
-    let line = lineOf(row, p.axis, p.inner, active_);
-    let mean = rowMean(line, s, lanes);
-    let rest = rowRest(line, mean, s, lanes);
-    if (active_) { for (var j = s.lane; j < p.axis; j += s.lanes) { out[line.start + j * p.inner] = (at(line, j) - mean) - rest; } }
-  }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  let line = lineOf(row, p.axis, p.inner, active_);
+  let mean = rowMean(line, s, lanes);
+  let rest = rowRest(line, mean, s, lanes);
+  if (active_) { for (var j = s.lane; j < p.axis; j += s.lanes) { out[line.start + j * p.inner] = (at(line, j) - mean) - rest; } }
 }
+
+// include each-row.wgsl
 
 // == variance ==
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -59,23 +45,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // include lines.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let lanes = lanesOf(p.axis, p.inner);
-  let together = WIDTH / lanes;
-  let count = p.outer * p.inner;
-  for (var first = group.x * together; first < count; first += groups.x * together) {
-    let row = first + s.place;
-    let active_ = s.inRow && row < count;
-    let line = lineOf(row, p.axis, p.inner, active_);
-    let mean = rowMean(line, s, lanes);
-    let rest = rowRest(line, mean, s, lanes);
-    let squares = rowSquares(line, mean, rest, s, lanes);
-    if (active_ && s.lane == 0u) { out[row] = squares.unit * (squares.sum / (f32(p.axis) - p.correction)) * squares.unit; }
-  }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  let line = lineOf(row, p.axis, p.inner, active_);
+  let mean = rowMean(line, s, lanes);
+  let rest = rowRest(line, mean, s, lanes);
+  let squares = rowSquares(line, mean, rest, s, lanes);
+  if (active_ && s.lane == 0u) { out[row] = squares.unit * (squares.sum / (f32(p.axis) - p.correction)) * squares.unit; }
 }
+
+// include each-row.wgsl
 
 // == norm == the square root of the sum of squares, times `scale`
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -84,18 +63,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // include lines.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let lanes = lanesOf(p.axis, p.inner);
-  let together = WIDTH / lanes;
-  let count = p.outer * p.inner;
-  for (var first = group.x * together; first < count; first += groups.x * together) {
-    let row = first + s.place;
-    let active_ = s.inRow && row < count;
-    let line = lineOf(row, p.axis, p.inner, active_);
-    let squares = rowSquares(line, 0.0f, 0.0f, s, lanes);
-    if (active_ && s.lane == 0u) { out[row] = squareRoot(squares.sum) * (squares.unit * p.scale); }
-  }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  let line = lineOf(row, p.axis, p.inner, active_);
+  let squares = rowSquares(line, 0.0f, 0.0f, s, lanes);
+  if (active_ && s.lane == 0u) { out[row] = squareRoot(squares.sum) * (squares.unit * p.scale); }
 }
+
+// include each-row.wgsl

@@ -4,10 +4,9 @@ struct Norm { top: f32, total: f32 }
 
 var<workgroup> values: array<f32, WIDTH>;
 
-fn normOf(row: u32, s: Share) -> Norm {
+fn normOf(row: u32, s: Share, lanes: u32) -> Norm {
   let active_ = s.inRow && row < p.outer * p.inner;
   let start = startOf(select(0u, row, active_), p.axis, p.inner);
-  let lanes = lanesOf(p.axis, p.inner);
   var norm = Norm(-infinity(), 0.0f);
   if (active_) { for (var j = s.lane; j < p.axis; j += s.lanes) { norm.top = larger(norm.top, f32(x[start + j * p.inner])); } }
   values[s.slot] = norm.top;

@@ -26,112 +26,53 @@ fn totalOf(sum: Sum) -> IN { return select(sum.total, sum.total + sum.lost, isFi
 var<workgroup> totals: array<IN, WIDTH>;
 var<workgroup> losses: array<IN, WIDTH>;
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let lanes = lanesOf(p.axis, p.inner);
-  let together = WIDTH / lanes;
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let row = first + s.place;
-    let active_ = s.inRow && row < rows;
-    var part = Sum(IN(0), IN(0));
-    if (active_) {
-      let start = startOf(row, p.axis, p.inner);
-      for (var j = s.lane; j < p.axis; j += s.lanes) { part = plus(part, x[start + j * p.inner]); }
-    }
-    totals[s.slot] = part.total;
-    losses[s.slot] = part.lost;
-    workgroupBarrier();
-    for (var span = lanes / 2u; span > 0u; span /= 2u) {
-      if (s.inRow && s.lane < span) {
-        part = plus(part, totals[s.slot + span]);
-        part.lost += losses[s.slot + span];
-        totals[s.slot] = part.total;
-        losses[s.slot] = part.lost;
-      }
-      workgroupBarrier();
-    }
-    if (active_ && s.lane == 0u) { out[row] = totalOf(part); }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  var part = Sum(IN(0), IN(0));
+  if (active_) {
+    let start = startOf(row, p.axis, p.inner);
+    for (var j = s.lane; j < p.axis; j += s.lanes) { part = plus(part, x[start + j * p.inner]); }
   }
+  totals[s.slot] = part.total;
+  losses[s.slot] = part.lost;
+  workgroupBarrier();
+  for (var span = lanes / 2u; span > 0u; span /= 2u) {
+    if (s.inRow && s.lane < span) {
+      part = plus(part, totals[s.slot + span]);
+      part.lost += losses[s.slot + span];
+      totals[s.slot] = part.total;
+      losses[s.slot] = part.lost;
+    }
+    workgroupBarrier();
+  }
+  if (active_ && s.lane == 0u) { out[row] = totalOf(part); }
 }
+
+// include each-row.wgsl
 
 // == max ==
-@group(0) @binding(0) var<storage, read> x: array<IN>;
-@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
-@group(0) @binding(2) var<uniform> p: ReduceParams;
+const IS_LARGEST = true;
+fn resultOf(best: Extreme) -> OUT { return OUT(best.value); }
 
 // include extremes.wgsl
-
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let best = extremeOf(first + s.place, s, true);
-    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.value); }
-  }
-}
 
 // == min ==
-@group(0) @binding(0) var<storage, read> x: array<IN>;
-@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
-@group(0) @binding(2) var<uniform> p: ReduceParams;
+const IS_LARGEST = false;
+fn resultOf(best: Extreme) -> OUT { return OUT(best.value); }
 
 // include extremes.wgsl
-
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let best = extremeOf(first + s.place, s, false);
-    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.value); }
-  }
-}
 
 // == argmax ==
-@group(0) @binding(0) var<storage, read> x: array<IN>;
-@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
-@group(0) @binding(2) var<uniform> p: ReduceParams;
+const IS_LARGEST = true;
+fn resultOf(best: Extreme) -> OUT { return OUT(best.at); }
 
 // include extremes.wgsl
-
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let best = extremeOf(first + s.place, s, true);
-    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.at); }
-  }
-}
 
 // == argmin ==
-@group(0) @binding(0) var<storage, read> x: array<IN>;
-@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
-@group(0) @binding(2) var<uniform> p: ReduceParams;
+const IS_LARGEST = false;
+fn resultOf(best: Extreme) -> OUT { return OUT(best.at); }
 
 // include extremes.wgsl
-
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let best = extremeOf(first + s.place, s, false);
-    if (s.inRow && first + s.place < rows && s.lane == 0u) { out[first + s.place] = OUT(best.at); }
-  }
-}
 
 // == logSumExp ==
 @group(0) @binding(0) var<storage, read> x: array<IN>;
@@ -140,22 +81,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // include norms.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let row = first + s.place;
-    let norm = normOf(row, s);
-    if (s.inRow && row < rows && s.lane == 0u) {
-      var result = norm.top;
-      if (isFinite(norm.top)) { result += logarithm(norm.total); }
-      out[row] = OUT(result);
-    }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let norm = normOf(row, s, lanes);
+  if (s.inRow && row < p.outer * p.inner && s.lane == 0u) {
+    var result = norm.top;
+    if (isFinite(norm.top)) { result += logarithm(norm.total); }
+    out[row] = OUT(result);
   }
 }
+
+// include each-row.wgsl
 
 // == cumsum == a thread takes a row
 @group(0) @binding(0) var<storage, read> x: array<IN>;

@@ -12,24 +12,18 @@ struct SoftmaxParams { outer: u32, axis: u32, inner: u32 }
 
 // include norms.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let row = first + s.place;
-    let norm = normOf(row, s);
-    if (s.inRow && row < rows) {
-      let start = startOf(row, p.axis, p.inner);
-      for (var j = s.lane; j < p.axis; j += s.lanes) {
-        let at = start + j * p.inner;
-        out[at] = select(notANumber(), exponential(x[at] - norm.top) / norm.total, isFinite(norm.top));
-      }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let norm = normOf(row, s, lanes);
+  if (s.inRow && row < p.outer * p.inner) {
+    let start = startOf(row, p.axis, p.inner);
+    for (var j = s.lane; j < p.axis; j += s.lanes) {
+      let at = start + j * p.inner;
+      out[at] = select(notANumber(), exponential(x[at] - norm.top) / norm.total, isFinite(norm.top));
     }
   }
 }
+
+// include each-row.wgsl
 
 // == logSoftmax ==
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -38,22 +32,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // include norms.wgsl
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
-  nothing = group.z;
-  let s = shareRows(p.axis, p.inner, index);
-  let together = WIDTH / lanesOf(p.axis, p.inner);
-  let rows = p.outer * p.inner;
-  for (var first = group.x * together; first < rows; first += groups.x * together) {
-    let row = first + s.place;
-    let norm = normOf(row, s);
-    if (s.inRow && row < rows) {
-      let start = startOf(row, p.axis, p.inner);
-      let logTotal = logarithm(norm.total);
-      for (var j = s.lane; j < p.axis; j += s.lanes) {
-        let at = start + j * p.inner;
-        out[at] = select(notANumber(), (x[at] - norm.top) - logTotal, isFinite(norm.top));
-      }
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let norm = normOf(row, s, lanes);
+  if (s.inRow && row < p.outer * p.inner) {
+    let start = startOf(row, p.axis, p.inner);
+    let logTotal = logarithm(norm.total);
+    for (var j = s.lane; j < p.axis; j += s.lanes) {
+      let at = start + j * p.inner;
+      out[at] = select(notANumber(), (x[at] - norm.top) - logTotal, isFinite(norm.top));
     }
   }
 }
+
+// include each-row.wgsl

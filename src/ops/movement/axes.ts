@@ -128,6 +128,11 @@ export function transpose(x: Tensor, a?: number, b?: number, ...more: never[]): 
   refuseMore('transpose', more, 'two axes are exchanged; any order of axes is permute([0, 2, 1])');
   const order = x.shape.map((_, i) => i);
   if (a === undefined) return permute(x, order.reverse());
+  if (Array.isArray(a))
+    throw new ShapeError(
+      'transpose',
+      'axis is a list; two axes are exchanged, transpose(0, 1); any order of axes is permute([0, 2, 1])',
+    );
   const from = normalizeAxis('transpose', a, x.rank);
   const next = a < 0 ? a - 1 : a + 1;
   const to = normalizeAxis('transpose', (b as number | null | undefined) === null ? NaN : (b ?? next), x.rank);
