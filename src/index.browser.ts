@@ -40,6 +40,7 @@ export {
   toVtt,
 } from './data/index.js';
 export * from './errors.js';
+export * as image from './data/image.js';
 export {
   loadSafetensors,
   type RawTensor,

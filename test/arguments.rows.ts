@@ -1,6 +1,7 @@
 import * as tapegrad from 'tapegrad';
 import { random, tensor, type Tensor, zeros } from 'tapegrad';
 import { floats, ints, type Place, TENSORS } from './arguments.junk.js';
+import { IMAGE_ROWS } from './arguments.image.js';
 import { LAYER_ROWS } from './arguments.layers.js';
 
 /**
@@ -286,6 +287,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
   ),
   defineOp: { call: (spec) => tapegrad.defineOp(spec as never), places: [[{ name: 'x' }, 'order']] },
   ...LAYER_ROWS,
+  ...IMAGE_ROWS,
   'Random.fromSeed': {
     call: (...g) => tapegrad.Random.fromSeed(...(g as [never])),
     places: [[1, 'size', 'negative']],

@@ -1,6 +1,7 @@
 import * as tapegrad from 'tapegrad';
 import {
   BeamStream,
+  image,
   UnsupportedOpError,
   memory,
   nn,
@@ -53,9 +54,10 @@ test('every export has a row', () => {
     typeof value === 'function' && (value === TapegradError || value.prototype instanceof TapegradError);
   const wanted = [
     ...Object.entries(tapegrad).flatMap(([name, value]) =>
-      ['nn', 'optim', 'Tensor', 'Random'].includes(name) || isError(value) ? [] : [name],
+      ['image', 'nn', 'optim', 'Tensor', 'Random'].includes(name) || isError(value) ? [] : [name],
     ),
     ...Object.keys(nn).flatMap((name) => [`nn.${name}`, `nn.${name}.init`, `nn.${name}.apply`]),
+    ...Object.keys(image).map((name) => `image.${name}`),
     ...Object.keys(optim).map((name) => `optim.${name}`),
     ...['sgd', 'adam', 'adamw'].flatMap((name) => [`optim.${name}.init`, `optim.${name}.update`]),
     ...Object.entries(Object.getOwnPropertyDescriptors(Tensor.prototype)).flatMap(([name, { value }]) =>

@@ -1,0 +1,13 @@
+/** Images for recognisers: decoded pixels in, tensors out. Exported as `image`. */
+export { fromPixels, type PixelOptions, type Pixels } from './pixels.js';
+export {
+  augment,
+  type AugmentOptions,
+  noise,
+  type NoiseOptions,
+  resize,
+  type ResizeOptions,
+  shear,
+  type ShearOptions,
+  toHeight,
+} from './resampling.js';
