@@ -14,9 +14,11 @@ const layers: Readonly<Record<string, readonly [nn.Layer<never>, Tensor]>> = {
   conv2d: [nn.conv2d(2, 3, 3) as never, image],
   dropout: [nn.dropout(0.5) as never, floats],
   embedding: [nn.embedding(4, 2) as never, tensor([0, 1], { dtype: 'int32' })],
+  group: [nn.group({ inner: nn.linear(3, 2) }) as never, floats],
   gru: [nn.gru(2, 3) as never, zeros([1, 4, 2])],
   layerNorm: [nn.layerNorm(3) as never, floats],
   lstm: [nn.lstm(2, 3) as never, zeros([1, 4, 2])],
+  residual: [nn.residual(nn.linear(3, 3)) as never, floats],
   sequential: [model as never, floats],
 };
 const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
@@ -31,7 +33,10 @@ const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
   gru: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
   layerNorm: [[3, 'size', 'huge'], options],
   lstm: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
+  group: [[{ inner: nn.linear(3, 3) }, 'order', 'object', 'bare'], [undefined, 'function', 'undefined'], options],
+  residual: [[nn.linear(3, 3), 'function'], options],
   sequential: [[nn.linear(3, 3), 'function']],
+  summary: [[model, 'tree'], [[2, 3], 'order'], options],
 };
 const optimizers = {
   sgd: optim.sgd({ learningRate: 0.1, momentum: 0.9 }),
@@ -39,7 +44,7 @@ const optimizers = {
   adamw: optim.adamw({ learningRate: 0.1 }),
 };
 
-const layerTags = ['linear', 'conv1d', 'conv2d', 'dropout', 'embedding', 'gru', 'layerNorm', 'lstm', 'sequential'];
+const layerTags = Object.keys(makers);
 type Functions = Readonly<Record<string, (...given: unknown[]) => unknown>>;
 
 /** The rows of layers and optimizers: see arguments.rows.ts. */
@@ -47,7 +52,7 @@ export const LAYER_ROWS: Readonly<Record<string, Row>> = {
   ...Object.fromEntries(
     Object.entries(makers).map(([name, places]) => [
       `nn.${name}`,
-      { call: (nn as unknown as Functions)[name]!, places, tags: [name] },
+      { call: (nn as unknown as Functions)[name]!, places, tags: name === 'summary' ? [name, 'linear'] : [name] },
     ]),
   ),
   ...Object.fromEntries(

@@ -3,7 +3,22 @@ export type { Conv1dOptions, Conv2dOptions, ConvParams } from './conv.js';
 export { dropout } from './dropout.js';
 export { embedding } from './embedding.js';
 export type { EmbeddingParams } from './embedding.js';
-export type { ApplyOptions, Layer } from './layer.js';
+export type { AnyStage, Composite, Stage, StageParams, StageStates } from './compose.js';
+export { group } from './group.js';
+export type { BoundParts, Group, GroupOptions, GroupParams, GroupState, Parts } from './group.js';
+export type {
+  AnyLayer,
+  ApplyOptions,
+  EvaluationOptions,
+  InitOptions,
+  Layer,
+  ParamsOf,
+  StatefulLayer,
+  StateOf,
+  StateOptions,
+  TrainingOptions,
+} from './layer.js';
+export type { Lengths } from './lengths.js';
 export { linear } from './linear.js';
 export type { LinearParams } from './linear.js';
 export { layerNorm } from './norm.js';
@@ -17,5 +32,9 @@ export type {
   RecurrentOptions,
   RecurrentParams,
 } from './recurrent.js';
+export { residual } from './residual.js';
+export type { Residual, ShortcutResidual } from './residual.js';
 export { sequential } from './sequential.js';
-export type { Stage, StageParams } from './sequential.js';
+export type { Sequential } from './sequential.js';
+export { summary } from './summary.js';
+export type { SummaryOptions } from './summary.js';

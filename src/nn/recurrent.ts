@@ -139,7 +139,7 @@ function recurrent<State extends GruState>(
   });
 
   const run: RecurrentLayer<State>['run'] = (params, x, given = {}) => {
-    checkApply(cell.name, params, x, given, ['random', 'lengths', 'initial']);
+    checkApply(cell.name, params, x, given, ['random', 'lengths', 'training', 'initial']);
     checkDirections(cell.name, params);
     const { lengths, initial } = given;
     checkFeatures(cell.name, x, [3], inFeatures, `[N, T, ${inFeatures}]`);

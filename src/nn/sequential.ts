@@ -1,15 +1,13 @@
 import { ValueError } from '../errors.js';
-import { checkTensor, describe, isCallable, isPlainObject } from '../tensor/arguments.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { type Layer, layer } from './layer.js';
+import { describe } from '../tensor/arguments.js';
+import { type AnyStage, checkStage, compose, type Composite, type StageParams, type StageStates } from './compose.js';
 
-/** A layer, or a function without parameters such as `relu`. */
-export type Stage = Layer<unknown> | ((x: Tensor) => Tensor);
-
-/** The parameters of stages: a tuple, with null where a stage has none. */
-export type StageParams<Stages extends readonly Stage[]> = {
-  -readonly [K in keyof Stages]: Stages[K] extends Layer<infer Params> ? Params : null;
-};
+/** Stages one after the other, as a layer: with running state if a stage has it. */
+export type Sequential<Stages extends readonly AnyStage[]> = Composite<
+  Stages[number],
+  StageParams<Stages>,
+  StageStates<Stages>
+>;
 
 /**
  * Stages one after the other.
@@ -18,32 +16,30 @@ export type StageParams<Stages extends readonly Stage[]> = {
  * const model = sequential(linear(64, 32), relu, linear(32, 10));
  * const params = model.init(random(1)); // [{ weight, bias }, null, { weight, bias }]
  * ```
+ * Lengths are those of the input, [N, T, ...]; every stage is told what the stages before it have made of them, and `outputLengths` gives
+ * those of the output. A stage that is a function keeps the frames, or is the last one that looks at them; one that halves them, say,
+ * is a layer: `{ init: () => null, apply: (_, x) => halve(x), outputLength: (n) => Math.floor(n / 2) }`.
+ *
+ * If a stage has running state (`batchNorm`), so has the whole: a list, with null where a stage has none.
  */
-export function sequential<const Stages extends readonly Stage[]>(...stages: Stages): Layer<StageParams<Stages>> {
+export function sequential<const Stages extends readonly AnyStage[]>(...stages: Stages): Sequential<Stages> {
   stages.forEach((stage: unknown, i) => {
-    const isLayer = isPlainObject(stage) && typeof stage.init === 'function' && typeof stage.apply === 'function';
-    if (isLayer || isCallable(stage)) return;
-    const advice = Array.isArray(stage) ? '; stages come one by one: sequential(a, b)' : '';
-    throw new ValueError('sequential', `stage ${i} is ${describe(stage)}, neither a layer nor a function${advice}`);
+    checkStage(
+      'sequential',
+      `stage ${i}`,
+      stage,
+      Array.isArray(stage) ? '; stages come one by one: sequential(a, b)' : '',
+    );
   });
-  return layer<StageParams<Stages>>('sequential', null, {
-    init: (random, placement) =>
-      stages.map((stage) =>
-        typeof stage === 'function' ? null : stage.init(random, placement),
-      ) as StageParams<Stages>,
-    apply: (params, x, options) => {
-      const given: unknown = params;
-      if (!Array.isArray(given) || given.length !== stages.length)
-        throw new ValueError(
-          'sequential',
-          `the parameters are ${Array.isArray(given) ? `a list of ${given.length}` : describe(given)}; they must be what init gave, a list of ${stages.length}`,
-        );
-      return stages.reduce<Tensor>((value, stage, i) => {
-        if (typeof stage !== 'function') return stage.apply(params[i], value, options);
-        const next = stage(value);
-        checkTensor('sequential', `what stage ${i} returned`, next);
-        return next;
-      }, x);
+  return compose({
+    op: 'sequential',
+    parts: stages.map((stage, i) => [String(i), stage]),
+    gather: (values) => [...values],
+    read: (what, tree) => {
+      if (Array.isArray(tree) && tree.length === stages.length) return tree;
+      const wanted = what === 'the state' ? 'is %; it must be what initState' : 'are %; they must be what init';
+      const got = Array.isArray(tree) ? `a list of ${tree.length}` : describe(tree);
+      throw new ValueError('sequential', `${what} ${wanted.replace('%', got)} gave, a list of ${stages.length}`);
     },
-  });
+  }) as Sequential<Stages>;
 }
