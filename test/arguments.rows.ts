@@ -49,7 +49,7 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
       'rsqrt',
     ]
       .concat(['sigmoid', 'sinh', 'cosh', 'sign', 'silu', 'sin', 'softplus', 'sqrt', 'square', 'step', 'tanh'])
-      .concat(['tan', 'asin', 'acos', 'atan'])
+      .concat(['tan', 'asin', 'acos', 'atan', 'hardSwish'])
       .map((name) => [name, [data]]),
   ),
   ...Object.fromEntries(
@@ -69,6 +69,8 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
       'greaterEqual',
     ].map((name) => [name, [data, data]]),
   ),
+  leakyRelu: [data, [0.1, 'data', 'undefined']],
+  elu: [data, [1, 'data', 'undefined']],
   logicalNot: [[truth, 'data']],
   logicalAnd: [
     [truth, 'data'],
@@ -87,6 +89,10 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
   argmin: [x, axis, options],
   cumsum: [x, axis, options],
   softmax: [x, axis],
+  glu: [
+    [zeros([2, 4]), 'tensor'],
+    [0, 'axis'],
+  ],
   logSoftmax: [x, axis],
   reshape: [x, [[3, 2], 'shape']],
   broadcastTo: [x, [[2, 2, 3], 'shape']],
@@ -199,6 +205,11 @@ export const ROWS: Readonly<Record<string, Row>> = {
         [{ w: floats }, 'tree'],
       ],
       loadSafetensors: [[new Uint8Array(8), 'order']],
+      crossEntropy: [x, [[0, 2], 'indices'], options],
+      mse: [x, data, options],
+      huber: [x, data, options],
+      bceWithLogits: [x, data, options],
+      klDiv: [x, data, options],
       errorRate: [[['ab'], 'order', 'texts'], [['ab'], 'order', 'texts'], options],
       ctcLoss: [
         [scores, 'tensor'],

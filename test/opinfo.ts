@@ -5,6 +5,7 @@ import { activationInfo, transcendentalInfo } from './ops/elementwise.js';
 import { indexingInfo } from './ops/indexing.js';
 import type { OpInfo } from './ops/info.js';
 import { joiningInfo } from './ops/joining.js';
+import { lossInfo } from './ops/losses.js';
 import { momentInfo } from './ops/moments.js';
 import { movementInfo } from './ops/movement.js';
 import { optimizerInfo } from './ops/optimizers.js';
@@ -27,6 +28,7 @@ export const opInfo = {
   ...reductionInfo,
   ...momentInfo,
   ...rowInfo,
+  ...lossInfo,
   ...movementInfo,
   ...joiningInfo,
   ...productInfo,

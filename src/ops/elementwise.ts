@@ -244,6 +244,39 @@ export const softplus = unary('softplus', {
   vjp: (g, x) => mulNoNaN(g, sigmoid(x)),
 });
 
+/**
+ * x where it is above 0, else `slope` x, 0.01 x by default; a tensor of slopes broadcasts, and has a derivative (PReLU: He et al.,
+ * arXiv:1502.01852). The derivative at 0 is the slope.
+ */
+export const leakyRelu = (x: TensorLike, slope: TensorLike = 0.01): Tensor => leakyReluOp(x, slope);
+const leakyReluOp = binary('leakyRelu', {
+  code: 'x > 0 ? x : y == 0 && x < 0 ? 0 : x * y',
+  result: 'float',
+  vjp: [(g, x, slope) => mulNoNaN(g, aboveOr(x, slope)), (g, x) => mulNoNaN(g, mulNoNaN(sub(1, step(x)), x))],
+});
+/** x where it is above 0, else alpha (exp(x) - 1), alpha 1 by default: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289. */
+export const elu = (x: TensorLike, alpha: TensorLike = 1): Tensor => eluOp(x, alpha);
+const eluOp = binary('elu', {
+  code: 'x > 0 ? x : y * expm1(x)',
+  result: 'float',
+  vjp: [
+    (g, x, alpha) => mulNoNaN(g, aboveOr(x, mul(alpha, exp(x)))),
+    (g, x) => mulNoNaN(g, mulNoNaN(sub(1, step(x)), expm1(x))),
+  ],
+});
+/** 1 where x is above 0, else a slope; NaN where x is. */
+const aboveOr = (x: Tensor, slope: Tensor): Tensor => add(step(x), mulNoNaN(sub(1, step(x)), slope));
+/** x * clip(x + 3, 0, 6) / 6, a silu without exponentials: Howard et al., arXiv:1905.02244. */
+export const hardSwish = unary('hardSwish', {
+  code: 'x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6',
+  result: 'float',
+  vjp: (g, x) => mulNoNaN(g, hardSwishSlope(x)),
+});
+const hardSwishSlope = unary('hardSwishSlope', {
+  code: 'x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5',
+  vjp: (g, x) => mulNoNaN(g, div(within(x, -3, 3), 3)),
+});
+
 // Comparisons and logic: bool results, no derivatives
 
 export const equal = binary('equal', { code: 'x == y', result: 'bool', fractions: 'differ' });

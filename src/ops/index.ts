@@ -10,6 +10,7 @@ export {
   cos,
   cosh,
   div,
+  elu,
   equal,
   erf,
   exp,
@@ -18,8 +19,10 @@ export {
   gelu,
   greater,
   greaterEqual,
+  hardSwish,
   isFinite,
   isNaN,
+  leakyRelu,
   less,
   lessEqual,
   log,
@@ -54,6 +57,20 @@ export {
   where,
 } from './elementwise.js';
 export { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
+export { glu } from './glu.js';
+export {
+  bceWithLogits,
+  type BceOptions,
+  crossEntropy,
+  type CrossEntropyOptions,
+  huber,
+  type HuberOptions,
+  klDiv,
+  type KlDivOptions,
+  type LossOptions,
+  mse,
+  type Reduction,
+} from './losses/index.js';
 export { linear, matmul } from './matmul.js';
 export {
   clone,

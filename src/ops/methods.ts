@@ -11,6 +11,7 @@ import * as conv from './conv.js';
 import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
 import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
+import { glu } from './glu.js';
 import { matmul } from './matmul.js';
 import * as moments from './moments.js';
 import * as movement from './movement/index.js';
@@ -58,6 +59,10 @@ declare module '../tensor/tensor.js' {
     silu(): Tensor;
     gelu(): Tensor;
     softplus(): Tensor;
+    leakyRelu(slope?: TensorLike): Tensor;
+    elu(alpha?: TensorLike): Tensor;
+    hardSwish(): Tensor;
+    glu(axis?: number): Tensor;
     clip(low?: TensorLike, high?: TensorLike): Tensor;
     equal(other: TensorLike): Tensor;
     notEqual(other: TensorLike): Tensor;
@@ -158,6 +163,9 @@ const methods = {
     'silu',
     'gelu',
     'softplus',
+    'leakyRelu',
+    'elu',
+    'hardSwish',
     'clip',
     'equal',
     'notEqual',
@@ -190,6 +198,7 @@ const methods = {
   ...pick(conv, ['conv1d', 'conv2d', 'maxPool2d', 'avgPool2d', 'unfold']),
   softmax,
   logSoftmax,
+  glu,
   layerNorm,
   dropout,
   take,

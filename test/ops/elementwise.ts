@@ -1,10 +1,13 @@
 import {
   cos,
   cosh,
+  elu,
   erf,
   exp,
   expm1,
   gelu,
+  hardSwish,
+  leakyRelu,
   log,
   log1p,
   relu,
@@ -16,14 +19,16 @@ import {
   atan,
   sinh,
   tan,
+  tensor,
   softplus,
   step,
   tanh,
 } from 'tapegrad';
 import { erf as erfOracle, erfc } from '../reference.js';
-import { bool, exactList, int, type OpInfo, unaryInfo } from './info.js';
+import { binaryInfo, bool, exactList, int, type OpInfo, unaryInfo } from './info.js';
 
 const sigmoidOf = (x: number): number => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x)));
+const leakyReluOf = (x: number, slope: number): number => (x > 0 ? x : slope === 0 && x < 0 ? 0 : x * slope);
 /** Far to the left gelu and silu are 0, of either sign. */
 const FEW = [NaN, Infinity, -Infinity, 0, 1e-40, 3e38, 1, -1];
 
@@ -198,6 +203,52 @@ export const activationInfo = {
       [[10], 10],
     ],
     special: FEW,
+  }),
+  leakyRelu: binaryInfo(leakyRelu, leakyReluOf, {
+    domains: [
+      [-3, 3],
+      [0.05, 1.5],
+    ],
+    edges: [
+      [[NaN, 0.1], NaN],
+      [[Infinity, 0.1], Infinity],
+      [[-Infinity, 0.1], -Infinity],
+      [[-Infinity, 0], 0],
+      [[0, 0.1], 0],
+      [[-0, 0.1], -0],
+      [[3e38, 0], 3e38],
+    ],
+    exact: [
+      exactList('int32', () => leakyRelu(int([3, -4]), 0.5), 'float32', [3, -2]),
+      exactList('slope 0.01 by default', () => leakyRelu(tensor([-100, 100])), 'float32', [-1, 100]),
+    ],
+  }),
+  elu: binaryInfo(elu, (x, alpha) => (x > 0 ? x : alpha * Math.expm1(x)), {
+    domains: [
+      [-3, 3],
+      [0.5, 2],
+    ],
+    ulps: 3,
+    edges: [
+      [[NaN, 1], NaN],
+      [[Infinity, 1], Infinity],
+      [[-Infinity, 2], -2],
+      [[-1e-7, 1], (x) => Math.expm1(x)],
+      [[0, 1], 0],
+      [[-0, 1], -0],
+      [[3e38, 1], 3e38],
+    ],
+    exact: [exactList('alpha 1 by default', () => elu(tensor([-Infinity, 5])), 'float32', [-1, 5])],
+  }),
+  hardSwish: unaryInfo(hardSwish, (x) => (x <= -3 ? 0 : x >= 3 ? x : (x * (x + 3)) / 6), {
+    domain: [-5, 5],
+    ulps: 2,
+    edges: [
+      [[-3], 0],
+      [[3], 3],
+      [[-2.9999998], (x) => (x * (x + 3)) / 6],
+    ],
+    exact: [exactList('int32', () => hardSwish(int([0, -3, 6, 1])), 'float32', [0, 0, 6, 4 / 6])],
   }),
   softplus: unaryInfo(softplus, (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), { ulps: 3 }),
 } satisfies Record<string, OpInfo>;

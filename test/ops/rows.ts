@@ -1,4 +1,4 @@
-import { cumsum, layerNorm, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
+import { cumsum, glu, layerNorm, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
 import {
   alongAxis,
   at,
@@ -104,6 +104,38 @@ export const rowInfo = {
       { run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' },
     ],
   },
+  glu: {
+    samples: (
+      [
+        [[4], -1],
+        [[2, 6], -1],
+        [[4, 3], 0],
+        [[2, 4, 3], 1],
+        [[0, 2], 1],
+        [[2, 0], 1],
+        [[3, 262], 1],
+      ] as const
+    ).map(([shape, axis]) => ({
+      name: `[${shape.join(',')}] along ${axis}`,
+      inputs: [spread(shape, -3, 3)],
+      run: (x) => glu(x, axis),
+      want: (x) => gated(x, axis < 0 ? axis + shape.length : axis),
+      forwardOnly: shape.some((dim) => dim > 100),
+    })),
+    ulps: 4,
+    exact: [
+      exact('int32', () => glu(int([[6, 0]])), 'float32', [1, 1], [3]),
+      exact('closed and open gates', () => glu(row(3, 5, -Infinity, Infinity)()), 'float32', [1, 2], [0, 5]),
+    ],
+    errors: [
+      {
+        run: () => glu(zeros([2, 3])),
+        error: ShapeError,
+        message: '[glu] axis 1 of [2, 3] has an odd length; its halves are value and gate',
+      },
+      { run: () => glu(zeros([])), error: ShapeError, message: '[glu] axis -1 of a scalar: it has no axes' },
+    ],
+  },
   layerNorm: {
     samples: [
       { name: '[3,5]', inputs: [spread([3, 5], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5) },
@@ -146,6 +178,15 @@ export const rowInfo = {
     ],
   },
 } satisfies Record<string, OpInfo>;
+
+function gated(x: Values, axis: number): Values {
+  const half = x.shape[axis]! / 2;
+  const shape = x.shape.map((dim, i) => (i === axis ? half : dim));
+  return build(shape, (position) => {
+    const gate = position.map((index, i) => (i === axis ? index + half : index));
+    return at(x, position) / (1 + Math.exp(-at(x, gate)));
+  });
+}
 
 function running(x: Values, axis: number, reverse: boolean): Values {
   return alongAxis(x, axis, (elements) =>
