@@ -43,6 +43,8 @@ const optimizers = {
   adam: optim.adam({ learningRate: 0.1 }),
   adamw: optim.adamw({ learningRate: 0.1 }),
 };
+const plateau = optim.plateau();
+const ema = optim.ema({ decay: 0.9 });
 
 const layerTags = Object.keys(makers);
 type Functions = Readonly<Record<string, (...given: unknown[]) => unknown>>;
@@ -85,11 +87,15 @@ export const LAYER_ROWS: Readonly<Record<string, Row>> = {
         `optim.${name}.update`,
         {
           call: (...g) => (optimizer as unknown as Functions).update!(...g),
-          places: [
-            [params, 'order'],
-            [params, 'order'],
-            [optimizer.init(params), 'order'],
-          ],
+          places: [[params, 'order'], [params, 'order'], [optimizer.init(params), 'order'], options],
+          tags: [name],
+        },
+      ],
+      [
+        `optim.${name}.learningRate`,
+        {
+          call: (...g) => (optimizer as unknown as Functions).learningRate!(...g),
+          places: [[optimizer.init(params), 'order'], options],
           tags: [name],
         },
       ],
@@ -108,6 +114,54 @@ export const LAYER_ROWS: Readonly<Record<string, Row>> = {
       [1, 'positive'],
       [10, 'count'],
       [0, 'positive', 'undefined'],
+    ],
+  },
+  'optim.linear': {
+    call: (...g) => optim.linear(...(g as [never, never])),
+    places: [
+      [1, 'positive'],
+      [10, 'count'],
+      [0, 'positive', 'undefined'],
+    ],
+  },
+  'optim.step': {
+    call: (...g) => optim.step(...(g as [never, never])),
+    places: [
+      [1, 'positive'],
+      [10, 'count', 'list'],
+      [0.1, 'positive', 'undefined'],
+    ],
+  },
+  'optim.oneCycle': {
+    call: (...g) => optim.oneCycle(...(g as [never, never])),
+    places: [[1, 'positive'], [10, 'count'], options],
+  },
+  'optim.plateau': { call: (...g) => optim.plateau(...(g as [never])), places: [options] },
+  'optim.plateau.init': { call: () => plateau.init(), places: [] },
+  'optim.plateau.update': {
+    call: (...g) => plateau.update(...(g as [never, never])),
+    places: [
+      [plateau.init(), 'order'],
+      [1, 'value'],
+    ],
+    tags: ['plateau'],
+  },
+  'optim.ema': { call: (...g) => optim.ema(...(g as [never])), places: [[{ decay: 0.9 }, 'order']] },
+  'optim.ema.init': { call: (...g) => ema.init(...(g as [never])), places: [[params, 'tree']], tags: ['ema'] },
+  'optim.ema.update': {
+    call: (...g) => ema.update(...(g as [never, never])),
+    places: [
+      [ema.init(params), 'order'],
+      [params, 'order'],
+    ],
+    tags: ['ema'],
+  },
+  'optim.accumulate': {
+    call: (...g) => optim.accumulate(...(g as [never, never])),
+    places: [
+      [optim.accumulate(null, params), 'order', 'null'],
+      [params, 'order'],
+      [1, 'number', 'undefined'],
     ],
   },
   'optim.warmup': {

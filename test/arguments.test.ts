@@ -62,7 +62,8 @@ test('every export has a row', () => {
     ]),
     ...Object.keys(image).map((name) => `image.${name}`),
     ...Object.keys(optim).map((name) => `optim.${name}`),
-    ...['sgd', 'adam', 'adamw'].flatMap((name) => [`optim.${name}.init`, `optim.${name}.update`]),
+    ...['sgd', 'adam', 'adamw', 'ema', 'plateau'].flatMap((name) => [`optim.${name}.init`, `optim.${name}.update`]),
+    ...['sgd', 'adam', 'adamw'].map((name) => `optim.${name}.learningRate`),
     ...Object.entries(Object.getOwnPropertyDescriptors(Tensor.prototype)).flatMap(([name, { value }]) =>
       typeof value === 'function' && name !== 'constructor' && !INTERNAL.includes(name) ? [`Tensor.${name}`] : [],
     ),

@@ -1,5 +1,10 @@
+export { accumulate, ema } from './average.js';
+export type { Accumulated, Ema, EmaOptions, EmaState } from './average.js';
 export { clipByGlobalNorm } from './clip.js';
 export { adam, adamw, sgd } from './optimizer.js';
 export type { Adam, AdamOptions, AdamState, OptimizerState, Sgd, SgdOptions, SgdState } from './optimizer.js';
-export { cosine, warmup } from './schedules.js';
-export type { Schedule } from './schedules.js';
+export { plateau } from './plateau.js';
+export type { Plateau, PlateauOptions, PlateauState } from './plateau.js';
+export { cosine, linear, oneCycle, step, warmup } from './schedules.js';
+export type { OneCycleOptions, Schedule } from './schedules.js';
+export type { Choice, OptimizerOptions, UpdateOptions } from './update.js';

@@ -1,23 +1,19 @@
-import {
-  checkBoolean,
-  checkOptions,
-  checkTensor,
-  describe,
-  isCallable,
-  isPlainObject,
-  onBehalfOf,
-} from '../tensor/arguments.js';
-import { recordingTapes } from '../autograd/tape.js';
-import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
-import { cast } from '../ops/cast.js';
+import { checkBoolean, checkOptions, describe, onBehalfOf } from '../tensor/arguments.js';
+import { ValueError } from '../errors.js';
 import { adamStep, sgdStep } from '../ops/optimizer.js';
-import { fromTypedArray, zerosLike } from '../tensor/create.js';
-import { integersOf } from '../tensor/integers.js';
-import { type DType, isFloat, isStorage } from '../tensor/dtype.js';
-import { formatShape, sameShape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
-import { type GradientOf, mapTensors, replaceTensors } from '../tensor/tree.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type GradientOf, mapTensors } from '../tensor/tree.js';
 import type { Schedule } from './schedules.js';
+import { checkNonNegative, checkRange, checkState, checkTree, countTensor, readCount, zeroState } from './state.js';
+import {
+  checkShared,
+  checkUpdate,
+  type OptimizerOptions,
+  rateOf,
+  SHARED_OPTIONS,
+  type UpdateOptions,
+  updateTrees,
+} from './update.js';
 
 /**
  * What every optimizer keeps; all of it tensors, so that `saveSafetensors` holds the whole of it. For float16 and bfloat16 parameters it is
@@ -41,9 +37,7 @@ export interface AdamState<Params> extends OptimizerState {
   readonly variance: Params;
 }
 
-export interface SgdOptions {
-  /** A number, or a function of the step such as `warmup(20, cosine(...))`. */
-  readonly learningRate: number | Schedule;
+export interface SgdOptions extends OptimizerOptions {
   /** Share of the last velocity that is kept; 0 by default. */
   readonly momentum?: number;
   /** Looks ahead along the new velocity (Sutskever et al. 2013). */
@@ -52,9 +46,7 @@ export interface SgdOptions {
   readonly weightDecay?: number;
 }
 
-export interface AdamOptions {
-  /** A number, or a function of the step such as `warmup(20, cosine(...))`. */
-  readonly learningRate: number | Schedule;
+export interface AdamOptions extends OptimizerOptions {
   /** Memories of the mean and of the variance; 0.9 and 0.999 by default. */
   readonly betas?: readonly [number, number];
   /** Added to the deviation; 1e-8 by default. */
@@ -64,7 +56,7 @@ export interface AdamOptions {
 }
 
 /**
- * A pure pair of functions: nothing is changed in place, and the same arguments give the same bits. The trees are the parameters' own.
+ * Pure functions: nothing is changed in place, and the same arguments give the same bits. The trees are the parameters' own.
  *
  * ```ts
  * let params = model.init(random(1));
@@ -79,7 +71,10 @@ export interface Sgd {
     params: Params,
     gradients: GradientOf<Params>,
     state: SgdState<Params>,
+    options?: UpdateOptions,
   ): { params: Params; state: SgdState<Params> };
+  /** The learning rate that the next update with this state is going to use, the schedule's and the scale's product. */
+  learningRate(state: OptimizerState, options?: UpdateOptions): number;
 }
 
 /** See `Sgd`. */
@@ -89,40 +84,42 @@ export interface Adam {
     params: Params,
     gradients: GradientOf<Params>,
     state: AdamState<Params>,
+    options?: UpdateOptions,
   ): { params: Params; state: AdamState<Params> };
+  /** The learning rate that the next update with this state is going to use, the schedule's and the scale's product. */
+  learningRate(state: OptimizerState, options?: UpdateOptions): number;
 }
 
 /** Stochastic gradient descent with momentum, as torch defines it: velocity = momentum * velocity + gradient; parameter -= rate * velocity. */
 export function sgd(options: SgdOptions): Sgd {
-  checkOptions('sgd', options, ['learningRate', 'momentum', 'nesterov', 'weightDecay'], meantRate);
+  checkOptions('sgd', options, ['learningRate', 'momentum', 'nesterov', 'weightDecay', ...SHARED_OPTIONS], meantRate);
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   checkRange('sgd', 'momentum', momentum, 0, 1);
   checkNonNegative('sgd', 'weightDecay', weightDecay);
-  checkRate('sgd', learningRate);
+  checkShared('sgd', options);
   checkBoolean('sgd', 'nesterov', nesterov);
   if (nesterov && momentum === 0) throw new ValueError('sgd', 'nesterov looks ahead along the momentum, which is 0');
   return {
     init: (params) => {
       checkTree('sgd', 'the parameters', params);
       return onBehalfOf('sgd', 'init', () => ({
-        step: stepTensor(0),
+        step: countTensor(0),
         velocity: mapTensors((p) => zeroState(p), params),
       }));
     },
-    update: (params, gradients, state) => {
+    update: (params, gradients, state, given = {}) => {
       const step = checkUpdate('sgd', params, gradients, state, ['step', 'velocity']);
       const attrs = {
-        learningRate: rateAt('sgd', learningRate, step),
+        learningRate: rateOf('sgd', learningRate, step, given),
         momentum,
         dampening: 0,
         weightDecay,
         nesterov: Number(nesterov),
       };
-      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], (inputs) =>
-        sgdStep(inputs, attrs),
-      );
-      return { params: next!, state: { step: stepTensor(step + 1), velocity: velocity! } };
+      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], options, attrs, sgdStep);
+      return { params: next!, state: { step: countTensor(step + 1), velocity: velocity! } };
     },
+    learningRate: (state, given = {}) => nextRate('sgd', learningRate, state, given),
   };
 }
 
@@ -133,7 +130,7 @@ export const adam = (options: AdamOptions): Adam => adamLike('adam', options, 0,
 export const adamw = (options: AdamOptions): Adam => adamLike('adamw', options, 0.01, true);
 
 function adamLike(op: string, options: AdamOptions, decay: number, decoupled: boolean): Adam {
-  checkOptions(op, options, ['learningRate', 'betas', 'eps', 'weightDecay'], meantRate);
+  checkOptions(op, options, ['learningRate', 'betas', 'eps', 'weightDecay', ...SHARED_OPTIONS], meantRate);
   const { learningRate, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decay } = options;
   if (!Array.isArray(betas) || betas.length !== 2)
     throw new ValueError(op, `betas is ${describe(betas)}; it must be two numbers: [0.9, 0.999]`);
@@ -142,20 +139,20 @@ function adamLike(op: string, options: AdamOptions, decay: number, decoupled: bo
   checkRange(op, 'betas[1]', beta2, 0, 1);
   checkNonNegative(op, 'eps', eps);
   checkNonNegative(op, 'weightDecay', weightDecay);
-  checkRate(op, learningRate);
+  checkShared(op, options);
   return {
     init: (params) => {
       checkTree(op, 'the parameters', params);
       return onBehalfOf(op, 'init', () => ({
-        step: stepTensor(0),
+        step: countTensor(0),
         mean: mapTensors((p) => zeroState(p), params),
         variance: mapTensors((p) => zeroState(p), params),
       }));
     },
-    update: (params, gradients, state) => {
+    update: (params, gradients, state, given = {}) => {
       const step = checkUpdate(op, params, gradients, state, ['step', 'mean', 'variance']);
       const attrs = {
-        learningRate: rateAt(op, learningRate, step),
+        learningRate: rateOf(op, learningRate, step, given),
         beta1,
         beta2,
         eps,
@@ -164,144 +161,18 @@ function adamLike(op: string, options: AdamOptions, decay: number, decoupled: bo
         correction1: 1 - beta1 ** (step + 1),
         correction2: 1 - beta2 ** (step + 1),
       };
-      const [next, mean, variance] = updateTrees(op, params, [gradients, state.mean, state.variance], (inputs) =>
-        adamStep(inputs, attrs),
-      );
-      return { params: next!, state: { step: stepTensor(step + 1), mean: mean!, variance: variance! } };
+      const trees = [gradients, state.mean, state.variance] as const;
+      const [next, mean, variance] = updateTrees(op, params, trees, options, attrs, adamStep);
+      return { params: next!, state: { step: countTensor(step + 1), mean: mean!, variance: variance! } };
     },
+    learningRate: (state, given = {}) => nextRate(op, learningRate, state, given),
   };
 }
 
-/** Applies an update to each parameter and its tensors in the other trees; results are trees again: the parameters, then the state. */
-function updateTrees<Params>(
-  op: string,
-  params: Params,
-  others: readonly unknown[],
-  apply: (inputs: Tensor[]) => Tensor[],
-): Params[] {
-  const leaves = leavesOf(op, 'the parameters', params);
-  const rest = others.map((tree, i) => {
-    const found = leavesOf(op, i === 0 ? 'the gradients' : 'the state', tree);
-    const differs = leaves.findIndex(([path], at) => found[at]?.[0] !== path);
-    const [path] = differs < 0 ? (found[leaves.length] ?? [null]) : leaves[differs]!;
-    const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
-    if (path !== null)
-      throw new ValueError(
-        op,
-        `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`,
-      );
-    return found;
-  });
-  if (recordingTapes([leaves, ...rest].flatMap((list) => list.map(([, leaf]) => leaf))).length > 0) {
-    throw new GradientError(
-      op,
-      'an update inside a transform has no derivative; update with plain parameters, or stopGradient() them',
-    );
-  }
-  const results = leaves.map(([path, param], at) => {
-    const inputs = rest.map((list) => list[at]![1]);
-    checkAlike(op, param, inputs, path);
-    const [next, ...state] = apply([param, ...inputs]);
-    return [cast(next!, param.dtype), ...state];
-  });
-  return others.map((_, i) => {
-    let at = 0;
-    return mapTensors(() => results[at++]![i]!, params);
-  });
+function nextRate(op: string, learningRate: number | Schedule, state: OptimizerState, options: UpdateOptions): number {
+  checkState(op, state, ['step'], 'learningRate(state)');
+  return rateOf(op, learningRate, readCount(op, 'state.step', state.step), options);
 }
-
-/** The tensors of a tree with their paths, in order. */
-function leavesOf(op: string, what: string, tree: unknown): [path: string, leaf: Tensor][] {
-  const found: [string, Tensor][] = [];
-  const visit = (leaf: Tensor, path: string): Tensor => {
-    checkTensor(op, what, leaf);
-    found.push([path, leaf]);
-    return leaf;
-  };
-  onBehalfOf(op, what, () => replaceTensors(tree, visit));
-  return found;
-}
-
-function checkAlike(op: string, param: Tensor, others: readonly Tensor[], path: string): void {
-  if (!isFloat(param.dtype))
-    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
-  for (const other of others) {
-    if (!sameShape(other.shape, param.shape))
-      throw new ShapeError(
-        op,
-        `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
-      );
-  }
-  const [gradient, ...state] = others;
-  if (gradient!.dtype !== param.dtype)
-    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient ${gradient!.dtype}`);
-  const wanted = stateDType(param);
-  for (const { dtype } of state)
-    if (dtype !== wanted)
-      throw new DTypeError(op, `the state of the ${param.dtype} parameter '${path}' is ${dtype}; it must be ${wanted}`);
-}
-
-const stateDType = ({ dtype }: Tensor): DType => (isStorage(dtype) ? 'float32' : dtype);
-
-const zeroState = (param: Tensor): Tensor => cast(zerosLike(param), stateDType(param));
-
-/** On the host, where the next update reads it. */
-const stepTensor = (step: number): Tensor => fromTypedArray(Int32Array.of(step), [], 'int32');
 
 const meantRate = (given: unknown): string | null =>
   typeof given === 'number' || typeof given === 'function' ? 'write { learningRate }' : null;
-
-function checkTree(op: string, what: string, tree: unknown): void {
-  if (tree instanceof Tensor || Array.isArray(tree) || isPlainObject(tree)) return;
-  throw new ValueError(op, `${what} are ${describe(tree)}; they must be tensors, in arrays and objects`);
-}
-
-/** Checks what `update` is given, and reads the count of steps. */
-function checkUpdate(
-  op: string,
-  params: unknown,
-  gradients: unknown,
-  state: unknown,
-  names: readonly string[],
-): number {
-  checkTree(op, 'the parameters', params);
-  checkTree(op, 'the gradients', gradients);
-  if (!isPlainObject(state) || names.some((name) => !(name in state)))
-    throw new ValueError(
-      op,
-      `the state is ${describe(state)}; call update(params, gradients, state) with the state that init or the last update gave: { ${names.join(', ')} }`,
-    );
-  const steps = integersOf(op, 'state.step', state.step as Tensor);
-  if (steps.length !== 1 || steps[0]! < 0)
-    throw new ValueError(op, 'state.step is no count of steps; it must be what init or the last update gave');
-  return steps[0]!;
-}
-
-function rateAt(op: string, learningRate: number | Schedule, step: number): number {
-  const rate = typeof learningRate === 'number' ? learningRate : learningRate(step);
-  if (!Number.isFinite(rate) || rate < 0)
-    throw new ValueError(
-      op,
-      `the learning rate of step ${step} is ${describe(rate)}; it must be finite and not negative`,
-    );
-  return rate;
-}
-
-function checkRate(op: string, learningRate: number | Schedule): void {
-  if (typeof learningRate === 'number') rateAt(op, learningRate, 0);
-  else if (!isCallable(learningRate))
-    throw new ValueError(
-      op,
-      `learningRate is ${describe(learningRate)}; it must be a number or a function of the step`,
-    );
-}
-
-function checkRange(op: string, name: string, value: number, low: number, high: number): void {
-  if (!(typeof value === 'number' && value >= low && value < high))
-    throw new ValueError(op, `${name} is ${describe(value)}; it must be in [${low}, ${high})`);
-}
-
-function checkNonNegative(op: string, name: string, value: number): void {
-  if (!(Number.isFinite(value) && value >= 0))
-    throw new ValueError(op, `${name} is ${describe(value)}; it must be finite and not negative`);
-}

@@ -83,12 +83,12 @@ function holdsTensors(value: unknown, levels: number): boolean {
 }
 
 /**
- * @internal Replaces every tensor by `f(tensor, path)`; other leaves stay as they are.
+ * @internal Replaces every tensor by `f(tensor, path, keys)`; other leaves stay as they are.
  * @throws {ValueError} for an instance of a class that holds tensors: they would neither be replaced nor kept.
  */
-export const replaceTensors = <T>(tree: T, f: (tensor: Tensor, path: string) => unknown): T =>
-  mapLeaves(tree, (leaf, path) => {
-    if (leaf instanceof Tensor) return f(leaf, path);
+export const replaceTensors = <T>(tree: T, f: (tensor: Tensor, path: string, keys: readonly string[]) => unknown): T =>
+  mapLeaves(tree, (leaf, path, keys) => {
+    if (leaf instanceof Tensor) return f(leaf, path, keys);
     if (holdsTensors(leaf, 3))
       throw new ValueError(
         'tree',

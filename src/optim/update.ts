@@ -1,0 +1,211 @@
+import { recordingTapes } from '../autograd/tape.js';
+import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
+import { cast } from '../ops/cast.js';
+import { checkOptions, checkTensor, describe, isCallable, onBehalfOf } from '../tensor/arguments.js';
+import { isFloat } from '../tensor/dtype.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { mapTensors, replaceTensors } from '../tensor/tree.js';
+import type { Schedule } from './schedules.js';
+import { checkNonNegative, checkState, checkTree, readCount, readNumber, stateDType } from './state.js';
+
+/** What one update is told beside its trees. */
+export interface UpdateOptions {
+  /** Factor on the scheduled learning rate: the `scale` of a `plateau`'s state, for instance. 1 when left out. */
+  readonly scale?: number | Tensor | undefined;
+}
+
+/**
+ * Chooses parameters by their place and what they are. The path is the name that `saveSafetensors` gives the parameter, `encoder.0.weight`, which is
+ * torch's way to name them, too.
+ */
+export type Choice<T> = (path: string, parameter: Tensor) => T;
+
+/** The options that all optimizers have. */
+export interface OptimizerOptions {
+  /** A number, or a function of the step such as `warmup(20, cosine(...))`. */
+  readonly learningRate: number | Schedule;
+  /** Which parameters `weightDecay` acts on, all by default. Weights but no biases and scales: `(path, t) => t.rank > 1`. */
+  readonly decay?: Choice<boolean> | undefined;
+  /**
+   * Which parameters change, all by default. The others come out as the very tensors that went in, and their state stays as it is (it is kept all
+   * the same, so that a checkpoint fits when they are thawed).
+   */
+  readonly trainable?: Choice<boolean> | undefined;
+  /** Factor on the learning rate of a parameter, and with it on `adamw`'s decay, as of torch's parameter groups; 1 by default. */
+  readonly rate?: Choice<number> | undefined;
+}
+
+/** The options' names, after those of an optimizer's own. */
+export const SHARED_OPTIONS = ['decay', 'trainable', 'rate'] as const;
+
+export function checkShared(op: string, options: OptimizerOptions): void {
+  const { learningRate } = options;
+  if (typeof learningRate === 'number') checkedRate(op, learningRate, 0);
+  else if (!isCallable(learningRate))
+    throw new ValueError(
+      op,
+      `learningRate is ${describe(learningRate)}; it must be a number or a function of the step`,
+    );
+  for (const name of SHARED_OPTIONS)
+    if (options[name] !== undefined && !isCallable(options[name]))
+      throw new ValueError(
+        op,
+        `${name} is ${describe(options[name])}; it must be a function of path and parameter: (path, t) => t.rank > 1`,
+      );
+}
+
+function checkedRate(op: string, rate: number, step: number): number {
+  if (!Number.isFinite(rate) || rate < 0)
+    throw new ValueError(
+      op,
+      `the learning rate of step ${step} is ${describe(rate)}; it must be finite and not negative`,
+    );
+  return rate;
+}
+
+/** The learning rate of the update that a state is going to see. */
+export function rateOf(op: string, learningRate: number | Schedule, step: number, options: UpdateOptions): number {
+  checkOptions(op, options, ['scale'], (given) => (typeof given === 'number' ? `write { scale: ${given} }` : null));
+  const given = options.scale ?? 1;
+  const scale = given instanceof Tensor ? readNumber(op, 'scale', given) : given;
+  checkNonNegative(op, 'scale', scale);
+  return scale * checkedRate(op, typeof learningRate === 'number' ? learningRate : learningRate(step), step);
+}
+
+/** Checks what `update` is given, and reads the count of steps. */
+export function checkUpdate(
+  op: string,
+  params: unknown,
+  gradients: unknown,
+  state: unknown,
+  names: readonly string[],
+): number {
+  checkTree(op, 'the parameters', params);
+  checkTree(op, 'the gradients', gradients);
+  checkState(op, state, names, 'update(params, gradients, state)');
+  return readCount(op, 'state.step', state.step);
+}
+
+/** What applies to all parameters, before `decay` and `rate` say what applies to one. */
+export interface Amounts {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+/** Applies an update to each parameter and its tensors in the other trees; results are trees again: the parameters, then the state. */
+export function updateTrees<Params, Attrs extends Amounts>(
+  op: string,
+  params: Params,
+  others: readonly [gradients: unknown, ...state: unknown[]],
+  choices: OptimizerOptions,
+  attrs: Attrs,
+  apply: (inputs: Tensor[], attrs: Attrs) => Tensor[],
+): Params[] {
+  const leaves = leavesOf(op, 'the parameters', params);
+  const rest = others.map((tree, i) => {
+    const found = leavesOf(op, i === 0 ? 'the gradients' : 'the state', tree);
+    const differs = leaves.findIndex(({ path }, at) => found[at]?.path !== path);
+    const path = differs < 0 ? (found[leaves.length]?.path ?? null) : leaves[differs]!.path;
+    const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
+    if (path !== null)
+      throw new ValueError(
+        op,
+        `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`,
+      );
+    return found;
+  });
+  if (recordingTapes([leaves, ...rest].flatMap((list) => list.map(({ leaf }) => leaf))).length > 0) {
+    throw new GradientError(
+      op,
+      'an update inside a transform has no derivative; update with plain parameters, or stopGradient() them',
+    );
+  }
+  const own = leaves.map((place, at) => {
+    checkAlike(
+      op,
+      place,
+      rest.map((list) => list[at]!.leaf),
+    );
+    return chosen(op, choices, attrs, place);
+  });
+  const results = leaves.map(({ leaf: param }, at) => {
+    const inputs = rest.map((list) => list[at]!.leaf);
+    const amounts = own[at]!;
+    if (!amounts) return [param, ...inputs.slice(1)];
+    const [next, ...state] = apply([param, ...inputs], amounts);
+    return [cast(next!, param.dtype), ...state];
+  });
+  return others.map((_, i) => {
+    let at = 0;
+    return mapTensors(() => results[at++]![i]!, params);
+  });
+}
+
+/** What an update is to do with one parameter; null where it is to leave it alone. */
+function chosen<Attrs extends Amounts>(
+  op: string,
+  choices: OptimizerOptions,
+  attrs: Attrs,
+  place: Place,
+): Attrs | null {
+  const { decay, trainable, rate } = choices;
+  if (!decay && !trainable && !rate) return attrs;
+  const { keys, leaf } = place;
+  const name = keys.join('.');
+  if (trainable && !truth(op, 'trainable', name, trainable(name, leaf))) return null;
+  const factor = rate ? rate(name, leaf) : 1;
+  checkNonNegative(op, `the rate of '${name}'`, factor);
+  const decays = decay ? truth(op, 'decay', name, decay(name, leaf)) : true;
+  return {
+    ...attrs,
+    learningRate: attrs.learningRate * factor,
+    weightDecay: decays ? attrs.weightDecay : 0,
+  };
+}
+
+function truth(op: string, what: string, name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean')
+    throw new ValueError(op, `${what} gave ${describe(value)} for '${name}'; it must give true or false`);
+  return value;
+}
+
+interface Place {
+  /** As messages have it: `.layers[0].weight`. */
+  readonly path: string;
+  /** The same as a list: joined by dots, the name in checkpoints. */
+  readonly keys: readonly string[];
+  readonly leaf: Tensor;
+}
+
+/** The tensors of a tree with their places, in order. */
+function leavesOf(op: string, what: string, tree: unknown): Place[] {
+  const found: Place[] = [];
+  const visit = (leaf: Tensor, path: string, keys: readonly string[]): Tensor => {
+    checkTensor(op, what, leaf);
+    found.push({ path, keys, leaf });
+    return leaf;
+  };
+  onBehalfOf(op, what, () => replaceTensors(tree, visit));
+  return found;
+}
+
+function checkAlike(op: string, { path, leaf: param }: Place, others: readonly Tensor[]): void {
+  if (!isFloat(param.dtype))
+    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
+  for (const other of others) {
+    if (!sameShape(other.shape, param.shape))
+      throw new ShapeError(
+        op,
+        `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
+      );
+  }
+  const wanted = stateDType(param);
+  const [gradient, ...state] = others;
+  // Gradients that were gathered are as wide as the state.
+  if (gradient!.dtype !== param.dtype && gradient!.dtype !== wanted)
+    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient ${gradient!.dtype}`);
+  for (const { dtype } of state)
+    if (dtype !== wanted)
+      throw new DTypeError(op, `the state of the ${param.dtype} parameter '${path}' is ${dtype}; it must be ${wanted}`);
+}
