@@ -9,6 +9,7 @@ import './tensor/dispose.js';
 registerHost(cpu);
 registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')).openWebGpu());
 
+export * as audio from './data/audio/index.js';
 export { setThreads, threads } from './backends/cpu/pool.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
@@ -30,8 +31,14 @@ export type { Dispatch, Kernel, Params, ParamType } from './backends/kernel.js';
 export type { KernelCall, KernelFunction } from './backends/registry.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export {
+  type Alphabet,
+  alphabet,
+  type AlphabetOptions,
   bucketedBatches,
+  type EncodeOptions,
+  type NormalizationForm,
   padSequences,
+  type SavedAlphabet,
   shuffledBatches,
   type SubtitleOptions,
   type TextGridOptions,

@@ -1,6 +1,7 @@
 import * as tapegrad from 'tapegrad';
 import { random, tensor, type Tensor, zeros } from 'tapegrad';
 import { floats, ints, type Place, TENSORS } from './arguments.junk.js';
+import { AUDIO_ROWS } from './arguments.audio.js';
 import { IMAGE_ROWS } from './arguments.image.js';
 import { LAYER_ROWS } from './arguments.layers.js';
 
@@ -254,6 +255,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
         [{}, 'order', 'object', 'bare'],
         [{ secondsPerFrame: 1, text: () => '' }, 'order'],
       ],
+      alphabet: [['abc', 'order', 'text', 'number', 'long text', 'texts'], options],
       ngram: [[ARPA, 'order'], options],
       tokenSteering: [[tapegrad.ngram(ARPA), 'order'], [['', 'a'], 'order', 'list', 'texts'], options],
       wordSteering: [[['a'], 'order', 'list', 'texts'], [['', 'a', ' '], 'order', 'texts'], [2, 'size'], options],
@@ -299,6 +301,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
   defineOp: { call: (spec) => tapegrad.defineOp(spec as never), places: [[{ name: 'x' }, 'order']] },
   ...LAYER_ROWS,
   ...IMAGE_ROWS,
+  ...AUDIO_ROWS,
   'Random.fromSeed': {
     call: (...g) => tapegrad.Random.fromSeed(...(g as [never])),
     places: [[1, 'size', 'negative']],

@@ -1,5 +1,6 @@
 import * as tapegrad from 'tapegrad';
 import {
+  audio,
   BeamStream,
   image,
   UnsupportedOpError,
@@ -54,12 +55,13 @@ test('every export has a row', () => {
     typeof value === 'function' && (value === TapegradError || value.prototype instanceof TapegradError);
   const wanted = [
     ...Object.entries(tapegrad).flatMap(([name, value]) =>
-      ['image', 'nn', 'optim', 'Tensor', 'Random'].includes(name) || isError(value) ? [] : [name],
+      ['audio', 'image', 'nn', 'optim', 'Tensor', 'Random'].includes(name) || isError(value) ? [] : [name],
     ),
     ...Object.keys(nn).flatMap((name) => [
       `nn.${name}`,
       ...(name === 'summary' ? [] : [`nn.${name}.init`, `nn.${name}.apply`]),
     ]),
+    ...Object.keys(audio).map((name) => `audio.${name}`),
     ...Object.keys(image).map((name) => `image.${name}`),
     ...Object.keys(optim).map((name) => `optim.${name}`),
     ...['sgd', 'adam', 'adamw', 'ema', 'plateau'].flatMap((name) => [`optim.${name}.init`, `optim.${name}.update`]),

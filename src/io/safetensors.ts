@@ -1,10 +1,11 @@
 import { checkOptions, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
-import { DTypeError, FormatError, ValueError } from '../errors.js';
+import { FormatError, ValueError } from '../errors.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { nameOf as kindOf } from '../tensor/arguments.js';
+import { bytesOf } from '../tensor/bytes.js';
 import { mapLeaves } from '../tensor/tree.js';
 import { decodeSafetensors, encodeSafetensors, type RawTensor, type SafetensorsDType } from './safetensors-format.js';
 
@@ -91,7 +92,7 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
  * @throws {FormatError} for a truncated, inconsistent or malformed file; the message says what is wrong with which tensor.
  */
 export function loadSafetensors(file: ArrayBufferView | ArrayBufferLike): Safetensors {
-  const { tensors: contents, metadata } = decodeSafetensors(bytesOf(file));
+  const { tensors: contents, metadata } = decodeSafetensors(bytesOf('loadSafetensors', file));
   const tensors: [string, Tensor][] = [];
   const raw: [string, RawTensor][] = [];
   for (const [name, content] of contents) {
@@ -136,27 +137,6 @@ export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Ten
   const [extra] = unused;
   if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);
   return restored as T;
-}
-
-/** How to get the bytes of things that people pass in their place. */
-const ADVICE: Readonly<Record<string, string>> = {
-  Blob: 'write await blob.arrayBuffer()',
-  File: 'write await file.arrayBuffer()',
-  Response: 'write await response.arrayBuffer()',
-  Promise: 'await it first',
-  String: 'read the file first: await readFile(path)',
-};
-
-function bytesOf(file: unknown): Uint8Array {
-  if (ArrayBuffer.isView(file)) return new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
-  const kind = Object.prototype.toString.call(file).slice(8, -1); // of another realm's values as well
-  if (kind === 'ArrayBuffer') return new Uint8Array(file as ArrayBuffer);
-  if (kind === 'SharedArrayBuffer') return new Uint8Array(new Uint8Array(file as SharedArrayBuffer)); // a copy that nobody changes meanwhile
-  const advice = ADVICE[kind];
-  throw new DTypeError(
-    'loadSafetensors',
-    `the file is ${kind in ADVICE && kind !== 'String' ? `a ${kind}` : kindOf(file)}; it must be the bytes of a file, a Uint8Array or ArrayBuffer${advice ? ` (${advice})` : ''}`,
-  );
 }
 
 /** The file is little-endian, as every machine that runs JavaScript is. */

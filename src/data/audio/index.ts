@@ -1,0 +1,3 @@
+export { specAugment, type SpecAugmentOptions, timeStretch } from './augment.js';
+export { resample, type ResampleOptions } from './resample.js';
+export { readWav, type ReadWavOptions, type Wav } from './wav.js';
