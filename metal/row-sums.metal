@@ -1,16 +1,6 @@
 // Sums and extremes over the threads that share a row, for kernels that work on whole rows. Included by families.
 #include "rows.metal"
-
-// A sum with what rounding has lost of it: right to its last digit or two at any length. There is no double here.
-struct Sum { float total, lost; };
-
-inline void addTo(thread Sum &sum, float v) {
-  const float next = sum.total + v, back = next - sum.total;
-  sum.lost += (sum.total - (next - back)) + (v - back);
-  sum.total = next;
-}
-
-inline float valueOf(Sum sum) { return isfinite(sum.lost) ? sum.total + sum.lost : sum.total; }
+#include "sums.metal"
 
 // The sum of the row's parts, in all of its threads.
 inline float rowSum(Sum part, Share s, uint index, threadgroup float *totals, threadgroup float *losses) {

@@ -89,6 +89,8 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
   argmax: [x, axis, options],
   argmin: [x, axis, options],
   cumsum: [x, axis, options],
+  rfft: [x, axis, options],
+  irfft: [[zeros([3, 2]), 'tensor'], axis, options],
   softmax: [x, axis],
   glu: [
     [zeros([2, 4]), 'tensor'],

@@ -12,6 +12,7 @@ import { optimizerInfo } from './ops/optimizers.js';
 import { productInfo } from './ops/products.js';
 import { reductionInfo } from './ops/reductions.js';
 import { rowInfo } from './ops/rows.js';
+import { spectrumInfo } from './ops/spectra.js';
 import { windowInfo } from './ops/windows.js';
 
 type FunctionName<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M];
@@ -32,6 +33,7 @@ export const opInfo = {
   ...movementInfo,
   ...joiningInfo,
   ...productInfo,
+  ...spectrumInfo,
   ...windowInfo,
   ...indexingInfo,
   ...optimizerInfo,

@@ -1,16 +1,7 @@
 // Sums and extremes over the threads that share a row, for kernels that work on whole rows. `lanes` is the row's number of threads, once more
 // beside Share, from the parameters alone. Included by families.
-// include math.wgsl
 // include rows.wgsl
-
-// A sum with what rounding has lost of it: right to its last digit or two at any length. There is no double here.
-struct Sum { total: f32, lost: f32 }
-
-fn plus(sum: Sum, v: f32) -> Sum {
-  let next = opaque(sum.total + v);
-  let back = opaque(next - sum.total);
-  return Sum(next, sum.lost + ((sum.total - opaque(next - back)) + (v - back)));
-}
+// include sums.wgsl
 
 var<workgroup> totals: array<f32, WIDTH>;
 var<workgroup> losses: array<f32, WIDTH>;

@@ -56,6 +56,7 @@ export {
   tanh,
   where,
 } from './elementwise.js';
+export { type FftOptions, irfft, rfft } from './fft.js';
 export { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 export { glu } from './glu.js';
 export {

@@ -10,6 +10,7 @@ import { cast } from './cast.js';
 import * as conv from './conv.js';
 import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
+import { type FftOptions, irfft, rfft } from './fft.js';
 import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 import { glu } from './glu.js';
 import { matmul } from './matmul.js';
@@ -88,6 +89,8 @@ declare module '../tensor/tensor.js' {
     argmax(axis?: number, options?: broadcast.ReduceOptions): Tensor;
     argmin(axis?: number, options?: broadcast.ReduceOptions): Tensor;
     cumsum(axis?: number, options?: { reverse?: boolean }): Tensor;
+    rfft(axis?: number, options?: FftOptions): Tensor;
+    irfft(axis?: number, options?: FftOptions): Tensor;
     softmax(axis?: number): Tensor;
     logSoftmax(axis?: number): Tensor;
     reshape(shape: Shape): Tensor;
@@ -196,6 +199,8 @@ const methods = {
     'clone',
   ]),
   ...pick(conv, ['conv1d', 'conv2d', 'maxPool2d', 'avgPool2d', 'unfold']),
+  rfft,
+  irfft,
   softmax,
   logSoftmax,
   glu,

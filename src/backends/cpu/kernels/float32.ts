@@ -15,7 +15,7 @@ export interface Work {
 }
 
 /** Runs a WebAssembly function over all of its work, on one thread or several. */
-function run(name: string, { total, cost, grain = 1, args }: Work): void {
+export function run(name: string, { total, cost, grain = 1, args }: Work): void {
   const parts = partsFor(cost, true);
   if (parts === 1) heap().functions[name]!(...args(0, total));
   else

@@ -5,6 +5,7 @@ import { convKernels } from './conv.js';
 import { copyKernels } from './copy.js';
 import { ctcKernels } from './ctc.js';
 import { elementwise } from './elementwise.js';
+import { fftKernels } from './fft.js';
 import { gatherKernels } from './gather.js';
 import { matmulKernels } from './matmul.js';
 import { momentKernels } from './moments.js';
@@ -21,6 +22,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...copyKernels,
   ...convKernels,
   ...ctcKernels,
+  ...fftKernels,
   ...gatherKernels,
   ...matmulKernels,
   ...momentKernels,
