@@ -4,15 +4,13 @@
 // the gradient stays in the heap as an optimizer wants it; the bare kernel, which leaves it there as well, and the bare kernel with the gradient
 // copied into an ordinary array, as valueAndGrad returns it; the same through ctcLoss(logSoftmax(x)); and torch on one thread where a python3 can
 // import it. MB/s are of logits, float32.
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ctcLoss, logSoftmax, random, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
 import { heap } from '../dist/backends/cpu/heap.js';
 import { warmThreads } from '../dist/backends/cpu/pool.js';
-import { machine } from './harness.mjs';
+import { machine, ratio, startPython, summary } from './harness.mjs';
 
 const ROWS = [
   [64, 128, 32, 16],
@@ -46,24 +44,8 @@ for line in sys.stdin:
 
 /** A python3 with torch, as a function from jobs to milliseconds; null where there is none. */
 async function startTorch() {
-  for (const python of ['python3', '/usr/bin/python3']) {
-    const child = spawn(python, ['-c', PYTHON], { stdio: ['pipe', 'pipe', 'ignore'] });
-    child.on('error', () => undefined);
-    child.stdin.on('error', () => undefined);
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const next = async () => (await lines.next()).value;
-    const version = await next();
-    if (version === undefined) continue;
-    return {
-      version,
-      time: async (job) => {
-        child.stdin.write(`${JSON.stringify(job)}\n`);
-        return Number(await next());
-      },
-      stop: () => child.stdin.end(),
-    };
-  }
-  return null;
+  const python = await startPython('-c', PYTHON);
+  return python && { version: python.hello, time: async (job) => Number(await python.ask(job)), stop: python.stop };
 }
 
 function makeProblem([frames, batch, classes, labels]) {
@@ -132,9 +114,6 @@ function bareKernel({ shape: [frames, batch, classes], logits, inputLengths, tar
   return { run, runAndCopy, free: () => blocks.forEach((block) => heap().give(block)) };
 }
 
-const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-const summary = (list) => ({ median: median(list), best: Math.min(...list), worst: Math.max(...list) });
-
 async function timed(run, count) {
   const start = performance.now();
   for (let i = 0; i < count; i++) run();
@@ -159,9 +138,6 @@ async function race(alternatives, rounds, roundMs, times) {
     }
   }
 }
-
-/** How much longer a takes than b: the median of what the rounds say, because neighbours on the machine slow whole rounds down. */
-const ratio = (a, b) => median(a.map((time, round) => time / b[round]));
 
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rows: { type: 'string' } },

@@ -1,5 +1,8 @@
 // What the benchmarks share: fair timing of alternatives side by side, and a description of the machine.
+import { spawn } from 'node:child_process';
 import { cpus } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** Milliseconds of one call of each alternative: the median and the best over `rounds`, the alternatives taking turns. */
 export async function race(alternatives, { rounds = 15, minRoundMs = 20 } = {}) {
@@ -75,3 +78,79 @@ export function processorTimes(runs, milliseconds = 200) {
     });
   return rounds.map((times) => times.sort((a, b) => a - b)[4]);
 }
+
+/**
+ * The first Python that can run a program, as a conversation of lines: `hello` is the program's first one, `ask` sends a job as JSON and gives the
+ * answer. null where there is none.
+ */
+export async function startPython(...args) {
+  for (const python of ['python3', '/usr/bin/python3']) {
+    const child = spawn(python, args, { stdio: ['pipe', 'pipe', 'ignore'] });
+    child.on('error', () => undefined);
+    child.stdin.on('error', () => undefined);
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const next = async () => (await lines.next()).value;
+    const hello = await next();
+    if (hello === undefined) continue;
+    return {
+      hello,
+      ask: async (job) => {
+        child.stdin.write(`${JSON.stringify(job)}\n`);
+        return next();
+      },
+      stop: () => child.stdin.end(),
+    };
+  }
+  return null;
+}
+
+/** torch on one thread, by processor time; null where no python3 can import it. `prepare` takes Python code that defines run(). */
+export async function startTorch() {
+  const python = await startPython(fileURLToPath(new URL('yardsticks/torch_server.py', import.meta.url)));
+  if (!python) return null;
+  return {
+    ...JSON.parse(python.hello),
+    prepare: async (setup) => {
+      if ((await python.ask({ setup })) !== 'ready') throw new Error(`torch cannot run this:\n${setup}`);
+    },
+    time: async (count) => Number(await python.ask({ count })),
+    stop: python.stop,
+  };
+}
+
+/** What is said of a torch, or of its absence. */
+export const describeTorch = (torch) =>
+  torch ? `torch ${torch.version} with ${torch.blas}, one thread` : 'no python3 with torch';
+
+/** Milliseconds of this process's processor time of one call out of `count`, collecting garbage included. */
+export async function processorTimeOf(run, count) {
+  const start = process.cpuUsage();
+  for (let i = 0; i < count; i++) await run();
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000 / count;
+}
+
+/**
+ * Alternatives in turns, each for about `roundMs` a round; an alternative takes a count and gives the milliseconds of one call. After a warm-up (engines
+ * compile on first use) gives each one's times, round by round: neighbours on the machine slow whole rounds down.
+ */
+export async function takeTurns(alternatives, { rounds = 9, roundMs = 60, warmUpMs = 300 } = {}) {
+  const entries = Object.entries(alternatives);
+  const counts = new Map();
+  for (const [name, run] of entries) {
+    let once = Math.max(await run(1), 1e-3);
+    for (let spent = once; spent < warmUpMs; spent += once) once = Math.max(await run(1), 1e-3);
+    counts.set(name, Math.max(1, Math.round(roundMs / Math.max(await run(Math.ceil(10 / once)), 1e-4))));
+  }
+  const times = Object.fromEntries(entries.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round++)
+    for (const [name, run] of entries) times[name].push(await run(counts.get(name)));
+  return times;
+}
+
+const medianOf = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+
+export const summary = (list) => ({ median: medianOf(list), best: Math.min(...list), worst: Math.max(...list) });
+
+/** How much longer a takes than b: the median of what the rounds say. */
+export const ratio = (a, b) => medianOf(a.map((time, round) => time / b[round]));
