@@ -38,10 +38,10 @@ export default {
       to: { path: folders(layers.flat()) },
     },
     {
-      name: 'koffi-lives-in-two-files',
+      name: 'koffi-lives-in-one-file',
       severity: 'error',
-      from: { pathNot: '^src/(backends/metal/objc|distributed/mpi)\\.ts$' },
-      to: { path: 'koffi' },
+      from: { pathNot: '^src/backends/koffi\\.ts$' },
+      to: { path: '^(node_modules/)?koffi' },
     },
     {
       name: 'dawn-lives-in-one-file',

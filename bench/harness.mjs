@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { useBlas } from '../dist/index.js';
 
 /** Milliseconds of one call of each alternative: the median and the best over `rounds`, the alternatives taking turns. */
 export async function race(alternatives, { rounds = 15, minRoundMs = 20 } = {}) {
@@ -128,6 +129,22 @@ export async function processorTimeOf(run, count) {
   for (let i = 0; i < count; i++) await run();
   const { user, system } = process.cpuUsage(start);
   return (user + system) / 1000 / count;
+}
+
+/** The same with matrix products by the system's BLAS; null where there is none that can be used. */
+export async function withBlas(run) {
+  try {
+    await useBlas();
+    await useBlas(null);
+  } catch {
+    return null;
+  }
+  return async (count) => {
+    await useBlas();
+    const time = await processorTimeOf(run, count);
+    await useBlas(null);
+    return time;
+  };
 }
 
 /**

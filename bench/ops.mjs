@@ -4,7 +4,16 @@
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import * as tg from 'tapegrad';
-import { describeTorch, machine, processorTimeOf, ratio, startTorch, summary, takeTurns } from './harness.mjs';
+import {
+  describeTorch,
+  machine,
+  processorTimeOf,
+  ratio,
+  startTorch,
+  summary,
+  takeTurns,
+  withBlas,
+} from './harness.mjs';
 
 const source = tg.random(1);
 const SQUARE = [1000, 1000];
@@ -23,6 +32,7 @@ const unary = (title, shape, ours, torch, make = () => source.normal(shape), mad
 
 const product = (n, dtype = 'float32') => ({
   title: `matmul ${n} x ${n}${dtype === 'float32' ? '' : `, ${dtype}`}`,
+  isProduct: true,
   ours: () => {
     const [a, b] = [0, 1].map(() => source.normal([n, n]).cast(dtype));
     return () => a.matmul(b);
@@ -241,16 +251,19 @@ const factor = (value) => (value === undefined ? '-' : `${value.toFixed(2)}x`);
 
 for (const [group, list] of Object.entries(GROUPS)) {
   if (!chosen.includes(group)) continue;
-  for (const { title, ours, torch: setup, isLong } of list) {
+  for (const { title, ours, torch: setup, isLong, isProduct = group === 'matmul' } of list) {
     await torch?.prepare(`torch.set_grad_enabled(False)\n${setup}`);
     const run = ours();
     const turns = isLong
       ? { rounds: options.quick ? 2 : 5, roundMs: 1, warmUpMs: 1 }
       : { rounds: options.quick ? 3 : 9, roundMs: options.quick ? 10 : 40, warmUpMs: options.quick ? 30 : 200 };
+    const inside = () => tg.scope(() => void run());
+    const blas = isProduct ? await withBlas(inside) : null;
     const times = await takeTurns(
       {
-        inside: (count) => processorTimeOf(() => tg.scope(() => void run()), count),
+        inside: (count) => processorTimeOf(inside, count),
         outside: (count) => processorTimeOf(run, count),
+        ...(blas && { blas }),
         ...(torch && { torch: (count) => torch.time(count) }),
       },
       turns,
@@ -264,12 +277,17 @@ for (const [group, list] of Object.entries(GROUPS)) {
         ...(torch && {
           insideToTorch: ratio(times.inside, times.torch),
           outsideToTorch: ratio(times.outside, times.torch),
+          ...(blas && { blasToTorch: ratio(times.blas, times.torch) }),
         }),
       },
     };
     rows.push(row);
     if (options.json) continue;
     const { milliseconds, ratios } = row;
+    if (blas)
+      console.log(
+        `${`${title}, BLAS`.padEnd(34)}  ${cell(milliseconds.blas).padEnd(26)}  ${factor(ratios.blasToTorch)}`,
+      );
     console.log(
       [
         title.padEnd(34),

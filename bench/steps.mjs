@@ -1,10 +1,19 @@
 // npm run bench -- steps [--json] [--quick] [--only mlp,digits]
 // Whole training steps, forward, loss, backward and AdamW, beside torch: processor time of one thread, taking turns, medians with their spread. The models
-// are bench/yardsticks/torch_steps.py's, of the same shapes. Data are random; both sides draw their own.
+// are bench/yardsticks/torch_steps.py's, of the same shapes. Data are random; both sides draw their own. With BLAS is in a scope, too.
 import { parseArgs } from 'node:util';
 import { ctcLoss, gelu, maxPool2d, nn, optim, random, relu, scope, setThreads, tensor, valueAndGrad } from 'tapegrad';
 import { model as digitsModel } from '../examples/digits/model.mjs';
-import { describeTorch, machine, processorTimeOf, ratio, startTorch, summary, takeTurns } from './harness.mjs';
+import {
+  describeTorch,
+  machine,
+  processorTimeOf,
+  ratio,
+  startTorch,
+  summary,
+  takeTurns,
+  withBlas,
+} from './harness.mjs';
 
 const same = { padding: 'same' };
 const framesFirst = (x) => x.permute([1, 0, 2]);
@@ -142,16 +151,18 @@ for (const { title, make, sizes } of MODELS) {
   if (chosen && !chosen.includes(make.name)) continue;
   await torch?.prepare(`from torch_steps import ${make.name}\nrun = ${make.name}(${sizes.join(', ')})`);
   const [inside, outside] = [true, false].map((inScope) => stepOf(make(random(1), sizes), inScope));
+  const blas = await withBlas(inside);
   const times = await takeTurns(
     {
       'in a scope': (count) => processorTimeOf(inside, count),
       outside: (count) => processorTimeOf(outside, count),
+      ...(blas && { 'with BLAS': blas }),
       ...(torch && { torch: (count) => torch.time(count) }),
     },
     turns,
   );
   const ratios = torch
-    ? Object.fromEntries(['in a scope', 'outside'].map((name) => [name, ratio(times[name], times.torch)]))
+    ? Object.fromEntries(Object.entries(times).map(([name, list]) => [name, ratio(list, times.torch)]))
     : {};
   rows.push({
     name: make.name,
@@ -162,7 +173,7 @@ for (const { title, make, sizes } of MODELS) {
   if (options.json) continue;
   console.log(title);
   for (const [name, { median, best, worst }] of Object.entries(rows.at(-1).milliseconds)) {
-    const beside = ratios[name] === undefined ? '' : `  ${ratios[name].toFixed(2)}x torch`;
+    const beside = ratios[name] === undefined || name === 'torch' ? '' : `  ${ratios[name].toFixed(2)}x torch`;
     console.log(`  ${name.padEnd(12)} ${median.toFixed(2)} (${best.toFixed(2)} to ${worst.toFixed(2)})${beside}`);
   }
 }

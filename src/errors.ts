@@ -52,6 +52,11 @@ export class OutOfMemoryError extends TapegradError {
   override readonly name = 'OutOfMemoryError';
 }
 
+/** A BLAS library is not there, or is none that can be used. */
+export class BlasError extends TapegradError {
+  override readonly name = 'BlasError';
+}
+
 /** A tensor was used after the transform or scope that owned its memory had returned. */
 export class RecycledError extends TapegradError {
   override readonly name = 'RecycledError';

@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { FormatError, setThreads, tensor } from 'tapegrad';
+import { BlasError, findBlas, FormatError, setThreads, tensor, useBlas } from 'tapegrad';
 import { init } from 'tapegrad/distributed';
 import { alignmentPicture, lossCurve } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
@@ -34,6 +34,7 @@ async function main() {
   }
   const run = options.resume === null ? startRun(options) : await resume(options.resume);
   if (world) joinForces(world, run);
+  const products = await chooseProducts(options.blas);
   const digits = loadDigits();
   const out = options.out ?? (options.resume === null ? 'out/digits' : dirname(options.resume));
   if (isFirst) await mkdir(out, { recursive: true });
@@ -43,6 +44,7 @@ async function main() {
   say(
     `Digit lines out of ${count} handwritten digits; ${digits.heldOut.flat().length} others are held out. Seed ${run.seed}, ${run.steps} steps.`,
   );
+  if (products) say(products);
   say(
     'At first the net reads nothing at all: the blank plateau, where every CTC net begins. After 100 to 250 steps it starts to read.',
   );
@@ -67,6 +69,20 @@ function joinForces({ size, localSize, library }, run) {
     throw new UsageError(`--distributed: ${size} processes cannot share ${run.batch} lines; raise --batch`);
   setThreads(Number(process.env.OMP_NUM_THREADS) || Math.max(1, Math.floor(availableParallelism() / localSize)));
   say(`${size} ${size === 1 ? 'process' : 'processes'}, ${library ?? 'without MPI'}. ${run.batch} lines a step.`);
+}
+
+/** Who computes the matrix products; what there is to be said of it. */
+async function chooseProducts(wanted) {
+  if (!wanted) {
+    const file = findBlas();
+    return file && `There is a BLAS library here (${file}): --blas trains faster with it, to other bits.`;
+  }
+  try {
+    return `Matrix products by ${(await useBlas()).description}.`;
+  } catch (error) {
+    if (error instanceof BlasError) throw new UsageError(`--blas: ${error.message}`);
+    throw error;
+  }
 }
 
 async function resume(file) {

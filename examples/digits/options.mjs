@@ -11,6 +11,7 @@ export const USAGE = `Trains a recogniser of handwritten digit lines with CTC.
   --out DIR       where checkpoint and pictures go (default out/digits)
   --resume FILE   go on from a checkpoint; its seed, steps and batch stay as they were
   --distributed   share every batch out to the processes that mpirun or srun started
+  --blas          let the system's BLAS library compute matrix products
   --check-digit   also read lines of which the sum of the digits is known
   --help          this text
 
@@ -25,7 +26,7 @@ export class UsageError extends Error {}
 
 /**
  * @param {string[]} args
- * @returns {{ help: boolean, checkDigit: boolean, distributed: boolean, steps: number, seed: number, batch: number, out: string | null, resume: string | null }}
+ * @returns {{ help: boolean, blas: boolean, checkDigit: boolean, distributed: boolean, steps: number, seed: number, batch: number, out: string | null, resume: string | null }}
  */
 export function readOptions(args) {
   let values;
@@ -40,6 +41,7 @@ export function readOptions(args) {
         out: { type: 'string' },
         resume: { type: 'string' },
         distributed: { type: 'boolean', default: false },
+        blas: { type: 'boolean', default: false },
         'check-digit': { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -55,6 +57,7 @@ export function readOptions(args) {
   }
   return {
     help: values.help,
+    blas: values.blas,
     checkDigit: values['check-digit'],
     distributed: values.distributed,
     steps: wholeNumber('--steps', steps ?? (quick ? QUICK_STEPS : FULL_STEPS), 1, 1_000_000),

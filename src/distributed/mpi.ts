@@ -1,13 +1,12 @@
 /**
- * libmpi through koffi: with the Metal backend's file the only one that knows koffi. Calls are raw and unchecked against the other ranks:
+ * libmpi through koffi. Calls are raw and unchecked against the other ranks:
  * see world.ts for what makes them safe.
  *
  * Only non-blocking calls are bound, to be polled with `isDone`. A blocking one would stop the event loop; on a thread of koffi's it would overrun its
  * small stack under MPICH, and keep a process from exiting. One call for each purpose also keeps the order of summation, which in
  * Open MPI differs between MPI_Allreduce and MPI_Iallreduce.
  */
-import type * as koffiModule from 'koffi';
-import type { LibraryHandle } from 'koffi';
+import { importKoffi, type LibraryHandle } from '../backends/koffi.js';
 import { type Abi, ABIS, type AbiName, type HandleName, HANDLES, VERSION_BYTES } from './abi.js';
 import { MpiError } from './errors.js';
 
@@ -106,7 +105,7 @@ export class Mpi {
    */
   static async open(candidates: readonly string[]): Promise<Mpi> {
     for (const [name, value] of Object.entries(SETTINGS)) process.env[name] ??= value;
-    const koffi = await importKoffi();
+    const koffi = await importKoffi((problem) => new MpiError('init', `MPI needs koffi: ${problem}`));
     const failures: string[] = [];
     for (const path of candidates) {
       let library: LibraryHandle;
@@ -196,18 +195,6 @@ export class Mpi {
     if (array instanceof Float32Array) return this.handles.float32;
     if (array instanceof Float64Array) return this.handles.float64;
     return array instanceof Int32Array ? this.handles.int32 : this.handles.bytes;
-  }
-}
-
-async function importKoffi(): Promise<(typeof koffiModule)['default']> {
-  try {
-    const name = 'koffi' as string; // a variable: bundlers for browsers leave it alone
-    return ((await import(name)) as typeof koffiModule).default;
-  } catch (error) {
-    throw new MpiError(
-      'init',
-      `MPI needs the optional package koffi, which is not installed (npm install koffi): ${message(error)}`,
-    );
   }
 }
 

@@ -52,6 +52,12 @@ let wished: number | null = null;
 let pool: Pool | null = null;
 let stillborn = 0;
 let haveStarted = false;
+let tellOthers: (n: number) => void = () => undefined;
+
+/** Has somebody else, with threads of its own, told what `setThreads` is given. */
+export function followThreads(tell: (n: number) => void): void {
+  tellOthers = tell;
+}
 
 /**
  * Threads that kernels are shared among, the caller included: one where no more can be started (a page without cross-origin isolation or
@@ -72,7 +78,7 @@ function wanted(): number {
 
 /**
  * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, softmax, large elementwise ops). The
- * default is the number of cores. Results do not depend on it, to the last bit. Where threads cannot be started there is one, whatever is
+ * default is the number of cores. Results do not depend on it, to the last bit (with `useBlas` they may). Where threads cannot be started there is one, whatever is
  * set; `threads()` tells.
  * @throws {ValueError} unless n is a whole number from 1 to 64.
  */
@@ -84,6 +90,7 @@ export function setThreads(n: number): void {
     );
   wished = n;
   stillborn = 0;
+  tellOthers(n);
   if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);
 }
 

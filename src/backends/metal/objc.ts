@@ -1,9 +1,8 @@
 /**
- * The Objective-C runtime through koffi: with the binding of MPI the only file that knows koffi, which is loaded when somebody asks for 'metal' and not before.
+ * The Objective-C runtime through koffi, which is loaded when somebody asks for 'metal' and not before.
  */
-import type * as koffiModule from 'koffi';
-import type { LibraryHandle } from 'koffi';
 import { TapegradError } from '../../errors.js';
+import { importKoffi, type Koffi, type LibraryHandle } from '../koffi.js';
 import { MetalError, unavailable } from './errors.js';
 import {
   MESSAGES,
@@ -15,7 +14,6 @@ import {
   type Pointer,
 } from './messages.js';
 
-type Koffi = (typeof koffiModule)['default'];
 type NativeType = Parameters<Koffi['out']>[0];
 type NativeCall = ((...args: unknown[]) => unknown) & { async(...args: unknown[]): void };
 
@@ -54,15 +52,6 @@ const GUARDS: Readonly<Record<CType, (value: unknown) => boolean>> = {
     );
   },
 };
-
-async function importKoffi(): Promise<Koffi> {
-  try {
-    const name = 'koffi' as string; // a variable: bundlers for browsers leave it alone
-    return ((await import(name)) as typeof koffiModule).default;
-  } catch (cause) {
-    throw unavailable(`the optional package koffi is not installed (npm install koffi): ${String(cause)}`);
-  }
-}
 
 /** Struct and pointer types are anonymous: koffi's type names are global to the process and may be taken. */
 function nativeTypes(koffi: Koffi): Readonly<Record<CType, NativeType>> {
@@ -115,7 +104,7 @@ export class Runtime {
     if (library === undefined && process.platform !== 'darwin') {
       throw unavailable(`Metal needs macOS, this is ${process.platform}; use the 'cpu' device`);
     }
-    const koffi = await importKoffi();
+    const koffi = await importKoffi(unavailable);
     try {
       return new Runtime(
         koffi,

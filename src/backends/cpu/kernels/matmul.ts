@@ -1,6 +1,8 @@
+import { BYTES } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { cut, parallel, partsFor } from '../pool.js';
+import { type OutsideProduct, outsideProduct, type ProductType } from '../product.js';
 
 type Sizes = [batch: number, m: number, n: number, k: number, strideA: number, strideB: number];
 
@@ -89,6 +91,43 @@ function generic(call: CpuCall): void {
   }
 }
 
-const matmul: CpuKernel = (call) => (call.isFloat32 ? float32(call) : generic(call));
+/** Multiplications from which on a product from outside, whose call takes 0.3 us, is quicker than the kernels here. */
+const WORTH_LEAVING: Readonly<Record<ProductType, number>> = { float32: 2 ** 13, float64: 2 ** 8 };
+
+/** The element type of a product that is worth computing outside; null for others. */
+function leavingType(call: CpuCall): ProductType | null {
+  const { dtype } = call.outputs[0]!;
+  if (dtype !== 'float32' && dtype !== 'float64') return null;
+  return call.number('m') * call.number('n') * call.number('k') >= WORTH_LEAVING[dtype] ? dtype : null;
+}
+
+/** The operands come to the heap if they are not there. */
+function outside(call: CpuCall, dtype: ProductType, multiply: OutsideProduct): void {
+  const [batch, m, n, k, strideA, strideB] = sizes(call);
+  const [transA, transB, accumulate] = ['transA', 'transB', 'accumulate'].map((name) => call.number(name) !== 0) as [
+    boolean,
+    boolean,
+    boolean,
+  ];
+  const [a, b, out] = [call.in(0), call.in(1), accumulate ? call.update(0) : call.out(0)];
+  const bytes = BYTES[dtype];
+  for (let i = 0; i < batch; i++)
+    multiply(
+      dtype,
+      a + i * strideA * bytes,
+      b + i * strideB * bytes,
+      out + i * m * n * bytes,
+      { m, n, k },
+      { transA, transB, accumulate },
+    );
+}
+
+const matmul: CpuKernel = (call) => {
+  const multiply = outsideProduct();
+  const leaving = multiply && leavingType(call);
+  if (leaving) outside(call, leaving, multiply);
+  else if (call.isFloat32) float32(call);
+  else generic(call);
+};
 
 export const matmulKernels = { matmul };
