@@ -62,6 +62,8 @@ export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } f
 export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
 export * from './ops/ctc/index.js';
 export * from './ops/index.js';
+export { causalMask, type CausalMaskOptions, lengthMask, type LengthMaskOptions } from './ops/masks.js';
+export { sinusoidalPositions, type SinusoidalOptions } from './ops/positions.js';
 export * as optim from './optim/index.js';
 export {
   arange,

@@ -10,19 +10,23 @@ const model = nn.sequential(nn.linear(3, 3));
 const params = model.init(random(1));
 const layers: Readonly<Record<string, readonly [nn.Layer<never>, Tensor]>> = {
   linear: [nn.linear(3, 2) as never, floats],
+  batchNorm: [nn.batchNorm(3) as never, floats],
   conv1d: [nn.conv1d(2, 3, 3) as never, zeros([1, 5, 2])],
   conv2d: [nn.conv2d(2, 3, 3) as never, image],
   dropout: [nn.dropout(0.5) as never, floats],
   embedding: [nn.embedding(4, 2) as never, tensor([0, 1], { dtype: 'int32' })],
   group: [nn.group({ inner: nn.linear(3, 2) }) as never, floats],
+  groupNorm: [nn.groupNorm(3, 3) as never, floats],
   gru: [nn.gru(2, 3) as never, zeros([1, 4, 2])],
   layerNorm: [nn.layerNorm(3) as never, floats],
   lstm: [nn.lstm(2, 3) as never, zeros([1, 4, 2])],
   residual: [nn.residual(nn.linear(3, 3)) as never, floats],
+  rmsNorm: [nn.rmsNorm(3) as never, floats],
   sequential: [model as never, floats],
 };
 const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
   linear: [[3, 'size', 'huge'], [2, 'size', 'huge'], options],
+  batchNorm: [[3, 'size', 'huge'], options],
   conv1d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
   conv2d: [[2, 'size', 'huge'], [3, 'size', 'huge'], [3, 'size', 'huge'], options],
   dropout: [[0.5, 'size', 'fraction']],
@@ -35,6 +39,8 @@ const makers: Readonly<Record<keyof typeof nn, readonly Place[]>> = {
   lstm: [[2, 'size', 'huge'], [3, 'size', 'huge'], options],
   group: [[{ inner: nn.linear(3, 3) }, 'order', 'object', 'bare'], [undefined, 'function', 'undefined'], options],
   residual: [[nn.linear(3, 3), 'function'], options],
+  rmsNorm: [[3, 'size', 'huge'], options],
+  groupNorm: [[1, 'size'], [3, 'size', 'huge'], options],
   sequential: [[nn.linear(3, 3), 'function']],
   summary: [[model, 'tree'], [[2, 3], 'order'], options],
 };
@@ -67,7 +73,11 @@ export const LAYER_ROWS: Readonly<Record<string, Row>> = {
         `nn.${name}.apply`,
         {
           call: (...g) => (layer as never as Functions).apply!(...g),
-          places: [[layer.init(random(1)), name === 'dropout' ? 'any' : 'order'], [input, 'tensor'], options],
+          places: [
+            [layer.init(random(1)), name === 'dropout' ? 'any' : 'order'],
+            [input, 'tensor'],
+            'initState' in layer ? [{ state: (layer as never as Functions).initState!() }, 'order'] : options,
+          ],
           tags: layerTags,
         },
       ],

@@ -138,6 +138,10 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
   avgPool2d: [[image, 'tensor'], [2, 'size'], options],
   unfold: [[image, 'tensor'], [2, 'size'], options],
   layerNorm: [x, options],
+  rmsNorm: [x, options],
+  rotaryPositions: [[zeros([3, 4]), 'tensor'], options],
+  attention: [x, x, x, options],
+  groupNorm: [x, [3, 'size'], options],
   dropout: [x, [0.5, 'size', 'fraction'], rng],
   cast: [x, ['float64', 'dtype']],
 };
@@ -174,6 +178,9 @@ export const ROWS: Readonly<Record<string, Row>> = {
       zerosLike: [x, options],
       onesLike: [x, options],
       random: [[1, 'size', 'negative']],
+      lengthMask: [[[1, 2], 'indices', 'list'], options],
+      causalMask: [[2, 'size'], options],
+      sinusoidalPositions: [[2, 'size'], [4, 'size'], options],
       memory: [[undefined, 'optional']],
       setThreads: [[1, 'size']],
       device: [['cpu', 'device']],
@@ -333,7 +340,9 @@ export const ROWS: Readonly<Record<string, Row>> = {
   'Random.permutation': { call: (...g) => random(1).permutation(...(g as [never])), places: [[4, 'size'], options] },
   ...Object.fromEntries(
     Object.entries(functions)
-      .filter(([name]) => !['concat', 'stack', 'where', 'linear', 'step'].includes(name))
+      .filter(
+        ([name]) => !['concat', 'stack', 'where', 'linear', 'step', 'attention', 'rotaryPositions'].includes(name),
+      )
       .map(([name, [self, ...places]]) => [
         `Tensor.${name}`,
         { call: (...g: unknown[]) => (self![0] as typeof table)[name]!(...g), places },

@@ -1,5 +1,6 @@
 import type * as ops from '../src/ops/index.js';
 import { arithmeticInfo } from './ops/arithmetic.js';
+import { attentionInfo } from './ops/attention.js';
 import { comparisonInfo } from './ops/comparisons.js';
 import { activationInfo, transcendentalInfo } from './ops/elementwise.js';
 import { indexingInfo } from './ops/indexing.js';
@@ -8,6 +9,7 @@ import { joiningInfo } from './ops/joining.js';
 import { lossInfo } from './ops/losses.js';
 import { momentInfo } from './ops/moments.js';
 import { movementInfo } from './ops/movement.js';
+import { normInfo } from './ops/norms.js';
 import { optimizerInfo } from './ops/optimizers.js';
 import { productInfo } from './ops/products.js';
 import { reductionInfo } from './ops/reductions.js';
@@ -29,6 +31,8 @@ export const opInfo = {
   ...reductionInfo,
   ...momentInfo,
   ...rowInfo,
+  ...normInfo,
+  ...attentionInfo,
   ...lossInfo,
   ...movementInfo,
   ...joiningInfo,

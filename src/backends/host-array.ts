@@ -6,8 +6,9 @@ export function hostArray(dtype: DType, length: number): TypedArray {
   try {
     return new (arrayClass(dtype))(length);
   } catch (error) {
-    if (error instanceof RangeError)
-      throw new OutOfMemoryError('cpu', `no room for ${length * BYTES[dtype]} bytes in one array: ${error.message}`);
+    const { name, message } = error as Error; // maybe of another realm
+    if (name === 'RangeError')
+      throw new OutOfMemoryError('cpu', `no room for ${length * BYTES[dtype]} bytes in one array: ${message}`);
     throw error;
   }
 }

@@ -21,8 +21,15 @@ export type {
 export type { Lengths } from './lengths.js';
 export { linear } from './linear.js';
 export type { LinearParams } from './linear.js';
-export { layerNorm } from './norm.js';
-export type { LayerNormParams } from './norm.js';
+export { batchNorm, groupNorm, layerNorm, rmsNorm } from './norm.js';
+export type {
+  BatchNormOptions,
+  BatchNormState,
+  LayerNormOptions,
+  LayerNormParams,
+  NormParams,
+  RmsNormParams,
+} from './norm.js';
 export { gru, lstm } from './recurrent.js';
 export type {
   DirectionParams,

@@ -1,5 +1,7 @@
 import { ShapeError, ValueError } from '../errors.js';
 import { where } from '../ops/elementwise.js';
+import { take } from '../ops/gather.js';
+import { pad, reshape } from '../ops/movement/index.js';
 import { checkWhole } from '../tensor/arguments.js';
 import { fromTypedArray, lendTo, type TensorLike } from '../tensor/create.js';
 import { integersOf } from '../tensor/integers.js';
@@ -67,4 +69,26 @@ export function frameMask(counts: Int32Array, x: Tensor): Tensor {
   counts.forEach((count, n) => bits.fill(1, n * frames, n * frames + count));
   const shape = [counts.length, frames, ...new Array<number>(x.rank - 2).fill(1)];
   return lendTo(fromTypedArray(bits, shape, 'bool'), x);
+}
+
+/** @internal The frames of x, [N, T, ...], that are within their sequences' lengths, one after the other: [frames, ...]. */
+export function packFrames(counts: Int32Array, x: Tensor): Tensor {
+  const frames = x.shape[1]!;
+  const places: number[] = [];
+  counts.forEach((count, n) => {
+    for (let t = 0; t < count; t++) places.push(n * frames + t);
+  });
+  return take(reshape(x, [-1, ...x.shape.slice(2)]), Int32Array.from(places), 0);
+}
+
+/** @internal Packed frames where they came from, in a tensor of x's first two axes; 0 beyond the lengths. */
+export function unpackFrames(packed: Tensor, counts: Int32Array, frames: number): Tensor {
+  const last = packed.shape[0]!; // the place of a frame of zeros
+  const places = new Int32Array(counts.length * frames).fill(last);
+  let next = 0;
+  counts.forEach((count, n) => {
+    for (let t = 0; t < count; t++) places[n * frames + t] = next++;
+  });
+  const padded = pad(packed, [[0, 1], ...new Array<[number, number]>(packed.rank - 1).fill([0, 0])]);
+  return reshape(take(padded, places, 0), [counts.length, frames, ...packed.shape.slice(1)]);
 }

@@ -1,4 +1,5 @@
 // Every op, in families. Importing this registers them and attaches the methods.
+export { attention, type AttentionOptions } from './attention.js';
 export { broadcastTo, type ReduceOptions, sum } from './broadcast.js';
 export { cast } from './cast.js';
 export { avgPool2d, conv1d, conv2d, maxPool2d, type Pair, unfold, type WindowOptions } from './conv.js';
@@ -90,7 +91,8 @@ export {
   transpose,
 } from './movement/index.js';
 export { mean, norm, type NormOptions, variance, type VarianceOptions } from './moments.js';
-export { layerNorm } from './norm.js';
+export { groupNorm, layerNorm, rmsNorm } from './norm.js';
+export { rotaryPositions, type RotaryOptions } from './positions.js';
 export { argmax, argmin, cumsum, logSumExp, max, min, prod } from './reduce.js';
 export { logSoftmax, softmax } from './softmax.js';
 import './methods.js';

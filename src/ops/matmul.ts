@@ -154,6 +154,9 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   ]);
 }
 
+/** @internal a b^T over the last two axes of two tensors of rank 2 or more and one float dtype, whose leading axes are the same. */
+export const timesTransposed = (a: Tensor, b: Tensor): Tensor => product(a, b, false, true);
+
 /** x times the transpose of a weight stored as [out, in]: what linear layers do. x is [..., in], the result [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
   checkTensor('linear', 'x', x);

@@ -16,7 +16,7 @@ import { glu } from './glu.js';
 import { matmul } from './matmul.js';
 import * as moments from './moments.js';
 import * as movement from './movement/index.js';
-import { layerNorm } from './norm.js';
+import { groupNorm, layerNorm, rmsNorm } from './norm.js';
 import * as reduce from './reduce.js';
 import { logSoftmax, softmax } from './softmax.js';
 import { toDevice } from './to-device.js';
@@ -121,6 +121,8 @@ declare module '../tensor/tensor.js' {
     avgPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
     unfold(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
     layerNorm(options?: { weight?: Tensor; bias?: Tensor; eps?: number }): Tensor;
+    rmsNorm(options?: { weight?: Tensor; eps?: number }): Tensor;
+    groupNorm(groups: number, options?: { weight?: Tensor; bias?: Tensor; eps?: number }): Tensor;
     dropout(rate: number, random: Random): Tensor;
     cast(dtype: DType): Tensor;
     clone(): Tensor;
@@ -205,6 +207,8 @@ const methods = {
   logSoftmax,
   glu,
   layerNorm,
+  rmsNorm,
+  groupNorm,
   dropout,
   take,
   gather,

@@ -1,4 +1,4 @@
-import { checkOptions, checkTensor, describe } from '../tensor/arguments.js';
+import { checkOptions, checkTensor, checkWhole, describe } from '../tensor/arguments.js';
 import { defineMultiOp, defineOp, type OpFunction } from '../autograd/op.js';
 import type { Kernel } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
@@ -9,6 +9,7 @@ import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { add, div, mul, neg } from './elementwise.js';
 import { mean } from './moments.js';
+import { concat, permute, reshape, slice, transpose } from './movement/index.js';
 
 /** Rows of [rows, width] brought to mean 0 and variance 1; 1 / deviation of each row comes out as well, for the backward pass. */
 const layerNormKernel: Kernel = {
@@ -89,6 +90,43 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
   ],
 });
 
+interface Affine {
+  readonly weight?: Tensor | undefined;
+  readonly bias?: Tensor | undefined;
+}
+
+const checkEps = (op: string, eps: unknown): void => {
+  if (!(Number.isFinite(eps) && (eps as number) >= 0))
+    throw new ValueError(op, `eps is ${describe(eps)}; it must be finite and not negative`);
+};
+
+/** Checks what all norms have: x, eps, and a weight and a bias for the last axis. */
+function checkNorm(op: string, x: Tensor, { weight, bias }: Affine, eps: unknown): void {
+  if (weight !== undefined) checkTensor(op, 'weight', weight);
+  if (bias !== undefined) checkTensor(op, 'bias', bias);
+  if (x.rank === 0) throw new ShapeError(op, 'a scalar has no axis to normalise');
+  checkEps(op, eps);
+  const width = x.shape[x.rank - 1]!;
+  for (const [name, t] of [
+    ['weight', weight],
+    ['bias', bias],
+  ] as const) {
+    if (t && !sameShape(t.shape, [width]))
+      throw new ShapeError(op, `${name} is ${formatShape(t.shape)}; x of ${formatShape(x.shape)} wants [${width}]`);
+  }
+}
+
+/** What was meant by a tensor in the place of a norm's options. */
+const meantByNorm = (given: unknown): string | null => (given instanceof Tensor ? 'write { weight, bias }' : null);
+
+function scaleAndShift(normal: Tensor, { weight, bias }: Affine): Tensor {
+  const scaled = weight ? mul(normal, weight) : normal;
+  return bias ? add(scaled, bias) : scaled;
+}
+
+/** Rows along the last axis with mean 0 and variance 1. */
+const normalRows = (x: Tensor, eps: number): Tensor => layerNormOp([cast(x, toFloat(x.dtype))], { eps })[0]!;
+
 /**
  * Each row along the last axis brought to mean 0 and variance 1: (x - mean) / sqrt(variance + eps), then scaled and shifted. Ba, Kiros
  * and Hinton, arXiv:1607.06450.
@@ -97,27 +135,56 @@ const layerNormVjpOp: OpFunction<null> = defineOp({
  */
 export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; eps?: number } = {}): Tensor {
   checkTensor('layerNorm', 'x', x);
-  checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], (given) =>
-    given instanceof Tensor ? 'write { weight, bias }' : null,
-  );
-  const { weight, bias, eps = 1e-5 } = options;
-  if (weight !== undefined) checkTensor('layerNorm', 'weight', weight);
-  if (bias !== undefined) checkTensor('layerNorm', 'bias', bias);
-  if (x.rank === 0) throw new ShapeError('layerNorm', 'a scalar has no axis to normalise');
-  if (!(Number.isFinite(eps) && eps >= 0))
-    throw new ValueError('layerNorm', `eps is ${describe(eps)}; it must be finite and not negative`);
-  const width = x.shape[x.rank - 1]!;
-  for (const [name, t] of [
-    ['weight', weight],
-    ['bias', bias],
-  ] as const) {
-    if (t && !sameShape(t.shape, [width]))
-      throw new ShapeError(
-        'layerNorm',
-        `${name} is ${formatShape(t.shape)}; x of ${formatShape(x.shape)} wants [${width}]`,
-      );
-  }
-  const normal = layerNormOp([cast(x, toFloat(x.dtype))], { eps })[0]!;
-  const scaled = weight ? mul(normal, weight) : normal;
-  return bias ? add(scaled, bias) : scaled;
+  checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], meantByNorm);
+  const { eps = 1e-5 } = options;
+  checkNorm('layerNorm', x, options, eps);
+  return scaleAndShift(normalRows(x, eps), options);
 }
+
+/**
+ * Each row along the last axis divided by its root mean square: x / sqrt(mean(x^2) + eps), then scaled. Zhang and Sennrich, arXiv:1910.07467.
+ * @param options.weight of shape [width], where width is x's last axis. @param options.eps 1e-6 by default.
+ * @throws {ShapeError} for a scalar, or a weight of another shape. @throws {ValueError} for a negative eps.
+ */
+export function rmsNorm(x: Tensor, options: { weight?: Tensor; eps?: number } = {}): Tensor {
+  checkTensor('rmsNorm', 'x', x);
+  checkOptions('rmsNorm', options, ['weight', 'eps'], meantByNorm);
+  const { eps = 1e-6, weight } = options;
+  checkNorm('rmsNorm', x, { weight }, eps);
+  // A row beside its negative has mean 0, and as variance its own mean square: the kernel of layerNorm, whose sums are float64, will do.
+  const width = x.shape[x.rank - 1]!;
+  const both = normalRows(concat([x, neg(x)], -1), eps);
+  return scaleAndShift(slice(both, ...new Array<[]>(x.rank - 1).fill([]), [0, width]), { weight });
+}
+
+/**
+ * The channels of every element of a batch in groups, each group brought to mean 0 and variance 1 over all its channels and places, then scaled and
+ * shifted channel by channel: x is [N, ..., C]. Wu and He, arXiv:1803.08494.
+ * @param groups how many; C must be a multiple of it. 1 is a layer norm over places and channels, C an instance norm.
+ * @param options.weight and bias: of shape [C].
+ * @throws {ShapeError} for fewer than two axes, channels that cannot be divided so, or a weight or bias of another shape.
+ */
+export function groupNorm(
+  x: Tensor,
+  groups: number,
+  options: { weight?: Tensor; bias?: Tensor; eps?: number } = {},
+): Tensor {
+  checkTensor('groupNorm', 'x', x);
+  checkWhole('groupNorm', 'groups', groups, 1);
+  checkOptions('groupNorm', options, ['weight', 'bias', 'eps'], meantByNorm);
+  const { eps = 1e-5 } = options;
+  checkNorm('groupNorm', x, options, eps);
+  if (x.rank < 2) throw new ShapeError('groupNorm', `x is ${formatShape(x.shape)}; it must be [N, ..., C]`);
+  const [batch, channels] = [x.shape[0]!, x.shape[x.rank - 1]!];
+  if (channels % groups !== 0)
+    throw new ShapeError('groupNorm', `${channels} channels do not fall into ${groups} groups of one size`);
+  const places = sizeOf(x.shape.slice(1, -1));
+  const each = channels / groups;
+  const grouped = permute(reshape(x, [batch, places, groups, each]), [0, 2, 1, 3]);
+  const normal = normalRows(reshape(grouped, [batch, groups, places * each]), eps);
+  const back = permute(reshape(normal, [batch, groups, places, each]), [0, 2, 1, 3]);
+  return scaleAndShift(reshape(back, x.shape), options);
+}
+
+/** @internal Each column of [rows, channels] brought to mean 0 and variance 1: what a batch norm does in training. */
+export const normalColumns = (x: Tensor, eps: number): Tensor => transpose(normalRows(transpose(x, 0, 1), eps), 0, 1);

@@ -1,16 +1,5 @@
-import { cumsum, glu, layerNorm, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
-import {
-  alongAxis,
-  at,
-  average,
-  build,
-  logSumExpOf,
-  spread,
-  total,
-  type Values,
-  values,
-  varianceOf,
-} from '../reference.js';
+import { cumsum, glu, logSoftmax, ShapeError, softmax, tensor, type Tensor, zeros } from 'tapegrad';
+import { alongAxis, at, build, logSumExpOf, spread, total, type Values } from '../reference.js';
 import { exact, int, type OpInfo, type Sample } from './info.js';
 
 const softmaxOf = (elements: number[]): number[] => elements.map((x) => Math.exp(x - logSumExpOf(elements)));
@@ -136,47 +125,6 @@ export const rowInfo = {
       { run: () => glu(zeros([])), error: ShapeError, message: '[glu] axis -1 of a scalar: it has no axes' },
     ],
   },
-  layerNorm: {
-    samples: [
-      { name: '[3,5]', inputs: [spread([3, 5], -3, 3)], run: (x) => layerNorm(x), want: (x) => normalised(x, 1e-5) },
-      {
-        name: '[2,2,4] scaled and shifted',
-        inputs: [spread([2, 2, 4], -3, 3), spread([4], 0.5, 1.5, 1), spread([4], -1, 1, 2)],
-        run: (x, weight, bias) => layerNorm(x, { weight, bias, eps: 0.1 }),
-        want: (x, weight, bias) => {
-          const normal = normalised(x, 0.1);
-          return build(x.shape, (p) => at(normal, p) * at(weight, p) + at(bias, p));
-        },
-      },
-      { name: '[1,1]', inputs: [spread([1, 1], 1, 3)], run: (x) => layerNorm(x), want: () => values([1, 1], [0]) },
-      { name: '[0,4]', inputs: [spread([0, 4], 1, 3)], run: (x) => layerNorm(x), want: () => values([0, 4], []) },
-      {
-        name: '[9,131]',
-        inputs: [spread([9, 131], -3, 3)],
-        run: (x) => layerNorm(x),
-        want: (x) => normalised(x, 1e-5),
-        forwardOnly: true,
-      },
-    ],
-    ulps: 8,
-    absolute: 2e-6,
-    gradientError: 1e-5,
-    storage: 1,
-    exact: [exact('a constant row', () => layerNorm(tensor([[3, 3, 3, 3]])), 'float32', [1, 4], [0, 0, 0, 0])],
-    errors: [
-      { run: () => layerNorm(zeros([])), error: ShapeError, message: '[layerNorm] a scalar has no axis to normalise' },
-      {
-        run: () => layerNorm(zeros([2, 3]), { weight: zeros([2]) }),
-        error: ShapeError,
-        message: '[layerNorm] weight is [2]; x of [2, 3] wants [3]',
-      },
-      {
-        run: () => layerNorm(zeros([2, 3]), { bias: zeros([1, 3]) }),
-        error: ShapeError,
-        message: '[layerNorm] bias is [1, 3]; x of [2, 3] wants [3]',
-      },
-    ],
-  },
 } satisfies Record<string, OpInfo>;
 
 function gated(x: Values, axis: number): Values {
@@ -222,10 +170,4 @@ function rows(run: (x: Tensor, axis?: number) => Tensor, f: (elements: number[])
     ...cases.map(([shape, axis]) => sample(shape, axis, false)),
     ...long.map(([shape, axis]) => sample(shape, axis, true)),
   ];
-}
-
-function normalised(x: Values, eps: number): Values {
-  return alongAxis(x, -1, (elements) =>
-    elements.map((value) => (value - average(elements)) / Math.sqrt(varianceOf(elements) + eps)),
-  );
 }
