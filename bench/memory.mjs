@@ -3,7 +3,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import {
+  checkpoint,
   concat,
+  gelu,
   grad,
   gradCheck,
   hessian,
@@ -42,12 +44,25 @@ const loop = (frames, width, frame) => {
   };
 };
 
-const convStack = (depth) => {
+/** Layers one after the other; `wrap` makes a block of each. */
+const convStack = (depth, wrap = (block) => block) => {
   const conv = nn.conv2d(16, 16, 3, { padding: 1 });
   const x = source.normal([2, 32, 32, 16]);
+  const block = wrap((p, y) => relu(conv.apply(p, y)));
   return {
     input: Array.from({ length: depth }, () => conv.init(source)),
-    run: (layers) => layers.reduce((y, p) => relu(conv.apply(p, y)), x).sum(),
+    run: (layers) => layers.reduce((y, p) => block(p, y), x).sum(),
+  };
+};
+
+/** Blocks as in a transformer's: products in and out of a wider layer, normalised, around which the value passes. */
+const blockStack = (depth, wrap = (block) => block) => {
+  const inner = nn.sequential(nn.layerNorm(128), nn.linear(128, 512), gelu, nn.linear(512, 128));
+  const x = source.normal([256, 128]);
+  const block = wrap((p, y) => y.add(inner.apply(p, y)));
+  return {
+    input: Array.from({ length: depth }, () => inner.init(source)),
+    run: (layers) => layers.reduce((y, p) => block(p, y), x).sum(),
   };
 };
 
@@ -89,6 +104,9 @@ const workloads = {
     },
   }),
   '20 layers of conv 3 x 3, [2, 32, 32, 16]': () => convStack(20),
+  'the 20 layers, each in a checkpoint': () => convStack(20, checkpoint),
+  '16 blocks 128 -> 512 -> 128, x [256, 128]': () => blockStack(16),
+  'the 16 blocks, each in a checkpoint': () => blockStack(16, checkpoint),
 };
 
 const MIB = 2 ** 20;

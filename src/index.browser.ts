@@ -11,6 +11,7 @@ registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')
 
 export * as audio from './data/audio/index.js';
 export { setThreads, threads } from './backends/cpu/pool.js';
+export { checkpoint } from './autograd/checkpoint.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
 export {

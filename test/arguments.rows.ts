@@ -204,6 +204,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       jacobian: [f, options],
       hvp: [f, x, x],
       vjp: [f, x, [tensor(1), 'tensor']],
+      checkpoint: [f],
       customVjp: [f, f],
       gradCheck: [f, [[tensor([1.5])], 'tensors', 'list'], options],
       bucketedBatches: [[[3, 4], 'tensors', 'list', 'array'], [8, 'count'], rng],

@@ -48,6 +48,8 @@ const INTERNAL = [
   'settle',
   'best',
   'checkOpen',
+  'turn',
+  'tell',
 ];
 
 test('every export has a row', () => {

@@ -6,7 +6,7 @@ import { Region } from '../tensor/region.js';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.js';
 import { Tensor, type Trace, type TraceOwner } from '../tensor/tensor.js';
 import { claim, type Cotangent, Cotangents, unclaim, unpin } from './cotangents.js';
-import type { OpSpec } from './op.js';
+import type { OpSpec, Spec } from './op.js';
 import { primitives } from './primitives.js';
 import { isRecorded, regionFor } from './trace.js';
 
@@ -23,6 +23,26 @@ export interface Node {
 }
 
 /**
+ * What `checkpoint` leaves of a function: how to compute it again. On a tape it is followed by an empty place for each of its results, where their
+ * cotangents are summed up.
+ */
+export class Segment {
+  constructor(
+    /** Computes the results anew, on whatever tape records. */
+    readonly again: () => readonly Tensor[],
+    readonly results: readonly Spec[],
+    /** The results' memory, as far as it was made inside. */
+    readonly made: readonly Buffer[],
+  ) {}
+}
+
+/** In the place of an application that is computed again when it is wanted: what came out of it some other way leads nowhere. */
+const FORGOTTEN = Symbol('forgotten');
+
+/** Tapes that have not been closed: what runs may add to any of them. */
+const open: Tape[] = [];
+
+/**
  * The record of one transform. Tensors that depend on its inputs carry it with them, so nothing here is global and an async function
  * can be traced while others run. Nodes are in order of execution; the backward pass walks them once, from the last to the first.
  */
@@ -32,8 +52,10 @@ export class Tape implements TraceOwner {
 
   readonly region: Region;
   private readonly ownsRegion: boolean;
-  private readonly nodes: (Node | null)[] = []; // null for an input
+  private readonly nodes: (Node | Segment | typeof FORGOTTEN | null)[] = []; // null for an input, and for a segment's result
   private isRecording = true;
+  /** Places that segments took when they were computed again: the backward pass's own. */
+  private repeated = 0;
   private hasCustom = false;
 
   /** A tape for these inputs; inside another transform it shares that one's region. */
@@ -41,6 +63,7 @@ export class Tape implements TraceOwner {
     const around = regionFor(inputs);
     this.ownsRegion = !around?.isShared;
     this.region = around?.isShared ? around : new Region(true);
+    open.push(this);
   }
 
   get recording(): boolean {
@@ -59,6 +82,19 @@ export class Tape implements TraceOwner {
     return this.nodes.push(node) - 1;
   }
 
+  /** Adds a segment and returns the position of its first result. */
+  addSegment(segment: Segment): number {
+    const first = this.nodes.push(segment);
+    this.nodes.push(...segment.results.map(() => null));
+    added += 1 + segment.results.length;
+    return first;
+  }
+
+  /** Grows when other tapes record something. */
+  private get recorded(): number {
+    return added - this.repeated;
+  }
+
   /** The position of a tensor on this tape, or -1. */
   idOf(t: Tensor): number {
     for (let trace = t.trace; trace; trace = trace.next) if (trace.tape === this) return trace.id;
@@ -67,8 +103,8 @@ export class Tape implements TraceOwner {
 
   /** The application that made a tensor, or null where this tape does not know one. */
   producerOf(t: Tensor): Node | null {
-    const id = this.idOf(t);
-    return id < 0 ? null : (this.nodes[id] ?? null);
+    const found = this.nodes[this.idOf(t)];
+    return !found || found === FORGOTTEN || found instanceof Segment ? null : found;
   }
 
   /** Runs the transform's function: what begins meanwhile shares its memory. */
@@ -102,16 +138,7 @@ export class Tape implements TraceOwner {
           claim(cotangents[i]!);
           sums.add(id, output, cotangents[i]!);
         });
-        for (let id = this.nodes.length - 1; id >= 0; id--) {
-          const node = this.nodes[id];
-          if (!node) continue;
-          const cotangent = sums.take(id);
-          const drops = dropsValues && !node.op.alias;
-          const early = drops && node.op.readsResult === false;
-          if (early) this.drop(node);
-          if (cotangent) this.pass(node, cotangent, sums);
-          if (drops && !early) this.drop(node);
-        }
+        this.walk(0, sums, dropsValues);
         return inputs.map((input) => {
           const found = sums.take(this.idOf(input));
           if (!found) return zerosLike(input);
@@ -146,11 +173,11 @@ export class Tape implements TraceOwner {
         const sums = new Cotangents(region, 1);
         for (let i = 0; i < y.size; i++) {
           const { mark } = region;
-          const before = added;
+          const before = this.recorded;
           const row = primitives.row(rowOf(i), i, y.size);
           claim(row);
           sums.add(0, x, row);
-          if (added === before) region.sweep(mark);
+          if (this.recorded === before) region.sweep(mark);
         }
         const matrix = sums.take(0)!;
         unpin(matrix);
@@ -161,12 +188,70 @@ export class Tape implements TraceOwner {
     });
   }
 
+  /** Passes cotangents on, from the last place of the tape to the given one. */
+  private walk(end: number, sums: Cotangents, dropsValues: boolean): void {
+    for (let id = this.nodes.length - 1; id >= end; id--) {
+      const node = this.nodes[id];
+      if (!node) continue;
+      if (node === FORGOTTEN || node instanceof Segment) {
+        this.passSegment(id, node, sums, dropsValues);
+        continue;
+      }
+      const cotangent = sums.take(id);
+      const drops = dropsValues && !node.op.alias;
+      const early = drops && node.op.readsResult === false;
+      if (early) this.drop(node);
+      if (cotangent) this.pass(node, cotangent, sums);
+      if (drops && !early) this.drop(node);
+    }
+  }
+
+  /**
+   * Computes a segment again, recording it at the end of the tape, and passes the cotangents of its results through what was recorded. What it reads from
+   * outside, arguments or not, has its place on this tape, so all cotangents arrive where they belong.
+   */
+  private passSegment(id: number, segment: Segment | typeof FORGOTTEN, sums: Cotangents, dropsValues: boolean): void {
+    if (segment === FORGOTTEN) {
+      if (sums.take(id))
+        throw new GradientError(
+          'checkpoint',
+          'a tensor that the function computed was used outside, though the function did not return it; return it as well, in an array or object',
+        );
+      return;
+    }
+    const { again, results, made } = segment;
+    const cotangents = results.map((_, i) => sums.take(id + 1 + i));
+    if (dropsValues) for (const buffer of made) this.dropBuffer(buffer);
+    if (cotangents.every((cotangent) => !cotangent)) return;
+    const { mark } = this.region;
+    const before = this.recorded;
+    const end = this.nodes.length;
+    this.isRecording = true;
+    let outputs: readonly Tensor[];
+    try {
+      outputs = withinRegion(this.region, again);
+    } finally {
+      this.isRecording = false;
+      this.repeated += this.nodes.length - end;
+    }
+    outputs.forEach((output, i) => {
+      const cotangent = cotangents[i];
+      if (!cotangent) return;
+      const at = this.idOf(output);
+      if (at < 0) unclaim(cotangent);
+      else sums.add(at, output, cotangent);
+    });
+    this.walk(end, sums, dropsValues);
+    this.nodes.length = end;
+    if (this.recorded === before) this.region.sweep(mark);
+  }
+
   /** Passes a node's cotangent on to its inputs. What its vjp computed and does not give is recycled. */
   private pass(node: Node, cotangent: Tensor, sums: Cotangents): void {
     const { op, inputs } = node;
     if (!op.vjp) return unclaim(cotangent);
     const { mark } = this.region;
-    const before = added;
+    const before = this.recorded;
     const ids: number[] = [];
     const needs: boolean[] = [];
     for (const input of inputs) {
@@ -191,13 +276,13 @@ export class Tape implements TraceOwner {
         );
       claim(part);
     }
-    if (added !== before) cotangent.buffer.disposable = false; // it lies on a tape further out
+    if (this.recorded !== before) cotangent.buffer.disposable = false; // it lies on a tape further out
     unclaim(cotangent);
     for (let i = 0; i < inputs.length; i++) {
       const part = parts[i];
       if (part && ids[i]! >= 0) sums.add(ids[i]!, inputs[i]!, part);
     }
-    if (added === before) this.region.sweep(mark);
+    if (this.recorded === before) this.region.sweep(mark);
   }
 
   /** Gives back what a node computed, once all that it went into has been passed. */
@@ -223,7 +308,37 @@ export class Tape implements TraceOwner {
   close(): void {
     this.isRecording = false;
     this.nodes.length = 0;
+    if (open.at(-1) === this) open.pop();
+    else if (open.includes(this)) open.splice(open.indexOf(this), 1); // of an asynchronous transform
     if (this.ownsRegion) this.region.close();
+  }
+
+  /**
+   * Runs a function as if no tape recorded it, and gives back the memory of what it computed.
+   * @param keeps chooses what stays of it; where that is null everything does, on the tapes as well.
+   * @returns the function's result, and the memory that was made in it and stays.
+   */
+  static forgetting<T>(
+    region: Region,
+    run: () => T,
+    keeps: (result: T) => readonly Tensor[] | null,
+  ): [result: T, made: readonly Buffer[]] {
+    const ends = open.map((tape): [Tape, number] => [tape, tape.nodes.length]);
+    region.openJournal();
+    try {
+      const { mark } = region;
+      const result = withinRegion(region, run);
+      const kept = keeps(result);
+      if (!kept) return [result, []];
+      for (const [tape, end] of ends) tape.nodes.fill(FORGOTTEN, end);
+      const made = kept.map(({ buffer }) => buffer).filter((buffer) => region.hasMade(buffer, mark));
+      kept.forEach(claim);
+      region.sweep(mark);
+      kept.forEach(unpin);
+      return [result, made];
+    } finally {
+      region.closeJournal();
+    }
   }
 }
 
@@ -245,7 +360,7 @@ function withAdvice(error: unknown, { op, inputs, output, saved }: Node): unknow
   );
 }
 
-/** Nodes that have been added to any tape. */
+/** Places that have been taken on any tape. */
 let added = 0;
 
 const NONE: readonly Tape[] = [];

@@ -26,7 +26,7 @@ export interface UniformOptions extends CreateOptions {
  * given to `Random.fromState` to go on where it stopped.
  */
 export class Random {
-  private readonly generator: ReturnType<typeof xoroshiro128plus>;
+  private generator: ReturnType<typeof xoroshiro128plus>;
 
   private constructor(generator: ReturnType<typeof xoroshiro128plus>) {
     this.generator = generator;
@@ -53,11 +53,13 @@ export class Random {
 
   /** Four 32-bit integers from which the source goes on. */
   get state(): readonly number[] {
+    if (watches > 0) this.tell();
     return this.generator.getState();
   }
 
   /** One number in [0, 1), with 53 random bits. */
   next(): number {
+    if (watches > 0) this.tell();
     const high = this.generator.next() >>> 5;
     const low = this.generator.next() >>> 6;
     return (high * 2 ** 26 + low) * 2 ** -53;
@@ -73,6 +75,7 @@ export class Random {
         'random',
         `integers in [${low}, ${high}): the bounds must be whole numbers, the upper one larger`,
       );
+    if (watches > 0) this.tell();
     const limit = 2 ** 32 - (2 ** 32 % span); // draws above it would favour small numbers
     for (;;) {
       const draw = this.generator.next() >>> 0;
@@ -151,12 +154,52 @@ export class Random {
     return order;
   }
 
+  /** @internal Goes on from another state; gives the one before. */
+  turn(state: readonly number[]): readonly number[] {
+    const before = this.generator.getState();
+    this.generator = xoroshiro128plusFromState(state);
+    return before;
+  }
+
+  private tell(): void {
+    for (const watch of watching) if (!watch.has(this)) watch.set(this, this.generator.getState());
+  }
+
   private fill(op: string, shape: Shape, { dtype = 'float32', device }: CreateOptions, draw: () => number): Tensor {
     if (dtype !== 'float32' && dtype !== 'float64')
       throw new DTypeError(op, `these numbers come as float32 or float64, not ${dtype}; cast them`);
     const data = hostArray(dtype, checkedSize(op, shape));
     for (let i = 0; i < data.length; i++) data[i] = draw();
     return settle(op, data, shape, dtype, device);
+  }
+}
+
+/** The sources that a function drew from, with the states in which it found them. */
+export type Draws = ReadonlyMap<Random, readonly number[]>;
+
+const watching: Map<Random, readonly number[]>[] = [];
+/** How many there are: read before each draw. */
+let watches = 0;
+
+/** @internal Runs a function and tells what it drew from. */
+export function withDraws<T>(run: () => T): [result: T, draws: Draws] {
+  const draws = new Map<Random, readonly number[]>();
+  watches = watching.push(draws);
+  try {
+    return [run(), draws];
+  } finally {
+    watching.pop();
+    watches = watching.length;
+  }
+}
+
+/** @internal Runs a function again so that it draws the same numbers; the sources go on afterwards as if it had not run. */
+export function redrawing<T>(draws: Draws, run: () => T): T {
+  const now = Array.from(draws, ([source, state]): [Random, readonly number[]] => [source, source.turn(state)]);
+  try {
+    return run();
+  } finally {
+    for (const [source, state] of now) source.turn(state);
   }
 }
 

@@ -70,6 +70,11 @@ export class Region {
     return this.journal?.length ?? 0;
   }
 
+  /** Whether a buffer was made since the mark. */
+  hasMade(buffer: Buffer, mark: number): boolean {
+    return this.journal?.includes(buffer, mark) ?? false;
+  }
+
   /**
    * Of what was made since the mark, gives back at once what no cotangent lies in. The rest may be given back, or added to in place, as soon as
    * none does any more.
