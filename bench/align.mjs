@@ -1,6 +1,7 @@
 // npm run bench -- align [--quick]
 // ctcAlignSync on one thread, through the public API, beside bench/yardsticks/viterbi.cpp (the textbook in C++ -O3, compiled here, no allocation
-// left out on either side), on the same made-up scores of 32 classes. Processor time, medians; the two take turns.
+// left out on either side), on the same made-up scores of 32 classes. Processor time, medians; the two take turns. Of the kinds of scores, "flat" are all
+// equal: every path is a best one, and nothing can be cut.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,9 +19,13 @@ const ROWS = [
   { frames: 1500, labels: 150, kind: 'peaky' },
   { frames: 1500, labels: 150, kind: 'unsure' },
   { frames: 1500, labels: 150, kind: 'nonsense' },
+  { frames: 1500, labels: 150, kind: 'flat' },
+  { frames: 1500, labels: 700, kind: 'flat' },
   { frames: 15_000, labels: 1500, kind: 'peaky' },
   { frames: 15_000, labels: 1500, kind: 'unsure' },
   { frames: 15_000, labels: 1500, kind: 'nonsense' },
+  { frames: 15_000, labels: 1500, kind: 'flat' },
+  { frames: 15_000, labels: 7000, kind: 'flat' },
   { frames: 180_000, labels: 30_000, kind: 'peaky' },
   { frames: 180_000, labels: 30_000, kind: 'peaky', errors: 0.1 },
   { frames: 180_000, labels: 30_000, kind: 'unsure' },

@@ -2,11 +2,12 @@
 // misread, some unsure.
 import { random } from '../dist/index.js';
 
-/** What the network is like: sure of itself, less sure, or without any sense. */
+/** What the network is like: sure of itself, less sure, without any sense, or without any opinion. */
 const KINDS = {
   peaky: { spread: 1, blank: 9, above: [3, 7] },
   unsure: { spread: 1.5, blank: 5, above: [1, 3] },
   nonsense: { spread: 3, blank: 0, above: null },
+  flat: { spread: 0, blank: 0, above: null },
 };
 
 /**

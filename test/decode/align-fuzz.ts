@@ -69,6 +69,53 @@ export function makeProblem(
   };
 }
 
+/**
+ * A long problem of a network that misreads a lot: the first pass proves nothing, and what the second one cuts by has to know the target. In half of
+ * them, what is misread has its place in the other half of the target only, and all else is as sure as can be: then that bound is next to exact.
+ * @internal
+ */
+export function makeLongProblem(rng: Random): Problem & { kind: string } {
+  const exact = rng.next() < 0.5;
+  const classes = exact ? 2 * whole(rng, 3, 20) + 1 : whole(rng, 3, 40);
+  const half = (classes - 1) / 2;
+  const frames = whole(rng, 1200, 2400);
+  const length = Math.floor(frames / whole(rng, 2, 8));
+  const few = rng.next() < 0.2 ? 2 : classes - 1;
+  const wrong = 0.3 + 0.4 * rng.next();
+  // What a misread label costs: so much that a frame misses 3/4 nat on average.
+  const margin = Math.min(8, (0.75 * frames) / (length * wrong));
+  const wild = rng.next() < 0.2;
+  const spread = exact ? 0.01 : 1;
+  const isLate = (at: number): boolean => at > length / 2;
+  const read = Array.from({ length }, (_, at) =>
+    exact ? whole(rng, 1, half) + (isLate(at) ? half : 0) : whole(rng, 1, few),
+  );
+  const scores = Array.from({ length: frames }, (_, t) => {
+    const row = Array.from({ length: classes }, () => spread * rng.gaussian());
+    row[0]! += 6;
+    const at = Math.floor((t * length) / frames);
+    if (at !== Math.floor(((t - 1) * length) / frames)) {
+      const isWrong = rng.next() < wrong;
+      const other = exact ? whole(rng, 1, half) + (isLate(at) ? 0 : half) : whole(rng, 1, classes - 1);
+      row[isWrong ? other : read[at]!]! += 15 + rng.next();
+      if (isWrong && exact) row[read[at]!]! += 15.5 - margin;
+    }
+    const norm = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+    return row.map((x) => Math.fround(x - norm));
+  });
+  const ends = rng.next() < 0.3 ? -whole(rng, 0, 4) / 2 : null;
+  return {
+    kind: 'long',
+    scores,
+    target: wild ? read.map((label) => (rng.next() < 0.02 ? -1 : label)) : read,
+    blank: 0,
+    wildcard: wild ? -1 : null,
+    wildcardCost: wild ? -whole(rng, 0, 4) : 0,
+    opening: ends,
+    closing: rng.next() < 0.5 ? ends : null,
+  };
+}
+
 /** Aligns one problem through the public function. @internal */
 export function solve(p: Problem, options: { occupancy?: boolean } = {}): Alignment {
   const classes = p.scores[0]?.length ?? 2;
@@ -95,11 +142,14 @@ export function faultOf(p: Problem, { feasible, path, logProb, spans }: Alignmen
   return spans.map(({ index }) => index).join() === [...p.target.keys()].join() ? null : 'spans are missing';
 }
 
+/** The share of long problems: one takes as long as a thousand others. */
+const LONG = 0.005;
+
 export function fuzz(cases: number, seed: number, progress?: (done: number) => void): AlignReport {
   const rng = random(seed);
   const report: AlignReport = { cases: 0, passes: [0, 0, 0], infeasible: 0, falseAccepts: 0, examples: [] };
   while (report.cases < cases) {
-    const problem = makeProblem(rng);
+    const problem: Problem & { kind: string } = rng.next() < LONG ? makeLongProblem(rng) : makeProblem(rng);
     const alignment = solve(problem);
     report.passes[alignment.passes]++;
     if (!alignment.feasible) report.infeasible++;

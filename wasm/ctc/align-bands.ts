@@ -1,8 +1,15 @@
 /** Bands that are saved every few frames on the way forward, and how much memory they may take. */
 import { Problem } from './align-problem';
 
-/** Frames between saved bands: more of them cost memory, fewer make the cones larger. */
-@inline export function saveEvery(frames: i32): i32 { return frames < 4000 ? 16 : frames < 40_000 ? 64 : 128; }
+/** Frames between saved bands: more of them make the cones larger, fewer cost memory, and are taken where nothing costs more than LITTLE. */
+const FEWEST: i32 = 16;
+const USUAL: i32 = 128;
+const LITTLE: f64 = 24 * 1024 * 1024;
+export function saveEvery(frames: i32, labels: i32): i32 {
+  let every = FEWEST;
+  while (every < USUAL && allSaved(frames, labels, every) > LITTLE) every *= 2;
+  return every;
+}
 
 const MUCH: f64 = 160 * 1024 * 1024;
 const MOST: f64 = 800 * 1024 * 1024;
@@ -11,17 +18,19 @@ const WIDE: i32 = 4096;
 
 /** The greatest distance of saved bands that a problem of this size can come to: where nothing is cut, and MUCH, or if need be MOST, is full. */
 export function widest(frames: i32, labels: i32): i32 {
-  let every = saveEvery(frames);
+  let every = saveEvery(frames, labels);
   while (allSaved(frames, labels, every) > (every < WIDE ? MUCH : MOST)) every *= 2;
   return every;
 }
 @inline function allSaved(frames: i32, labels: i32, every: i32): f64 { return (<f64>(frames / every) + 1) * 16 * <f64>(labels + 1) + 64; }
 
-/** Bytes for saved bands. */
+/** Bytes for saved bands: never more than for a longer sequence. */
 export function savedBytes(frames: i32, labels: i32): f64 {
-  const limit = allSaved(frames, labels, widest(frames, labels)) > MUCH ? MOST : MUCH;
-  return min(allSaved(frames, labels, saveEvery(frames)), limit);
+  const all = allSaved(frames, labels, FEWEST), limit = allSaved(frames, labels, widest(frames, labels)) > MUCH ? MOST : MUCH;
+  return all <= LITTLE ? all : max(LITTLE, min(allSaved(frames, labels, USUAL), limit));
 }
+/** Bytes for the directory of saved bands. */
+@inline export function directoryBytes(frames: i32): usize { return <usize>(frames / FEWEST + 2) << 4; }
 
 @inline export function entryOf(p: Problem, index: i32): usize { return p.directory + (<usize>index << 4); }
 

@@ -2,6 +2,7 @@
 import { save, saveEvery } from './align-bands';
 import { advance } from './align-path';
 import { Problem, at, paddedCells, put } from './align-problem';
+import { shortfall, shortfallsAt } from './align-rest';
 
 @inline function leftOf(previous: v128, current: v128): v128 { return v128.shuffle<f64>(previous, current, 1, 2); }
 @inline function lowOf(a: v128, b: v128): v128 { return v128.shuffle<f64>(a, b, 0, 2); }
@@ -16,42 +17,6 @@ import { Problem, at, paddedCells, put } from './align-problem';
     store<f64>(to, <f64>load<T>(row + c)); store<f64>(to, <f64>load<T>(r1 + c), 8);
     store<f64>(to, <f64>load<T>(r2 + c), 16); store<f64>(to, <f64>load<T>(r3 + c), 24);
   }
-}
-
-/** The greatest of a row of scores, NaN if one is. */
-@inline function greatestOf<T>(row: usize, classes: i32): f64 {
-  let c = 0, top: f64 = -Infinity;
-  if (sizeof<T>() == 4) {
-    let tops = f32x4.splat(-Infinity);
-    for (; c + 4 <= classes; c += 4) tops = f32x4.max(tops, v128.load(row + (<usize>c << 2)));
-    top = <f64>max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
-  }
-  for (; c < classes; c++) top = max(top, <f64>load<T>(row + <usize>c * sizeof<T>()));
-  return top;
-}
-
-/**
- * Fills `rest`. Where the target uses few classes, each frame counts with the greatest of theirs; else with the greatest of all, which is
- * found faster and bounds as well. Returns the sum of magnitudes, for rounding; NaN where a score is NaN or +Infinity.
- */
-export function bounds<T>(p: Problem): f64 {
-  const few = p.classSlots * 4 < p.classes;
-  let sum: f64 = 0, magnitude: f64 = 0;
-  put(p.rest, p.frames, 0);
-  for (let t = p.frames - 1; t >= 0; t--) {
-    const row = p.scores + <usize>t * p.stride, all = greatestOf<T>(row, p.classes);
-    if (!(all < Infinity)) return NaN;
-    let top = all;
-    if (few) {
-      top = -Infinity;
-      for (let s = 0; s < p.classSlots; s++) top = max(top, <f64>load<T>(row + load<u32>(p.classOf + (<usize>s << 2))));
-    }
-    top = max(top, p.constant);
-    sum += top;
-    magnitude += abs(top);
-    put(p.rest, t, sum);
-  }
-  return magnitude;
 }
 
 /** Four frames of the cells [lo, hi), both even; returns the greatest state. */
@@ -86,6 +51,9 @@ export function endOf(p: Problem): i32 {
 }
 @inline function scoreOf(p: Problem, state: i32): f64 { return at(state & 1 ? p.states : p.blanks, state >> 1); }
 
+/** In place of `delta`, once a pass can prove nothing any more: its score is wanted still, and that does not take a wide band. */
+const NARROW: f64 = 30;
+
 /**
  * The score of the best path within a band. A cell at an edge of the band is cut where it is more than `delta` below the frame's best, or where
  * not even the greatest rest would bring it to `bound`.
@@ -93,7 +61,7 @@ export function endOf(p: Problem): i32 {
 export function forward<T>(p: Problem, delta: f64, bound: f64): f64 {
   const labels = p.labels, frames = p.frames, cells = labels + 1, padded = paddedCells(labels), target = labels - (p.closes ? 2 : 1);
   let lo = 0, hi = 1, lost: f64 = -Infinity, to = p.saved, t = 0;
-  p.every = saveEvery(frames);
+  p.every = saveEvery(frames, labels);
   for (let i = 0; i < padded; i++) { put(p.blanks, i, -Infinity); put(p.states, i, -Infinity); }
   // With a free start, the path is in it before the first frame: it may stay there, or leave at once.
   put(p.opens ? p.states : p.blanks, 0, 0);
@@ -103,24 +71,25 @@ export function forward<T>(p: Problem, delta: f64, bound: f64): f64 {
     hi = min(hi + 4, cells);
     const best = block(p.emissions, p.slotAt, p.skip, p.blanks, p.states, lo & ~1, (hi + 1) & ~1);
     // A cell before `need` cannot reach the end any more.
-    const need = target - (frames - t - 4), future = at(p.rest, t + 4), threshold = max(best - delta, bound - future);
+    const need = target - (frames - t - 4), future = at(p.rest, t + 4), row = shortfallsAt(p, t + 4), threshold = best - delta;
     for (; lo < hi; lo++) {
-      const x = max(at(p.blanks, lo), at(p.states, lo));
-      if (lo >= need) { if (x >= threshold) break; lost = max(lost, x + future); }
+      const x = max(at(p.blanks, lo), at(p.states, lo)), most = x + future + shortfall(row, p.stretch, lo);
+      if (lo >= need) { if (x >= threshold && most >= bound) break; lost = max(lost, most); }
       put(p.blanks, lo, -Infinity); put(p.states, lo, -Infinity);
     }
     for (; hi > lo; hi--) {
-      const x = max(at(p.blanks, hi - 1), at(p.states, hi - 1));
-      if (x >= threshold) break;
-      lost = max(lost, x + future);
+      const x = max(at(p.blanks, hi - 1), at(p.states, hi - 1)), most = x + future + shortfall(row, p.stretch, hi - 1);
+      if (x >= threshold && most >= bound) break;
+      lost = max(lost, most);
       put(p.blanks, hi - 1, -Infinity); put(p.states, hi - 1, -Infinity);
     }
     if (lo >= hi) { p.lost = lost; return -Infinity; }
+    if (delta < Infinity && lost > best + future) delta = NARROW;
   }
   if (t < frames && t % p.every == 0) to = save(p, t, lo, hi, to);
   for (; t < frames; t++) {
     hi = min(hi + 1, cells);
-    advance<T>(p, t, p.blanks, p.states, lo, hi - lo, 0);
+    advance<T>(p, t, p.blanks, p.states, lo, hi, 0);
   }
   p.lost = lost;
   return scoreOf(p, endOf(p));

@@ -6,21 +6,23 @@ import { labelAt } from './sequence';
 /** Where the two states of a cell came from. */
 const enum Step { Stay = 0, FromBlank = 1, Skip = 2, BlankFromLabel = 4 }
 
-/** One frame of `count` cells from `first` on, whose states begin at `b` and `l` (at cell 0 of the cone, or of the band); notes each step if asked to. */
-@inline export function advance<T>(p: Problem, t: i32, blanks: usize, states: usize, first: i32, count: i32, steps: usize): void {
-  const row = p.scores + <usize>t * p.stride, blank = <f64>load<T>(row + load<u32>(p.classOf)), base = steps ? 0 : first;
+/**
+ * One frame of the cells [from, end), whose states lie at `blanks` and `states`, cell 0's first; notes each step if asked to. What came from the cell
+ * before them is left out.
+ */
+@inline export function advance<T>(p: Problem, t: i32, blanks: usize, states: usize, from: i32, end: i32, steps: usize): void {
+  const row = p.scores + <usize>t * p.stride, blank = <f64>load<T>(row + load<u32>(p.classOf));
   let left: f64 = -Infinity;
-  for (let k = 0; k < count; k++) {
-    const b = at(blanks, base + k), l = at(states, base + k), skipped = left + at(p.skip, first + k);
-    let best = l, code: i32 = Step.Stay;
-    if (b > best) { best = b; code = Step.FromBlank; }
-    if (skipped > best) { best = skipped; code = Step.Skip; }
-    put(states, base + k, best + emission<T>(p, row, first + k));
-    best = b;
-    if (left > best) { best = left; code |= Step.BlankFromLabel; }
-    put(blanks, base + k, best + blank);
+  for (let i = from; i < end; i++) {
+    const b = at(blanks, i), l = at(states, i), skipped = left + at(p.skip, i);
+    // No branches: which one is the best is anybody's guess.
+    let best = select<f64>(b, l, b > l), code = select<i32>(Step.FromBlank, Step.Stay, b > l);
+    code = select<i32>(Step.Skip, code, skipped > best);
+    best = select<f64>(skipped, best, skipped > best);
+    put(states, i, best + emission<T>(p, row, i));
+    put(blanks, i, select<f64>(left, b, left > b) + blank);
+    if (steps) store<u8>(steps + i, code | select<i32>(Step.BlankFromLabel, 0, left > b));
     left = l;
-    if (steps) store<u8>(steps + k, code);
   }
 }
 
@@ -31,17 +33,21 @@ export function traceback<T>(p: Problem, last: i32): void {
   for (let index = (p.frames - 1) / every; index >= 0; index--) {
     const begin = index * every, end = min(begin + every, p.frames), entry = entryOf(p, index);
     const lo = <i32>load<u32>(entry), hi = <i32>load<u32>(entry, 4), from = load<usize>(entry, 8);
-    const first = max(lo, cell - (end - begin)), count = cell - first + 1;
-    for (let k = 0; k < count; k++) {
-      const i = first + k, inside = i < hi;
-      put(blanks, k, inside ? at(from, i - lo) : -Infinity);
-      put(states, k, inside ? at(from, hi - lo + i - lo) : -Infinity);
+    const first = max(lo, cell - (end - begin));
+    // Where cell 0 of the cone's rows would be.
+    const ahead = <usize>first << 3, b = blanks - ahead, l = states - ahead, steps = p.steps - first;
+    for (let i = first; i <= cell; i++) {
+      const inside = i < hi;
+      put(b, i, inside ? at(from, i - lo) : -Infinity);
+      put(l, i, inside ? at(from, hi - lo + i - lo) : -Infinity);
     }
-    for (let t = begin; t < end; t++) advance<T>(p, t, blanks, states, first, count, p.steps + <usize>(t - begin) * width);
+    // Of a frame, no cells count that the path cannot leave in time, nor those that the band has not come to.
+    for (let t = begin; t < end; t++)
+      advance<T>(p, t, b, l, max(first, cell - (end - t)), min(cell, hi + (t - begin)) + 1, steps + <usize>(t - begin) * width);
     for (let t = end - 1; t >= begin; t--) {
       const label = onLabel ? labelAt(p.targets, cell) : 0;
       store<i32>(p.path + (<usize>t << 2), !onLabel ? Unlabelled.Blank : label <= Constant.Opening ? Unlabelled.Outside : cell - shift);
-      const code = load<u8>(p.steps + <usize>(t - begin) * width + (cell - first));
+      const code = load<u8>(steps + <usize>(t - begin) * width + cell);
       if (!onLabel) { if (code & Step.BlankFromLabel) { cell--; onLabel = true; } }
       else if (code & Step.Skip) cell--;
       else if (code & Step.FromBlank) onLabel = false;

@@ -41,6 +41,10 @@ export class Problem {
   states: usize;
   /** The sum over the frames from t on of each one's greatest score, float64. */
   rest: usize;
+  /** Frames of a step and cells of a block in the table of shortfalls, 0 while there is none; the table; and lists to make it of: see align-rest.ts. */
+  stretch: i32;
+  shortfalls: usize;
+  places: usize;
   /** The greatest constant that a frame may cost instead of one of its scores. */
   constant: f64;
   /** Every `every` frames, from 0 on: the band's first cell, its end, and where its states are saved. */

@@ -8,18 +8,20 @@
  * Lattice: A. Graves et al., "Connectionist Temporal Classification", ICML 2006, section 4.1, with maxima in place of sums. Free ends and
  * wildcards are labels that every frame emits at the same cost (L. Kuerzinger et al., "CTC-Segmentation of Large Corpora", 2020).
  */
-import { saveEvery, savedBytes, widest } from './align-bands';
-import { bounds, endOf, forward } from './align-forward';
+import { directoryBytes, savedBytes, widest } from './align-bands';
+import { endOf, forward } from './align-forward';
 import { occupancy } from './align-occupancy';
 import { traceback } from './align-path';
-import { Problem, index, paddedCells } from './align-problem';
+import { Problem, at, index, paddedCells } from './align-problem';
+import { bounds, placesBytes, shortfallBytes, tighten } from './align-rest';
 import { align, labelAt } from './sequence';
 
 /** Bytes of workspace for sequences of at most so many frames and labels, as a float64: it may be more than there is memory. */
 export function ctcAlignWorkspace(frames: i32, classes: i32, labels: i32): f64 {
   const all = labels + 2, cells = <f64>paddedCells(all), every = <f64>widest(frames, all);
   return 4096 + cells * (4 + 4 + 8 + 8 + 8) + <f64>min(all, classes) * (4 + 32) + 32 * 8 + <f64>classes * 4
-    + <f64>frames * 8 + (<f64>(frames / saveEvery(frames)) + 4) * 16 + (every + 4) * (16 + every) + savedBytes(frames, all);
+    + <f64>frames * 8 + <f64>directoryBytes(frames) + (every + 4) * (16 + every) + savedBytes(frames, all)
+    + shortfallBytes(frames, all) + <f64>placesBytes(all, min(all, classes) + 1);
 }
 
 /** What a sequence's row of `results` holds, float64: the score, passes over the lattice (0 where lengths decide), and the place of a bad score. */
@@ -30,7 +32,15 @@ const RESULTS: usize = 32;
  */
 const DELTA: f64 = 60;
 
+/**
+ * What a path misses of the frames' greatest scores makes the second pass wide, a cell for every 4 or so. Below WORTH, that is narrow enough. Where it
+ * is above HOPELESS a frame, the scores have little to do with the target, and no bound cuts much.
+ */
+const WORTH: f64 = 800;
+const HOPELESS: f64 = 1;
+
 function solve<T>(p: Problem, result: usize): void {
+  p.stretch = 0;
   const magnitude = bounds<T>(p);
   if (isNaN(magnitude)) {
     for (let t = 0; t < p.frames; t++) for (let c = 0; c < p.classes; c++)
@@ -43,7 +53,11 @@ function solve<T>(p: Problem, result: usize): void {
     score = forward<T>(p, DELTA, -Infinity);
     passes = 1;
     if (p.lost > score - rounding - 2.3e-16 * <f64>p.frames * abs(score)) {
-      score = score > -Infinity ? forward<T>(p, Infinity, score - rounding - 4.6e-16 * <f64>p.frames * abs(score)) : forward<T>(p, Infinity, -Infinity);
+      if (score > -Infinity) {
+        const missed = at(p.rest, 0) - score;
+        if (missed > WORTH && missed < HOPELESS * <f64>p.frames) tighten<T>(p);
+        score = forward<T>(p, Infinity, score - rounding - 4.6e-16 * <f64>p.frames * abs(score));
+      } else score = forward<T>(p, Infinity, -Infinity);
       passes = 2;
     }
   }
@@ -83,9 +97,11 @@ function alignAll<T>(
     p.emissions = p.states + align(cells << 3);
     p.rest = p.emissions + (<usize>(min(p.labels, classes) + 6) << 5);
     p.directory = p.rest + align(<usize>(p.frames + 1) << 3);
-    p.cone = p.directory + (<usize>(p.frames / saveEvery(p.frames) + 2) << 4);
+    p.cone = p.directory + directoryBytes(p.frames);
     p.steps = p.cone + ((every + 2) << 4);
-    p.saved = align(p.steps + every * (every + 2));
+    p.shortfalls = align(p.steps + every * (every + 2));
+    p.places = align(p.shortfalls + <usize>shortfallBytes(p.frames, p.labels));
+    p.saved = align(p.places + placesBytes(p.labels, min(p.labels, classes) + 1));
     p.savedEnd = p.saved + <usize>savedBytes(p.frames, p.labels);
     index(p, target, labels, blank, sizeof<T>(), places, opening, closing, wildcard);
     solve<T>(p, result);
