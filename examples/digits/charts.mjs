@@ -1,247 +1,28 @@
-import * as vega from 'vega';
+import { alignmentPicture } from '../shared/charts.mjs';
 import { HEIGHT } from './lines.mjs';
+import { BLANK, CLASSES, STRIDE } from './model.mjs';
 
-const INK = '#2b3a67';
-const ACCENT = '#c8553d';
-const QUIET = '#9aa1ac';
-
-/**
- * The course of a training run as an SVG: the loss of every step, its running mean, and the held-out character error rate.
- *
- * @param {{ losses: number[], evaluations: { step: number, characterErrorRate: number }[], plateauEnd: number | null }} history
- * @returns {Promise<string>}
- */
-export function lossCurve({ losses, evaluations, plateauEnd }) {
-  const scales = [
-    { name: 'step', type: 'linear', domain: [0, Math.max(1, losses.length)], range: 'width' },
-    { name: 'loss', type: 'log', domain: { data: 'loss', field: 'value' }, range: 'height', nice: true },
-    { name: 'rate', type: 'linear', domain: [0, 1], range: 'height' },
-  ];
-  const along = (y, field) => ({ x: { scale: 'step', field: 'step' }, y: { scale: y, field } });
-  const plateau =
-    plateauEnd === null
-      ? []
-      : [
-          {
-            type: 'rule',
-            encode: {
-              enter: {
-                x: { scale: 'step', value: plateauEnd },
-                y: { value: 0 },
-                y2: { signal: 'height' },
-                stroke: { value: QUIET },
-                strokeDash: { value: [2, 3] },
-              },
-            },
-          },
-          {
-            type: 'text',
-            encode: {
-              enter: {
-                x: { scale: 'step', value: plateauEnd, offset: 4 },
-                y: { signal: 'height - 6' },
-                text: { value: 'end of the blank plateau' },
-                fill: { value: QUIET },
-                fontSize: { value: 11 },
-              },
-            },
-          },
-        ];
-  return render({
-    width: 640,
-    height: 300,
-    padding: 8,
-    background: 'white',
-    title: { text: 'Digit lines: CTC loss and held-out character error rate', anchor: 'start', color: INK },
-    data: [
-      { name: 'loss', values: losses.map((value, i) => ({ step: i + 1, value })) },
-      { name: 'mean', values: runningMean(losses).map((value, i) => ({ step: i + 1, value })) },
-      {
-        name: 'heldOut',
-        values: evaluations.map(({ step, characterErrorRate }) => ({ step, value: Math.min(1, characterErrorRate) })),
-      },
-    ],
-    scales,
-    axes: [
-      { orient: 'bottom', scale: 'step', title: 'step', tickCount: 8, format: 'd' },
-      {
-        orient: 'left',
-        scale: 'loss',
-        title: 'loss per label (nats)',
-        titleColor: INK,
-        grid: true,
-        gridOpacity: 0.3,
-        tickCount: 5,
-      },
-      { orient: 'right', scale: 'rate', title: 'held-out CER', titleColor: ACCENT, format: '%', tickCount: 5 },
-    ],
-    marks: [
-      ...plateau,
-      {
-        type: 'line',
-        from: { data: 'loss' },
-        encode: {
-          enter: {
-            ...along('loss', 'value'),
-            stroke: { value: INK },
-            strokeOpacity: { value: 0.25 },
-            strokeWidth: { value: 1 },
-          },
-        },
-      },
-      {
-        type: 'line',
-        from: { data: 'mean' },
-        encode: { enter: { ...along('loss', 'value'), stroke: { value: INK }, strokeWidth: { value: 1.8 } } },
-      },
-      {
-        type: 'line',
-        from: { data: 'heldOut' },
-        encode: { enter: { ...along('rate', 'value'), stroke: { value: ACCENT }, strokeWidth: { value: 1.8 } } },
-      },
-      {
-        type: 'symbol',
-        from: { data: 'heldOut' },
-        encode: { enter: { ...along('rate', 'value'), fill: { value: ACCENT }, size: { value: 30 } } },
-      },
-    ],
-  });
-}
+const ZOOM = 5;
 
 /**
  * How a line was read, as an SVG: the line, below it the probability of each class in each frame, and the labels over their frames.
  *
- * @param {{ line: import('./lines.mjs').Line, probabilities: ArrayLike<number>, classes: number, blank: number, stride: number, labels: number[], spans: readonly import('tapegrad').LabelSpan[] }} reading
+ * @param {{ line: import('./lines.mjs').Line, probabilities: ArrayLike<number>, labels: number[], spans: readonly import('tapegrad').LabelSpan[] }} reading
  *   `probabilities`: frames by classes; `labels` and `spans`: what was read, and in which frames, by ctcAlign.
  * @returns {Promise<string>}
  */
-export function alignmentPicture({ line, probabilities, classes, blank, stride, labels, spans }) {
-  const zoom = 5;
-  const row = 16;
-  const top = HEIGHT * zoom + 26; // room for the labels between the line and the table
-  const width = Math.ceil(line.width / stride) * stride * zoom;
-  const pixels = Array.from(line.pixels, (ink, i) => ({
-    x: (i % line.width) * zoom,
-    y: Math.floor(i / line.width) * zoom,
-    ink,
-  })).filter(({ ink }) => ink > 0.05);
-  const cells = Array.from(probabilities, (p, i) => ({
-    x: Math.floor(i / classes) * stride * zoom,
-    y: top + (i % classes) * row,
-    p,
-    blank: i % classes === blank,
-  })).filter(({ p }) => p > 0.005);
-  const names = Array.from({ length: classes }, (_, c) => ({
-    name: c === blank ? 'blank' : String(c),
-    y: top + (c + 0.5) * row,
-  }));
-  const read = spans.map(({ label, start, end }) => {
-    const [left, right] = [start * stride * zoom, end * stride * zoom];
-    return { label: String(label), left, right, middle: (left + right) / 2 };
+export const linePicture = ({ line, probabilities, labels, spans }) =>
+  alignmentPicture({
+    title: `truth ${line.labels.join('')}, read ${labels.join('')}`,
+    picture: { cells: pixelsOf(line), cell: [ZOOM, ZOOM], height: HEIGHT * ZOOM },
+    probabilities,
+    names: Array.from({ length: CLASSES }, (_, c) => (c === BLANK ? 'blank' : String(c))),
+    blank: BLANK,
+    cell: [STRIDE * ZOOM, 16],
+    spans,
   });
-  const box = (w, h) => ({ x: { field: 'x' }, y: { field: 'y' }, width: { value: w }, height: { value: h } });
-  return render({
-    width,
-    height: top + classes * row,
-    padding: 8,
-    background: 'white',
-    title: { text: `truth ${line.labels.join('')}, read ${labels.join('')}`, anchor: 'start', color: INK },
-    data: [
-      { name: 'pixels', values: pixels },
-      { name: 'cells', values: cells },
-      { name: 'names', values: names },
-      { name: 'read', values: read },
-    ],
-    marks: [
-      {
-        type: 'rect',
-        encode: {
-          enter: {
-            x: { value: 0 },
-            y: { value: top },
-            width: { value: width },
-            height: { value: classes * row },
-            fill: { value: '#f3f4f6' },
-          },
-        },
-      },
-      {
-        type: 'rect',
-        from: { data: 'pixels' },
-        encode: { enter: { ...box(zoom, zoom), fill: { value: '#111' }, fillOpacity: { field: 'ink' } } },
-      },
-      {
-        type: 'rect',
-        from: { data: 'cells' },
-        encode: {
-          enter: {
-            ...box(stride * zoom, row),
-            fill: [{ test: 'datum.blank', value: QUIET }, { value: INK }],
-            fillOpacity: { field: 'p' },
-          },
-        },
-      },
-      {
-        type: 'rect',
-        from: { data: 'read' },
-        encode: {
-          enter: {
-            x: { field: 'left' },
-            x2: { field: 'right' },
-            y: { value: 0 },
-            y2: { value: top + classes * row },
-            fill: { value: ACCENT },
-            fillOpacity: { value: 0.12 },
-            stroke: { value: ACCENT },
-            strokeOpacity: { value: 0.5 },
-            strokeDash: { value: [3, 3] },
-          },
-        },
-      },
-      {
-        type: 'text',
-        from: { data: 'read' },
-        encode: {
-          enter: {
-            x: { field: 'middle' },
-            y: { value: top - 7 },
-            text: { field: 'label' },
-            align: { value: 'center' },
-            fill: { value: ACCENT },
-            fontSize: { value: 15 },
-            fontWeight: { value: 'bold' },
-          },
-        },
-      },
-      {
-        type: 'text',
-        from: { data: 'names' },
-        encode: {
-          enter: {
-            x: { value: -6 },
-            y: { field: 'y' },
-            text: { field: 'name' },
-            align: { value: 'right' },
-            baseline: { value: 'middle' },
-            fill: { value: '#444' },
-            fontSize: { value: 11 },
-          },
-        },
-      },
-    ],
-  });
-}
 
-function render(specification) {
-  return new vega.View(vega.parse(specification), { renderer: 'none' }).toSVG();
-}
-
-function runningMean(values, memory = 0.95) {
-  let sum = 0;
-  let weight = 0;
-  return values.map((value) => {
-    sum = memory * sum + (1 - memory) * value;
-    weight = memory * weight + (1 - memory);
-    return sum / weight;
-  });
-}
+const pixelsOf = ({ pixels, width }) =>
+  Array.from(pixels, (ink, i) => ({ x: (i % width) * ZOOM, y: Math.floor(i / width) * ZOOM, ink })).filter(
+    ({ ink }) => ink > 0.05,
+  );

@@ -1,17 +1,18 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { BlasError, findBlas, FormatError, setThreads, tensor, useBlas } from 'tapegrad';
 import { init } from 'tapegrad/distributed';
-import { alignmentPicture, lossCurve } from './charts.mjs';
+import { lossCurve } from '../shared/charts.mjs';
+import { trainUntilSignal, writeWhole } from '../shared/loop.mjs';
+import { UsageError } from '../shared/options.mjs';
+import { Progress } from '../shared/progress.mjs';
+import { linePicture } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
 import { explain, heldOutLines, judge, readLines, readLinesByBeam, readLinesBySum, WIDTH } from './evaluation.mjs';
-import { STRIDE, BLANK } from './model.mjs';
-import { readOptions, USAGE, UsageError } from './options.mjs';
-import { Progress } from './progress.mjs';
+import { readOptions, USAGE } from './options.mjs';
 import { lineAsText } from './text.mjs';
-import { largest, loadRun, saveRun, startRun, trainStep } from './training.mjs';
+import { largest, loadRun, rateOf, saveRun, startRun, trainStep } from './training.mjs';
 
 const TEST_LINES = 2000;
 const LINES_ON_THE_WAY = 200;
@@ -110,40 +111,32 @@ async function broadcastFile(world, file) {
 /** Trains to the end, or to Ctrl-C; saves either way. Returns whether the end was reached. */
 async function train(run, digits, checkpoint) {
   const lines = heldOutLines(digits.heldOut, LINES_ON_THE_WAY);
-  const interval = Math.ceil(run.steps / EVALUATIONS);
-  let isAsked = false;
-  let isStopped = false;
-  const stop = () => {
-    isAsked = true;
-  };
-  const signals = world ? ['SIGINT', 'SIGTERM'] : ['SIGINT'];
-  for (const signal of signals) process.once(signal, stop); // a second one ends the program at once, as usual
-  const progress = isFirst ? new Progress(run) : null;
-  while (run.step < run.steps && !isStopped) {
-    await trainStep(run, digits.training, world);
-    if (run.step % interval === 0 || run.step === run.steps) {
+  const progress = isFirst
+    ? new Progress(run, { unit: 'lines', rateOf: ({ steps, step }) => rateOf(steps, step) })
+    : null;
+  const isFinished = await trainUntilSignal(run, {
+    step: () => trainStep(run, digits.training, world),
+    interval: Math.ceil(run.steps / EVALUATIONS),
+    evaluate: async () => {
       if (isFirst) {
         const { rate } = judge(lines, await readLines(run.params, lines));
         run.evaluations.push({ step: run.step, characterErrorRate: rate });
       }
       await save(run, checkpoint);
-    }
-    progress?.update(run);
-    await setImmediate(); // lets signals and the terminal in
-    isStopped = (await largest(world, Number(isAsked))) === 1; // all stop after the same step
-  }
+    },
+    show: () => progress?.update(run, run.batch),
+    signals: world ? ['SIGINT', 'SIGTERM'] : ['SIGINT'],
+    agree: async (isAsked) => (await largest(world, Number(isAsked))) === 1, // all stop after the same step
+  });
   progress?.stop();
-  for (const signal of signals) process.off(signal, stop);
   await save(run, checkpoint);
-  return run.step === run.steps;
+  return isFinished;
 }
 
-/** A crash while writing leaves the previous checkpoint whole. Of several processes, which must be equal to the last bit, the first one writes. */
+/** Of several processes, which must be equal to the last bit, the first one writes. */
 async function save(run, file) {
   await world?.assertSame({ params: run.params, state: run.state }, `the run after step ${run.step}`);
-  if (!isFirst) return;
-  await writeFile(`${file}.part`, await saveRun(run));
-  await rename(`${file}.part`, file);
+  if (isFirst) await writeWhole(file, await saveRun(run));
 }
 
 async function report(run, digits, { out, checkpoint, checkDigit }) {
@@ -166,8 +159,8 @@ async function report(run, digits, { out, checkpoint, checkDigit }) {
 
   const longest = await explain(run.params, lines[Math.floor(lines.length * 0.9)]);
   const pictures = [
-    [join(out, 'loss.svg'), await lossCurve(run)],
-    [join(out, 'alignment.svg'), await alignmentPicture({ ...longest, blank: BLANK, stride: STRIDE })],
+    [join(out, 'loss.svg'), await lossCurve('Digit lines: CTC loss and held-out character error rate', run)],
+    [join(out, 'alignment.svg'), await linePicture(longest)],
   ];
   for (const [file, svg] of pictures) await writeFile(file, svg);
 

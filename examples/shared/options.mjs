@@ -1,0 +1,28 @@
+import { parseArgs } from 'node:util';
+
+/** A mistake in the command line, to be shown without a stack trace. */
+export class UsageError extends Error {}
+
+/**
+ * The options of a command line.
+ *
+ * @param {string[]} args
+ * @param {import('node:util').ParseArgsConfig['options']} options
+ * @param {string} usage shown below what is wrong.
+ * @throws {UsageError} for an option that there is not.
+ */
+export function parseOptions(args, options, usage) {
+  try {
+    return parseArgs({ args, options }).values;
+  } catch (error) {
+    throw new UsageError(`${error.message}\n\n${usage}`);
+  }
+}
+
+/** @throws {UsageError} for anything else. */
+export function wholeNumber(name, text, least, most) {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(`${name} is ${text}; it must be a whole number from ${least} to ${most}`);
+  return value;
+}
