@@ -132,18 +132,22 @@ describe('the command line', () => {
     [['--seed', '1.5'], 2, 'error', '--seed is 1.5'],
     [['--fast'], 2, 'error', "Unknown option '--fast'"],
     [['--resume', 'x', '--quick'], 2, 'error', '--resume goes on with the seed, steps and batch of its checkpoint'],
-  ] as const)('%j', async (args, code, stream, message) => {
-    const result = await runExample([...args]);
-    expect(result.code).toBe(code);
-    expect(result[stream]).toContain(message);
-  });
+  ] as const)(
+    '%j',
+    async (args, code, stream, message) => {
+      const result = await runExample([...args]);
+      expect(result.code).toBe(code);
+      expect(result[stream]).toContain(message);
+    },
+    30_000,
+  );
 
   test('a file that is no checkpoint is named so', async () => {
     const result = await runExample(['--resume', join(ROOT, 'package.json')]);
     expect(result.code).toBe(2);
     expect(result.error).toMatch(/--resume: cannot go on from .*package\.json: \[loadSafetensors\] /);
     expect((await runExample(['--resume', join(scratch, 'nothing')])).error).toContain('there is no file');
-  });
+  }, 30_000);
 
   test('what is not installed is named, with the command that installs it', async () => {
     const alone = join(scratch, 'alone');
