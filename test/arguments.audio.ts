@@ -14,6 +14,7 @@ export const AUDIO_ROWS: Readonly<Record<string, Row>> = Object.fromEntries(
   Object.entries({
     readWav: [[file, 'order'], options],
     resample: [samples, [3, 'size'], [2, 'size'], options],
+    logMel: [samples, [8000, 'size', 'huge'], options],
     specAugment: [features, [random(1), 'random'], options],
     timeStretch: [features, [1.5, 'size', 'fraction', 'huge']],
   } satisfies Record<keyof typeof audio, readonly Place[]>).map(([name, places]) => [

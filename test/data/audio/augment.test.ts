@@ -5,7 +5,7 @@ import {
   gradCheck,
   ones,
   random,
-  Random,
+  type Random,
   ShapeError,
   tensor,
   type Tensor,
@@ -18,7 +18,7 @@ const features = (...shape: number[]): Tensor => random(5).normal(shape, { dtype
 describe('specAugment', () => {
   /** Rows and columns of [T, F] that are covered whole, and whether anything else is. */
   function coveredOf(x: Tensor): { rows: number[]; columns: number[]; others: number } {
-    const cells = x.arraySync() as number[][];
+    const cells = x.arraySync<number[][]>();
     const rows = cells.flatMap((row, t) => (row.every((v) => v === 0) ? [t] : []));
     const columns = cells[0]!.flatMap((_, f) => (cells.every((row) => row[f] === 0) ? [f] : []));
     const others = cells.flatMap((row, t) =>
@@ -77,7 +77,7 @@ describe('specAugment', () => {
         timeShare: 0.25,
         lengths,
       });
-      (x.arraySync() as number[][][]).forEach((clip, n) => {
+      x.arraySync<number[][][]>().forEach((clip, n) => {
         const rows = clip.flatMap((row, t) => (row[0] === 0 ? [t] : []));
         expect(rows.length).toBeLessThanOrEqual(0.25 * lengths[n]!);
         for (const t of rows) expect(t).toBeLessThan(lengths[n]!);
@@ -86,8 +86,9 @@ describe('specAugment', () => {
   });
 
   test('sequences of a batch have masks of their own; the seed decides', () => {
-    const draw = (seed: number): unknown => audio.specAugment(ones([2, 30, 12]), random(seed)).arraySync();
-    const [first, second] = draw(1) as [unknown, unknown];
+    const draw = (seed: number): number[][][] =>
+      audio.specAugment(ones([2, 30, 12]), random(seed)).arraySync<number[][][]>();
+    const [first, second] = draw(1);
     expect(first).not.toEqual(second);
     expect(draw(1)).toEqual([first, second]);
     expect(draw(2)).not.toEqual([first, second]);
@@ -97,9 +98,11 @@ describe('specAugment', () => {
     const x = tensor([[NaN, NaN, NaN, NaN]]);
     const options = { frequencyMasks: 4, frequencyWidth: 4, timeMasks: 0 };
     const hide = (t: Tensor): Tensor => audio.specAugment(t, random(9), options);
-    const covered = (hide(x).arraySync() as number[][])[0]!.map((v) => v === 0);
+    const covered = hide(x)
+      .arraySync<number[][]>()[0]!
+      .map((v) => v === 0);
     expect(covered).toContain(true);
-    const slopes = (grad((t: Tensor) => hide(t).mul(3).sum())(x).arraySync() as number[][])[0]!;
+    const slopes = grad((t: Tensor) => hide(t).mul(3).sum())(x).arraySync<number[][]>()[0]!;
     expect(slopes).toEqual(covered.map((hidden) => (hidden ? 0 : 3)));
     gradCheck((t) => audio.specAugment(t, random(1)).square(), [features(12, 6)], { order: 2 });
   });
@@ -133,10 +136,10 @@ describe('timeStretch', () => {
     [7, 0.01, 1],
   ])('%d frames by %d are %d, each at its place among the old ones', (length, factor, count) => {
     const x = features(length, 3);
-    const rows = x.arraySync() as number[][];
+    const rows = x.arraySync<number[][]>();
     const y = audio.timeStretch(x, factor);
     expect(y.shape).toEqual([count, 3]);
-    (y.arraySync() as number[][]).forEach((row, t) => {
+    y.arraySync<number[][]>().forEach((row, t) => {
       const at = Math.min(Math.max(((t + 0.5) * length) / count - 0.5, 0), length - 1);
       const [low, share] = [Math.floor(at), at - Math.floor(at)];
       row.forEach((v, f) => {
@@ -150,7 +153,7 @@ describe('timeStretch', () => {
       Float64Array.from({ length: 40 }, (_, t) => t),
       { shape: [40, 1] },
     );
-    const inner = (audio.timeStretch(ramp, 1.25).arraySync() as number[][]).flat().slice(1, -1);
+    const inner = audio.timeStretch(ramp, 1.25).arraySync<number[][]>().flat().slice(1, -1);
     inner.forEach((v, i) => {
       expect(v).toBeCloseTo((i + 1.5) * 0.8 - 0.5, 12);
     });
