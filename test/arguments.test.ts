@@ -132,7 +132,7 @@ describe('wrong calls that used to pass', () => {
       () => loose(optim.adamw)({ learningRate: 1, weight_decay: 0 }),
       "[adamw] there is no option 'weight_decay'; there are",
     ],
-    [() => loose(nn.conv2d)(4, 8, 3, { groups: 4 }), "[conv2d] there is no option 'groups'; there are stride, padding"],
+    [() => loose(nn.conv2d)(4, 8, 3, { group: 4 }), "[conv2d] there is no option 'group'; there are stride, padding"],
     [() => loose(nn.linear)(4, 8, { bias_init: 0 }), "[linear] there is no option 'bias_init'; there is bias"],
     [() => loose(tapegrad.maxPool2d)(image, 3, 2), 'write { stride: 2 }'],
     [() => loose(tapegrad.greedyDecodeSync)(zeros([4, 1, 3]), undefined, 1), 'write { blank: 1 }'],
@@ -168,7 +168,11 @@ describe('wrong calls that used to pass', () => {
       () => tapegrad.maxPool2d(image, 2, { padding: 'same' }),
       "[maxPool2d] padding 'same' keeps the size, which stride 2",
     ],
-    [() => tapegrad.unfold(image, 2, { padding: 'same' }), "[unfold] padding 'same' with kernel 2 and dilation 1"],
+    [
+      () => loose(tapegrad.conv2d)(image, weight, { padding: 'causal' }),
+      "[conv2d] padding 'causal'; whole numbers from 0",
+    ],
+    [() => nn.conv1d(4, 6, 3, { groups: 4 }), '[conv1d] groups is 4; it must divide 4 inChannels and 6 outChannels'],
   ])('%#', (call, message) => {
     expect(call).toThrow(TapegradError);
     expect(call).toThrow(message);

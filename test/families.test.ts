@@ -18,7 +18,10 @@ async function declaredKernels(): Promise<Kernel[]> {
     for (const { inputs, run, forwardOnly } of info.samples) {
       const tensors = inputs.map((input) => tensor(input.data, { shape: input.shape, dtype: 'float32' }));
       if (forwardOnly || info.result) run(...tensors);
-      else valueAndGrad((...xs: Tensor[]) => run(...xs).sum(), { allowConstant: true })(...tensors);
+      else {
+        const argnums = tensors.map((_, i) => i);
+        valueAndGrad((...xs: Tensor[]) => run(...xs).sum(), { allowConstant: true, argnums })(...tensors);
+      }
     }
   }
   const scores = random(1).normal([6, 2, 3]);

@@ -2,6 +2,7 @@ import type * as ops from '../src/ops/index.js';
 import { arithmeticInfo } from './ops/arithmetic.js';
 import { attentionInfo } from './ops/attention.js';
 import { comparisonInfo } from './ops/comparisons.js';
+import { convolutionInfo } from './ops/convolutions.js';
 import { activationInfo, transcendentalInfo } from './ops/elementwise.js';
 import { indexingInfo } from './ops/indexing.js';
 import type { OpInfo } from './ops/info.js';
@@ -11,6 +12,7 @@ import { momentInfo } from './ops/moments.js';
 import { movementInfo } from './ops/movement.js';
 import { normInfo } from './ops/norms.js';
 import { optimizerInfo } from './ops/optimizers.js';
+import { poolInfo } from './ops/pools.js';
 import { productInfo } from './ops/products.js';
 import { reductionInfo } from './ops/reductions.js';
 import { rowInfo } from './ops/rows.js';
@@ -37,8 +39,10 @@ export const opInfo = {
   ...movementInfo,
   ...joiningInfo,
   ...productInfo,
+  ...convolutionInfo,
   ...spectrumInfo,
   ...windowInfo,
+  ...poolInfo,
   ...indexingInfo,
   ...optimizerInfo,
 } satisfies Record<OpName, OpInfo>;

@@ -10,6 +10,7 @@ export { ctcBeamCut, ctcBeamShared } from "./ctc/beam-trie";
 export * from "./ctc/steered";
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
+export * from "./depthwise";
 export { fftPlan, fftPlanBytes, fftScratchBytes, irfft, rfft } from "./fft";
 export * from "./gather";
 export * from "./generated/elementwise";

@@ -1,5 +1,9 @@
-import { checkBoolean, checkOptions, checkWhole } from '../tensor/arguments.js';
-import { checkPair, conv1d as convolve1d, conv2d as convolve2d, type Pair, samePadding } from '../ops/conv.js';
+import { ValueError } from '../errors.js';
+import { checkBoolean, checkOptions, checkWhole, describe } from '../tensor/arguments.js';
+import { conv1d as convolve1d, conv2d as convolve2d, convTranspose1d as transpose1d } from '../ops/conv/index.js';
+import { convTranspose2d as transpose2d, type Pair } from '../ops/conv/index.js';
+import { checkTransposed1d, checkTransposed2d, sizeOfResult } from '../ops/conv/transposed.js';
+import { checkPair, checkWindow1d, checkWindows, count } from '../ops/conv/windows.js';
 import { add } from '../ops/elementwise.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Layer, layer, uniformByFan } from './layer.js';
@@ -7,32 +11,58 @@ import { type Lengths, maskFrames } from './lengths.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 export interface ConvParams {
-  /** [outChannels, kernel, inChannels] for sequences, [outChannels, kernelH, kernelW, inChannels] for images. */
+  /** [outChannels, kernel, inChannels / groups] for sequences, [outChannels, kernelH, kernelW, inChannels / groups] for images. */
   readonly weight: Tensor;
   /** [outChannels] */
   readonly bias: Tensor | null;
 }
 
-export interface Conv1dOptions {
-  readonly stride?: number;
-  /** Zeros added at both ends; 'same' adds as many as keep the length; for stride 1 and odd windows only. */
-  readonly padding?: number | 'same';
-  readonly dilation?: number;
+interface CommonOptions {
+  /** Groups of channels that do not see each other; as many as there are channels make it depthwise. Default 1. */
+  readonly groups?: number;
+  /** Whether a bias is added. Default true. */
   readonly bias?: boolean;
 }
 
-export interface Conv2dOptions {
+export interface Conv1dOptions extends CommonOptions {
+  readonly stride?: number;
+  /**
+   * Zeros added at both ends; 'same' adds as many as keep the length, at stride 1 (an odd one at the end), 'causal' all of them at the start, so that
+   * no frame sees a later one.
+   */
+  readonly padding?: number | 'same' | 'causal';
+  readonly dilation?: number;
+}
+
+export interface Conv2dOptions extends CommonOptions {
   readonly stride?: Pair;
-  /** Zeros added on both sides; 'same' adds as many as keep height and width; for stride 1 and odd windows only. */
+  /** Zeros added on both sides; 'same' adds as many as keep height and width, at stride 1 (an odd one at the end). */
   readonly padding?: Pair | 'same';
   readonly dilation?: Pair;
-  readonly bias?: boolean;
+}
+
+export interface ConvTranspose1dOptions extends CommonOptions {
+  readonly stride?: number;
+  /** Frames cut off from both ends of the result. */
+  readonly padding?: number;
+  /** Frames more at the end of the result, fewer than the stride or the dilation. */
+  readonly outputPadding?: number;
+  readonly dilation?: number;
+}
+
+export interface ConvTranspose2dOptions extends CommonOptions {
+  readonly stride?: Pair;
+  /** Rows and columns cut off from both sides of the result. */
+  readonly padding?: Pair;
+  /** Rows and columns more at the end of the result, fewer than the stride or the dilation. */
+  readonly outputPadding?: Pair;
+  readonly dilation?: Pair;
 }
 
 const meantStride = (given: unknown): string | null =>
   typeof given === 'number' ? `write { stride: ${given} }` : null;
 
-const OPTIONS = ['stride', 'padding', 'dilation', 'bias'] as const;
+const OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'bias'] as const;
 
 /**
  * Convolution of sequences [N, L, inChannels] to [N, outL, outChannels]. With lengths, a sequence in a batch becomes what it becomes alone: frames
@@ -46,19 +76,12 @@ export function conv1d(
 ): Layer<ConvParams> & Lengths {
   checkSizes('conv1d', { inChannels, outChannels, kernel });
   checkOptions('conv1d', options, OPTIONS, meantStride);
-  const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
-  checkBoolean('conv1d', 'bias', bias);
-  checkWhole('conv1d', 'stride', stride, 1);
-  checkWhole('conv1d', 'dilation', dilation, 1);
-  const pad = padding === 'same' ? samePadding('conv1d', kernel, stride, dilation) : padding;
-  checkWhole('conv1d', 'padding', pad, 0);
-  return convolution(
-    'conv1d',
-    [outChannels, kernel, inChannels],
-    bias,
-    (x, weight) => convolve1d(x, weight, { stride, padding: pad, dilation }),
-    (length) => windowCount(length, kernel, stride, pad, dilation),
-  );
+  const { bias: _bias, ...rest } = options;
+  const { w } = checkWindow1d('conv1d', kernel, rest);
+  return convolution('conv1d', [inChannels, outChannels, [kernel]], options, {
+    convolve: (x, weight) => convolve1d(x, weight, rest),
+    outputLength: (length) => count(length, w),
+  });
 }
 
 /**
@@ -72,43 +95,74 @@ export function conv2d(
   options: Conv2dOptions = {},
 ): Layer<ConvParams> & Lengths {
   checkOptions('conv2d', options, OPTIONS, meantStride);
-  const [kernelH, kernelW] = checkPair('conv2d', 'kernel', kernel, 1);
-  checkSizes('conv2d', { inChannels, outChannels, kernelH, kernelW });
-  const { stride = 1, padding = 0, dilation = 1, bias = true } = options;
-  checkBoolean('conv2d', 'bias', bias);
-  const [strideH, strideW] = checkPair('conv2d', 'stride', stride, 1);
-  const [dilationH, dilationW] = checkPair('conv2d', 'dilation', dilation, 1);
-  const pad =
-    padding === 'same'
-      ? ([
-          samePadding('conv2d', kernelH, strideH, dilationH),
-          samePadding('conv2d', kernelW, strideW, dilationW),
-        ] as const)
-      : checkPair('conv2d', 'padding', padding, 0);
-  return convolution(
-    'conv2d',
-    [outChannels, kernelH, kernelW, inChannels],
-    bias,
-    (x, weight) => convolve2d(x, weight, { stride, padding: pad, dilation }),
-    (length) => windowCount(length, kernelH, strideH, pad[0], dilationH),
-  );
+  const { bias: _bias, ...rest } = options;
+  const { h } = checkWindows('conv2d', kernel, rest);
+  return convolution('conv2d', [inChannels, outChannels, checkPair('conv2d', 'kernel', kernel, 1)], options, {
+    convolve: (x, weight) => convolve2d(x, weight, rest),
+    outputLength: (length) => count(length, h),
+  });
 }
 
-/** Windows that fit into a sequence with its padding; none into an empty sequence. */
-const windowCount = (length: number, kernel: number, stride: number, pad: number, dilation: number): number =>
-  length === 0 ? 0 : Math.max(0, Math.floor((length + 2 * pad - dilation * (kernel - 1) - 1) / stride) + 1);
+/**
+ * Transposed convolution of sequences [N, L, inChannels] to [N, outL, outChannels], outL = (L - 1) stride - 2 padding + dilation (kernel - 1) +
+ * outputPadding + 1: it undoes a stride. With lengths, a sequence in a batch becomes what it becomes alone.
+ */
+export function convTranspose1d(
+  inChannels: number,
+  outChannels: number,
+  kernel: number,
+  options: ConvTranspose1dOptions = {},
+): Layer<ConvParams> & Lengths {
+  checkSizes('convTranspose1d', { inChannels, outChannels, kernel });
+  checkOptions('convTranspose1d', options, [...OPTIONS, 'outputPadding'], meantStride);
+  const { bias: _bias, ...rest } = options;
+  const { w } = checkTransposed1d('convTranspose1d', kernel, rest);
+  return convolution('convTranspose1d', [inChannels, outChannels, [kernel]], options, {
+    convolve: (x, weight) => transpose1d(x, weight, rest),
+    outputLength: (length) => sizeOfResult(length, w),
+  });
+}
+
+/** Transposed convolution of images [N, H, W, inChannels] to [N, outH, outW, outChannels]. Lengths, if given, count along H. */
+export function convTranspose2d(
+  inChannels: number,
+  outChannels: number,
+  kernel: Pair,
+  options: ConvTranspose2dOptions = {},
+): Layer<ConvParams> & Lengths {
+  checkOptions('convTranspose2d', options, [...OPTIONS, 'outputPadding'], meantStride);
+  const { bias: _bias, ...rest } = options;
+  const window = checkPair('convTranspose2d', 'kernel', kernel, 1);
+  const { h } = checkTransposed2d('convTranspose2d', window, rest);
+  return convolution('convTranspose2d', [inChannels, outChannels, window], options, {
+    convolve: (x, weight) => transpose2d(x, weight, rest),
+    outputLength: (length) => sizeOfResult(length, h),
+  });
+}
+
+/** What a kind of convolution is: what it does with x, and how many frames it makes of some. */
+interface Kind {
+  readonly convolve: (x: Tensor, weight: Tensor) => Tensor;
+  readonly outputLength: (length: number) => number;
+}
 
 function convolution(
   op: string,
-  weightShape: readonly number[],
-  bias: boolean,
-  convolve: (x: Tensor, weight: Tensor) => Tensor,
-  outputLength: (length: number) => number,
+  [inChannels, outChannels, window]: readonly [number, number, readonly number[]],
+  { groups = 1, bias = true }: CommonOptions,
+  { convolve, outputLength }: Kind,
 ): Layer<ConvParams> & Lengths {
-  const outChannels = weightShape[0]!;
-  const inChannels = weightShape.at(-1)!;
+  checkSizes(op, { inChannels, outChannels });
+  checkBoolean(op, 'bias', bias);
+  checkWhole(op, 'groups', groups, 1);
+  if (inChannels % groups !== 0 || outChannels % groups !== 0)
+    throw new ValueError(
+      op,
+      `groups is ${describe(groups)}; it must divide ${inChannels} inChannels and ${outChannels} outChannels`,
+    );
+  const weightShape = [outChannels, ...window, inChannels / groups];
   const fanIn = weightShape.slice(1).reduce((a, b) => a * b, 1);
-  const layout = op === 'conv1d' ? `[N, L, ${inChannels}]` : `[N, H, W, ${inChannels}]`;
+  const layout = window.length === 1 ? `[N, L, ${inChannels}]` : `[N, H, W, ${inChannels}]`;
   return layer(op, ['weight', 'bias'], {
     init: (random, placement) => ({
       weight: uniformByFan(random, weightShape, fanIn, placement),
@@ -119,6 +173,6 @@ function convolution(
       const result = convolve(maskFrames(op, x, lengths), params.weight);
       return params.bias ? add(result, params.bias) : result;
     },
-    outputLength,
+    outputLength: (length) => (length === 0 ? 0 : Math.max(0, outputLength(length))),
   });
 }

@@ -1,5 +1,11 @@
-export { conv1d, conv2d } from './conv.js';
-export type { Conv1dOptions, Conv2dOptions, ConvParams } from './conv.js';
+export { conv1d, conv2d, convTranspose1d, convTranspose2d } from './conv.js';
+export type {
+  Conv1dOptions,
+  Conv2dOptions,
+  ConvParams,
+  ConvTranspose1dOptions,
+  ConvTranspose2dOptions,
+} from './conv.js';
 export { dropout } from './dropout.js';
 export { embedding } from './embedding.js';
 export type { EmbeddingParams } from './embedding.js';
@@ -30,6 +36,16 @@ export type {
   NormParams,
   RmsNormParams,
 } from './norm.js';
+export {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  avgPool1d,
+  avgPool2d,
+  globalAvgPool,
+  globalMaxPool,
+  maxPool1d,
+  maxPool2d,
+} from './pool.js';
 export { gru, lstm } from './recurrent.js';
 export type {
   DirectionParams,

@@ -2,7 +2,7 @@
 export { attention, type AttentionOptions } from './attention.js';
 export { broadcastTo, type ReduceOptions, sum } from './broadcast.js';
 export { cast } from './cast.js';
-export { avgPool2d, conv1d, conv2d, maxPool2d, type Pair, unfold, type WindowOptions } from './conv.js';
+export * from './conv/index.js';
 export { dropout } from './dropout.js';
 export {
   abs,

@@ -115,7 +115,7 @@ const adjoint = (a: Tensor, b: Tensor, transA: boolean, transB: boolean, shape: 
     ? matmulOp.later([a, b], { transA, transB })
     : sumTo(product(a, b, transA, transB), shape);
 
-function productDType(op: string, a: Tensor, b: Tensor): DType {
+export function productDType(op: string, a: Tensor, b: Tensor): DType {
   const dtype = promote(a.dtype, b.dtype);
   if (dtype === 'bool') throw new DTypeError(op, 'operands are bool; cast them');
   return dtype;

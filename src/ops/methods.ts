@@ -7,7 +7,7 @@ import type { Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import * as broadcast from './broadcast.js';
 import { cast } from './cast.js';
-import * as conv from './conv.js';
+import * as conv from './conv/index.js';
 import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
 import { type FftOptions, irfft, rfft } from './fft.js';
@@ -116,7 +116,15 @@ declare module '../tensor/tensor.js' {
     embedding(ids: TensorLike): Tensor;
     matmul(other: Tensor): Tensor;
     conv1d(weight: Tensor, options?: conv.Conv1dOptions): Tensor;
-    conv2d(weight: Tensor, options?: conv.WindowOptions): Tensor;
+    conv2d(weight: Tensor, options?: conv.Conv2dOptions): Tensor;
+    convTranspose1d(weight: Tensor, options?: conv.ConvTranspose1dOptions): Tensor;
+    convTranspose2d(weight: Tensor, options?: conv.ConvTranspose2dOptions): Tensor;
+    maxPool1d(kernel: number, options?: conv.Window1dOptions): Tensor;
+    avgPool1d(kernel: number, options?: conv.Window1dOptions): Tensor;
+    adaptiveAvgPool1d(size: number): Tensor;
+    adaptiveAvgPool2d(size: conv.Pair): Tensor;
+    globalAvgPool(options?: conv.GlobalPoolOptions): Tensor;
+    globalMaxPool(options?: conv.GlobalPoolOptions): Tensor;
     maxPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
     avgPool2d(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
     unfold(kernel: conv.Pair, options?: conv.WindowOptions): Tensor;
@@ -200,7 +208,21 @@ const methods = {
     'flip',
     'clone',
   ]),
-  ...pick(conv, ['conv1d', 'conv2d', 'maxPool2d', 'avgPool2d', 'unfold']),
+  ...pick(conv, [
+    'conv1d',
+    'conv2d',
+    'convTranspose1d',
+    'convTranspose2d',
+    'maxPool1d',
+    'maxPool2d',
+    'avgPool1d',
+    'avgPool2d',
+    'adaptiveAvgPool1d',
+    'adaptiveAvgPool2d',
+    'globalAvgPool',
+    'globalMaxPool',
+    'unfold',
+  ]),
   rfft,
   irfft,
   softmax,

@@ -182,7 +182,7 @@ describe('bad input is refused by name', () => {
   test.each([
     ['[linear] inFeatures is 0', () => nn.linear(0, 2)],
     ['[conv1d] kernel is 1.5', () => nn.conv1d(1, 2, 1.5)],
-    ["[conv1d] padding 'same' with kernel 4", () => nn.conv1d(1, 2, 4, { padding: 'same' })],
+    ['[conv1d] groups is 2; it must divide', () => nn.conv1d(3, 2, 4, { groups: 2 })],
     [
       "[conv1d] padding 'same' keeps the size, which stride 2",
       () => nn.conv1d(1, 2, 3, { padding: 'same', stride: 2 }),
@@ -191,7 +191,9 @@ describe('bad input is refused by name', () => {
       "[conv2d] padding 'same' keeps the size, which stride 3",
       () => nn.conv2d(1, 2, 3, { padding: 'same', stride: [1, 3] }),
     ],
-    ["[conv2d] padding 'same' with kernel 2", () => nn.conv2d(1, 2, [3, 2], { padding: 'same' })],
+    ['[convTranspose1d] outputPadding is 2', () => nn.convTranspose1d(1, 2, 3, { stride: 2, outputPadding: 2 })],
+    ['[adaptiveAvgPool1d] size is 0', () => nn.adaptiveAvgPool1d(0)],
+    ["[maxPool1d] padding 'same' keeps the size, which stride 3", () => nn.maxPool1d(3, { padding: 'same' })],
     ['[dropout] rate is 1', () => nn.dropout(1)],
     ['[embedding] count is -1', () => nn.embedding(-1, 2)],
     [

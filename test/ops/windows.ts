@@ -1,33 +1,27 @@
-import {
-  avgPool2d,
-  conv1d,
-  conv2d,
-  maxPool2d,
-  ShapeError,
-  tensor,
-  type Tensor,
-  unfold,
-  ValueError,
-  zeros,
-} from 'tapegrad';
-import { at, average, build, range, sizeOf, spread, total, type Values, values } from '../reference.js';
+import { avgPool2d, maxPool2d, ShapeError, tensor, type Tensor, unfold, ValueError, zeros } from 'tapegrad';
+import { at, average, build, range, sizeOf, spread, type Values } from '../reference.js';
 import { exact, int, type OpInfo, type Sample, text } from './info.js';
 
-interface Window {
+export interface Window {
   kernel: [number, number];
   stride?: [number, number];
   padding?: [number, number];
   dilation?: [number, number];
 }
 
+/** Without the window's size, and with the zeros after each axis where those are others than before it. */
+export interface Further extends Omit<Window, 'kernel'> {
+  after?: [number, number];
+}
+
 /** The elements of channel c that each window sees; null in the padding. */
-function windows(
+export function windows(
   x: Values,
-  { kernel: [kh, kw], stride = [1, 1], padding = [0, 0], dilation = [1, 1] }: Window,
+  { kernel: [kh, kw], stride = [1, 1], padding = [0, 0], after = padding, dilation = [1, 1] }: Window & Further,
 ): { out: [number, number]; see: (n: number, oh: number, ow: number, c: number) => (number | null)[] } {
   const [, height, width] = x.shape as [number, number, number, number];
   const count = (size: number, k: number, axis: 0 | 1): number =>
-    Math.floor((size + 2 * padding[axis] - dilation[axis] * (k - 1) - 1) / stride[axis]) + 1;
+    Math.floor((size + padding[axis] + after[axis] - dilation[axis] * (k - 1) - 1) / stride[axis]) + 1;
   return {
     out: [count(height, kh, 0), count(width, kw, 1)],
     see: (n, oh, ow, c) =>
@@ -40,23 +34,7 @@ function windows(
   };
 }
 
-function convolved(x: Values, weight: Values, window: Omit<Window, 'kernel'> = {}): Values {
-  const { out, see } = windows(x, { kernel: [weight.shape[1]!, weight.shape[2]!], ...window });
-  return build([x.shape[0]!, ...out, weight.shape[0]!], ([n, oh, ow, o]) =>
-    total(
-      range(x.shape[3]!).map((c) =>
-        total(
-          see(n!, oh!, ow!, c).map((value, p) => {
-            const [i, j] = [Math.floor(p / weight.shape[2]!), p % weight.shape[2]!];
-            return (value ?? 0) * at(weight, [o!, i, j, c]);
-          }),
-        ),
-      ),
-    ),
-  );
-}
-
-const pooled = (x: Values, window: Window, f: (seen: (number | null)[]) => number): Values => {
+export const pooled = (x: Values, window: Window, f: (seen: (number | null)[]) => number): Values => {
   const { out, see } = windows(x, window);
   return build([x.shape[0]!, ...out, x.shape[3]!], ([n, oh, ow, c]) => f(see(n!, oh!, ow!, c!)));
 };
@@ -67,10 +45,10 @@ const patches = (x: Values, window: Window): Values => {
     ([n, oh, ow, i, j, c]) => see(n!, oh!, ow!, c!)[i! * window.kernel[1] + j!] ?? 0,
   );
 };
-const largest = (seen: (number | null)[]): number => Math.max(...seen.map((value) => value ?? -Infinity));
-const averageSeen = (seen: (number | null)[]): number => average(seen.map((value) => value ?? 0));
+export const largest = (seen: (number | null)[]): number => Math.max(...seen.map((value) => value ?? -Infinity));
+export const averageSeen = (seen: (number | null)[]): number => average(seen.map((value) => value ?? 0));
 
-const WINDOWS: readonly (readonly [shape: readonly number[], window: Window])[] = [
+export const WINDOWS: readonly (readonly [shape: readonly number[], window: Window])[] = [
   [[1, 4, 4, 1], { kernel: [2, 2] }],
   [[2, 5, 4, 2], { kernel: [3, 2], stride: [2, 1], padding: [1, 1] }],
   [[1, 6, 5, 2], { kernel: [2, 2], dilation: [3, 2] }],
@@ -78,12 +56,13 @@ const WINDOWS: readonly (readonly [shape: readonly number[], window: Window])[] 
   [[0, 3, 3, 1], { kernel: [2, 2] }],
   [[1, 3, 3, 2], { kernel: [1, 1] }],
 ];
-const LONG_WINDOWS: typeof WINDOWS = [
+export const LONG_WINDOWS: typeof WINDOWS = [
   [[3, 17, 13, 5], { kernel: [3, 3], padding: [1, 1] }],
   [[2, 9, 11, 9], { kernel: [3, 2], stride: [2, 3], padding: [1, 0], dilation: [2, 1] }],
 ];
-const options = ({ kernel: _, ...rest }: Window): Omit<Window, 'kernel'> => rest;
-const windowName = (shape: readonly number[], window: Window): string => `${text(shape)} ${JSON.stringify(window)}`;
+export const options = ({ kernel: _, ...rest }: Window): Omit<Window, 'kernel'> => rest;
+export const windowName = (shape: readonly number[], window: Window): string =>
+  `${text(shape)} ${JSON.stringify(window)}`;
 const windowed = (run: (x: Tensor, window: Window) => Tensor, want: (x: Values, window: Window) => Values): Sample[] =>
   [...WINDOWS, ...LONG_WINDOWS].map(([shape, window]) => ({
     name: windowName(shape, window),
@@ -129,78 +108,6 @@ const badWindow = (
 ];
 
 export const windowInfo = {
-  conv2d: {
-    samples: [...WINDOWS, ...LONG_WINDOWS].map(([shape, window]) => ({
-      name: windowName(shape, window),
-      inputs: [spread(shape, -2, 2), spread([3, ...window.kernel, shape[3]!], -2, 2, 1)],
-      run: (x, weight) => conv2d(x, weight, options(window)),
-      want: (x, weight) => convolved(x, weight, options(window)),
-      forwardOnly: sizeOf(shape) > 100,
-    })),
-    ulps: 4,
-    absolute: 3e-5,
-    gradientError: 1e-5,
-    errors: [
-      {
-        run: () => conv2d(zeros([1, 3, 3, 2]), zeros([1, 2, 2, 3])),
-        error: ShapeError,
-        message:
-          '[conv2d] x [1, 3, 3, 2] and weight [1, 2, 2, 3]; they must be [N, H, W, C] and [O, kernelH, kernelW, C]',
-      },
-      {
-        run: () => conv2d(zeros([1, 3, 3, 2]), zeros([1, 4, 4, 2])),
-        error: ShapeError,
-        message: '[conv2d] a window of 4 x 4 does not fit into 3 x 3 with padding 0 x 0',
-      },
-      {
-        run: () => conv2d(zeros([1, 3, 3, 1]), zeros([1, 2, 2, 1]), { stride: -1 }),
-        error: ValueError,
-        message: '[conv2d] stride -1 x -1; whole numbers from 1 on are allowed',
-      },
-    ],
-  },
-  conv1d: {
-    samples: (
-      [
-        [[2, 5, 2], 3, {}],
-        [[1, 7, 1], 2, { stride: 2, padding: 1 }],
-        [[1, 9, 2], 3, { dilation: 2, padding: 2 }],
-        [[2, 129, 7], 5, { padding: 2 }],
-      ] as const
-    ).map(([shape, kernel, given]) => ({
-      name: `${text(shape)} ${JSON.stringify({ kernel, ...given })}`,
-      inputs: [spread(shape, -2, 2), spread([3, kernel, shape[2]], -2, 2, 1)],
-      run: (x, weight) => conv1d(x, weight, given),
-      want: (x, weight) => {
-        const {
-          stride = 1,
-          padding = 0,
-          dilation = 1,
-        } = given as { stride?: number; padding?: number; dilation?: number };
-        const image = convolved(
-          values([shape[0], 1, shape[1], shape[2]], x.data),
-          values([3, 1, kernel, shape[2]], weight.data),
-          {
-            stride: [1, stride],
-            padding: [0, padding],
-            dilation: [1, dilation],
-          },
-        );
-        return values([shape[0], image.shape[2]!, 3], image.data);
-      },
-      forwardOnly: shape[1] > 100,
-    })),
-    ulps: 4,
-    absolute: 3e-5,
-    gradientError: 1e-5,
-    errors: [
-      {
-        run: () => conv1d(zeros([1, 3, 2]), zeros([1, 2, 3])),
-        error: ShapeError,
-        message: '[conv1d] x [1, 3, 2] and weight [1, 2, 3]; they must be [N, L, C] and [O, kernel, C]',
-      },
-    ],
-  },
   unfold: {
     samples: windowed((x, { kernel, ...rest }) => unfold(x, kernel, rest), patches),
     errors: badWindow('unfold', (x, kernel, rest) => unfold(x, kernel, rest)),

@@ -22,10 +22,11 @@ const WINDOW = [
   'dilationW',
 ];
 
-const windowSizes = (call: CpuCall): Numbers<14> => WINDOW.map((name) => call.number(name)) as Numbers<14>;
+/** The parameters of windows over images, in order. */
+export const windowSizes = (call: CpuCall): Numbers<14> => WINDOW.map((name) => call.number(name)) as Numbers<14>;
 
 /** Calls `visit(image, patch)` with the offsets of each element's channels in the image (-1 beyond its edges) and among the patches. */
-function eachPatchElement(
+export function eachPatchElement(
   call: CpuCall,
   visit: (image: number, patch: number, position: number, first: boolean) => void,
 ): void {

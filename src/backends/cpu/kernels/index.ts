@@ -4,6 +4,7 @@ import { beamKernels } from './beam.js';
 import { convKernels } from './conv.js';
 import { copyKernels } from './copy.js';
 import { ctcKernels } from './ctc.js';
+import { depthwiseKernels } from './depthwise.js';
 import { elementwise } from './elementwise.js';
 import { fftKernels } from './fft.js';
 import { gatherKernels } from './gather.js';
@@ -22,6 +23,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...copyKernels,
   ...convKernels,
   ...ctcKernels,
+  ...depthwiseKernels,
   ...fftKernels,
   ...gatherKernels,
   ...matmulKernels,
