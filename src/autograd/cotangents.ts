@@ -81,13 +81,19 @@ const isOwn = ({ buffer }: Tensor): boolean => buffer.disposable && buffer.claim
 
 /** A part as a claimed tensor of the dtype of what it belongs to. */
 function asCotangent(part: Cotangent, like: Tensor): Tensor {
-  const whole = part instanceof Tensor ? part : part.apply();
+  const whole = part instanceof Tensor ? part : applied(part);
   const own = isFloat(like.dtype) ? primitives.cast(whole, like.dtype) : whole;
   if (own !== part) {
     claim(own);
     unclaim(part);
   }
   return own;
+}
+
+/** An application that was put off. Where a tape further out records it, that tape is going to want what it was applied to. */
+function applied(part: Deferred): Tensor {
+  if (part.isRecorded) for (const { buffer } of part.inputs) buffer.disposable = false;
+  return part.apply();
 }
 
 /** Says that a cotangent is wanted. */

@@ -2,9 +2,12 @@ import {
   add,
   customVjp,
   grad,
+  gradCheck,
   GradientError,
   jacobian,
+  linear,
   logSoftmax,
+  matmul,
   memory,
   OutOfMemoryError,
   random,
@@ -14,6 +17,7 @@ import {
   type Tensor,
   valueAndGrad,
   vjp,
+  where,
 } from 'tapegrad';
 import { heap } from '../../src/backends/cpu/heap.js';
 import { Tape } from '../../src/autograd/tape.js';
@@ -173,6 +177,14 @@ describe('whoever keeps a tensor of a backward pass', () => {
       [5, 6, 7],
     ]);
   });
+});
+
+test('a product that is put off and that a transform further out records keeps its operands', () => {
+  // The inner cotangent of linear is no constant of the function, nor traced: where() makes it in the inner backward pass.
+  const mask = tensor([[true], [false], [true]]);
+  const [x, w] = [random(1).normal([3, 2], { dtype: 'float64' }), random(2).normal([2, 2], { dtype: 'float64' })];
+  gradCheck((a, b) => where(mask, linear(a, b), 0), [x, w], { order: 2 });
+  gradCheck((a, b) => where(mask, matmul(where(mask, a, 0), b).tanh(), 0), [x, w], { order: 3, tolerance: 1e-5 });
 });
 
 describe('when a backward pass fails midway', () => {
