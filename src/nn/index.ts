@@ -1,3 +1,5 @@
+export { multiHeadAttention } from './attention.js';
+export type { AttentionLayer, AttentionLayerOptions, AttentionParams, MultiHeadAttentionOptions } from './attention.js';
 export { conv1d, conv2d, convTranspose1d, convTranspose2d } from './conv.js';
 export type {
   Conv1dOptions,
@@ -54,6 +56,8 @@ export type {
   RecurrentLayer,
   RecurrentOptions,
   RecurrentParams,
+  RecurrentParamsOf,
+  StackedRecurrentParams,
 } from './recurrent.js';
 export { residual } from './residual.js';
 export type { Residual, ShortcutResidual } from './residual.js';

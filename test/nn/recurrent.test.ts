@@ -193,3 +193,66 @@ describe.each([
     ).toThrow('initial hidden is [1, 3, 3]');
   });
 });
+
+describe('stacked layers', () => {
+  const stacked = nn.gru(2, 3, { layers: 3, bidirectional: true, dropout: 0.4 });
+  const params = stacked.init(random(4));
+
+  test('have parameters of their own, and one is as it always was', () => {
+    expect(params.layers.map(({ forward }) => forward.weightInput.shape)).toEqual([
+      [9, 2],
+      [9, 6],
+      [9, 6],
+    ]);
+    expect(Object.keys(nn.gru(2, 3, { layers: 1 }).init(random(1)))).toEqual(['forward', 'backward']);
+  });
+
+  test('are single layers one after the other', () => {
+    const singles = params.layers.map((_, l) => nn.gru(l === 0 ? 2 : 6, 3, { bidirectional: true }));
+    const input = x.cast('float32');
+    const wanted = singles.reduce((t, layer, l) => layer.apply(params.layers[l]!, t, { lengths: LENGTHS }), input);
+    expect(stacked.apply(params, input, { lengths: LENGTHS }).arraySync()).toEqual(wanted.arraySync());
+    const first = stacked.run(params, input.slice([], [0, 2]));
+    expect(first.state.hidden.shape).toEqual([6, 3, 3]);
+    const one = nn.gru(2, 3, { layers: 2 });
+    const own = one.init(random(1));
+    const { output } = one.run(own, input.slice([], [2, 4]), { initial: one.run(own, input.slice([], [0, 2])).state });
+    expectClose(output, Array.from(one.apply(own, input).slice([], [2, 4]).dataSync()), 1e-6);
+  });
+
+  test('drop what goes from one to the next, in training only', () => {
+    const input = x.cast('float32');
+    const numbers = (t: Tensor): number[] => Array.from(t.dataSync());
+    const plainly = numbers(stacked.apply(params, input));
+    const dropped = numbers(stacked.apply(params, input, { random: random(1) }));
+    expect(dropped).not.toEqual(plainly);
+    expect(numbers(stacked.apply(params, input, { random: random(1) }))).toEqual(dropped);
+    expect(numbers(stacked.apply(params, input, { random: random(1), training: false }))).toEqual(plainly);
+    expect(() => stacked.apply(params, input, { training: true })).toThrow('[gru] in training it needs a source');
+    const single = nn.gru(2, 3, { dropout: 0.4 });
+    const own = single.init(random(1));
+    expect(numbers(single.apply(own, input, { random: random(1) }))).toEqual(numbers(single.apply(own, input)));
+    expect(() => {
+      gradCheckTree(
+        (p: nn.StackedRecurrentParams, t) => stacked.apply(p, t, { random: random(1), lengths: [2, 1] }),
+        inFloat64(params),
+        wave([2, 2, 2], 0.3),
+      );
+    }).not.toThrow();
+  });
+
+  test('bad input', () => {
+    const loose = stacked.apply as (...given: unknown[]) => unknown;
+    expect(() => loose(params.layers[0], x)).toThrow('[gru] the parameters have undefined as layers');
+    expect(() => loose({ layers: params.layers.slice(1) }, x)).toThrow(
+      '[gru] the parameters have 2 layers; they must be',
+    );
+    expect(() => loose({ layers: [1, 2, 3] }, x)).toThrow('[gru] the parameters of layer 0 are 1');
+    expect(() => stacked.run(params, x, { initial: { hidden: wave([2, 3, 3], 0) } })).toThrow(
+      'initial hidden is [2, 3, 3]; it must be [layers * directions, N, hidden] = [6, 3, 3]',
+    );
+    expect(() => nn.lstm(2, 3, { layers: 0 })).toThrow('[lstm] layers is 0');
+    expect(() => nn.lstm(2, 3, { dropout: 1 })).toThrow('[lstm] dropout is 1; it must be in [0, 1)');
+    expect(() => nn.lstm(2, 3, 2 as never)).toThrow('write { layers: 2 }');
+  });
+});

@@ -66,6 +66,26 @@ const blocks = Array.from({ length: 3 }, () => nn.residual(nn.linear(2, 2)));
 const stack = nn.sequential(...blocks);
 check<Same<nn.ParamsOf<typeof stack>, nn.LinearParams[]>>();
 
+// Several recurrent layers have other parameters than one.
+declare const count: number;
+const single = nn.gru(2, 3);
+check<Same<nn.ParamsOf<typeof single>, nn.RecurrentParams>>();
+const one = nn.gru(2, 3, { bidirectional: true, layers: 1 });
+check<Same<nn.ParamsOf<typeof one>, nn.RecurrentParams>>();
+const two = nn.lstm(2, 3, { layers: 2, dropout: 0.1 });
+check<Same<nn.ParamsOf<typeof two>, nn.StackedRecurrentParams>>();
+const some = nn.lstm(2, 3, { layers: count });
+check<Same<nn.ParamsOf<typeof some>, nn.RecurrentParams | nn.StackedRecurrentParams>>();
+const { state: ended } = two.run(two.init(random(1)), x, { initial: { hidden: x, cell: x } });
+check<Same<typeof ended, nn.LstmState>>();
+
+// Norms and attention
+const normed = nn.sequential(nn.batchNorm(2), nn.groupNorm(1, 2), nn.rmsNorm(2), nn.multiHeadAttention(2, 1));
+check<Same<nn.StateOf<typeof normed>, [nn.BatchNormState, null, null, null]>>();
+check<Same<nn.ParamsOf<typeof normed>, [nn.NormParams, nn.NormParams, nn.RmsNormParams, nn.AttentionParams]>>();
+const crossed = nn.group({ attend: nn.multiHeadAttention(2, 1) }, ({ attend }, t) => attend(t, { memory: x }));
+check<Same<nn.ParamsOf<typeof crossed>, { attend: nn.AttentionParams }>>();
+
 // Anything with init and apply is a layer.
 const own = nn.sequential({
   init: () => ({ scale: x }),
