@@ -50,13 +50,19 @@ export {
 export * from './errors.js';
 export * as image from './data/image.js';
 export {
+  fromTorch,
+  type FromTorch,
+  type FromTorchOptions,
   loadSafetensors,
+  type LoadOptions,
   type RawTensor,
+  type RestoreOptions,
   restoreTree,
   type Safetensors,
   type SafetensorsDType,
   saveSafetensors,
   type SaveOptions,
+  type Unmatched,
 } from './io/index.js';
 export * as nn from './nn/index.js';
 export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';

@@ -1,8 +1,7 @@
 import { checkOptions, describe, isPlainObject, onBehalfOf } from '../tensor/arguments.js';
 import { arrayClass, type DType, type TypedArray } from '../backends/backend.js';
-import { FormatError, ValueError } from '../errors.js';
-import { fromTypedArray, moveTo } from '../tensor/create.js';
-import { formatShape, sameShape } from '../tensor/shape.js';
+import { ValueError } from '../errors.js';
+import { fromTypedArray } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import { nameOf as kindOf } from '../tensor/arguments.js';
 import { bytesOf } from '../tensor/bytes.js';
@@ -18,6 +17,11 @@ export interface Safetensors {
   /** The others (int64, 8-bit floats, ...) as their bytes, so that nothing is lost or rounded on the way. */
   readonly raw: Readonly<Record<string, RawTensor>>;
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface LoadOptions {
+  /** Whether whole numbers of other widths (int64, uint8, ...) become int32, or stay in `raw`, which is the default. */
+  readonly integers?: 'raw' | 'int32' | undefined;
 }
 
 export interface SaveOptions {
@@ -87,56 +91,57 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
 }
 
 /**
- * Reads a safetensors file from its bytes: a Uint8Array (Node's Buffer is one) or another view, a DataView, an ArrayBuffer. Every byte of it is accounted for, see `decodeSafetensors`; the data is copied.
+ * Reads a safetensors file from its bytes: a Uint8Array (Node's Buffer is one) or another view, a DataView, an ArrayBuffer. Every byte of it is accounted
+ * for; the data is copied.
+ * @param options.integers 'int32' makes int32 tensors of whole numbers of other widths, such as torch's int64; 'raw', the default, leaves them as they are.
  * @throws {DTypeError} for what holds no bytes, such as a Blob, a Response, a Promise or a path; the message says how to get at them.
  * @throws {FormatError} for a truncated, inconsistent or malformed file; the message says what is wrong with which tensor.
+ * @throws {ValueError} for a whole number that int32 does not hold, if such are asked for; the message names tensor, place and number.
  */
-export function loadSafetensors(file: ArrayBufferView | ArrayBufferLike): Safetensors {
+export function loadSafetensors(file: ArrayBufferView | ArrayBufferLike, options: LoadOptions = {}): Safetensors {
+  checkOptions('loadSafetensors', options, ['integers'], (given) =>
+    given === 'int32' ? "write { integers: 'int32' }" : null,
+  );
+  const { integers = 'raw' } = options;
+  if ((integers as unknown) !== 'raw' && (integers as unknown) !== 'int32')
+    throw new ValueError('loadSafetensors', `integers is ${describe(integers)}; it must be 'raw' or 'int32'`);
   const { tensors: contents, metadata } = decodeSafetensors(bytesOf('loadSafetensors', file));
   const tensors: [string, Tensor][] = [];
   const raw: [string, RawTensor][] = [];
   for (const [name, content] of contents) {
     const dtype = TENSOR_DTYPES.get(content.dtype);
     if (dtype) tensors.push([name, fromTypedArray(valuesOf(content, dtype), content.shape, dtype, 'loadSafetensors')]);
+    else if (integers === 'int32' && content.dtype in INTEGERS)
+      tensors.push([name, integerTensor('loadSafetensors', name, content)]);
     else raw.push([name, { ...content, bytes: new Uint8Array(content.bytes) }]);
   }
   return { tensors: Object.fromEntries(tensors), raw: Object.fromEntries(raw), metadata };
 }
 
-/**
- * The template's tree with every tensor replaced by the one of its name, as `saveSafetensors` names them, on the template's device: how a
- * checkpoint becomes parameters again.
- *
- * ```ts
- * const { params, state } = restoreTree({ params: model.init(rng), state: optimizer.init(params) }, loadSafetensors(bytes).tensors);
- * ```
- * @throws {FormatError} for a tensor that is missing, left over, or of another shape or dtype than the template's.
- */
-export function restoreTree<T>(template: T, tensors: Readonly<Record<string, Tensor>>): T {
-  if (!isPlainObject(tensors))
-    throw new ValueError(
-      'restoreTree',
-      `the tensors are ${describe(tensors)}; they must be an object of tensors by name, as in loadSafetensors(bytes).tensors`,
-    );
-  const unused = new Set(Object.keys(tensors));
-  const restore = (expected: unknown, _path: string, keys: readonly string[]): unknown => {
-    if (!(expected instanceof Tensor)) return expected;
-    const name = keys.join('.');
-    const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
-    if (!found) throw new FormatError('restoreTree', `there is no tensor '${name}'`);
-    if (found.dtype !== expected.dtype || !sameShape(found.shape, expected.shape)) {
-      throw new FormatError(
-        'restoreTree',
-        `'${name}' is ${found.dtype}${formatShape(found.shape)}; ${expected.dtype}${formatShape(expected.shape)} is wanted`,
+/** How whole numbers of other widths lie in memory. */
+const INTEGERS = {
+  U8: Uint8Array,
+  I8: Int8Array,
+  I16: Int16Array,
+  U16: Uint16Array,
+  U32: Uint32Array,
+  I64: BigInt64Array,
+  U64: BigUint64Array,
+} as const;
+
+/** Whole numbers as int32. @throws {ValueError} for one that does not fit, naming it. */
+function integerTensor(op: string, name: string, { dtype, shape, bytes }: RawTensor): Tensor {
+  const values = new INTEGERS[dtype as keyof typeof INTEGERS](new Uint8Array(bytes).buffer);
+  const data = new Int32Array(values.length);
+  for (const [i, value] of values.entries()) {
+    data[i] = Number(value);
+    if (BigInt(data[i]) !== BigInt(value))
+      throw new ValueError(
+        op,
+        `the ${dtype} tensor '${name}' has ${value} at position ${i}; int32 holds whole numbers in [-2^31, 2^31)`,
       );
-    }
-    unused.delete(name);
-    return moveTo(found, expected);
-  };
-  const restored = onBehalfOf('restoreTree', 'the template', () => mapLeaves(template, restore));
-  const [extra] = unused;
-  if (extra !== undefined) throw new FormatError('restoreTree', `the tensor '${extra}' has no place in the template`);
-  return restored as T;
+  }
+  return fromTypedArray(data, shape, 'int32', op);
 }
 
 /** The file is little-endian, as every machine that runs JavaScript is. */

@@ -9,6 +9,7 @@ import {
   saveSafetensors,
   tensor,
   type Tensor,
+  type Unmatched,
   valueAndGrad,
 } from 'tapegrad';
 
@@ -128,6 +129,83 @@ describe('restoreTree', () => {
       "'w' is float64[1, 2]; float32[1, 2] is wanted",
     );
     expect(() => restoreTree({ toString: tensor(1) }, {})).toThrow("there is no tensor 'toString'");
+  });
+});
+
+describe('restoreTree with names of another kind, and in part', () => {
+  const model = nn.group({ front: nn.linear(2, 3), head: nn.linear(3, 1) });
+  const params = model.init(random(1));
+  const other = model.init(random(2));
+  const named = async (tree: unknown) => loadSafetensors(await saveSafetensors(tree)).tensors;
+
+  test('the weights out of a whole checkpoint', async () => {
+    const tensors = await named({ params: other, state: optim.adam({ learningRate: 1 }).init(other) });
+    const restored = restoreTree(params, tensors, { prefix: 'params' });
+    expect(values(restored.front.weight)).toEqual(values(other.front.weight));
+    const head = restoreTree(params.head, tensors, { prefix: 'params.head.' });
+    expect(values(head.weight)).toEqual(values(other.head.weight));
+    expect(() => restoreTree(params, tensors, { prefix: 'param' })).toThrow(
+      "[restoreTree] no tensor's name begins with 'param.'; the given ones are such as '",
+    );
+  });
+
+  test('rename', async () => {
+    const tensors = await named({ module: { encoder: other.front, head: other.head, old: tensor(1) } });
+    const rename = (name: string): string | null =>
+      name === 'module.old' ? null : name.replace(/^module\./, '').replace('encoder', 'front');
+    expect(values(restoreTree(params, tensors, { rename }).front.bias!)).toEqual(values(other.front.bias!));
+    expect(() => restoreTree(params, tensors, { rename: () => 'head.bias' })).toThrow(
+      "are both 'head.bias' in the template",
+    );
+    expect(() => restoreTree(params, tensors, { rename: () => 1 as never })).toThrow(
+      "[restoreTree] rename gave 1 for 'module.encoder.bias'; it must give a name, or null to leave it out",
+    );
+  });
+
+  test('all misfits at once, by the names on both sides', async () => {
+    const tensors = await named({
+      front: { weight: tensor([[1, 2]]), scale: tensor([1]) },
+      head: { w: other.head.weight, bias: tensor([1], { dtype: 'float64' }) },
+    });
+    const rename = (name: string): string => name.replace(/w$/, 'weight');
+    let message = '';
+    try {
+      restoreTree(params, tensors, { rename: (name) => (name === 'head.bias' ? 'head.bias' : rename(name)) });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message.split('\n  ')).toEqual([
+      '[restoreTree] 4 tensors do not fit:',
+      "there is no tensor 'front.bias'",
+      "'front.weight' is float32[1, 2]; float32[3, 2] is wanted",
+      "'head.bias' is float64[1]; float32[1] is wanted",
+      "the tensor 'front.scale' has no place in the template",
+    ]);
+    expect(() => restoreTree(params, { 'head.w': tensor([1]) }, { rename, partial: true })).toThrow(
+      "[restoreTree] 'head.weight' ('head.w') is float32[1]; float32[1, 3] is wanted",
+    );
+    const many = Object.fromEntries(Array.from({ length: 99 }, (_, i) => [`t${i}`, tensor(i)]));
+    expect(() => restoreTree({}, many)).toThrow(
+      /^\[restoreTree\] 99 tensors do not fit:(\n {2}.*){50}\n {2}and 49 more$/,
+    );
+  });
+
+  test('partial keeps what is missing, tells what is left, and refuses where nothing fits', async () => {
+    const tensors = await named({ front: other.front, spare: tensor([1]) });
+    let told: Unmatched | undefined;
+    const restored = restoreTree(params, tensors, { partial: (unmatched) => (told = unmatched) });
+    expect(values(restored.front.weight)).toEqual(values(other.front.weight));
+    expect(restored.head.weight).toBe(params.head.weight);
+    expect(told).toEqual({ missing: ['head.weight', 'head.bias'], unused: ['spare'] });
+    expect(restoreTree(params, tensors, { partial: true }).head.weight).toBe(params.head.weight);
+    expect(() => restoreTree(params, tensors, { partial: true, rename: (name) => `model.${name}` })).toThrow(
+      "[restoreTree] no tensor has a place in the template, whose names are such as 'front.weight'; the given ones are such as '",
+    );
+    expect(() => restoreTree(params, tensors, { partial: 1 as never })).toThrow(
+      '[restoreTree] partial is 1; it must be',
+    );
+    expect(() => restoreTree(params, tensors, 'params' as never)).toThrow('(write { prefix })');
+    expect(() => restoreTree(params, tensors, { strict: false } as never)).toThrow("there is no option 'strict'");
   });
 });
 
