@@ -21,6 +21,17 @@ export default tseslint.config(
     },
   },
   {
+    // In a page and its worker.
+    files: ['examples/page/*.mjs'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['document', 'addEventListener', 'postMessage', 'matchMedia', 'getComputedStyle', 'requestAnimationFrame']
+          .concat(['ResizeObserver', 'Worker', 'Option', 'Blob', 'Response', 'DecompressionStream'])
+          .map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     files: ['**/*.mjs', '**/*.cjs'],
     languageOptions: {
       globals: {

@@ -32,7 +32,7 @@ const allowed = [
   /^metal\/.+\.metal$/,
   /^wgsl\/.+\.wgsl$/,
   /^docs\/.+\.(md|svg)$/,
-  /^examples\/.+\.(md|mjs)$/,
+  /^examples\/.+\.(md|mjs|html|css)$/,
 ];
 const missing = needed.filter((path) => !paths.includes(path));
 const stray = paths.filter((path) => !allowed.some((pattern) => pattern.test(path)));

@@ -1,4 +1,4 @@
-import { beamDecode, beamDecodeSync, ctcAlignSync, errorRate, greedyDecode, random, scope, softmax } from 'tapegrad';
+import { beamDecode, beamDecodeSync, ctcAlign, errorRate, greedyDecode, random, scope, softmax } from 'tapegrad';
 import { drawLine } from './lines.mjs';
 import { BLANK, CLASSES, model } from './model.mjs';
 import { toBatch } from './training.mjs';
@@ -76,10 +76,13 @@ export function judge(lines, readings) {
 /** All that the alignment picture of one line shows: what the beam reads, and in which frames. */
 export async function explain(params, line) {
   const { images, frames } = toBatch([line]);
-  const logits = model.apply(params, images);
+  const [logits, posteriors] = scope(() => {
+    const own = model.apply(params, images);
+    return [own, softmax(own)];
+  });
   const options = { blank: BLANK, from: 'logits', inputLengths: frames };
-  const [{ hypotheses }] = beamDecodeSync(logits, { ...options, width: WIDTH });
-  const { labels } = hypotheses[0];
-  const [{ spans }] = ctcAlignSync(logits, [labels], options);
-  return { line, probabilities: await softmax(logits).data(), classes: CLASSES, labels, spans };
+  const [{ hypotheses }] = await beamDecode(logits, { ...options, width: WIDTH });
+  const { labels, logProb } = hypotheses[0];
+  const [{ spans }] = await ctcAlign(logits, [labels], options);
+  return { line, probabilities: await posteriors.data(), classes: CLASSES, labels, logProb, spans };
 }

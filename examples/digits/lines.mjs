@@ -1,5 +1,5 @@
 import { tensor } from 'tapegrad';
-import { SIDE } from './digits.mjs';
+import { SIDE } from './images.mjs';
 
 /** Height of a line in pixels. */
 export const HEIGHT = SIDE;
@@ -19,7 +19,7 @@ const TALL = { least: 0.95, most: 1.05 };
  *
  * @typedef {{ pixels: Float32Array, width: number, labels: number[] }} Line HEIGHT rows of `width` values in [0, 1].
  * @param {import('tapegrad').Random} random
- * @param {import('./digits.mjs').Digit[][]} digits images of each class.
+ * @param {import('./images.mjs').Digit[][]} digits images of each class.
  * @param {{ distorted: boolean }} options whether digits are slanted and stretched at random: training sees more hands than there are.
  * @returns {Line}
  */

@@ -1,4 +1,4 @@
-import { ctcLoss, greedyDecodeSync, optim, pad, padSequences, random, scope, tensor, valueAndGrad } from 'tapegrad';
+import { ctcLoss, greedyDecode, optim, pad, padSequences, random, scope, tensor, valueAndGrad } from 'tapegrad';
 import { loadRun as load, newRun, noteStep } from '../shared/run.mjs';
 import { BACKGROUND, columnsOf, planLine, renderLine } from './lines.mjs';
 import { BLANK, model, STRIDE } from './model.mjs';
@@ -31,7 +31,7 @@ function optimizerOf(steps) {
  * One step on a fresh batch of lines; changes `run`. Several ranks share the batch out, and make the step that one of them would make alone.
  *
  * @param {Run} run the same on all ranks, and so is what becomes of it
- * @param {import('./digits.mjs').Digit[][]} digits
+ * @param {import('./images.mjs').Digit[][]} digits
  * @param {import('tapegrad/distributed').World | null} world
  */
 export async function trainStep(run, digits, world = null) {
@@ -51,29 +51,31 @@ export async function trainStep(run, digits, world = null) {
   // Within a scope gradients stay where the kernels work; only what is returned moves out.
   const differentiate = () => {
     const [[loss, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
-    const read = greedyDecodeSync(logits, frames, { blank: BLANK }).reduce((sum, { labels }) => sum + labels.length, 0);
-    return { loss, gradients, read };
+    return { loss, logits, gradients };
   };
-  const update = ({ loss, gradients }) => {
+  const update = ({ gradients, ...seen }) => {
     const clipped = optim.clipByGlobalNorm(gradients, GRADIENT_NORM);
-    return { ...optimizerOf(run.steps).update(run.params, clipped.gradients, run.state), loss: loss.itemSync() };
+    return { ...optimizerOf(run.steps).update(run.params, clipped.gradients, run.state), ...seen };
   };
+  // Numbers are awaited, because a GPU has them later.
+  const countRead = async (logits) =>
+    (await greedyDecode(logits, frames, { blank: BLANK })).reduce((sum, { labels }) => sum + labels.length, 0);
   let made, read;
   if (world) {
-    const { read: own, ...share } = scope(differentiate);
+    const { logits, ...share } = scope(differentiate);
+    const own = await countRead(logits);
     // What the ranks read goes along, as a mean a line, so that they wait for each other once and not twice.
     const perLine = tensor(own / lines.length);
     const { perLine: mean, ...whole } = await world.averageGradients({ ...share, perLine }, { weight: lines.length });
     made = scope(() => update(whole));
     read = Math.round(mean.itemSync() * run.batch);
   } else {
-    made = scope(() => {
-      const whole = differentiate();
-      read = whole.read;
-      return update(whole);
-    });
+    made = scope(() => update(differentiate()));
+    read = await countRead(made.logits);
   }
-  noteStep(run, { ...made, share: read / plans.reduce((sum, { glyphs }) => sum + glyphs.length, 0) }, WARMUP_STEPS);
+  const { params, state } = made;
+  const share = read / plans.reduce((sum, { glyphs }) => sum + glyphs.length, 0);
+  noteStep(run, { params, state, loss: await made.loss.item(), share }, WARMUP_STEPS);
 }
 
 /** The lines of a rank, as [start, end): shares of equal size, as far as that goes. All are filled up to the same width, so the work is equal, too. */

@@ -20,6 +20,11 @@ const KNOWN = {
     remedy: 'npm install --save-dev cli-progress',
   },
   vega: { module: 'vega', what: "the charts, npm package 'vega'", remedy: 'npm install --save-dev vega' },
+  esbuild: {
+    module: 'esbuild',
+    what: "the bundler, npm package 'esbuild'",
+    remedy: 'npm install --save-dev esbuild',
+  },
   tapegrad: { module: 'tapegrad', what: 'the compiled library', remedy: 'npm run build' },
 };
 

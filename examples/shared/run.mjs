@@ -1,4 +1,4 @@
-import { FormatError, loadSafetensors, Random, restoreTree, saveSafetensors, tensor } from 'tapegrad';
+import { device, FormatError, loadSafetensors, Random, restoreTree, saveSafetensors, tensor } from 'tapegrad';
 
 /** Shares of the true labels that the net reads, below which it counts as silent and above which as speaking. */
 const SILENT = 0.05;
@@ -72,12 +72,19 @@ function watchPlateau(run, share, warmup) {
  * @param {Record<string, string>} [metadata] what else the file says.
  * @returns {Promise<Uint8Array>} a safetensors file
  */
-export function saveRun(run, metadata = {}) {
+export async function saveRun(run, metadata = {}) {
+  const host = { device: await device('cpu') }; // whatever trains: few GPUs have float64
   const { params, state, losses, evaluations, random, ...rest } = run;
   const history = {
-    losses: tensor(Float64Array.from(losses)),
-    evaluatedSteps: tensor(Int32Array.from(evaluations, ({ step }) => step)),
-    evaluatedRates: tensor(Float64Array.from(evaluations, ({ characterErrorRate }) => characterErrorRate)),
+    losses: tensor(Float64Array.from(losses), host),
+    evaluatedSteps: tensor(
+      Int32Array.from(evaluations, ({ step }) => step),
+      host,
+    ),
+    evaluatedRates: tensor(
+      Float64Array.from(evaluations, ({ characterErrorRate }) => characterErrorRate),
+      host,
+    ),
   };
   return saveSafetensors(
     { params, state, history },

@@ -55,7 +55,10 @@ export function resize(x: Tensor, size: readonly [number, number], options: Resi
   checkImage('resize', x);
   checkArray('resize', 'the size', size);
   if (size.length !== 2)
-    throw new ValueError('resize', `the size has ${size.length} numbers; it must be [height, width]`);
+    throw new ValueError(
+      'resize',
+      `the size has ${(size as readonly number[]).length} numbers; it must be [height, width]`,
+    );
   checkWhole('resize', 'the height', size[0], 1, LONGEST_SIDE);
   checkWhole('resize', 'the width', size[1], 1, LONGEST_SIDE);
   return resized(x, size, checkMethod('resize', options));

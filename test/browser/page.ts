@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { requirement } from '../requirements.js';
 
 /** A real page in chromium. Where there is none its tests do not run, and `npm test` ends by saying so; with BROWSER_REQUIRED=1 they fail. */
-const chromium = (process.env.PATH ?? '')
+export const chromium = (process.env.PATH ?? '')
   .split(delimiter)
   .flatMap((folder) => ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(folder, name)))
   .find((path) => existsSync(path));
