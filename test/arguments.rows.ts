@@ -136,6 +136,7 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
   conv2d: [[image, 'tensor'], [zeros([3, 3, 3, 2]), 'tensor'], options],
   convTranspose1d: [[zeros([1, 5, 2]), 'tensor'], [zeros([3, 3, 2]), 'tensor'], options],
   convTranspose2d: [[image, 'tensor'], [zeros([3, 3, 3, 2]), 'tensor'], options],
+  interpolate: [x, [{ scale: 2 }, 'order']],
   maxPool1d: [[zeros([1, 5, 2]), 'tensor'], [2, 'size'], options],
   avgPool1d: [[zeros([1, 5, 2]), 'tensor'], [2, 'size'], options],
   adaptiveAvgPool1d: [

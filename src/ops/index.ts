@@ -60,6 +60,7 @@ export {
 export { type FftOptions, irfft, rfft } from './fft.js';
 export { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 export { glu } from './glu.js';
+export { interpolate, type InterpolateOptions } from './interpolate.js';
 export {
   bceWithLogits,
   type BceOptions,

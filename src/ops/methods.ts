@@ -13,6 +13,7 @@ import * as elementwise from './elementwise.js';
 import { type FftOptions, irfft, rfft } from './fft.js';
 import { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 import { glu } from './glu.js';
+import { interpolate, type InterpolateOptions } from './interpolate.js';
 import { matmul } from './matmul.js';
 import * as moments from './moments.js';
 import * as movement from './movement/index.js';
@@ -64,6 +65,7 @@ declare module '../tensor/tensor.js' {
     elu(alpha?: TensorLike): Tensor;
     hardSwish(): Tensor;
     glu(axis?: number): Tensor;
+    interpolate(options: InterpolateOptions): Tensor;
     clip(low?: TensorLike, high?: TensorLike): Tensor;
     equal(other: TensorLike): Tensor;
     notEqual(other: TensorLike): Tensor;
@@ -228,6 +230,7 @@ const methods = {
   softmax,
   logSoftmax,
   glu,
+  interpolate,
   layerNorm,
   rmsNorm,
   groupNorm,

@@ -4,6 +4,8 @@ import {
   avgPool1d,
   globalAvgPool,
   globalMaxPool,
+  interpolate,
+  type InterpolateOptions,
   maxPool1d,
   ShapeError,
   tensor,
@@ -116,7 +118,99 @@ const badGlobal = (
   },
 ];
 
+/** Linear interpolation, by the line between the two elements beside each place. */
+function interpolated(x: Values, { size, scale, axis = -2, alignCorners = false }: InterpolateOptions): Values {
+  const own = axis < 0 ? axis + x.shape.length : axis;
+  const length = x.shape[own]!;
+  const count = size ?? Math.floor(length * scale!);
+  const step = scale === undefined ? length / count : 1 / scale;
+  const last = length - 1;
+  return build(
+    x.shape.map((dim, i) => (i === own ? count : dim)),
+    (place) => {
+      const i = place[own]!;
+      const exactPlace = alignCorners ? (count === 1 ? 0 : (i * last) / (count - 1)) : (i + 0.5) * step - 0.5;
+      const where = Math.max(0, Math.min(last, exactPlace));
+      const of = (index: number): number => at(x, [...place.slice(0, own), index, ...place.slice(own + 1)]);
+      const low = Math.floor(where);
+      return low === where ? of(low) : of(low) + (where - low) * (of(low + 1) - of(low));
+    },
+  );
+}
+
 export const poolInfo = {
+  interpolate: {
+    samples: (
+      [
+        [[2, 4, 2], { size: 7 }],
+        [[2, 4, 2], { size: 7, alignCorners: true }],
+        [[5, 2], { scale: 2 }],
+        [[5, 2], { scale: 2, alignCorners: true }],
+        [[1, 9, 1], { scale: 0.5 }],
+        [[3, 7], { scale: 1.37, axis: -1 }],
+        [[3, 7], { scale: 0.4, axis: 1, alignCorners: true }],
+        [[4, 2, 3], { size: 3, axis: 0 }],
+        [[1, 3], { size: 4 }],
+        [[3, 1], { size: 1 }],
+        [[5, 1], { size: 1, alignCorners: true }],
+        [[2, 3], { size: 2 }],
+        [[0, 3, 2], { size: 5 }],
+        [[2, 131, 5], { size: 77 }],
+        [[2, 31, 9], { scale: 3.1, alignCorners: true }],
+      ] as [number[], InterpolateOptions][]
+    ).map(([shape, given]) => ({
+      name: `${text(shape)} ${JSON.stringify(given)}`,
+      inputs: [spread(shape, -3, 3)],
+      run: (x) => interpolate(x, given),
+      want: (x) => interpolated(x, given),
+      forwardOnly: sizeOf(shape) > 100,
+    })),
+    ulps: 2,
+    absolute: 1e-6,
+    exact: [
+      exact('int32', () => interpolate(int([1, 2]), { scale: 2, axis: 0 }), 'float32', [4], [1, 1.25, 1.75, 2]),
+      exact(
+        'an infinity reaches what lies beside it only',
+        () => interpolate(tensor([1, 2, Infinity]), { size: 5, axis: 0, alignCorners: true }),
+        'float32',
+        [5],
+        [1, 1.5, 2, Infinity, Infinity],
+      ),
+    ],
+    errors: [
+      {
+        run: () => interpolate(zeros([3, 2]), {}),
+        error: ValueError,
+        message: '[interpolate] give either size or scale; neither is there',
+      },
+      {
+        run: () => interpolate(zeros([3, 2]), { size: 3, scale: 1 }),
+        error: ValueError,
+        message: '[interpolate] give either size or scale; both are there',
+      },
+      {
+        run: () => interpolate(zeros([3, 2]), { scale: 0 }),
+        error: ValueError,
+        message: '[interpolate] scale is 0; it must be a positive number, 2^28 at most',
+      },
+      {
+        run: () => interpolate(zeros([3, 2]), { scale: 0.1 }),
+        error: ShapeError,
+        message: '[interpolate] axis 0 of [3, 2] would become 0 long',
+      },
+      {
+        run: () => interpolate(zeros([0, 2]), { size: 3 }),
+        error: ShapeError,
+        message: '[interpolate] axis 0 of [0, 2] would become 3 long',
+      },
+      {
+        run: () => interpolate(zeros([3]), { size: 3 }),
+        error: ShapeError,
+        message: '[interpolate] axis -2 is outside [-1, 1)',
+      },
+      { run: () => interpolate(zeros([3, 2]), 4 as never), error: ValueError, message: '(write { size: 4 })' },
+    ],
+  },
   maxPool1d: {
     samples: windowed1d((x, kernel, rest) => maxPool1d(x, kernel, rest), largest),
     exact: [
