@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { create, globals } from 'webgpu';
-import { ctcLoss, device, random, scope, tensor, valueAndGrad } from '../dist/index.js';
+import { ctcLoss, device, matmul, random, scope, tensor, valueAndGrad } from '../dist/index.js';
 import { machine } from './harness.mjs';
 
 const SHAPES = [
@@ -119,6 +119,17 @@ function problemOf(shape) {
 const stepOf = ({ targets, inputLengths, targetLengths }, divisors) =>
   valueAndGrad((x) => ctcLoss(x, targets, inputLengths, targetLengths, { from: 'logits' }).div(divisors).mean());
 
+/** Some milliseconds of matrix products. */
+const square = await random(1).normal([2048, 2048]).to(gpu);
+async function keepBusy() {
+  const products = scope(() => {
+    let x = square;
+    for (let i = 0; i < 8; i++) x = matmul(x, square).mul(1e-3);
+    return x.sum();
+  });
+  await products.item();
+}
+
 async function measure(shape) {
   const problem = problemOf(shape);
   const divisors = Float32Array.from(problem.targetLengths);
@@ -142,8 +153,9 @@ async function measure(shape) {
     await once();
     walls.push(performance.now() - begin);
   }
-  // Queued one behind the other, so that the GPU is busy and its clock rate up.
-  for (let i = 0; clock.handle && i < rounds / QUEUED; i++) {
+  // Queued one behind the other, after other work: a GPU that is idle most of the time lowers its clock rate.
+  for (let i = 0; clock.handle && i < rounds; i++) {
+    await keepBusy();
     clock.begun = 0;
     await queue(QUEUED);
     gpus.push((await clock.elapsed()) / QUEUED);

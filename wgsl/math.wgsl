@@ -58,6 +58,13 @@ fn exponential(x: f32) -> f32 {
   return scaleBy(expNearZero(lessMultiple(bounded, n)), i32(n));
 }
 
+// The same for x <= 0 that is not NaN; 0 where the result is below the normal floats.
+fn expNotPositive(x: f32) -> f32 {
+  let n = round(max(x, -88.0f) * LOG2_E);
+  let result = expNearZero(lessMultiple(max(x, -88.0f), n)) * powerOfTwo(max(i32(n), -127));
+  return select(0.0f, result, x > -87.0f);
+}
+
 // e^x - 1, without cancellation near 0.
 fn expMinusOne(x: f32) -> f32 {
   if (isNaN(x)) { return x; }

@@ -13,6 +13,7 @@ struct CtcParams {
   uint lanes;                               // threads that share a row of scores
   uint directions;                          // 1: only the loss is wanted; 2: the gradient as well
   uint posterior;                           // 1: ctcGrad gives the posteriors themselves
+  uint scaled;                              // 1: ctcGrad multiplies with the cotangents
 };
 
 // What is asked of each sequence, in one buffer: input lengths [batch], target lengths [batch], targets [batch, width].

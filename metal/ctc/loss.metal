@@ -269,14 +269,15 @@ constant float UNIT = 1073741824.0f;     // posteriors are summed as multiples o
 constant constexpr uint TILE = 2048;     // sums that a group holds at a time
 
 // gradient [frames, batch, classes] of the losses: softmax - posterior from logits, -posterior from log-probabilities; 0 beyond a
-// sequence's length and for impossible targets.
+// sequence's length and for impossible targets. Each sequence's times its cotangent, where `scaled`.
 kernel void ctcGrad(device const float *scores [[buffer(0)]],
                     device const int *lattice [[buffer(1)]],
                     device const int2 *states [[buffer(2)]],
                     device const int4 *totals [[buffer(3)]],
                     device const float2 *norms [[buffer(4)]],
-                    device float *gradient [[buffer(5)]],
-                    constant CtcParams &p [[buffer(6)]],
+                    device const float *cotangents [[buffer(5)]],
+                    device float *gradient [[buffer(6)]],
+                    constant CtcParams &p [[buffer(7)]],
                     uint group [[threadgroup_position_in_grid]],
                     uint groups [[threadgroups_per_grid]],
                     uint index [[thread_index_in_threadgroup]],
@@ -326,6 +327,7 @@ kernel void ctcGrad(device const float *scores [[buffer(0)]],
             const uint held = c == p.blank ? uint(max(int(UNIT) - int(others), 0)) : atomic_load_explicit(&sums[place * tile + c - start], memory_order_relaxed);
             const float softmax = p.logits != 0 ? exp(scores[at + c] - norm.x) * norm.y : 0.0f;
             g = p.posterior != 0 ? float(held) / UNIT : softmax - float(held) / UNIT;
+            if (p.scaled != 0 && g != 0.0f) g *= cotangents[item];
           } else if (inside && isnan(loss)) {
             g = NAN;
           }

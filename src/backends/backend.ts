@@ -63,6 +63,8 @@ export interface Backend {
   readonly description: string;
   /** Whether its memory is the host's own, so that a read costs nothing and waits for nothing. */
   readonly isHost: boolean;
+  /** Bytes of one buffer at most. */
+  readonly maxBufferBytes: number;
   /** Settles when the device is gone for good, with the reason; absent where that does not happen. `device(name)` then opens a new one. */
   readonly lost?: Promise<unknown>;
   supports(dtype: DType): boolean;

@@ -16,12 +16,15 @@ struct CtcParams {
   lanes: u32,        // threads that share a row of scores
   directions: u32,   // 1: only the loss is wanted; 2: the gradient as well
   posterior: u32,    // 1: ctcGrad gives the posteriors themselves
+  scaled: u32,       // 1: ctcGrad multiplies with the cotangents
 }
 
-// What is asked of each sequence, in one buffer: input lengths [batch], target lengths [batch], targets [batch, width].
+// What is asked of each sequence, in one buffer: input lengths [batch], target lengths [batch], targets [batch, width],
+// and `marks`, which say of each class whether it can be in the target, or, where emissions are not kept by class, of each label where it is first.
 fn inputLengthOf(item: u32) -> u32 { return u32(lattice[item]); }
 fn targetLengthOf(item: u32) -> u32 { return u32(lattice[p.batch + item]); }
 fn targetOf(item: u32) -> u32 { return 2u * p.batch + item * p.width; }   // where its labels begin
+fn marksOf(item: u32) -> u32 { return (2u + p.width) * p.batch + item * p.slots; }
 
 // What comes out of a sequence, in a word each: the target's probability relative to the frames' exponents (mantissa and exponent), the
 // loss, and the probability's logarithmic derivative along the direction.

@@ -14,6 +14,7 @@ class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly description = 'CPU (WebAssembly SIMD)';
   readonly isHost = true;
+  readonly maxBufferBytes = Infinity;
   private arenas = 0;
 
   supports(): boolean {

@@ -11,7 +11,7 @@ import { DeviceError, DTypeError } from '../../errors.js';
 import { type Dispatch, type Kernel, packParams, takesTypes } from '../kernel.js';
 import { textOf } from '../registry.js';
 import { ctcPlans } from './ctc.js';
-import type { GpuDevice, GpuProgram, Launch, Submission } from './device.js';
+import type { GpuDevice, GpuProgram, Launch, ReadRequest, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
@@ -71,6 +71,10 @@ export abstract class GpuBackend implements Backend, Clock {
   ) {
     this.programs = new Programs(gpu, dialect, () => this.name);
     this.pool = new Pool(gpu, this, () => this.name, options);
+  }
+
+  get maxBufferBytes(): number {
+    return this.gpu.maxBufferLength;
   }
 
   supports(dtype: DType): boolean {
@@ -170,8 +174,11 @@ export abstract class GpuBackend implements Backend, Clock {
   /** Where the queue works in order, the copy is asked for before the work is done, so that one wait is enough. Whether to trust it is seen later. */
   private readEarly(block: Block, { dtype, length }: Buffer): Promise<TypedArray> | null {
     if (!this.gpu.writesInOrder || this.arrivals.size > 0) return null;
-    if (block.lastUse >= this.recording) this.flush();
-    const contents = Promise.resolve(block.memory.read(dtype, length));
+    const { memory } = block;
+    const isGathered = block.lastUse >= this.recording && this.launches.length > 0;
+    const contents = isGathered
+      ? this.submit({ memory, dtype, length }).contents!
+      : Promise.resolve(memory.read(dtype, length));
     contents.catch(() => undefined);
     return contents;
   }
@@ -227,14 +234,19 @@ export abstract class GpuBackend implements Backend, Clock {
 
   /** Submits what has been gathered, if nothing of it waits for another device. */
   flush(): void {
-    if (this.launches.length === 0 || this.arrivals.size > 0) return;
+    if (this.launches.length > 0 && this.arrivals.size === 0) this.submit();
+  }
+
+  private submit(read?: ReadRequest): Submission {
     const { launches } = this;
     const ops = nameOps(this.ops);
     this.launches = [];
     this.ops = [];
     const number = this.recording++;
-    this.inFlight.push({ number, submission: this.gpu.run(launches), ops });
+    const submission = this.gpu.run(launches, read);
+    this.inFlight.push({ number, submission, ops });
     if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
+    return submission;
   }
 
   wait(): void {

@@ -38,8 +38,17 @@ export interface Launch {
   readonly width: number;
 }
 
+/** Elements at the beginning of a piece of memory, to be read behind the launches of a submission. */
+export interface ReadRequest {
+  readonly memory: GpuMemory;
+  readonly dtype: DType;
+  readonly length: number;
+}
+
 /** Launches under way together. */
 export interface Submission {
+  /** What was asked to be read. */
+  readonly contents?: Promise<TypedArray>;
   /** Waits; rejects with a typed error where the device gave up. */
   done(): Promise<unknown>;
   /** The same in place, where the device can. */
@@ -59,8 +68,8 @@ export interface GpuDevice {
   buffer(bytes: number): GpuMemory;
   /** Compiles a kernel of a source; `entry` is its name there. Errors are thrown, or reported by `ready`. */
   program(source: string, entry: string, kernel: Kernel): GpuProgram;
-  /** Submits launches, to run in this order and after all that was submitted before. */
-  run(launches: readonly Launch[]): Submission;
+  /** Submits launches, to run in this order and after all that was submitted before. A device that writes in order takes a request to read as well. */
+  run(launches: readonly Launch[], read?: ReadRequest): Submission;
   /** Settles when all that was submitted has run, for devices whose `done()` settles when they know that nothing is wrong. */
   idle?(): Promise<void>;
   close(): void;

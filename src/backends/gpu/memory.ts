@@ -7,6 +7,8 @@ import { LEAST_BYTES, POOL_BYTES } from './limits.js';
 /** A piece of device memory and the number of the last submission that may touch it. */
 export interface Block {
   readonly memory: GpuMemory;
+  /** Its place among the blocks of its size: of those that are free the first is taken. Spare ones have none. */
+  order: number;
   lastUse: number;
   /** The number of the submission that last wrote it; 0 for contents from the host. */
   written: number;
@@ -60,9 +62,33 @@ export interface PoolOptions {
   readonly strict?: boolean;
 }
 
+/** The free blocks of one size in their order, the spare ones last. */
+class Shelf {
+  readonly blocks: Block[] = [];
+  /** Blocks that have had a place. */
+  places = 0;
+
+  put(block: Block): void {
+    const at = this.blocks.findIndex(({ order }) => order > block.order);
+    this.blocks.splice(at < 0 ? this.blocks.length : at, 0, block);
+  }
+
+  take(suits: (block: Block) => boolean): Block | undefined {
+    const at = this.blocks.findIndex(suits);
+    return at < 0 ? undefined : this.blocks.splice(at, 1)[0];
+  }
+}
+
+/** The order of a spare block. */
+const SPARE = Infinity;
+
+/** Blocks up to this size that leave are replaced at once. */
+const REPLACED_BYTES = 2 ** 16;
+
 /**
  * Recycled blocks by size. The GPU works through submissions in order, so a block may be handed to later GPU work at once; the CPU
- * writes only into blocks that no submitted work can touch any more.
+ * writes only into blocks that no submitted work can touch any more. Blocks are taken in an order of their own, so that step after step has
+ * the same ones in the same places, and what a device has prepared for them is of use again.
  */
 export class Pool {
   reservedBytes = 0;
@@ -70,7 +96,7 @@ export class Pool {
   /** The most bytes that were in use at one time since the last `resetPeak()`. */
   peakBytes = 0;
   private readonly blocks = new Set<Block>();
-  private readonly free = new Map<number, Block[]>();
+  private readonly shelves = new Map<number, Shelf>();
 
   constructor(
     private readonly device: GpuDevice,
@@ -83,24 +109,29 @@ export class Pool {
   /** @param forHost whether the CPU will write into it right away */
   acquire(bytes: number, forHost: boolean): Block {
     const size = this.options.strict ? Math.max(bytes, 4) : roundUp(Math.max(bytes, LEAST_BYTES));
-    const list = this.free.get(size);
-    // The oldest is the likeliest to be out of use.
     const { device, clock } = this;
-    const outOfUse = device.writesInOrder ? clock.recording - 1 : clock.completed;
-    const idle = list && forHost ? (list[0] && list[0].lastUse <= outOfUse ? list.shift() : undefined) : list?.pop();
+    const shelf = this.shelf(size);
+    const outOfUse = !forHost ? Infinity : device.writesInOrder ? clock.recording - 1 : clock.completed;
+    const idle = shelf.take(({ lastUse }) => lastUse <= outOfUse);
     if (idle) {
       this.freeBytes -= size;
       this.notePeak();
       return idle;
     }
+    const block = this.make(size);
+    this.notePeak();
+    return block;
+  }
+
+  private make(size: number): Block {
     const memory = this.reserve(size);
-    const block: Block = { memory, lastUse: 0, written: 0, readers: 0, givenBack: false, isMissing: false };
+    const order = this.shelf(size).places++;
+    const block: Block = { memory, order, lastUse: 0, written: 0, readers: 0, givenBack: false, isMissing: false };
     memory.ready?.catch(() => {
       this.condemn(block); // whoever uses it will ask why
     });
     this.blocks.add(block);
     this.reservedBytes += size;
-    this.notePeak();
     return block;
   }
 
@@ -125,9 +156,7 @@ export class Pool {
       this.clock.wait();
       block.memory.poison?.();
     }
-    const list = this.free.get(size);
-    if (list) list.push(block);
-    else this.free.set(size, [block]);
+    this.shelf(size).put(block);
     this.freeBytes += size;
     while (this.freeBytes > POOL_BYTES) this.giveUpOldest();
   }
@@ -135,22 +164,42 @@ export class Pool {
   /** Gives the free block that has been out of use for longest back to the system. */
   private giveUpOldest(): void {
     let oldest: Block | null = null;
-    // Within a list the oldest comes first.
-    for (const [block] of this.free.values())
-      if (block && block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
+    for (const { blocks } of this.shelves.values())
+      for (const block of blocks) if (block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
     const { memory, lastUse } = oldest!;
-    this.free.get(memory.bytes)!.shift();
+    this.shelf(memory.bytes).take((block) => block === oldest);
     this.freeBytes -= memory.bytes;
     // Gathered work is submitted first: what is submitted keeps its memory alive.
     if (lastUse >= this.clock.recording) this.clock.flush();
     this.discard(oldest!);
   }
 
+  /** A block leaves its arena for nobody knows how long. Another gets its place, or all that come after it would be other ones in the next step. */
+  letGo(block: Block): void {
+    const size = block.memory.bytes;
+    if (size > REPLACED_BYTES || block.order === SPARE || this.options.strict) return;
+    const shelf = this.shelf(size);
+    let heir = shelf.take(({ order }) => order === SPARE);
+    if (!heir) {
+      heir = this.make(size);
+      this.freeBytes += size;
+    }
+    heir.order = block.order;
+    block.order = SPARE;
+    shelf.put(heir);
+  }
+
+  private shelf(size: number): Shelf {
+    let shelf = this.shelves.get(size);
+    if (!shelf) this.shelves.set(size, (shelf = new Shelf()));
+    return shelf;
+  }
+
   /** Gives all free memory back to the system. */
   drain(): void {
     this.clock.flush();
-    for (const list of this.free.values()) for (const block of list) this.discard(block);
-    this.free.clear();
+    for (const { blocks } of this.shelves.values()) for (const block of blocks) this.discard(block);
+    this.shelves.clear();
     this.freeBytes = 0;
   }
 
@@ -163,10 +212,7 @@ export class Pool {
   /** Lets nobody have it again. */
   private condemn(block: Block): void {
     block.isMissing = true;
-    const list = this.free.get(block.memory.bytes);
-    const at = list?.indexOf(block) ?? -1;
-    if (at < 0) return;
-    list!.splice(at, 1);
+    if (!this.shelf(block.memory.bytes).take((free) => free === block)) return;
     this.freeBytes -= block.memory.bytes;
     this.discard(block);
   }
@@ -227,7 +273,10 @@ export class GpuArena implements Arena {
     const own = buffer as GpuBuffer;
     this.remove(own);
     if (to) (to as GpuArena).add(own);
-    else this.onRelease(own);
+    else {
+      this.pool.letGo(own.block!);
+      this.onRelease(own);
+    }
   }
 
   close(): void {

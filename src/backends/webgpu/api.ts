@@ -81,7 +81,7 @@ export interface GPUBuffer {
   destroy(): void;
 }
 
-interface GPUCommandEncoder {
+export interface GPUCommandEncoder {
   beginComputePass(): GPUComputePassEncoder;
   copyBufferToBuffer(source: GPUBuffer, from: number, target: GPUBuffer, to: number, size: number): void;
   finish(): GPUCommandBuffer;

@@ -3,7 +3,7 @@
  * wrong comes as a rejection of `ready` or `done()`, never as an uncaptured error.
  */
 import { arrayClass, type DType, type TypedArray } from '../backend.js';
-import type { GpuDevice, GpuMemory, Launch, Submission } from '../gpu/device.js';
+import type { GpuDevice, GpuMemory, Launch, ReadRequest, Submission } from '../gpu/device.js';
 import { GROUP_WIDTH, LEAST_BYTES } from '../gpu/limits.js';
 import type { Kernel } from '../kernel.js';
 import { DeviceError, OutOfMemoryError } from '../../errors.js';
@@ -12,6 +12,7 @@ import {
   type GPUAdapter,
   type GPUBindGroup,
   type GPUBuffer,
+  type GPUCommandEncoder,
   type GPUComputePipeline,
   type GPUDevice,
   type GPUError,
@@ -20,7 +21,7 @@ import {
 } from './api.js';
 import { Parameters } from './parameters.js';
 import { WebGpuProgram } from './program.js';
-import { Reader } from './reader.js';
+import { type Copy, Reader } from './reader.js';
 import { BYTES_ON_DEVICE, fromDevice, toDevice } from './storage.js';
 
 /** What the kernels need: all of it within what WebGPU guarantees of every adapter but a few in compatibility mode. */
@@ -145,14 +146,16 @@ export class WebGpuDevice implements GpuDevice {
     return program;
   }
 
-  run(launches: readonly Launch[]): Submission {
-    const submitted = this.scoped(
+  run(launches: readonly Launch[], read?: ReadRequest): Submission {
+    return this.scoped(
       () => {
-        this.encode(launches);
+        const encoder = this.encode(launches);
+        const copy = read && this.reader.copy(encoder, (read.memory as WebGpuMemory).buffer, bytesOf(read));
+        this.handle.queue.submit([encoder.finish()]);
+        return copy && this.contentsOf(copy, read!.dtype);
       },
-      (_nothing, ready) => ready,
+      (contents, submitted) => ({ done: () => submitted, ...(contents && { contents }) }),
     );
-    return { done: () => submitted };
   }
 
   async idle(): Promise<void> {
@@ -170,10 +173,17 @@ export class WebGpuDevice implements GpuDevice {
   /** @throws {DeviceError} the device is lost */
   async read(buffer: GPUBuffer, dtype: DType, length: number): Promise<TypedArray> {
     if (length === 0) return new (arrayClass(dtype))(0);
-    return fromDevice(dtype, await this.orLost(this.reader.read(buffer, length * BYTES_ON_DEVICE[dtype])));
+    const encoder = this.handle.createCommandEncoder();
+    const copy = this.reader.copy(encoder, buffer, bytesOf({ dtype, length }));
+    this.handle.queue.submit([encoder.finish()]);
+    return this.contentsOf(copy, dtype);
   }
 
-  private encode(launches: readonly Launch[]): void {
+  private async contentsOf(copy: Copy, dtype: DType): Promise<TypedArray> {
+    return fromDevice(dtype, await this.orLost(this.reader.contents(copy)));
+  }
+
+  private encode(launches: readonly Launch[]): GPUCommandEncoder {
     const { handle, parameters } = this;
     parameters.begin(launches.map(({ params }) => params));
     const encoder = handle.createCommandEncoder();
@@ -189,7 +199,7 @@ export class WebGpuDevice implements GpuDevice {
       pass.dispatchWorkgroups(groups);
     }
     pass.end();
-    handle.queue.submit([encoder.finish()]);
+    return encoder;
   }
 
   private bind(
@@ -239,6 +249,8 @@ export class WebGpuDevice implements GpuDevice {
     }
   }
 }
+
+const bytesOf = ({ dtype, length }: Pick<ReadRequest, 'dtype' | 'length'>): number => length * BYTES_ON_DEVICE[dtype];
 
 /** Milliseconds between a rejection and the news that the device is lost, at most. */
 const LOSS_DELAY = 50;

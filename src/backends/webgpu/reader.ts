@@ -1,7 +1,14 @@
-import { type GPUBuffer, type GPUDevice, MAP_READ, USAGE } from './api.js';
+import { type GPUBuffer, type GPUCommandEncoder, type GPUDevice, MAP_READ, USAGE } from './api.js';
 
 /** Buffers up to this size are kept for further reads. */
 const KEPT_BYTES = 2 ** 20;
+
+/** A copy under way. */
+export interface Copy {
+  readonly staging: GPUBuffer;
+  readonly size: number;
+  readonly bytes: number;
+}
 
 /** Copies of device memory on the host, by way of buffers that can be mapped. */
 export class Reader {
@@ -9,14 +16,16 @@ export class Reader {
 
   constructor(private readonly device: GPUDevice) {}
 
-  /** The first bytes of a buffer, as the work submitted so far leaves them. */
-  async read(source: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
-    const { device } = this;
+  /** Has the first bytes of a buffer copied, as what is encoded before leaves them. */
+  copy(encoder: GPUCommandEncoder, source: GPUBuffer, bytes: number): Copy {
     const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
     const staging = this.idle.get(size)?.pop() ?? this.stagingBuffer(size);
-    const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
+    return { staging, size, bytes };
+  }
+
+  /** What was copied, when the encoder's work is done, which must have been submitted. */
+  async contents({ staging, size, bytes }: Copy): Promise<ArrayBuffer> {
     try {
       await staging.mapAsync(MAP_READ, 0, size);
     } catch (error) {

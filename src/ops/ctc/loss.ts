@@ -1,10 +1,11 @@
-import { defineOp, type Launcher, type OpFunction } from '../../autograd/op.js';
+import { defineOp, type Launcher, type OpFunction, type Spec } from '../../autograd/op.js';
 import { recordingTapes } from '../../autograd/tape.js';
-import type { Buffer } from '../../backends/backend.js';
+import { regionFor } from '../../autograd/trace.js';
+import type { Arena, Buffer } from '../../backends/backend.js';
 import type { Kernel, Params } from '../../backends/kernel.js';
 import { GradientError } from '../../errors.js';
 import { fromTypedArray, lendTo, type TensorLike } from '../../tensor/create.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { div, equal, mul, neg, where } from '../elementwise.js';
@@ -37,6 +38,15 @@ const gradientKernel = declare('ctcGradient', [], ['gradient']);
 /** The same two with each sequence's gradient times a number of its own: for devices that are the host, see `expects`. */
 const scaledLossKernel = declare('ctcScaledLoss', ['cotangents'], ['losses', 'gradient']);
 const scaledGradientKernel = declare('ctcScaledGradient', ['cotangents'], ['gradient']);
+/** For other devices: the losses with what the gradient is made of, and the gradient made of that, each sequence's times its cotangent. */
+const forwardKernel: Kernel = {
+  ...declare('ctcForward', [], ['losses', 'states', 'totals', 'norms']),
+  types: { lattice: ['int32'], states: ['int32'], totals: ['int32'] },
+};
+const backwardKernel: Kernel = {
+  ...declare('ctcBackward', ['states', 'totals', 'norms', 'cotangents'], ['gradient']),
+  types: { lattice: ['int32'], states: ['int32'], totals: ['int32'] },
+};
 /** Posteriors of the classes: minus the gradient with respect to log-probabilities. */
 const posteriorKernel = declare('ctcPosterior', [], ['posterior']);
 /** The losses' second derivatives times a direction. */
@@ -50,13 +60,45 @@ const scaleKernel: Kernel = {
   params: { frames: 'u32', batch: 'u32', classes: 'u32' },
 };
 
-/** The batch as kernels take it, in one int32 buffer: input lengths [N], target lengths [N], targets [N, width]. */
-function latticeOf({ batch, width, targets, inputLengths, targetLengths }: CtcProblem, { device }: Tensor): Buffer {
-  const lattice = new Int32Array(batch * (2 + width));
+/** The batch as kernels take it, in one int32 buffer: input lengths [N], target lengths [N], targets [N, width]; and the marks, beyond the host. */
+function latticeOf(problem: CtcProblem, { device }: Tensor, arena: Arena | null = null): Buffer {
+  const { batch, width, targets, inputLengths, targetLengths } = problem;
+  const marks = device.isHost ? 0 : batch * slotsOf(problem);
+  const lattice = new Int32Array(batch * (2 + width) + marks);
   lattice.set(inputLengths);
   lattice.set(targetLengths, batch);
   lattice.set(targets, 2 * batch);
-  return device.upload('int32', lattice);
+  if (marks > 0) mark(lattice.subarray(batch * (2 + width)), problem);
+  return device.upload('int32', lattice, arena);
+}
+
+/** What a kernel keeps of a frame: every class, or the blank and the labels of the target, whichever are fewer. */
+const slotsOf = ({ classes, width }: CtcProblem): number => Math.min(classes, 1 + width);
+
+/** Marks [N, slots]: of every class whether the target can use it; or, where there are more classes than that, of each label where it is first in its target. */
+function mark(marks: Int32Array, problem: CtcProblem): void {
+  const { batch, width, classes, blank, targets, targetLengths } = problem;
+  const slots = slotsOf(problem);
+  const byClass = slots === classes;
+  const seen = byClass ? null : new Int32Array(classes); // where a class was seen last, plus one
+  for (let n = 0; n < batch; n++) {
+    const [from, to] = [n * width, n * slots];
+    if (byClass) marks[to + blank] = 1;
+    for (let k = 0; k < targetLengths[n]!; k++) {
+      const label = targets[from + k]!;
+      if (!seen) marks[to + label] = 1;
+      else {
+        if (seen[label]! <= from) seen[label] = from + k + 1;
+        marks[to + k] = seen[label]! - 1 - from;
+      }
+    }
+  }
+}
+
+/** The lattice as an operand that lives as long as what is computed with it. */
+function latticeBeside(scores: Tensor, problem: CtcProblem): Tensor {
+  const lattice = latticeOf(problem, scores, regionFor([scores])?.on(scores.device) ?? null);
+  return new Tensor(lattice, [lattice.length], null, 'ctcLoss');
 }
 
 const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({
@@ -78,8 +120,27 @@ let habit: Habit = 'meanPerLabel';
 const expects = ({ batch }: CtcProblem, scores: Tensor): boolean =>
   batch > 0 && scores.dtype === 'float32' && scores.device.isHost;
 
+/**
+ * @internal Bytes of the states that may be kept from the losses to their gradient. Beyond, the gradient is computed with the losses, a part of the
+ * batch at a time. Exported for tests, which make it small.
+ */
+export const keptLimit = { bytes: 2 ** 30 };
+
+/** What is kept on devices other than the host: alpha and beta of each label, what is known of each sequence and of each row. Null where it is too much. */
+function keptOf({ frames, batch, width }: CtcProblem, { device }: Tensor): readonly Spec[] | null {
+  const words = { states: 4 * frames * batch * width, totals: 4 * batch, norms: 2 * frames * batch };
+  if (device.isHost || 4 * words.states > Math.min(keptLimit.bytes, device.maxBufferBytes)) return null;
+  return [
+    { shape: [words.states], dtype: 'int32' },
+    { shape: [words.totals], dtype: 'int32' },
+    { shape: [words.norms], dtype: 'float32' },
+  ];
+}
+
 interface LossAttrs {
   readonly problem: CtcProblem;
+  /** What is kept for the gradient, which is computed later; null where it is computed at once. The op has the lattice as a second input then. */
+  readonly kept: readonly Spec[] | null;
   /** Whether the gradient is wanted as well: when a tape records. */
   readonly withGradient: boolean;
   /** The cotangents that the saved gradient has been multiplied with; null for ones. */
@@ -89,16 +150,21 @@ interface LossAttrs {
 /** -log of the probability of each sequence's target, summed over all alignments. */
 const lossOp = defineOp<LossAttrs>({
   name: 'ctcLoss',
-  infer: ([scores], { problem, withGradient }) => {
+  infer: ([scores], { problem, withGradient, kept }) => {
     const losses = { shape: [problem.batch], dtype: scores!.dtype };
+    if (kept) return [losses, ...kept];
     return withGradient ? [losses, { shape: scores!.shape, dtype: scores!.dtype }] : losses;
   },
-  run: (call, [scores], { problem, expected }) => {
-    launch(call, expected ? scaledLossKernel : lossKernel, scores!, problem, expected);
+  run: (call, [scores], { problem, expected, kept }) => {
+    if (kept) launchWith(call, forwardKernel, call.inputs, problem);
+    else launch(call, expected ? scaledLossKernel : lossKernel, scores!, problem, expected);
   },
-  vjp: (g, { inputs, attrs: { problem, expected }, saved: [gradient] }) => {
+  vjp: (g, { inputs, attrs: { problem, expected, kept }, saved }) => {
+    const [scores, lattice] = inputs;
     if (recordingTapes([...inputs, g]).length > 0)
-      return [scaleOp([gradientOp(inputs, { problem, cotangents: null }), g], null)];
+      return [scaleOp([gradientOp([scores!], { problem, cotangents: null }), g], null), null];
+    if (kept) return [backwardOp([scores!, lattice!, ...saved, g], { problem }), null];
+    const [gradient] = saved;
     const canLook = (expected !== null || expects(problem, inputs[0]!)) && !g.buffer.isArriving;
     const values = canLook ? (g.rawDataSync('view') as Float32Array) : null;
     if (values && (expected ? sameNumbers(values, expected) : values.every((value) => value === 1))) return [gradient!];
@@ -120,10 +186,23 @@ function launch(
   const lattice = latticeOf(problem, scores);
   const third = more instanceof Float32Array ? device.upload('float32', more) : more;
   const inputs = [call.inputs[0]!, lattice, ...(third ? [third] : [])];
-  call.launch({ kernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+  launchWith(call, kernel, inputs, problem);
   device.discard(lattice);
   if (third && third !== more) device.discard(third);
 }
+
+function launchWith(call: Launcher, kernel: Kernel, inputs: readonly Buffer[], problem: CtcProblem): void {
+  call.launch({ kernel, inputs, outputs: call.outputs, params: problemParams(problem), grid: problem.batch });
+}
+
+/** The gradient from what the losses have kept, every sequence's times its cotangent. */
+const backwardOp = defineOp<{ problem: CtcProblem }>({
+  name: 'ctcBackward',
+  infer: ([scores]) => ({ shape: scores!.shape, dtype: scores!.dtype }),
+  run: (call, _inputs, { problem }) => {
+    launchWith(call, backwardKernel, call.inputs, problem);
+  },
+});
 
 /** The gradient of each sequence's loss with respect to its own scores. */
 const gradientOp = defineOp<{ problem: CtcProblem; cotangents: Float32Array | null }>({
@@ -230,7 +309,9 @@ export function ctcLoss(
   const batched = asBatch(logits ?? scores, options.layout);
   const withGradient = recordingTapes([batched]).length > 0;
   const expected = withGradient && expects(problem, batched) ? cotangentsOf(habit, problem) : null;
-  let losses = lossOp([batched], { problem, withGradient, expected });
+  const kept = withGradient ? keptOf(problem, batched) : null;
+  const inputs = kept ? [batched, latticeBeside(batched, problem)] : [batched];
+  let losses = lossOp(inputs, { problem, withGradient, expected, kept });
   if (!problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
