@@ -144,6 +144,9 @@ class Kernels {
       room(batch * 2 * 3 * (longest + 1) * 2),
     ];
     const grad = room(times * batch * classes);
+    // Powers of two: the gradient is divided by them again, to the bit.
+    const cotangents = Float32Array.from({ length: batch }, (_, n) => (n % 2 === 0 ? -4 : 0.5));
+    const scale = filled(cotangents, Float32Array);
     const params = new Uint32Array([
       times,
       batch,
@@ -158,6 +161,7 @@ class Kernels {
       lanes,
       2,
       0,
+      1,
     ]);
     const rowGroups = Math.ceil((times * batch) / Math.max(1, Math.floor(width / Math.min(lanes, width)))) || 1;
     try {
@@ -177,7 +181,7 @@ class Kernels {
           );
           encoder.dispatch(
             pipelines.ctcGrad,
-            [input, lattice, states, totals, norms, grad, params],
+            [input, lattice, states, totals, norms, scale, grad, params],
             [rowGroups, 1, 1],
             width,
           );
@@ -185,7 +189,10 @@ class Kernels {
         .wait();
       return {
         losses: Array.from(new Float32Array(losses.memory.view, 0, batch)),
-        grad: Array.from(new Float32Array(grad.memory.view, 0, times * batch * classes)),
+        grad: Array.from(
+          new Float32Array(grad.memory.view, 0, times * batch * classes),
+          (g, i) => g / cotangents[Math.floor(i / classes) % batch]!,
+        ),
       };
     } finally {
       for (const memory_ of made) memory_.release();

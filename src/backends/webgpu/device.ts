@@ -152,7 +152,7 @@ export class WebGpuDevice implements GpuDevice {
         const encoder = this.encode(launches);
         const copy = read && this.reader.copy(encoder, (read.memory as WebGpuMemory).buffer, bytesOf(read));
         this.handle.queue.submit([encoder.finish()]);
-        return copy && this.contentsOf(copy, read!.dtype);
+        return copy && this.contentsOf(copy, read.dtype);
       },
       (contents, submitted) => ({ done: () => submitted, ...(contents && { contents }) }),
     );
