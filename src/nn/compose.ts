@@ -152,7 +152,7 @@ export class Pass {
     const options = { ...told, ...(random && { random }), ...(training !== undefined && { training }) };
     if (!isStateful(stage)) return stage.apply(this.params[i], x, options);
     const given = stage.apply(this.params[i], x, { ...options, state: this.states[i] });
-    if (!Array.isArray(given)) return given as Tensor;
+    if (!Array.isArray(given)) return given;
     this.states[i] = given[1];
     return given[0];
   }

@@ -16,9 +16,9 @@ import type { Tensor } from '../tensor/tensor.js';
 /** What a layer says of the frames that it puts out, where those are others than the ones it got. */
 export interface Lengths {
   /** How many frames come out of `length` frames that go in; an empty sequence stays empty. */
-  outputLength(length: number): number;
+  readonly outputLength: (length: number) => number;
   /** The same for the lengths of a batch, as losses want them. */
-  outputLengths(lengths: TensorLike): Int32Array;
+  readonly outputLengths: (lengths: TensorLike) => Int32Array;
 }
 
 /** @internal Both functions from one, checked. */

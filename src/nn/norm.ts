@@ -136,9 +136,11 @@ export function batchNorm(features: number, options: BatchNormOptions = {}): Sta
       checkFeatures('batchNorm', given, null, features, `[..., ${features}]`);
       const state = stopGradient(options.state);
       for (const t of [weight, bias, state.mean, state.variance]) checkTogether('batchNorm', given, t);
-      for (const [name, t] of Object.entries(state))
+      for (const name of ['mean', 'variance'] as const) {
+        const t = state[name];
         if (t.rank !== 1 || t.shape[0] !== features)
           throw new ShapeError('batchNorm', `the running ${name} is ${formatShape(t.shape)}; it must be [${features}]`);
+      }
       const x = cast(given, toFloat(given.dtype));
       const { lengths } = options;
       if (!isTraining(options)) {

@@ -36,7 +36,7 @@ export function sequential<const Stages extends readonly AnyStage[]>(...stages: 
     parts: stages.map((stage, i) => [String(i), stage]),
     gather: (values) => [...values],
     read: (what, tree) => {
-      if (Array.isArray(tree) && tree.length === stages.length) return tree;
+      if (Array.isArray(tree) && tree.length === stages.length) return tree as readonly unknown[];
       const wanted = what === 'the state' ? 'is %; it must be what initState' : 'are %; they must be what init';
       const got = Array.isArray(tree) ? `a list of ${tree.length}` : describe(tree);
       throw new ValueError('sequential', `${what} ${wanted.replace('%', got)} gave, a list of ${stages.length}`);

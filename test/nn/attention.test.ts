@@ -131,7 +131,7 @@ describe('multiHeadAttention', () => {
     const own = cross.init(random(1));
     const memory = zeros([2, 5, 3]);
     const { key: _key, ...incomplete } = params;
-    const loose = layer.apply as (...given: unknown[]) => unknown;
+    const loose = layer.apply.bind(layer) as (...given: unknown[]) => unknown;
     const cases: [() => unknown, string][] = [
       [() => nn.multiHeadAttention(4, 3), '4 features do not fall into 3 heads of one size'],
       [() => nn.multiHeadAttention(6, 2, { rotary: true }), 'heads of 3 features; rotary positions turn pairs'],

@@ -132,11 +132,11 @@ describe('running state', () => {
   test('goes through layers made of layers, and comes back in training', () => {
     const params = model.init(random(1));
     const state = model.initState();
-    expect(state.map((one) => one && one.calls.itemSync())).toEqual([null, 0, null, 0]);
+    expect(state.map((one) => one?.calls.itemSync() ?? null)).toEqual([null, 0, null, 0]);
     const x = wave([3, 2], 0.1).cast('float32');
     const [, next] = model.apply(params, x, { state, training: true });
     const [, third] = model.apply(params, x, { state: next, random: random(1) });
-    expect(third.map((one) => one && one.calls.itemSync())).toEqual([null, 2, null, 2]);
+    expect(third.map((one) => one?.calls.itemSync() ?? null)).toEqual([null, 2, null, 2]);
     expect(model.apply(params, x, { state: third }).shape).toEqual([3, 2]);
     expect(model.apply(params, x, { state: third, random: random(1), training: false })).toBeDefined();
     const either = model.apply(params, x, { state, training: Math.random() < 2 });
@@ -159,7 +159,7 @@ describe('running state', () => {
 
   test('that is missing or another one is refused', () => {
     const params = model.init(random(1));
-    const loose = model.apply as (...given: unknown[]) => unknown;
+    const loose = model.apply.bind(model) as (...given: unknown[]) => unknown;
     const x = zeros([3, 2]);
     expect(() => loose(params, x)).toThrow('[sequential] the state is undefined; it must be what initState gave');
     expect(() => loose(params, x, { state: [] })).toThrow('[sequential] the state is a list of 0');

@@ -242,7 +242,7 @@ describe('stacked layers', () => {
   });
 
   test('bad input', () => {
-    const loose = stacked.apply as (...given: unknown[]) => unknown;
+    const loose = stacked.apply.bind(stacked) as (...given: unknown[]) => unknown;
     expect(() => loose(params.layers[0], x)).toThrow('[gru] the parameters have undefined as layers');
     expect(() => loose({ layers: params.layers.slice(1) }, x)).toThrow(
       '[gru] the parameters have 2 layers; they must be',
