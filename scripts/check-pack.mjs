@@ -19,6 +19,7 @@ const needed = [
   'dist/index.js',
   'dist/index.d.ts',
   'dist/index.browser.js',
+  'examples/ctc.mjs',
   'examples/digits/train.mjs',
   'dist/backends/cpu/generated/kernels.js',
   'dist/backends/metal/generated/sources.js',

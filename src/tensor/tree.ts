@@ -108,7 +108,7 @@ type Mapped<T, R> = [R] extends [Tensor] ? T : MapTree<T, R>;
  * const doubled = mapTensors((p) => p.mul(2), params);
  * const descended = mapTensors((p, g) => p.sub(g.mul(0.1)), params, gradients);
  * ```
- * @param others trees of the first one's structure: a tensor where that has one, and nowhere else.
+ * Trees have one structure if each has a tensor where the first has one, and nowhere else.
  * @throws {ValueError} where their structures differ; the message names the place.
  */
 export function mapTensors<T, R>(f: (tensor: Tensor, path: string) => R, tree: T): Mapped<T, R>;

@@ -105,6 +105,13 @@ test("the README's example runs as it is written", () => {
   expect(project.node('readme.mjs').replace(/ /g, '').trim()).toBe(output.replace(/ /g, ''));
 });
 
+test('examples/ctc.mjs learns to read Morse code from within the installed package', () => {
+  const printed = project.node('node_modules/tapegrad/examples/ctc.mjs');
+  const [, rate] = /(\d+\.\d) % of the letters of 100 new words are wrong\n$/.exec(printed)!;
+  expect(Number(rate)).toBeLessThan(15);
+  expect(printed.match(/^sent [adeinorst]{2,4}, read [adeinorst]*$/gm)).toHaveLength(5);
+}, 120_000);
+
 test('the example trains from within the installed package', () => {
   const out = join(project.folder, 'digits');
   const printed = project.node('node_modules/tapegrad/examples/digits/train.mjs', '--steps', '6', '--out', out);

@@ -68,12 +68,16 @@ const alignKernel: Kernel = {
  * ```
  * @param scores log-probabilities (or logits, see `from`), [T, N, C] (or [N, T, C], see `layout`) or [T, C]; any float dtype.
  * @param targets labels in any layout that `ctcLoss` takes.
- * @param inputLengths frames of each sequence; all T when undefined. Or, in its place, the options with the lengths among them.
- * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ * @param options the lengths among them: `inputLengths`, frames of each sequence, and `targetLengths`, labels of each.
  * @returns one alignment a sequence. A target that does not fit is a result as well: `feasible` is false, `framesNeeded` says why.
  * @throws {ShapeError | DTypeError | ValueError} naming the sequence and the value; also for scores that are NaN or +Infinity.
  */
 export function ctcAlign(scores: Tensor, targets: CtcTargets, options: AlignOptions): Promise<Alignment[]>;
+/**
+ * The same, with the lengths one by one.
+ * @param inputLengths frames of each sequence; all T when undefined.
+ * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ */
 export function ctcAlign(
   scores: Tensor,
   targets: CtcTargets,

@@ -282,12 +282,16 @@ export type PosteriorOptions = Pick<CtcOptions, (typeof POSTERIOR_OPTIONS)[numbe
  * @param scores log-probabilities (or logits, see `from`), [T, N, C] (or [N, T, C], see `layout`), or [T, C] for one sequence; any float
  * dtype, computed in at least float32 with float64 states.
  * @param targets labels, padded [N, S], ragged (one list a sequence) or concatenated; any integer type.
- * @param inputLengths frames of each sequence; all T when undefined. Or, in its place, the options with all lengths among them.
- * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ * @param options the lengths among them: `inputLengths`, frames of each sequence, and `targetLengths`, labels of each.
  * @returns losses [N], or a scalar for [T, C] scores or a reduction.
  * @throws {ShapeError | DTypeError | ValueError} before anything is computed, naming the sequence and the value.
  */
 export function ctcLoss(scores: Tensor, targets: CtcTargets, options: CtcOptions): Tensor;
+/**
+ * The same, with the lengths one by one.
+ * @param inputLengths frames of each sequence; all T when undefined.
+ * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ */
 export function ctcLoss(
   scores: Tensor,
   targets: CtcTargets,
@@ -325,10 +329,15 @@ export function ctcLoss(
  * Differentiable once by the log-probabilities.
  *
  * @param logProbs [T, N, C] (or [N, T, C], see `layout`) or [T, C], normalised or not.
- * @param inputLengths and targetLengths as in `ctcLoss`; or, in the place of the first, the options with the lengths among them.
+ * @param options the lengths among them, as in `ctcLoss`.
  * @returns the shape of `logProbs`; float64 for float64, else float32.
  */
 export function ctcPosterior(logProbs: Tensor, targets: CtcTargets, options: PosteriorOptions): Tensor;
+/**
+ * The same, with the lengths one by one.
+ * @param inputLengths frames of each sequence; all T when undefined.
+ * @param targetLengths labels of each sequence; from the targets' layout when undefined.
+ */
 export function ctcPosterior(
   logProbs: Tensor,
   targets: CtcTargets,
