@@ -19,44 +19,44 @@ export interface ConvParams {
 
 interface CommonOptions {
   /** Groups of channels that do not see each other; as many as there are channels make it depthwise. Default 1. */
-  readonly groups?: number;
+  readonly groups?: number | undefined;
   /** Whether a bias is added. Default true. */
-  readonly bias?: boolean;
+  readonly bias?: boolean | undefined;
 }
 
 export interface Conv1dOptions extends CommonOptions {
-  readonly stride?: number;
+  readonly stride?: number | undefined;
   /**
    * Zeros added at both ends; 'same' adds as many as keep the length, at stride 1 (an odd one at the end), 'causal' all of them at the start, so that
    * no frame sees a later one.
    */
-  readonly padding?: number | 'same' | 'causal';
-  readonly dilation?: number;
+  readonly padding?: number | 'same' | 'causal' | undefined;
+  readonly dilation?: number | undefined;
 }
 
 export interface Conv2dOptions extends CommonOptions {
-  readonly stride?: Pair;
+  readonly stride?: Pair | undefined;
   /** Zeros added on both sides; 'same' adds as many as keep height and width, at stride 1 (an odd one at the end). */
-  readonly padding?: Pair | 'same';
-  readonly dilation?: Pair;
+  readonly padding?: Pair | 'same' | undefined;
+  readonly dilation?: Pair | undefined;
 }
 
 export interface ConvTranspose1dOptions extends CommonOptions {
-  readonly stride?: number;
+  readonly stride?: number | undefined;
   /** Frames cut off from both ends of the result. */
-  readonly padding?: number;
+  readonly padding?: number | undefined;
   /** Frames more at the end of the result, fewer than the stride or the dilation. */
-  readonly outputPadding?: number;
-  readonly dilation?: number;
+  readonly outputPadding?: number | undefined;
+  readonly dilation?: number | undefined;
 }
 
 export interface ConvTranspose2dOptions extends CommonOptions {
-  readonly stride?: Pair;
+  readonly stride?: Pair | undefined;
   /** Rows and columns cut off from both sides of the result. */
-  readonly padding?: Pair;
+  readonly padding?: Pair | undefined;
   /** Rows and columns more at the end of the result, fewer than the stride or the dilation. */
-  readonly outputPadding?: Pair;
-  readonly dilation?: Pair;
+  readonly outputPadding?: Pair | undefined;
+  readonly dilation?: Pair | undefined;
 }
 
 const meantStride = (given: unknown): string | null =>

@@ -109,9 +109,7 @@ const adaptive = (op: string, size: number, average: (x: Tensor) => Tensor): Poo
 const one = (length: number): number => Math.min(length, 1);
 
 /** The mean over everything between batch and channels, [N, ..., C] to [N, C]; with lengths over the frames within them. */
-export const globalAvgPool = (): PoolLayer =>
-  pool('globalAvgPool', one, (x, lengths) => averageAll(x, lengths === undefined ? {} : { lengths }));
+export const globalAvgPool = (): PoolLayer => pool('globalAvgPool', one, (x, lengths) => averageAll(x, { lengths }));
 
 /** The largest of everything between batch and channels, [N, ..., C] to [N, C]; with lengths of the frames within them. */
-export const globalMaxPool = (): PoolLayer =>
-  pool('globalMaxPool', one, (x, lengths) => maximumOfAll(x, lengths === undefined ? {} : { lengths }));
+export const globalMaxPool = (): PoolLayer => pool('globalMaxPool', one, (x, lengths) => maximumOfAll(x, { lengths }));

@@ -12,16 +12,16 @@ import { take } from './gather.js';
 /** Either `size` or `scale`. */
 export interface InterpolateOptions {
   /** The length of the axis in the result. */
-  readonly size?: number;
+  readonly size?: number | undefined;
   /** The factor by which the axis becomes longer or shorter; the length is rounded down. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** The axis. Default -2, which is time in [N, L, C] and width in [N, H, W, C]. */
-  readonly axis?: number;
+  readonly axis?: number | undefined;
   /**
    * Whether the first and last elements stay where they are. Default false: elements are intervals of equal length, and it is their outer ends that
    * stay; beyond the centres of the first and the last one they are repeated. As in torch, either way.
    */
-  readonly alignCorners?: boolean;
+  readonly alignCorners?: boolean | undefined;
 }
 
 /** The largest length of a result: each of its elements has places and weights on the host. */

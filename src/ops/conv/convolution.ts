@@ -29,7 +29,7 @@ interface GroupOptions {
    * Into how many groups the channels are divided, those of x and of the result alike: a group of the result sees its own group of x only. With as
    * many as x has channels it is a depthwise convolution. Default 1.
    */
-  groups?: number;
+  groups?: number | undefined;
 }
 
 export interface Conv2dOptions extends WindowOptions, GroupOptions {}
@@ -39,7 +39,7 @@ export interface Conv1dOptions extends Omit<Window1dOptions, 'padding'>, GroupOp
    * Zeros added at both ends. Default 0. 'same' adds as many as keep the length, at stride 1; if their number is odd, the one more at the end, as
    * torch does. 'causal' adds them all at the start, so that no result sees what comes after it; the stride may be any.
    */
-  padding?: number | 'same' | 'causal';
+  padding?: number | 'same' | 'causal' | undefined;
 }
 
 const WEIGHT = { 4: '[O, kernelH, kernelW, C', 3: '[O, kernel, C' } as const;

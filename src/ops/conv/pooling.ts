@@ -11,6 +11,7 @@ import { sum, wide } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { div, where } from '../elementwise.js';
 import { take, takeAlongAxis } from '../gather.js';
+import { lengthMask } from '../masks.js';
 import { mean } from '../moments.js';
 import { expandDims, reshape, squeeze } from '../movement/index.js';
 import { max } from '../reduce.js';
@@ -188,7 +189,7 @@ export function adaptiveAvgPool2d(x: Tensor, size: Pair): Tensor {
 
 export interface GlobalPoolOptions {
   /** Frames of each sequence, for [N, L, C]; all of them when left out. What lies beyond them does not count. */
-  readonly lengths?: TensorLike;
+  readonly lengths?: TensorLike | undefined;
 }
 
 /** The mean over everything between batch and channels: [N, L, C] or [N, H, W, C] to [N, C]. Of a sequence of length 0 it is 0. */
@@ -218,11 +219,8 @@ export function globalMaxPool(x: Tensor, options: GlobalPoolOptions = {}): Tenso
 }
 
 /** Which frames of [N, L, C] are within the lengths: [N, L, 1]. */
-function framesOf(x: Tensor, lengths: Int32Array): Tensor {
-  const frames = x.shape[1]!;
-  const within = Array.from(lengths, (length) => Array.from({ length: frames }, (_, t) => t < length)).flat();
-  return lendTo(hostTensor(within, { shape: [lengths.length, frames, 1] }), x);
-}
+const framesOf = (x: Tensor, lengths: Int32Array): Tensor =>
+  expandDims(lengthMask(lengths, { frames: x.shape[1]!, device: x.device }), 2);
 
 /** Checks the call of a global pool. @returns the lengths, if there are some. @throws {ShapeError | ValueError | DTypeError} */
 function checkGlobal(op: string, x: Tensor, options: GlobalPoolOptions, least: number): Int32Array | null {

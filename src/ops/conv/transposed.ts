@@ -17,29 +17,29 @@ import { checkPair, checkWindow1d, checkWindows, type Pair, type Span, type Wind
 
 export interface ConvTranspose2dOptions {
   /** Distance between the windows in the result. Default 1. */
-  stride?: Pair;
+  stride?: Pair | undefined;
   /** Rows and columns cut off from each side of the result. Default 0. */
-  padding?: Pair;
+  padding?: Pair | undefined;
   /** Rows and columns more at the end of the result, fewer than the stride or the dilation. Default 0. */
-  outputPadding?: Pair;
+  outputPadding?: Pair | undefined;
   /** Distance between the elements of a window. Default 1. */
-  dilation?: Pair;
+  dilation?: Pair | undefined;
   /** As in `conv2d`. Default 1. */
-  groups?: number;
+  groups?: number | undefined;
 }
 
 /** The same along one axis. */
 export interface ConvTranspose1dOptions {
   /** Distance between the windows in the result. Default 1. */
-  stride?: number;
+  stride?: number | undefined;
   /** Elements cut off from each end of the result. Default 0. */
-  padding?: number;
+  padding?: number | undefined;
   /** Elements more at the end of the result, fewer than the stride or the dilation. Default 0. */
-  outputPadding?: number;
+  outputPadding?: number | undefined;
   /** Distance between the elements of a window. Default 1. */
-  dilation?: number;
+  dilation?: number | undefined;
   /** As in `conv1d`. Default 1. */
-  groups?: number;
+  groups?: number | undefined;
 }
 
 const OPTIONS = ['stride', 'padding', 'outputPadding', 'dilation', 'groups'] as const;

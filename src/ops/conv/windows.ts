@@ -92,27 +92,27 @@ export type Pair = number | readonly [height: number, width: number];
 
 export interface WindowOptions {
   /** Distance between windows. Default 1 for convolutions, the window's size for pooling. */
-  stride?: Pair;
+  stride?: Pair | undefined;
   /**
    * Zeros added on both sides (for max pooling: nothing, as if -Infinity). Default 0. 'same' adds as many as keep height and width, at
    * stride 1; if their number is odd, the one more at the end, as torch does.
    */
-  padding?: Pair | 'same';
+  padding?: Pair | 'same' | undefined;
   /** Distance between the elements of a window. Default 1. */
-  dilation?: Pair;
+  dilation?: Pair | undefined;
 }
 
 /** The same along one axis. */
 export interface Window1dOptions {
   /** Distance between windows. Default 1 for convolutions, the window's size for pooling. */
-  stride?: number;
+  stride?: number | undefined;
   /**
    * Zeros added at both ends (for max pooling: nothing, as if -Infinity). Default 0. 'same' adds as many as keep the length, at stride 1; if
    * their number is odd, the one more at the end, as torch does.
    */
-  padding?: number | 'same';
+  padding?: number | 'same' | undefined;
   /** Distance between the elements of a window. Default 1. */
-  dilation?: number;
+  dilation?: number | undefined;
 }
 
 /** The largest window, stride, padding or dilation: kernels count places in 32 bits. */
@@ -176,7 +176,7 @@ export function checkWindow1d(
     stride = 1,
     padding = 0,
     dilation = 1,
-  }: Omit<Window1dOptions, 'padding'> & { padding?: number | 'same' | 'causal' },
+  }: Omit<Window1dOptions, 'padding'> & { padding?: number | 'same' | 'causal' | undefined },
 ): Windows {
   checkWhole(op, 'kernel', window, 1, MOST);
   checkWhole(op, 'stride', stride, 1, MOST);

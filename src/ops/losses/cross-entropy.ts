@@ -11,17 +11,17 @@ import { add, div, divNoNaN, mul, mulNoNaN, neg, where } from '../elementwise.js
 import { take, takeAlongAxis } from '../gather.js';
 import { expandDims, reshape, squeeze } from '../movement/index.js';
 import { logSoftmax } from '../softmax.js';
-import { beside, checkReduction, computed, type LossOptions } from './reduction.js';
+import { beside, checkReduction, computed, type LossOptions, REDUCTIONS } from './reduction.js';
 
 export interface CrossEntropyOptions extends LossOptions {
   /** The axis of the logits that holds the classes. Default -1, the last. */
-  readonly axis?: number;
+  readonly axis?: number | undefined;
   /** The target of places that do not count: their loss and gradient are 0, and the mean is over the others. Default -100, as in torch. */
-  readonly ignoreIndex?: number;
+  readonly ignoreIndex?: number | undefined;
   /** The probability, in [0, 1], that is taken from the target and spread evenly over all classes. Default 0. Szegedy et al., arXiv:1512.00567. */
-  readonly labelSmoothing?: number;
+  readonly labelSmoothing?: number | undefined;
   /** A factor for each class, [classes]. 'mean' then divides by the sum of the targets' weights. */
-  readonly weight?: TensorLike;
+  readonly weight?: TensorLike | undefined;
 }
 
 /** Targets as positions that can be looked up, on the host, and which of them count. */
@@ -41,7 +41,12 @@ interface Labels {
  */
 export function crossEntropy(logits: Tensor, targets: TensorLike, options: CrossEntropyOptions = {}): Tensor {
   checkTensor('crossEntropy', 'logits', logits);
-  const reduction = checkReduction('crossEntropy', options, ['axis', 'ignoreIndex', 'labelSmoothing', 'weight']);
+  const reduction = checkReduction('crossEntropy', options, REDUCTIONS, [
+    'axis',
+    'ignoreIndex',
+    'labelSmoothing',
+    'weight',
+  ]);
   const { axis = -1, ignoreIndex = -100, labelSmoothing = 0, weight } = options;
   const at = normalizeAxis('crossEntropy', axis, logits.rank);
   checkWhole('crossEntropy', 'ignoreIndex', ignoreIndex, -(2 ** 31), 2 ** 31 - 1);

@@ -4,7 +4,15 @@ import type { TensorLike } from '../../tensor/create.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
 import { add, clip, div, exp, log, mul, mulNoNaN, neg, softplus, square, sub } from '../elementwise.js';
-import { checkFactor, checkPair, checkReduction, type LossOptions, reduced, type Reduction } from './reduction.js';
+import {
+  checkFactor,
+  checkPair,
+  checkReduction,
+  type LossOptions,
+  reduced,
+  type Reduction,
+  REDUCTIONS,
+} from './reduction.js';
 
 /** Losses of single elements. Predictions and targets must have one shape; nothing broadcasts but the weights. */
 
@@ -13,14 +21,14 @@ import { checkFactor, checkPair, checkReduction, type LossOptions, reduced, type
  * @throws {ShapeError} unless the shapes are equal.
  */
 export function mse(predictions: Tensor, targets: TensorLike, options: LossOptions = {}): Tensor {
-  const reduction = checkReduction('mse', options);
+  const reduction = checkReduction('mse', options, REDUCTIONS);
   const { a, b, dtype } = checkPair('mse', 'predictions', predictions, targets);
   return reduced(square(sub(a, b)), reduction, dtype);
 }
 
 export interface HuberOptions extends LossOptions {
   /** The error up to which the loss is quadratic. Default 1. */
-  readonly delta?: number;
+  readonly delta?: number | undefined;
 }
 
 /**
@@ -29,7 +37,7 @@ export interface HuberOptions extends LossOptions {
  * @throws {ShapeError} unless the shapes are equal. @throws {ValueError} unless delta is positive.
  */
 export function huber(predictions: Tensor, targets: TensorLike, options: HuberOptions = {}): Tensor {
-  const reduction = checkReduction('huber', options, ['delta']);
+  const reduction = checkReduction('huber', options, REDUCTIONS, ['delta']);
   const { delta = 1 } = options;
   if (!(typeof delta === 'number' && delta > 0))
     throw new ValueError('huber', `delta is ${describe(delta)}; it must be a positive number`);
@@ -41,9 +49,9 @@ export function huber(predictions: Tensor, targets: TensorLike, options: HuberOp
 
 export interface BceOptions extends LossOptions {
   /** A factor of each loss; it stretches to the shape of the logits. */
-  readonly weight?: TensorLike;
+  readonly weight?: TensorLike | undefined;
   /** A factor of the losses of positive targets, for classes with few of them; it stretches to the shape of the logits: one for each class, say. */
-  readonly posWeight?: TensorLike;
+  readonly posWeight?: TensorLike | undefined;
 }
 
 /**
@@ -52,7 +60,7 @@ export interface BceOptions extends LossOptions {
  * @throws {ShapeError} unless the shapes of logits and targets are equal, and the weights stretch to it.
  */
 export function bceWithLogits(logits: Tensor, targets: TensorLike, options: BceOptions = {}): Tensor {
-  const reduction = checkReduction('bceWithLogits', options, ['weight', 'posWeight']);
+  const reduction = checkReduction('bceWithLogits', options, REDUCTIONS, ['weight', 'posWeight']);
   const { weight, posWeight } = options;
   const { a: x, b: target, dtype } = checkPair('bceWithLogits', 'logits', logits, targets);
   // Both parts are sums of nothing negative, so that neither cancels; and an impossible class that is not the target costs nothing.
@@ -70,12 +78,12 @@ export function bceWithLogits(logits: Tensor, targets: TensorLike, options: BceO
 
 export interface KlDivOptions {
   /** Whether the targets are log-probabilities as well. Default false. */
-  readonly logTarget?: boolean;
+  readonly logTarget?: boolean | undefined;
   /**
    * 'mean' (the default) divides by the number of elements, as torch does; 'batchMean' by the length of the first axis, which is the divergence
    * itself, averaged over a batch of distributions.
    */
-  readonly reduction?: Reduction | 'batchMean';
+  readonly reduction?: Reduction | 'batchMean' | undefined;
 }
 
 /**
@@ -84,7 +92,7 @@ export interface KlDivOptions {
  * @throws {ShapeError} unless the shapes are equal.
  */
 export function klDiv(logProbs: Tensor, targets: TensorLike, options: KlDivOptions = {}): Tensor {
-  const reduction = checkReduction('klDiv', options, ['logTarget'], ['batchMean']);
+  const reduction = checkReduction('klDiv', options, [...REDUCTIONS, 'batchMean'], ['logTarget']);
   const { logTarget = false } = options;
   checkBoolean('klDiv', 'logTarget', logTarget);
   const { a, b, dtype } = checkPair('klDiv', 'logProbs', logProbs, targets);

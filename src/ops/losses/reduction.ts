@@ -15,26 +15,27 @@ export type Reduction = 'mean' | 'sum' | 'none';
 
 export interface LossOptions {
   /** 'mean' (the default) and 'sum' give a scalar, 'none' a loss for each element. The mean of no elements is 0. */
-  readonly reduction?: Reduction;
+  readonly reduction?: Reduction | undefined;
 }
 
-const REDUCTIONS: readonly string[] = ['mean', 'sum', 'none'];
+export const REDUCTIONS: readonly Reduction[] = ['mean', 'sum', 'none'];
 
 /** What was meant by something else in the place of a loss's options. */
 const meantByLoss = (given: unknown): string | null =>
-  typeof given === 'string' && REDUCTIONS.includes(given) ? `write { reduction: '${given}' }` : null;
+  typeof given === 'string' && (REDUCTIONS as readonly string[]).includes(given)
+    ? `write { reduction: '${given}' }`
+    : null;
 
 /** Checks the options of a loss. @returns how it is to be reduced. @throws {ValueError} */
-export function checkReduction<More extends string = never>(
+export function checkReduction<R extends string>(
   op: string,
-  options: { readonly reduction?: Reduction | More },
+  options: { readonly reduction?: R | undefined },
+  allowed: readonly R[],
   names: readonly string[] = [],
-  more: readonly More[] = [],
-): Reduction | More {
+): R | 'mean' {
   checkOptions(op, options, ['reduction', ...names], meantByLoss);
   const { reduction = 'mean' } = options;
-  const allowed = [...REDUCTIONS, ...more];
-  if (!allowed.includes(reduction)) {
+  if (!(allowed as readonly string[]).includes(reduction)) {
     const list = allowed.map((name) => `'${name}'`);
     throw new ValueError(
       op,
