@@ -53,6 +53,25 @@ inline int power(int x, int y) {
   return int(result);
 }
 
+// 2^n for n from -126 to 127.
+inline float powerOfTwo(int n) { return as_type<float>(uint(n + 127) << 23); }
+
+// What is left of x after whole multiples of y, exact and with the sign of x: the division of the digits, eight at a time. (Metal's fmod subtracts a
+// rounded product.)
+inline float remainderOf(float x, float y) {
+  const uint top = as_type<uint>(x) & 0x7fffffffu, by = as_type<uint>(y) & 0x7fffffffu;
+  if (top >= 0x7f800000u || by > 0x7f800000u || by == 0u) return NAN;
+  if (top < by) return x;
+  const int bottom = max(int(by >> 23), 1);
+  const uint divisor = (by & 0x7fffffu) | (by >> 23 ? 0x800000u : 0u);
+  uint rest = ((top & 0x7fffffu) | (top >> 23 ? 0x800000u : 0u)) % divisor;
+  for (int left = max(int(top >> 23), 1) - bottom; left > 0 && rest > 0u; left -= 8) rest = (rest << min(left, 8)) % divisor;
+  const int part = (bottom - 150) >> 1;
+  return copysign(float(rest) * powerOfTwo(part) * powerOfTwo(bottom - 150 - part), x);
+}
+
+inline int remainderOf(int x, int y) { return y == 0 || y == -1 ? 0 : x % y; }
+
 // erfc for x >= 1.25. The rational approximations are W. J. Cody's (1969), with the coefficients of FreeBSD's msun s_erf.c.
 inline float erfcTail(float x) {
   if (x > 10.5f) return 0.0f;

@@ -242,7 +242,8 @@ const float64 = {
   not: (a) => `!(${a})`,
   binary: (operator, a, b) => `(${a} ${OPERATORS64[operator] ?? operator} ${b})`,
   choice: (test, then, otherwise) => `(${test} ? ${then} : ${otherwise})`,
-  call: (name, operands) => `${HELPERS64[name] ?? `Math.${name}`}(${operands.join(', ')})`,
+  call: (name, operands) =>
+    name === 'rem' ? `(${operands.join(' % ')})` : `${HELPERS64[name] ?? `Math.${name}`}(${operands.join(', ')})`,
 };
 
 /** The loop over one run of elements; every operand has an offset and a step of its own. */

@@ -73,10 +73,8 @@ export { causalMask, type CausalMaskOptions, lengthMask, type LengthMaskOptions 
 export { sinusoidalPositions, type SinusoidalOptions } from './ops/positions.js';
 export * as optim from './optim/index.js';
 export {
-  arange,
   type CreateOptions,
   type DeviceOptions,
-  eye,
   full,
   ones,
   onesLike,
@@ -91,6 +89,7 @@ export { defaultDevice, device, memory, resetPeakMemory, setDefaultDevice } from
 export type { NestedArray } from './tensor/interchange.js';
 export { registerKernel } from './tensor/kernels.js';
 export { type NormalOptions, Random, random, type UniformOptions } from './tensor/random.js';
+export { arange, eye, linspace } from './tensor/ranges.js';
 export { scope } from './tensor/scope.js';
 export type { Shape } from './tensor/shape.js';
 export { Tensor } from './tensor/tensor.js';

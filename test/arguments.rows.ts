@@ -1,6 +1,6 @@
 import * as tapegrad from 'tapegrad';
 import { random, tensor, type Tensor, zeros } from 'tapegrad';
-import { floats, ints, type Place, TENSORS } from './arguments.junk.js';
+import { floats, ints, JUNK, type Place, TENSORS } from './arguments.junk.js';
 import { AUDIO_ROWS } from './arguments.audio.js';
 import { IMAGE_ROWS } from './arguments.image.js';
 import { LAYER_ROWS } from './arguments.layers.js';
@@ -38,6 +38,8 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
       'erf',
       'exp',
       'expm1',
+      'ceil',
+      'round',
       'floor',
       'gelu',
       'isFinite',
@@ -60,6 +62,7 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
       'mul',
       'div',
       'pow',
+      'mod',
       'maximum',
       'minimum',
       'equal',
@@ -84,11 +87,25 @@ const functions: Readonly<Record<string, readonly Place[]>> = {
   where: [[truth, 'data'], data, data],
   clip: [data, [-1, 'data', 'undefined'], [1, 'data', 'undefined']],
   ...Object.fromEntries(
-    ['sum', 'mean', 'max', 'min', 'prod', 'logSumExp', 'variance', 'norm'].map((name) => [name, [x, axes, options]]),
+    ['sum', 'mean', 'max', 'min', 'prod', 'logSumExp', 'variance', 'std', 'norm', 'any', 'all'].map((name) => [
+      name,
+      [x, axes, options],
+    ]),
   ),
   argmax: [x, axis, options],
   argmin: [x, axis, options],
   cumsum: [x, axis, options],
+  cumprod: [x, axis, options],
+  logCumSumExp: [x, axis, options],
+  sort: [x, axis, options],
+  argsort: [x, axis, options],
+  topk: [x, [2, 'size'], axis, options],
+  repeat: [x, [2, 'size', 'no'], axis],
+  tile: [x, [2, 'size', 'list']],
+  roll: [x, [1, 'size', 'negative', 'huge'], axes],
+  tril: [x, [0, 'size', 'negative', 'huge', 'undefined']],
+  triu: [x, [0, 'size', 'negative', 'huge', 'undefined']],
+  einsum: [['ij', 'order'], x],
   rfft: [x, axis, options],
   irfft: [[zeros([3, 2]), 'tensor'], axis, options],
   softmax: [x, axis],
@@ -174,6 +191,9 @@ function withStream<T>(use: (stream: tapegrad.BeamStream) => T): T {
   }
 }
 
+/** What is an array among the junk: it can be shuffled, whatever is in it. */
+const LISTS = Object.entries(JUNK).flatMap(([name, value]) => (Array.isArray(value) ? [name] : []));
+
 /** The rows by the names that the package exports things under. */
 export const ROWS: Readonly<Record<string, Row>> = {
   ...Object.fromEntries(Object.entries(functions).map(([name, places]) => [name, { call: table[name]!, places }])),
@@ -190,6 +210,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
         [1, 'number', 'undefined', 'object', 'bare'],
         options,
       ],
+      linspace: [[0, 'number'], [4, 'number'], [3, 'size'], options],
       zerosLike: [x, options],
       onesLike: [x, options],
       random: [[1, 'size', 'negative']],
@@ -351,12 +372,22 @@ export const ROWS: Readonly<Record<string, Row>> = {
     call: (...g) => random(1).integers(...(g as [never, never, never])),
     places: [[[2], 'shape'], [0, 'size', 'negative'], [5, 'size'], options],
   },
+  'Random.categorical': { call: (...g) => random(1).categorical(...(g as [never])), places: [x, options] },
+  'Random.choice': {
+    call: (...g) => random(1).choice(...(g as [never])),
+    places: [[floats, 'size', ...TENSORS], [[2], 'shape', 'undefined'], options],
+  },
+  'Random.shuffle': {
+    call: (...g) => random(1).shuffle(...(g as [never, never])),
+    places: [[floats, 'tensor', ...LISTS], axis],
+  },
   'Random.permutation': { call: (...g) => random(1).permutation(...(g as [never])), places: [[4, 'size'], options] },
   ...Object.fromEntries(
     Object.entries(functions)
       .filter(
         ([name]) => !['concat', 'stack', 'where', 'linear', 'step', 'attention', 'rotaryPositions'].includes(name),
       )
+      .filter(([name]) => !['concat', 'stack', 'where', 'linear', 'step', 'einsum'].includes(name))
       .map(([name, [self, ...places]]) => [
         `Tensor.${name}`,
         { call: (...g: unknown[]) => (self![0] as typeof table)[name]!(...g), places },

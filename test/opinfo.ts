@@ -16,6 +16,10 @@ import { poolInfo } from './ops/pools.js';
 import { productInfo } from './ops/products.js';
 import { reductionInfo } from './ops/reductions.js';
 import { rowInfo } from './ops/rows.js';
+import { contractionInfo } from './ops/contractions.js';
+import { repeatingInfo } from './ops/repeating.js';
+import { scanInfo } from './ops/scans.js';
+import { sortingInfo } from './ops/sorting.js';
 import { spectrumInfo } from './ops/spectra.js';
 import { windowInfo } from './ops/windows.js';
 
@@ -40,6 +44,10 @@ export const opInfo = {
   ...joiningInfo,
   ...productInfo,
   ...convolutionInfo,
+  ...contractionInfo,
+  ...repeatingInfo,
+  ...scanInfo,
+  ...sortingInfo,
   ...spectrumInfo,
   ...windowInfo,
   ...poolInfo,

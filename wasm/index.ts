@@ -19,4 +19,6 @@ export * from "./moments";
 export * from "./norm";
 export * from "./optimizer";
 export * from "./reduce";
+export * from "./scan";
 export * from "./softmax";
+export { argsort, argsortScratch } from "./sort";

@@ -362,6 +362,35 @@ function powSpecial(x: v128, y: v128): v128 {
   return i32x4.all_true(normal) ? value : v128.bitselect(value, powSpecial(x, y), normal);
 }
 
+/** x less q y, where q is the whole part of x / y, below 2^28: exact. */
+@inline function remPair(x: v128, y: v128, q: v128): v128 {
+  const rest = f64x2.sub(x, f64x2.mul(q, y));
+  // A quotient just below a whole number has been rounded up to it.
+  const over = f64x2.lt(f64x2.mul(rest, x), num64(0)), sign = num64(-0.0);
+  return f64x2.add(rest, v128.and(over, v128.bitselect(x, y, sign)));
+}
+
+@inline function quotientPair(x: v128, y: v128): v128 {
+  return f64x2.trunc(f64x2.div(x, y));
+}
+
+function remSpecial(x: v128, y: v128): v128 {
+  let result = f32x4.splat(f32x4.extract_lane(x, 0) % f32x4.extract_lane(y, 0));
+  result = f32x4.replace_lane(result, 1, f32x4.extract_lane(x, 1) % f32x4.extract_lane(y, 1));
+  result = f32x4.replace_lane(result, 2, f32x4.extract_lane(x, 2) % f32x4.extract_lane(y, 2));
+  return f32x4.replace_lane(result, 3, f32x4.extract_lane(x, 3) % f32x4.extract_lane(y, 3));
+}
+
+/** What is left of x after whole multiples of y: exact, with the sign of x. Large quotients, infinities and NaN go lane by lane. */
+@inline export function rem(x: v128, y: v128): v128 {
+  const low = quotientPair(lowPair(x), lowPair(y)), high = quotientPair(highPair(x), highPair(y));
+  const small = f32x4.lt(f32x4.abs(fromPairs(low, high)), num(268435456));
+  const normal = v128.and(small, f32x4.lt(f32x4.abs(y), num(Infinity)));
+  const value = fromPairs(remPair(lowPair(x), lowPair(y), low), remPair(highPair(x), highPair(y), high));
+  const signed = v128.bitselect(x, value, i32x4.splat(SIGN));
+  return i32x4.all_true(normal) ? signed : v128.bitselect(signed, remSpecial(x, y), normal);
+}
+
 /** Mask of the lanes that are NaN. */
 @inline export function isnan(x: v128): v128 {
   return f32x4.ne(x, x);

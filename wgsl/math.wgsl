@@ -293,6 +293,24 @@ fn power(x: f32, y: f32) -> f32 {
   return select(result, -result, isNegative(x) && isOdd);
 }
 
+// What is left of x after whole multiples of y, exact and with the sign of x: the division of the digits, eight at a time.
+fn remainder(x: f32, y: f32) -> f32 {
+  let top = magnitudeOf(x);
+  let by = magnitudeOf(y);
+  if (top >= 0x7f800000u || by > 0x7f800000u || by == 0u) { return notANumber(); }
+  if (top < by) { return x; }
+  let bottom = max(i32(by >> 23u), 1);
+  let divisor = (by & 0x7fffffu) | select(0u, 0x800000u, by >> 23u != 0u);
+  var rest = ((top & 0x7fffffu) | select(0u, 0x800000u, top >> 23u != 0u)) % divisor;
+  for (var left = max(i32(top >> 23u), 1) - bottom; left > 0 && rest > 0u; left -= 8) { rest = (rest << u32(min(left, 8))) % divisor; }
+  return withSignOf(scaleBy(f32(rest), bottom - 150), x);
+}
+
+fn wholeRemainder(x: i32, y: i32) -> i32 {
+  if (y == 0 || y == -1) { return 0; }
+  return x % y;
+}
+
 fn wholePower(x: i32, y: i32) -> i32 {
   if (y < 0) { return select(select(0, select(1, -1, (y & 1) != 0), x == -1), 1, x == 1); }
   var result = 1;

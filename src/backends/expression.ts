@@ -21,6 +21,8 @@ export const BASE_FUNCTIONS: Readonly<Record<string, { readonly arity: 1 | 2; re
   erf: { arity: 1 },
   erfc: { arity: 1 },
   floor: { arity: 1 },
+  /** What is left of x after whole multiples of y, exact and with the sign of x, as C's fmod; of whole numbers by 0 it is 0. */
+  rem: { arity: 2 },
   /** IEEE 754 pow: pow(x, 0) = pow(1, y) = 1 for any x and y, NaN included. */
   pow: { arity: 2 },
   /** The smaller; NaN when either is. */

@@ -49,6 +49,19 @@ export const div = binary('div', {
   result: 'float',
   vjp: [(g, _a, b) => divNoNaN(g, b), (g, _a, b, y) => neg(mulNoNaN(g, divNoNaN(y, b)))],
 });
+/** The whole number that a multiple of b is left of a by, towards -Infinity. Its derivative is 0. */
+const floorQuotient = binary('floorQuotient', {
+  code: `floor((x - rem(x, y)) / y + 0.5) - (rem(x, y) < 0 && y > 0 || rem(x, y) > 0 && y < 0 ? 1 : 0)`,
+  result: 'float',
+});
+/**
+ * a modulo b: what is left of a after whole multiples of b, exact and with the sign of b, as Python's %, NumPy's `mod` and torch's `remainder` (JavaScript's %
+ * has the sign of a): mod(-1, 3) is 2. By 0 it is NaN, for integers 0 as in NumPy.
+ */
+export const mod = binary('mod', {
+  code: 'rem(x, y) < 0 && y > 0 || rem(x, y) > 0 && y < 0 ? rem(x, y) + y : rem(x, y)',
+  vjp: [(g) => g, (g, a, b) => neg(mulNoNaN(g, floorQuotient(a, b)))],
+});
 const powOp = binary('pow', {
   code: 'pow(x, y)',
   vjp: [
@@ -104,6 +117,15 @@ export const abs = unary('abs', { code: 'abs(x)', vjp: (g, x) => mulNoNaN(g, sig
 export const sign = unary('sign', { code: 'x > 0 ? 1 : x < 0 ? -1 : x' });
 /** The largest whole number not above x. Its derivative is 0. */
 export const floor = unary('floor', { code: 'floor(x)' });
+/** The smallest whole number not below x. Its derivative is 0. */
+export const ceil = unary('ceil', { code: '-floor(-x)' });
+const roundOp = unary('round', {
+  code: `x == 0 ? x : (x < 0 ? -1 : 1) * (abs(x) - floor(abs(x)) == 0.5
+    ? 2 * floor(0.5 * abs(x) + 0.5)
+    : floor(abs(x)) + (abs(x) - floor(abs(x)) > 0.5 ? 1 : 0))`,
+});
+/** The nearest whole number, of two equally near ones the even one, as in NumPy and torch: round(2.5) is 2. Its derivative is 0. */
+export const round = (x: TensorLike): Tensor => (x instanceof Tensor && !isFloat(x.dtype) ? floor(x) : roundOp(x));
 /** x * x */
 export const square = unary('square', { code: 'x * x', vjp: (g, x) => mulNoNaN(g, mul(x, 2)) });
 /** The square root. */

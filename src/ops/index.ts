@@ -7,6 +7,7 @@ export { dropout } from './dropout.js';
 export {
   abs,
   add,
+  ceil,
   clip,
   cos,
   cosh,
@@ -33,12 +34,14 @@ export {
   logicalOr,
   maximum,
   minimum,
+  mod,
   mul,
   neg,
   notEqual,
   pow,
   reciprocal,
   relu,
+  round,
   rsqrt,
   sigmoid,
   sign,
@@ -57,6 +60,7 @@ export {
   tanh,
   where,
 } from './elementwise.js';
+export { einsum } from './einsum.js';
 export { type FftOptions, irfft, rfft } from './fft.js';
 export { embedding, gather, oneHot, scatterAdd, take } from './gather.js';
 export { glu } from './glu.js';
@@ -83,17 +87,25 @@ export {
   flip,
   pad,
   permute,
+  repeat,
   reshape,
+  roll,
   slice,
   type SliceRange,
   split,
   squeeze,
   stack,
+  tile,
   transpose,
 } from './movement/index.js';
-export { mean, norm, type NormOptions, variance, type VarianceOptions } from './moments.js';
+export { mean, norm, type NormOptions, std, variance, type VarianceOptions } from './moments.js';
 export { groupNorm, layerNorm, rmsNorm } from './norm.js';
 export { rotaryPositions, type RotaryOptions } from './positions.js';
-export { argmax, argmin, cumsum, logSumExp, max, min, prod } from './reduce.js';
+export { all, any, argmax, argmin, logSumExp, max, min, prod } from './reduce.js';
+export { cumprod, cumsum, logCumSumExp, type ScanOptions } from './scan.js';
 export { logSoftmax, softmax } from './softmax.js';
+export { argsort, sort, type SortOptions, topk, type Topk, type TopkOptions } from './sort.js';
+export { tril, triu } from './triangle.js';
+export type { CategoricalOptions, ChoiceOptions } from './sampling.js';
 import './methods.js';
+import './sampling.js';

@@ -19,8 +19,11 @@ import * as moments from './moments.js';
 import * as movement from './movement/index.js';
 import { groupNorm, layerNorm, rmsNorm } from './norm.js';
 import * as reduce from './reduce.js';
+import * as scan from './scan.js';
 import { logSoftmax, softmax } from './softmax.js';
+import * as sorting from './sort.js';
 import { toDevice } from './to-device.js';
+import { tril, triu } from './triangle.js';
 
 type Axes = broadcast.Axes;
 
@@ -32,12 +35,15 @@ declare module '../tensor/tensor.js' {
     mul(other: TensorLike): Tensor;
     div(other: TensorLike): Tensor;
     pow(exponent: TensorLike): Tensor;
+    mod(other: TensorLike): Tensor;
     maximum(other: TensorLike): Tensor;
     minimum(other: TensorLike): Tensor;
     neg(): Tensor;
     abs(): Tensor;
     sign(): Tensor;
     floor(): Tensor;
+    ceil(): Tensor;
+    round(): Tensor;
     square(): Tensor;
     sqrt(): Tensor;
     rsqrt(): Tensor;
@@ -86,11 +92,19 @@ declare module '../tensor/tensor.js' {
     min(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     prod(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     variance(axes?: Axes, options?: moments.VarianceOptions): Tensor;
+    std(axes?: Axes, options?: moments.VarianceOptions): Tensor;
     norm(axes?: Axes, options?: moments.NormOptions): Tensor;
+    any(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
+    all(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     logSumExp(axes?: Axes, options?: broadcast.ReduceOptions): Tensor;
     argmax(axis?: number, options?: broadcast.ReduceOptions): Tensor;
     argmin(axis?: number, options?: broadcast.ReduceOptions): Tensor;
-    cumsum(axis?: number, options?: { reverse?: boolean }): Tensor;
+    cumsum(axis?: number, options?: scan.ScanOptions): Tensor;
+    cumprod(axis?: number, options?: scan.ScanOptions): Tensor;
+    logCumSumExp(axis?: number, options?: scan.ScanOptions): Tensor;
+    sort(axis?: number, options?: sorting.SortOptions): Tensor;
+    argsort(axis?: number, options?: sorting.SortOptions): Tensor;
+    topk(k: number, axis?: number, options?: sorting.TopkOptions): sorting.Topk;
     rfft(axis?: number, options?: FftOptions): Tensor;
     irfft(axis?: number, options?: FftOptions): Tensor;
     softmax(axis?: number): Tensor;
@@ -106,6 +120,11 @@ declare module '../tensor/tensor.js' {
     split(parts: number | readonly number[], axis?: number): Tensor[];
     pad(widths: readonly (readonly [before: number, after: number])[], options?: { value?: number }): Tensor;
     flip(axes?: Axes, ...more: never[]): Tensor;
+    repeat(repeats: number | readonly number[], axis?: number): Tensor;
+    tile(repeats: number | readonly number[]): Tensor;
+    roll(shift: number | readonly number[], axes?: Axes): Tensor;
+    tril(diagonal?: number): Tensor;
+    triu(diagonal?: number): Tensor;
     /** `concat([this, ...others], axis)` */
     concat(others: readonly Tensor[], axis?: number): Tensor;
     /** `stack([this, ...others], axis)` */
@@ -149,12 +168,15 @@ const methods = {
     'mul',
     'div',
     'pow',
+    'mod',
     'maximum',
     'minimum',
     'neg',
     'abs',
     'sign',
     'floor',
+    'ceil',
+    'round',
     'square',
     'sqrt',
     'rsqrt',
@@ -194,8 +216,10 @@ const methods = {
     'isNaN',
     'isFinite',
   ]),
-  ...pick(reduce, ['max', 'min', 'prod', 'logSumExp', 'argmax', 'argmin', 'cumsum']),
-  ...pick(moments, ['mean', 'variance', 'norm']),
+  ...pick(reduce, ['max', 'min', 'prod', 'logSumExp', 'any', 'all', 'argmax', 'argmin']),
+  ...pick(scan, ['cumsum', 'cumprod', 'logCumSumExp']),
+  ...pick(sorting, ['sort', 'argsort', 'topk']),
+  ...pick(moments, ['mean', 'variance', 'std', 'norm']),
   ...pick(broadcast, ['sum', 'broadcastTo']),
   ...pick(movement, [
     'reshape',
@@ -208,6 +232,9 @@ const methods = {
     'split',
     'pad',
     'flip',
+    'repeat',
+    'tile',
+    'roll',
     'clone',
   ]),
   ...pick(conv, [
@@ -225,6 +252,8 @@ const methods = {
     'globalMaxPool',
     'unfold',
   ]),
+  tril,
+  triu,
   rfft,
   irfft,
   softmax,

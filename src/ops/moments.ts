@@ -1,13 +1,14 @@
+import { stopGradient } from '../autograd/transforms.js';
 import { ValueError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { isFloat, toFloat } from '../tensor/dtype.js';
 import { normalizeAxes, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Run, alongAxes } from './along-axes.js';
-import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum, wide } from './broadcast.js';
+import { type Axes, checkReduction, KEEP, overAxes, type ReduceOptions, stretch, sum, wide } from './broadcast.js';
 import { cast } from './cast.js';
-import { abs, div, mul, mulNoNaN, overNorm } from './elementwise.js';
-import { expandDims } from './movement/index.js';
+import { abs, div, greater, isFinite, logicalAnd, mul, mulNoNaN, overNorm, pow, where } from './elementwise.js';
+import { expandDims, reshape } from './movement/index.js';
 import { max } from './reduce.js';
 
 /**
@@ -60,6 +61,18 @@ export interface VarianceOptions extends ReduceOptions {
   readonly correction?: number;
 }
 
+function checkCorrection(
+  op: string,
+  x: Tensor,
+  axes: Axes | undefined,
+  { correction = 0 }: VarianceOptions,
+): { correction: number; count: number } {
+  const count = sizeOf(normalizeAxes(op, axes, x.rank).map((axis) => x.shape[axis]!));
+  if (!(typeof correction === 'number' && correction >= 0 && correction <= count))
+    throw new ValueError(op, `correction ${describe(correction)} for ${count} elements; it must be in [0, ${count}]`);
+  return { correction, count };
+}
+
 /**
  * The variance over axes: the mean of squared distances from the mean, right also where the mean is large beside them.
  * @throws {ValueError} for a negative correction, or one above the count, which would make a negative variance. One that equals the count
@@ -67,35 +80,55 @@ export interface VarianceOptions extends ReduceOptions {
  */
 export function variance(x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor {
   const keepDims = checkReduction('variance', x, options, ['keepDims', 'correction']);
-  const { correction = 0 } = options;
-  const count =
-    axes === undefined ? x.size : sizeOf(normalizeAxes('variance', axes, x.rank).map((axis) => x.shape[axis]!));
-  if (!(typeof correction === 'number' && correction >= 0 && correction <= count))
-    throw new ValueError(
-      'variance',
-      `correction ${describe(correction)} for ${count} elements; it must be in [0, ${count}]`,
-    );
+  const { correction } = checkCorrection('variance', x, axes, options);
   return exactly(x, (t) => overAxes('variance', t, axes, keepDims, (u, run) => varianceOp(u, { ...run, correction })));
 }
 
+/**
+ * The standard deviation over axes, the root of `variance` with the same options, but without squares that overflow or vanish. Where all elements are
+ * equal its derivative is 0, the least of its subgradients.
+ * @throws {ValueError} where `variance` does.
+ */
+export function std(x: Tensor, axes?: Axes, options: VarianceOptions = {}): Tensor {
+  const keepDims = checkReduction('std', x, options, ['keepDims', 'correction']);
+  const { correction, count } = checkCorrection('std', x, axes, options);
+  const scale = 1 / Math.sqrt(count - correction);
+  return exactly(x, (t) => overAxes('std', t, axes, keepDims, (u, run) => normOp(centerOp(u, run), { ...run, scale })));
+}
+
 export interface NormOptions extends ReduceOptions {
-  /** 2, the square root of the sum of squares, is the default; 1: the sum of magnitudes; Infinity: the largest of them; no others. */
+  /**
+   * 2, the square root of the sum of squares, is the default; 1: the sum of magnitudes; Infinity: the largest of them; any other positive number p: the p-th root
+   * of the sum of their p-th powers, as torch's `vector_norm`.
+   */
   readonly ord?: number;
 }
 
 /**
- * The length of vectors, over axes (all when left out). Squares neither overflow nor vanish on the way, and the derivative of a vector of
+ * The length of vectors, over axes (all when left out). Squares and powers neither overflow nor vanish on the way, and the derivative of a vector of
  * zeros is 0, the least of its subgradients.
  * @throws {ValueError} for another `ord`. @throws {ShapeError} for ord Infinity over an empty axis.
  */
 export function norm(x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor {
   const keepDims = checkReduction('norm', x, options, ['keepDims', 'ord']);
   const { ord = 2 } = options;
+  if (!(typeof ord === 'number' && ord > 0))
+    throw new ValueError('norm', `ord is ${describe(ord)}; it must be a positive number or Infinity`);
   if (ord === 2)
     return exactly(x, (t) => overAxes('norm', t, axes, keepDims, (u, run) => normOp(u, { ...run, scale: 1 })));
   if (ord === 1) return exactly(x, (t) => sum(abs(t), axes, { keepDims }));
   if (ord === Infinity) return exactly(x, (t) => max(abs(t), axes, { keepDims }));
-  throw new ValueError('norm', `ord is ${describe(ord)}; it must be 1, 2 or Infinity`);
+  return exactly(x, (t) => powerNorm(t, axes, keepDims, ord));
+}
+
+/** The p-th root of the sum of p-th powers, of magnitudes over the largest of them: any unit gives the same, so that it is a constant to transforms. */
+function powerNorm(x: Tensor, axes: Axes | undefined, keepDims: boolean, p: number): Tensor {
+  const list = normalizeAxes('norm', axes, x.rank);
+  if (x.size === 0) return sum(abs(x), list, { keepDims });
+  const most = max(abs(stopGradient(x)), list, KEEP);
+  const unit = where(logicalAnd(greater(most, 0), isFinite(most)), most, 1);
+  const total = pow(sum(pow(div(abs(x), unit), p), list, { keepDims }), 1 / p);
+  return mul(total, keepDims ? unit : reshape(unit, total.shape));
 }
 
 /** @internal The Euclidean norm of a whole tensor times a scale: beyond the range of float32 where the product is not. */

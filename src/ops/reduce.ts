@@ -1,14 +1,14 @@
 import { NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
-import { checkBoolean, checkOptions, checkTensor, describe } from '../tensor/arguments.js';
+import { describe } from '../tensor/arguments.js';
 import { ones } from '../tensor/create.js';
 import { isFloat, toFloat } from '../tensor/dtype.js';
-import { formatShape, normalizeAxes, normalizeAxis } from '../tensor/shape.js';
+import { formatShape, normalizeAxes } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { alongAxes, axisView, type Run } from './along-axes.js';
 import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN } from './elementwise.js';
+import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN, notEqual } from './elementwise.js';
 import { concat, reshape, slice, type SliceRange } from './movement/index.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
@@ -62,6 +62,19 @@ export function min(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('min', x, options);
   refuseEmpty('min', x, axes);
   return overAxes('min', asInt(x), axes, keepDims, minOp);
+}
+
+/** Whether an element over axes (all when left out) is true, which any number but 0 is, NaN too. Of none it is false. bool. */
+export function any(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('any', x, options);
+  // The count in float32: it may be rounded, but never to 0.
+  return notEqual(sum(cast(notEqual(x, 0), 'float32'), normalizeAxes('any', axes, x.rank), { keepDims }), 0);
+}
+
+/** Whether all elements over axes (all when left out) are true, which any number but 0 is, NaN too. Of none it is true. bool. */
+export function all(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  const keepDims = checkReduction('all', x, options);
+  return equal(sum(cast(equal(x, 0), 'float32'), normalizeAxes('all', axes, x.rank), { keepDims }), 0);
 }
 
 /** A position is one along an axis, or one of the flattened tensor; there is none over some axes. */
@@ -122,25 +135,4 @@ function multiplyPairs(x: Tensor): Tensor {
   const part = (range: SliceRange): Tensor => slice(x, [], range);
   const pairs = mul(part([0, half]), part([half, 2 * half]));
   return multiplyPairs(axis % 2 === 0 ? pairs : concat([pairs, part([2 * half])], 1));
-}
-
-const cumsumOp: (x: Tensor, attrs: Run & { reverse: number }) => Tensor = alongAxes<{ reverse: number }>('cumsum', {
-  family: 'reduce',
-  types: TYPES,
-  further: { reverse: 'u32' },
-  isShared: false,
-  keepsShape: true,
-  vjp: (g, _x, _y, { reverse, ...run }) => cumsumOp(g, { ...run, reverse: 1 - reverse }),
-});
-
-/** Running sums along an axis, from the first element on or, reversed, from the last. */
-export function cumsum(x: Tensor, axis = 0, options: { reverse?: boolean } = {}): Tensor {
-  checkTensor('cumsum', 'x', x);
-  checkOptions('cumsum', options, ['reverse'], (given) =>
-    typeof given === 'boolean' ? `write { reverse: ${given} }` : null,
-  );
-  const { reverse = false } = options;
-  checkBoolean('cumsum', 'reverse', reverse);
-  const at = normalizeAxis('cumsum', axis, x.rank);
-  return cumsumOp(asInt(x), { from: at, to: at + 1, reverse: Number(reverse) });
 }

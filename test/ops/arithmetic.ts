@@ -1,6 +1,7 @@
 import {
   abs,
   add,
+  ceil,
   clip,
   div,
   floor,
@@ -8,10 +9,12 @@ import {
   less,
   maximum,
   minimum,
+  mod,
   mul,
   neg,
   pow,
   reciprocal,
+  round,
   rsqrt,
   ShapeError,
   sign,
@@ -28,6 +31,21 @@ import { binaryInfo, bool, exactList, int, type OpInfo, unaryInfo } from './info
 /** IEEE 754's power, which ECMAScript changed for a base of 1 or -1. */
 const power = (a: number, b: number): number =>
   a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : Math.pow(a, b);
+/** The nearest whole number, of two the even one. */
+function nearest(x: number): number {
+  if (x < 0) return -nearest(-x);
+  const below = Math.floor(x);
+  const part = x - below;
+  if (!Number.isFinite(x) || part === 0) return x;
+  return part < 0.5 || (part === 0.5 && below % 2 === 0) ? below : below + 1;
+}
+
+/** What is left of a after whole multiples of b, with the sign of b. */
+function modulo(a: number, b: number): number {
+  const rest = a % b;
+  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
+}
+
 const NAN_PAIRS = [
   [[NaN, 1], NaN],
   [[1, NaN], NaN],
@@ -166,6 +184,86 @@ export const arithmeticInfo = {
   sign: unaryInfo(sign, Math.sign, {
     differentiable: false,
     exact: [exactList('int32', () => sign(int([3, 0, -5])), 'int32', [1, 0, -1])],
+  }),
+  ceil: unaryInfo(ceil, Math.ceil, {
+    differentiable: false,
+    edges: [
+      [[2.5], 3],
+      [[-2.5], -2],
+      [[-0.5], -0],
+      [[1e10], (x) => x],
+    ],
+    exact: [
+      exactList('int32', () => ceil(int([3, -5, -2147483648])), 'int32', [3, -5, -2147483648]),
+      exactList('bool', () => ceil(bool(true, false)), 'int32', [1, 0]),
+    ],
+  }),
+  round: unaryInfo(round, nearest, {
+    differentiable: false,
+    edges: [
+      ...[0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999997, -0.49999997, 0.49999999999999994, 8388607.5, 8388609].map(
+        (x) => [[x], nearest] as const,
+      ),
+      [[4503599627370497], nearest],
+      [[1e10], (x) => x],
+    ],
+    exact: [
+      exactList('ties', () => round(tensor([0.5, 1.5, 2.5, 3.5, -0.5, -1.5])), 'float32', [0, 2, 2, 4, -0, -2]),
+      exactList('int32', () => round(int([3, -5, 2147483647])), 'int32', [3, -5, 2147483647]),
+      exactList('bool', () => round(bool(true, false)), 'int32', [1, 0]),
+    ],
+  }),
+  mod: binaryInfo(mod, modulo, {
+    domains: [
+      [-3, 3],
+      [0.7, 1.9],
+    ],
+    edges: [
+      ...NAN_PAIRS,
+      ...(
+        [
+          [5, 3],
+          [-5, 3],
+          [5, -3],
+          [-5, -3],
+          [-1e-10, 3],
+          [1e10, 3],
+          [-1e30, 7],
+          [3e38, 1.1e-38],
+          [16777215, 0.1],
+          [6, 0.1],
+          [-6, -0.1],
+          [1, 0.3333333432674408],
+          [3, 1e-40],
+          [1e-40, 3e-41],
+          [5, Infinity],
+          [-5, Infinity],
+          [5, -Infinity],
+        ] as const
+      ).map(([a, b]) => [[a, b], modulo] as const),
+      [[5, 0], NaN],
+      [[Infinity, 2], NaN],
+      [[-Infinity, Infinity], NaN],
+      [[0, 2], 0],
+      [[4, 2], 0],
+    ],
+    exact: [
+      exactList(
+        'the sign is that of the divisor',
+        () => mod(tensor([5, -5, 5, -5]), tensor([3, 3, -3, -3])),
+        'float32',
+        [2, 1, -1, -2],
+      ),
+      exactList('int32', () => mod(int([5, -5, 5, -5, 7]), int([3, 3, -3, -3, 0])), 'int32', [2, 1, -1, -2, 0]),
+      exactList(
+        'the ends of int32',
+        () => mod(int([-2147483648, -2147483648, 2147483647]), int([-1, 2147483647, -2147483648])),
+        'int32',
+        [0, 2147483646, -1],
+      ),
+      exactList('int32 and a fraction', () => mod(int([5]), 1.5), 'float32', [0.5]),
+      exactList('bool', () => mod(bool(true), bool(true)), 'int32', [0]),
+    ],
   }),
   floor: unaryInfo(floor, Math.floor, {
     differentiable: false,

@@ -46,7 +46,11 @@ export function reductionSamples(
 }
 
 /** Of those that have more than one. */
-const OPTIONS: Readonly<Record<string, string>> = { variance: 'keepDims, correction', norm: 'keepDims, ord' };
+const OPTIONS: Readonly<Record<string, string>> = {
+  variance: 'keepDims, correction',
+  std: 'keepDims, correction',
+  norm: 'keepDims, ord',
+};
 
 export const WRONG_OPTIONS = (
   name: string,

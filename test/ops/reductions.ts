@@ -1,4 +1,18 @@
-import { argmax, argmin, logSumExp, max, min, prod, ShapeError, sum, tensor, zeros } from 'tapegrad';
+import {
+  all,
+  any,
+  argmax,
+  argmin,
+  logSumExp,
+  max,
+  min,
+  prod,
+  ShapeError,
+  sum,
+  tensor,
+  type Tensor,
+  zeros,
+} from 'tapegrad';
 import { logSumExpOf, reduced, spread, total, values } from '../reference.js';
 import { exact, int, type OpInfo } from './info.js';
 import { list, reductionSamples, row, WRONG_AXES, WRONG_OPTIONS } from './axes.js';
@@ -162,6 +176,8 @@ export const reductionInfo = {
     ],
     errors: WRONG_AXES('logSumExp', logSumExp),
   },
+  any: truth(any, 'any', (elements) => elements.some((x) => x !== 0), 0),
+  all: truth(all, 'all', (elements) => elements.every((x) => x !== 0), 1),
   argmax: position(argmax, 1, 'argmax', 'NaN is largest'),
   argmin: position(argmin, -1, 'argmin', 'NaN is smallest'),
 } satisfies Record<string, OpInfo>;
@@ -223,5 +239,47 @@ function position(run: typeof argmax, sign: number, name: string, nan: string): 
       },
       { run: () => run(zeros([2]), 1), error: ShapeError, message: `[${name}] axis 1 is outside [-1, 1)` },
     ],
+  };
+}
+
+function truth(run: typeof any, name: string, f: (elements: number[]) => boolean, ofNothing: number): OpInfo {
+  // Whole numbers from -1 to 1: of each slice some are 0.
+  const whole = (t: Tensor): Tensor => t.round();
+  const wanted = (elements: number[]): number => Number(f(elements.map((x) => Math.round(x))));
+  return {
+    samples: reductionSamples((x, axes, options) => run(whole(x), axes, options), wanted, [-1.4, 1.4]),
+    result: 'bool',
+    differentiable: false,
+    exact: [
+      exact(
+        'bool',
+        () =>
+          run(
+            tensor([
+              [true, false],
+              [true, true],
+              [false, false],
+            ]),
+            1,
+          ),
+        'bool',
+        [3],
+        name === 'any' ? [1, 1, 0] : [0, 1, 0],
+      ),
+      exact('int32', () => run(int([0, 0, -2147483648])), 'bool', [], [Number(name === 'any')]),
+      exact('NaN is true', () => run(tensor([NaN, NaN])), 'bool', [], [1]),
+      exact('-0 is not', () => run(tensor([-0])), 'bool', [], [0]),
+      exact('of nothing', () => run(zeros([0])), 'bool', [], [ofNothing]),
+      exact(
+        'of nothing along an axis',
+        () => run(zeros([2, 0]), 1, { keepDims: true }),
+        'bool',
+        [2, 1],
+        [ofNothing, ofNothing],
+      ),
+      exact('a scalar', () => run(tensor(3)), 'bool', [], [1]),
+      exact('float16', () => run(tensor([6e-8], { dtype: 'float16' })), 'bool', [], [1]),
+    ],
+    errors: WRONG_AXES(name, run),
   };
 }

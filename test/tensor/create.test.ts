@@ -4,6 +4,7 @@ import {
   DTypeError,
   eye,
   full,
+  linspace,
   ones,
   onesLike,
   ShapeError,
@@ -216,6 +217,28 @@ describe('others', () => {
     for (const make of [() => zeros([-1]), () => ones([0.5]), () => eye(-1), () => full([NaN], 1)])
       expect(make).toThrow(ShapeError);
     expect(() => full([1], 0.5, { dtype: 'int32' })).toThrow(ValueError);
+  });
+
+  test('linspace', () => {
+    expect(facts(linspace(0, 1, 5))).toEqual({ dtype: 'float32', shape: [5], values: [0, 0.25, 0.5, 0.75, 1] });
+    expect(facts(linspace(1, 10, 10, { dtype: 'int32' }))).toMatchObject({ values: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] });
+    expect(facts(linspace(3, -1, 3))).toMatchObject({ values: [3, 1, -1] });
+    expect(facts(linspace(5, 7, 1))).toMatchObject({ values: [5] });
+    expect(facts(linspace(5, 7, 0))).toMatchObject({ shape: [0], values: [] });
+    expect(facts(linspace(0.1, 0.1, 7, { dtype: 'float64' }))).toMatchObject({ values: new Array(7).fill(0.1) });
+    expect(facts(linspace(-1.5e308, 1.5e308, 3, { dtype: 'float64' }))).toMatchObject({
+      values: [-1.5e308, 0, 1.5e308],
+    });
+    const many = linspace(0.1, 0.7, 1000, { dtype: 'float64' }).dataSync();
+    expect([many[0], many[999]]).toEqual([0.1, 0.7]);
+    many.forEach((value, i) => {
+      expect(Math.abs(value - (0.1 + (0.6 * i) / 999))).toBeLessThan(3e-16);
+    });
+    expect(() => linspace(0, NaN, 2)).toThrow('[linspace] from 0 to NaN: both must be finite');
+    expect(() => linspace(0, 1, 2.5)).toThrow('[linspace] the count is 2.5; it must be a whole number');
+    expect(() => linspace(0, 1, 3, { dtype: 'int32' })).toThrow(
+      '[linspace] element 1 is 0.5; int32 holds whole numbers',
+    );
   });
 
   test('arange', () => {

@@ -68,6 +68,7 @@ const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
   erfc,
   floor: Math.floor,
   pow: power,
+  rem: (a, b) => a % b,
   min: Math.min,
   max: Math.max,
   isnan: (a) => Number(Number.isNaN(a)),

@@ -13,7 +13,9 @@ import { momentKernels } from './moments.js';
 import { normKernels } from './norm.js';
 import { optimizerKernels } from './optimizer.js';
 import { reduceKernels } from './reduce.js';
+import { scanKernels } from './scan.js';
 import { softmaxKernels } from './softmax.js';
+import { sortKernels } from './sort.js';
 
 /** Every kernel of the CPU by the name that ops call it; all formulas of src/ops/elementwise.ts are 'elementwise'. */
 export const kernels: Readonly<Record<string, CpuKernel>> = {
@@ -31,5 +33,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...normKernels,
   ...optimizerKernels,
   ...reduceKernels,
+  ...scanKernels,
   ...softmaxKernels,
+  ...sortKernels,
 };
