@@ -21,6 +21,7 @@ const needed = [
   'dist/index.browser.js',
   'examples/ctc.mjs',
   'examples/digits/train.mjs',
+  'examples/speech/train.mjs',
   'dist/backends/cpu/generated/kernels.js',
   'dist/backends/metal/generated/sources.js',
   'metal/ctc/loss.metal',

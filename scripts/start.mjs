@@ -1,5 +1,5 @@
-// npm start, npm run demo: builds, then runs the example that is named first. Processes that mpirun or srun started take what `npm install` or `npm run build` has built: they would all
-// build into one folder, while others already read from it.
+// npm start, npm run demo, npm run speech: builds, then runs the example that is named first. Processes that mpirun or srun started take what
+// `npm install` or `npm run build` has built: they would all build into one folder, while others already read from it.
 import { spawnSync } from 'node:child_process';
 
 const [example] = process.argv.splice(2, 1); // what follows is the example's own

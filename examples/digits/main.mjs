@@ -1,11 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { BlasError, findBlas, FormatError, setThreads, tensor, useBlas } from 'tapegrad';
+import { FormatError, setThreads, tensor } from 'tapegrad';
 import { init } from 'tapegrad/distributed';
 import { lossCurve } from '../shared/charts.mjs';
 import { trainUntilSignal, writeWhole } from '../shared/loop.mjs';
 import { UsageError } from '../shared/options.mjs';
+import { chooseProducts } from '../shared/products.mjs';
 import { Progress } from '../shared/progress.mjs';
 import { linePicture } from './charts.mjs';
 import { loadDigits } from './digits.mjs';
@@ -70,20 +71,6 @@ function joinForces({ size, localSize, library }, run) {
     throw new UsageError(`--distributed: ${size} processes cannot share ${run.batch} lines; raise --batch`);
   setThreads(Number(process.env.OMP_NUM_THREADS) || Math.max(1, Math.floor(availableParallelism() / localSize)));
   say(`${size} ${size === 1 ? 'process' : 'processes'}, ${library ?? 'without MPI'}. ${run.batch} lines a step.`);
-}
-
-/** Who computes the matrix products; what there is to be said of it. */
-async function chooseProducts(wanted) {
-  if (!wanted) {
-    const file = findBlas();
-    return file && `There is a BLAS library here (${file}): --blas trains faster with it, to other bits.`;
-  }
-  try {
-    return `Matrix products by ${(await useBlas()).description}.`;
-  } catch (error) {
-    if (error instanceof BlasError) throw new UsageError(`--blas: ${error.message}`);
-    throw error;
-  }
 }
 
 async function resume(file) {

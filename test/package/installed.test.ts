@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
+import { withRecordings } from '../examples/recordings.js';
 import { installTarball, type Project, readmeExample, ROOT } from '../built.js';
 
 /** What people get who install the package: it can be imported, required, typed, and its example runs. */
@@ -119,6 +120,17 @@ test('the example trains from within the installed package', () => {
   expect(readFileSync(join(out, 'loss.svg'), 'utf8')).toContain('<svg');
   expect(existsSync(join(out, 'checkpoint.safetensors'))).toBe(true);
 }, 120_000);
+
+withRecordings('speech', () => {
+  test('the speech example trains from within the installed package', () => {
+    const out = join(project.folder, 'speech');
+    const printed = project.node('node_modules/tapegrad/examples/speech/train.mjs', '--steps', '3', '--out', out);
+    expect(printed).toMatch(/Held-out CER \d+\.\d\d %/);
+    expect(readFileSync(join(out, 'alignment.svg'), 'utf8')).toContain('<svg');
+    expect(readFileSync(join(out, 'subtitles.srt'), 'utf8')).toMatch(/^1\n00:00:0\d,\d{3} --> /);
+    expect(existsSync(join(out, 'checkpoint.safetensors'))).toBe(true);
+  }, 120_000);
+});
 
 test('the tarball has what it needs, nothing else, and its links lead somewhere', () => {
   const { stdout, status } = spawnSync(process.execPath, ['scripts/check-pack.mjs'], { cwd: ROOT, encoding: 'utf8' });
