@@ -10,6 +10,7 @@ import {
   memory,
   random,
   saveSafetensors,
+  scope,
   setThreads,
   type Tensor,
   tensor,
@@ -131,6 +132,21 @@ describe('a stream', () => {
     const { labels, score } = stream.finish();
     expect(labels).toEqual(hypotheses[0]!.labels);
     expect(score).toBeCloseTo(hypotheses[0]!.score, 12);
+  });
+
+  test('short and long pieces in turn, of ordinary arrays and of a scope, are the whole, to the bit', () => {
+    const y = noise(1000, 40, 5);
+    const whole = new BeamStream(40, { width: 8 }).push(y);
+    const before = memory().scopes;
+    const stream = new BeamStream(40, { width: 8 });
+    const ends = [3, 10, 500, 505, 550, 995, 1000];
+    ends.forEach((end, i) => {
+      const piece = (): Tensor => y.slice([i === 0 ? 0 : ends[i - 1]!, end]);
+      if (i % 2) scope(() => stream.push(piece().mul(1)) && null);
+      else stream.push(piece());
+    });
+    expect(stream.finish()).toEqual(whole.finish());
+    expect(memory().scopes).toBeLessThan(before);
   });
 
   test('what is stable stays', () => {

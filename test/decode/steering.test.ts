@@ -2,6 +2,7 @@ import {
   beamDecodeSync,
   BeamStream,
   loadSafetensors,
+  memory,
   random,
   saveSafetensors,
   setThreads,
@@ -238,7 +239,11 @@ test('an error of the steering passes through, and nothing is left behind', () =
       throw new RangeError('no model');
     },
   };
+  const unbounded: Steering = { start: 0, step: () => [0, 0], bound: () => NaN };
+  const before = memory();
   expect(() => beamDecodeSync(x, { steering: failing })).toThrow(new RangeError('no model'));
+  expect(() => beamDecodeSync(x, { steering: unbounded })).toThrow('bound(');
+  expect(memory()).toMatchObject({ usedBytes: before.usedBytes, scopes: before.scopes });
   expect(beamDecodeSync(x)[0]!.hypotheses).toHaveLength(1);
 });
 

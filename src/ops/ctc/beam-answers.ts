@@ -28,12 +28,12 @@ const kept = new WeakMap<Steering, { readonly slots: number; readonly filled: nu
 export class Answers {
   /** The most that each class may gain; Infinity where nothing is known. */
   readonly bounds: Float64Array;
-  private arena: Arena = hostBackend().openArena();
+  private arena: Arena;
   private slots: number;
   private filled = 0;
   private hasLearnt = false;
   private movedSinceEmpty = false;
-  private readonly asking: Arena = hostBackend().openArena();
+  private readonly asking: Arena;
   /** Room for `most` questions of each sequence. */
   readonly questions: Buffer;
   readonly most: number;
@@ -46,13 +46,16 @@ export class Answers {
     blank: number,
     batch: number,
   ) {
+    // First of all, as a steering may refuse: no memory is taken yet.
+    this.bounds = Float64Array.from({ length: classes }, (_, c) => (c === blank ? 0 : boundOf(op, steering, c)));
+    this.arena = hostBackend().openArena();
+    this.asking = hostBackend().openArena();
     this.most = Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
     this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
     const before = kept.get(steering);
     this.slots = before?.slots ?? SLOTS.first;
     this.table = this.make(before?.table);
     this.filled = before?.filled ?? 0;
-    this.bounds = Float64Array.from({ length: classes }, (_, c) => (c === blank ? 0 : boundOf(op, steering, c)));
   }
 
   private make(known?: TypedArray): Buffer {

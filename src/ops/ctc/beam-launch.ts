@@ -1,4 +1,4 @@
-import type { Buffer, DType, TypedArray } from '../../backends/backend.js';
+import type { Arena, Buffer, DType, TypedArray } from '../../backends/backend.js';
 import type { Kernel, ParamType } from '../../backends/kernel.js';
 import { hostBackend } from '../../tensor/device.js';
 
@@ -13,14 +13,16 @@ export const declareIn =
     params: Object.fromEntries(params.map((param): [string, ParamType] => [param, param === 'drop' ? 'f32' : 'u32'])),
   });
 
+/** @param arena where inputs lie that are in no ordinary arrays, all of them; else the launch makes room for copies. */
 export function launch(
   op: string,
   kernel: Kernel,
   inputs: readonly Buffer[],
   outputs: readonly Buffer[],
   params: Readonly<Record<string, number>>,
+  arena: Arena | null = null,
 ): void {
-  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, null, op);
+  hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, arena, op);
 }
 
 export const array = (dtype: DType, length: number): Buffer => hostBackend().allocate(dtype, length, null);

@@ -74,6 +74,11 @@ const numbers = (values: readonly number[]): Buffer => hostBackend().upload('flo
 /** Nodes that a state has room for at first: it grows with what is read. */
 const firstRoom = (width: number): number => 16 * width + 1024;
 
+/**
+ * Scores up to so many are copied to where the next ones go as well: a stream's pieces are short, and to make room for one would take as long as to read it.
+ */
+const SHORT = 1 << 14;
+
 interface HeldState {
   readonly arena: Arena;
   readonly buffer: Buffer;
@@ -85,6 +90,12 @@ export class BeamStates {
   private readonly held: HeldState[] = [];
   /** What a steering has answered. */
   private readonly answers: Answers | null;
+  /** What every launch is given: how far the sequences came, and how many frames each has. */
+  private readonly status: Buffer;
+  private readonly frameCounts: Buffer;
+  /** Short pieces of scores. */
+  private desk: Arena | null = null;
+  private piece: Buffer | null = null;
 
   constructor(
     private readonly op: string,
@@ -94,6 +105,8 @@ export class BeamStates {
   ) {
     this.answers = steering && new Answers(op, steering, sizes.classes, sizes.blank, count);
     const room = firstRoom(sizes.width);
+    this.status = array('int32', (steering ? 3 : 2) * count);
+    this.frameCounts = array('int32', count);
     try {
       for (let n = 0; n < count; n++) this.held.push(this.open(room));
     } catch (error) {
@@ -136,9 +149,11 @@ export class BeamStates {
    */
   advance(scores: Buffer, lengths: ArrayLike<number>, frameStride: number, sequenceStride: number): BadFrame | null {
     let isDone = false;
-    const held = this.answers?.hold(scores);
+    const short = scores.length <= SHORT ? this.copyOf(scores) : null;
+    const held = short ? undefined : this.answers?.hold(scores);
     try {
-      const bad = this.advanceAll(held?.scores ?? scores, lengths, frameStride, sequenceStride);
+      const own = short ? this.desk : null;
+      const bad = this.advanceAll(short ?? held?.scores ?? scores, lengths, frameStride, sequenceStride, own);
       isDone = bad === null;
       return bad;
     } finally {
@@ -147,27 +162,39 @@ export class BeamStates {
     }
   }
 
+  private copyOf(scores: Buffer): Buffer {
+    this.desk ??= hostBackend().openArena();
+    if (this.piece && this.piece.length < scores.length) {
+      hostBackend().discard(this.piece);
+      this.piece = null;
+    }
+    this.piece ??= hostBackend().allocate('float32', scores.length, this.desk);
+    view(this.piece).set(view(scores));
+    return this.piece;
+  }
+
   private advanceAll(
     scores: Buffer,
     lengths: ArrayLike<number>,
     frameStride: number,
     sequenceStride: number,
+    arena: Arena | null,
   ): BadFrame | null {
-    const { answers, held } = this;
+    const { answers, held, status } = this;
     const { width } = this.sizes;
     const words = answers ? 3 : 2;
-    const status = array('int32', words * held.length);
-    const frameCounts = array('int32', lengths.length);
-    view(frameCounts).set(lengths);
-    const inputs = [scores, frameCounts];
+    view(this.frameCounts).set(lengths);
+    const inputs = [scores, this.frameCounts];
     for (let [fresh, before] = [1, -1]; ; fresh = 0) {
       const buffers = held.map(({ buffer }) => buffer);
       if (answers) {
         const outputs = [status, answers.questions, ...buffers];
         const params = { width, frameStride, sequenceStride, fresh, most: answers.most };
-        launch(this.op, KERNELS.advanceSteered, [...inputs, answers.table], outputs, params);
-      } else
-        launch(this.op, KERNELS.advance, inputs, [status, ...buffers], { width, frameStride, sequenceStride, fresh });
+        launch(this.op, KERNELS.advanceSteered, [...inputs, answers.table], outputs, params, arena);
+      } else {
+        const params = { width, frameStride, sequenceStride, fresh };
+        launch(this.op, KERNELS.advance, inputs, [status, ...buffers], params, arena);
+      }
       const values = view(status);
       const asked: number[] = [];
       let isDone = true;
@@ -279,6 +306,7 @@ export class BeamStates {
 
   close(): void {
     for (const { arena } of this.held) arena.close();
+    this.desk?.close();
     this.answers?.close();
   }
 }

@@ -39,29 +39,39 @@ function advance(of: CpuCall, name: string, words: number, first: number, more: 
   const status = of.scratch(batch * words * 4);
   const scores = of.in(0);
   const lengths = of.inputs[1]!.view() as Int32Array;
-  const [frame, sequence, fresh] = [of.number('frameStride'), of.number('sequenceStride'), of.number('fresh')];
-  const tasks: number[][] = [];
-  let work = 0;
-  for (let n = 0; n < batch; n++) {
-    const place = scores + 4 * n * sequence;
-    tasks.push([of.out(n + first), place, 4 * frame, lengths[n]!, fresh, status + 4 * words * n, ...more(n)]);
-    work += lengths[n]! * of.number('width') * 40;
-  }
-  const shared = batch > 1 && partsFor(work) > 1;
-  for (let begin = 0; begin < batch; begin += MOST_TASKS) {
-    const some = tasks.slice(begin, begin + MOST_TASKS);
-    if (shared) parallel(name, some);
-    else for (const task of some) call(name, ...task);
-  }
+  const stride = 4 * of.number('frameStride');
+  const sequence = 4 * of.number('sequenceStride');
+  const fresh = of.number('fresh');
+  const argumentsOf = (n: number): number[] => [
+    of.out(n + first),
+    scores + n * sequence,
+    stride,
+    lengths[n]!,
+    fresh,
+    status + 4 * words * n,
+    ...more(n),
+  ];
+  // A stream's pieces are one sequence, and short: what is done for each of them counts.
+  if (batch === 1) call(name, ...argumentsOf(0));
+  else advanceBatch(name, batch, argumentsOf, totalOf(lengths) * of.number('width') * 40);
   const answer = of.outputs[0]!.view();
   const { i32 } = heap();
   for (let i = 0; i < words * batch; i++) answer[i] = i32[status / 4 + i]!;
 }
 
+const totalOf = (lengths: Int32Array): number => lengths.reduce((sum, frames) => sum + frames, 0);
+
+function advanceBatch(name: string, batch: number, argumentsOf: (n: number) => number[], work: number): void {
+  const tasks = Array.from({ length: batch }, (_, n) => argumentsOf(n));
+  if (partsFor(work) === 1) for (const task of tasks) call(name, ...task);
+  else for (let begin = 0; begin < batch; begin += MOST_TASKS) parallel(name, tasks.slice(begin, begin + MOST_TASKS));
+}
+
 /** Each status is how far it came and the frame; the states follow. */
 const ctcBeam: CpuKernel = (of) => {
-  advance(of, 'ctcBeam', 2, 1, () => []);
+  advance(of, 'ctcBeam', 2, 1, noMore);
 };
+const noMore = (): number[] => [];
 
 /** Each status has the number of questions as well; output 1 has room for `most` of them for each sequence, and the states follow. */
 const ctcBeamSteered: CpuKernel = (of) => {
