@@ -1,11 +1,12 @@
 // npm run bench -- beam [--quick]
 // beamDecodeSync on one thread, through the public API, on made-up scores that look like a network's (bench/emissions.mjs). Processor time,
-// medians, taking turns; frames a second. Beside it the same with exact scores (rescore), a stream in pieces of ten frames, and 32 sequences on two threads.
+// medians, taking turns; frames a second. Beside it the same with exact scores (rescore) and a stream in pieces of ten frames; then 32 sequences on two
+// threads, an endless stream, and steered beams.
 import { parseArgs } from 'node:util';
 import { beamDecodeSync, BeamStream, memory, setThreads, tensor } from '../dist/index.js';
-import { warmThreads } from '../dist/backends/cpu/pool.js';
 import { emissions } from './emissions.mjs';
 import { machine, processorTimes } from './harness.mjs';
+import { benchSequences } from './sequences.mjs';
 import { benchSteering } from './steering.mjs';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
@@ -13,6 +14,16 @@ console.log(`${machine()}\n`);
 setThreads(1);
 
 const rate = (frames, ms) => `${Math.round(frames / ms)} k`.padStart(10);
+{
+  // What is measured first would bear the cost of compiling all that the others use as well.
+  const [frames, classes] = [10, 32];
+  const x = tensor(emissions({ frames, classes, labels: 1 }).scores, { shape: [frames, classes] });
+  for (const start = performance.now(); performance.now() - start < 1000; beamDecodeSync(x)) {
+    const stream = new BeamStream(classes, { width: 16 });
+    for (let i = 0; i < 100; i++) stream.push(x);
+    stream.finish();
+  }
+}
 console.log('  classes  kind       width   frames/s   rescored   pieces of 10, ratio   proven');
 for (const [classes, frames, kind, widths] of [
   [32, 1500, 'peaky', [16, 64, 256]],
@@ -46,32 +57,7 @@ for (const [classes, frames, kind, widths] of [
   }
 }
 
-{
-  const [frames, classes] = [1500, 32];
-  const batch = Array.from({ length: 32 }, (_, n) => emissions({ frames, classes, labels: 150, seed: n + 1 }).scores);
-  const all = new Float32Array(32 * frames * classes);
-  batch.forEach((scores, n) => all.set(scores, n * scores.length));
-  const x = tensor(all, { shape: [32, frames, classes] });
-  const run = () => beamDecodeSync(x, { layout: 'NTC', width: 64, rescore: false });
-  const wall = () => {
-    const times = Array.from({ length: 5 }, () => {
-      const start = performance.now();
-      run();
-      return performance.now() - start;
-    });
-    return times.sort((a, b) => a - b)[2];
-  };
-  run();
-  const one = wall();
-  setThreads(2);
-  await warmThreads();
-  run();
-  const two = wall();
-  setThreads(1);
-  console.log(
-    `\n32 sequences, width 64, wall time: one thread ${one.toFixed(0)} ms, two ${two.toFixed(0)} ms, ${(one / two).toFixed(2)} times`,
-  );
-}
+await benchSequences();
 
 {
   const [frames, classes] = [10_000, 32];

@@ -2,7 +2,7 @@
 // processor time, one thread. "cold" asks a steering that has been used for nothing yet; "warm" is the same text again.
 import { beamDecodeSync, hotwords, ngram, random, tensor, wordSteering } from '../dist/index.js';
 import { emissions } from './emissions.mjs';
-import { processorTime } from './harness.mjs';
+import { processorTime, processorTimes } from './harness.mjs';
 
 const TOKENS = ['', ...'abcdefghijklmnopqrstuvwxyz', "'", '-', '.', ',', ' '];
 const SPACE = TOKENS.length - 1;
@@ -85,8 +85,10 @@ export function benchSteering(milliseconds) {
   for (const width of [16, 64, 100]) {
     const options = { width, rescore: false };
     const steering = hotwords(some, TOKENS);
-    const plain = processorTime(() => beamDecodeSync(x, options), milliseconds);
-    const hot = processorTime(() => beamDecodeSync(x, { ...options, steering }), milliseconds);
+    const [plain, hot] = processorTimes(
+      [() => beamDecodeSync(x, options), () => beamDecodeSync(x, { ...options, steering })],
+      milliseconds,
+    );
     console.log(`${String(width).padStart(9)}  ${rate(plain)}  ${rate(hot)}   ${(hot / plain).toFixed(2)}`);
   }
 }
