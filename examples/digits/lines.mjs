@@ -10,9 +10,9 @@ const LEAST_ADVANCE = 8;
 const MARGIN = { least: 2, most: 8 };
 const VERTICAL_JITTER = { least: -2, most: 2 };
 /** How far training distorts digits. */
-const SLANT = { least: -0.2, most: 0.2 }; // columns a row
-const WIDE = { least: 0.9, most: 1.1 };
-const TALL = { least: 0.95, most: 1.05 };
+const SLANT = { least: -0.1, most: 0.1 }; // columns a row
+const WIDE = { least: 0.95, most: 1.05 };
+const TALL = { least: 0.975, most: 1.025 };
 
 /**
  * A line of 3 to 7 handwritten digits.

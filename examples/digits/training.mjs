@@ -7,6 +7,8 @@ const PEAK_RATE = 8e-3;
 const LEAST_RATE = 1e-5;
 const WARMUP_STEPS = 20;
 const WEIGHT_DECAY = 1e-4;
+/** Of squared gradients, AdamW remembers a hundred steps: they change a lot when the net begins to read, and a run is not long. */
+const BETAS = [0.9, 0.99];
 const GRADIENT_NORM = 5;
 
 /** @typedef {import('../shared/run.mjs').Run & { batch: number }} Run `batch`: lines a step, of all ranks together. */
@@ -24,7 +26,7 @@ export function rateOf(steps, step) {
 }
 
 function optimizerOf(steps) {
-  return optim.adamw({ learningRate: (step) => rateOf(steps, step), weightDecay: WEIGHT_DECAY });
+  return optim.adamw({ learningRate: (step) => rateOf(steps, step), weightDecay: WEIGHT_DECAY, betas: BETAS });
 }
 
 /**
