@@ -32,6 +32,12 @@ fn withSignOf(magnitude: f32, x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(
 // 2^n for n from -126 to 127.
 fn powerOfTwo(n: i32) -> f32 { return bitcast<f32>(u32(n + 127) << 23u); }
 
+// a / b, which WGSL promises only for |b| up to 2^126.
+fn quotient(a: f32, b: f32) -> f32 {
+  if (magnitudeOf(b) < 0x7e800000u) { return a / b; }
+  return (a * 0.0625f) / (b * 0.0625f);
+}
+
 // v * 2^n for n from -252 to 254.
 fn scaleBy(v: f32, n: i32) -> f32 {
   let half = n >> 1u;
@@ -67,7 +73,7 @@ fn expNotPositive(x: f32) -> f32 {
 
 // e^x - 1, without cancellation near 0.
 fn expMinusOne(x: f32) -> f32 {
-  if (isNaN(x)) { return x; }
+  if (isNaN(x) || magnitudeOf(x) < 0x33000000u) { return x; }   // below 2^-25
   let bounded = clamp(x, -30.0f, 89.0f);
   let n = round(bounded * LOG2_E);
   let r = lessMultiple(bounded, n);

@@ -51,7 +51,8 @@ fn onRow(row: u32, s: Share, lanes: u32) {
   let mean = rowMean(line, s, lanes);
   let rest = rowRest(line, mean, s, lanes);
   let squares = rowSquares(line, mean, rest, s, lanes);
-  if (active_ && s.lane == 0u) { out[row] = squares.unit * (squares.sum / (f32(p.axis) - p.correction)) * squares.unit; }
+  // Not times the unit's square, which may be beyond all floats.
+  if (active_ && s.lane == 0u) { out[row] = opaque(squares.unit * (squares.sum / (f32(p.axis) - p.correction))) * squares.unit; }
 }
 
 // include each-row.wgsl

@@ -87,14 +87,17 @@ export const attentionInfo = {
       {
         name: 'a mask with a row and a column of nothing',
         inputs: inputs([2, 2, 2], [2, 3, 2], [2, 3, 2]),
-        run: (q, k, v) => attention(q, k, v, { mask: holes }),
+        run: (q, k, v) => attention(q, k, v, { mask: holes.to(q.device) }),
         want: (...given) => attended(given, { allowed: ([, t, s]) => t === 0 && s !== 1 }),
       },
       {
         name: 'lengths of keys, heads and a shared key',
         inputs: inputs([2, 2, 2, 2], [2, 1, 3, 2], [3, 2]),
         run: (q, k, v) =>
-          attention(q, k, v, { mask: lengthMask([2, 0], { frames: 3 }).reshape([2, 1, 1, 3]), causal: true }),
+          attention(q, k, v, {
+            mask: lengthMask([2, 0], { frames: 3 }).reshape([2, 1, 1, 3]).to(q.device),
+            causal: true,
+          }),
         want: (...given) => attended(given, { allowed: ([n, , t, s]) => s! < [2, 0][n!]! && s! <= t! + 1 }),
       },
       {

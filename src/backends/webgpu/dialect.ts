@@ -42,6 +42,16 @@ const COMPARISONS: Readonly<Record<string, (a: string, b: string) => string>> = 
   '!=': (a, b) => `!isEqual(${a}, ${b})`,
 };
 
+/**
+ * Arithmetic that WGSL leaves too free: it lets compilers multiply in any order, so that products overflow on their way, and divisors be too large to
+ * divide by.
+ */
+function arithmetic(operator: string, a: string, b: string): string | undefined {
+  const apart = (factor: string): string => (factor.includes(' * ') ? `opaque(${factor})` : factor);
+  if (operator === '/') return `quotient(${a}, ${b})`;
+  return operator === '*' ? `(${apart(a)} * ${apart(b)})` : undefined;
+}
+
 /** Threads of a group: set when a pipeline is made. */
 const WIDTH = `override WIDTH: u32 = ${GROUP_WIDTH}u;`;
 
@@ -69,7 +79,8 @@ ${family === 'copy' ? conversions(input, output) : ''}`,
   number: (value, whole) => (whole ? `${value}i` : `${value}f`),
   choice: (test, then, otherwise) => `select(${otherwise}, ${then}, ${test})`,
   statement: (name, kind, text) => `let ${name}: ${KINDS[kind]} = ${text};`,
-  binary: (operator, a, b, whole) => (whole ? undefined : COMPARISONS[operator]?.(a, b)) ?? `(${a} ${operator} ${b})`,
+  binary: (operator, a, b, whole) =>
+    (whole ? undefined : (COMPARISONS[operator]?.(a, b) ?? arithmetic(operator, a, b))) ?? `(${a} ${operator} ${b})`,
   functions: {
     // WGSL promises little of its own functions, so most are in wgsl/math.wgsl.
     float: {
