@@ -137,6 +137,16 @@ const GROUPS = {
       torch: 'm, x = torch.nn.Conv1d(128, 128, 5, padding="same"), torch.randn(1, 128, 1500)\ndef run(): return m(x)',
     },
     {
+      title: 'conv1d k31 of 64 groups, T 100, batch 4',
+      ours: () => {
+        const layer = tg.nn.conv1d(64, 64, 31, { padding: 'same', groups: 64 });
+        const [params, x] = [layer.init(source), source.normal([4, 100, 64])];
+        return () => layer.apply(params, x);
+      },
+      torch:
+        'm, x = torch.nn.Conv1d(64, 64, 31, padding="same", groups=64), torch.randn(4, 64, 100)\ndef run(): return m(x)',
+    },
+    {
       title: 'BiLSTM 128, T 200, batch 16',
       ours: () => {
         const layer = tg.nn.lstm(128, 128, { bidirectional: true });

@@ -255,6 +255,11 @@ export const convolutionInfo = {
         message: '[conv1d] a window of 4 does not fit into 3 with padding 0',
       },
       {
+        run: () => conv1d(zeros([1, 3, 2]), zeros([1, 31, 2]), { padding: 'causal', dilation: 2 ** 28 }),
+        error: ValueError,
+        message: '[conv1d] kernel 31 with dilation 268435456 reaches over 8053063681 elements; 2^28 at most',
+      },
+      {
         run: () => conv1d(zeros([1, 3, 2]), zeros([1, 2, 2]), 'causal' as never),
         error: ValueError,
         message: "(write { padding: 'causal' })",

@@ -139,6 +139,15 @@ export function checkPair(op: string, name: string, value: unknown, least: numbe
   );
 }
 
+/** Refuses windows so wide that places in them would not fit into 32 bits. @throws {ValueError} */
+function checkReach(op: string, { kernel, dilation }: Pick<Span, 'kernel' | 'dilation'>): void {
+  if (dilation * (kernel - 1) > MOST)
+    throw new ValueError(
+      op,
+      `kernel ${kernel} with dilation ${dilation} reaches over ${dilation * (kernel - 1) + 1} elements; 2^28 at most`,
+    );
+}
+
 /** Zeros before and after one axis that keep its length. @throws {ValueError} at a stride above 1, which shortens it whatever is added. */
 function samePadding(op: string, span: Omit<Span, 'before' | 'after'>): Span {
   const { kernel, stride, dilation } = span;
@@ -163,6 +172,7 @@ export function checkWindows(
   const pads = padding === 'same' ? null : checkPair(op, 'padding', padding, 0);
   const span = (axis: 0 | 1): Span => {
     const own = { kernel: kernels[axis], stride: strides[axis], dilation: dilations[axis] };
+    checkReach(op, own);
     return pads ? { ...own, before: pads[axis], after: pads[axis] } : samePadding(op, own);
   };
   return { h: span(0), w: span(1) };
@@ -182,6 +192,7 @@ export function checkWindow1d(
   checkWhole(op, 'stride', stride, 1, MOST);
   checkWhole(op, 'dilation', dilation, 1, MOST);
   const own = { kernel: window, stride, dilation };
+  checkReach(op, own);
   if (padding === 'same') return { h: POINT, w: samePadding(op, own) };
   if (padding === 'causal') return { h: POINT, w: { ...own, before: dilation * (window - 1), after: 0 } };
   checkWhole(op, 'padding', padding, 0, MOST);
