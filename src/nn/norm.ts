@@ -13,7 +13,7 @@ import {
 import { checkOptions, checkTogether, describe } from '../tensor/arguments.js';
 import { ones, zeros } from '../tensor/create.js';
 import { toFloat } from '../tensor/dtype.js';
-import { formatShape } from '../tensor/shape.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isTraining, type Layer, layer, type StatefulLayer, statefulLayer } from './layer.js';
 import { areFull, lengthsOf, maskFrames, packFrames, unpackFrames } from './lengths.js';
@@ -136,11 +136,14 @@ export function batchNorm(features: number, options: BatchNormOptions = {}): Sta
       checkFeatures('batchNorm', given, null, features, `[..., ${features}]`);
       const state = stopGradient(options.state);
       for (const t of [weight, bias, state.mean, state.variance]) checkTogether('batchNorm', given, t);
-      for (const name of ['mean', 'variance'] as const) {
-        const t = state[name];
-        if (t.rank !== 1 || t.shape[0] !== features)
-          throw new ShapeError('batchNorm', `the running ${name} is ${formatShape(t.shape)}; it must be [${features}]`);
-      }
+      for (const [name, t] of Object.entries({
+        weight,
+        bias,
+        'running mean': state.mean,
+        'running variance': state.variance,
+      }))
+        if (!sameShape(t.shape, [features]))
+          throw new ShapeError('batchNorm', `the ${name} is ${formatShape(t.shape)}; it must be [${features}]`);
       const x = cast(given, toFloat(given.dtype));
       const { lengths } = options;
       if (!isTraining(options)) {

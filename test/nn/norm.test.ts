@@ -150,6 +150,9 @@ describe('batchNorm', () => {
     expect(() => train(zeros([2, 4, 3]), { state: { ...s, variance: zeros([2]) } })).toThrow(
       '[batchNorm] the running variance is [2]; it must be [3]',
     );
+    expect(() => one.apply({ ...p, weight: zeros([1]) }, zeros([2, 3]), { state: s })).toThrow(
+      '[batchNorm] the weight is [1]; it must be [3]',
+    );
     expect(() => nn.batchNorm(3, { momentum: 2 })).toThrow('[batchNorm] momentum is 2; it must be in [0, 1]');
     expect(() => nn.batchNorm(3, { eps: -1 })).toThrow('[batchNorm] eps is -1');
     expect(() => nn.batchNorm(0)).toThrow('[batchNorm] features is 0');
