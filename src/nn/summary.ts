@@ -19,7 +19,7 @@ type Line = readonly string[];
 
 /**
  * A table, as text. Of parameters (any tree of tensors): every tensor's name, shape and number of elements. Of a model and the shape of an input: its
- * layers with the shape of what they give, their parameters and their number; the model is applied to zeros for that.
+ * layers with the shape of what they give, and a line for each of their parameters; the model is applied to zeros for that.
  *
  * ```ts
  * console.log(summary(model, [1, 100, 40]));
@@ -69,13 +69,17 @@ function ofModel(model: AnyLayer, shape: Shape, dtype: DType): string {
       : model.apply(params, x, options).shape;
   });
   const stages = watch.seen.length > 0 ? watch.seen : [{ path: '', stage: model, params, shape: output }];
-  const lines = stages.map(({ path, stage, params: own, shape: given }): Line => {
-    const tensors: string[] = [];
-    mapTensors((t, at) => tensors.push(`${nameAt(at)} ${formatShape(t.shape)}`), own);
-    return [path, nameOf(stage), formatShape(given), tensors.join(', '), grouped(countOf(own))];
+  const lines = stages.flatMap(({ path, stage, params: own, shape: given }): Line[] => {
+    const about = [path, nameOf(stage), formatShape(given)];
+    const tensors: Line[] = [];
+    mapTensors((t, at) => {
+      const before = tensors.length === 0 ? about : about.map(() => '');
+      tensors.push([...before, nameAt(at), formatShape(t.shape), grouped(t.size)]);
+    }, own);
+    return tensors.length > 0 ? tensors : [[...about, '', '', '0']];
   });
-  const total = ['total', '', formatShape(output), '', grouped(countOf(params))];
-  return table(['layer', 'kind', 'output', 'parameters', 'count'], lines, total);
+  const total = ['total', '', formatShape(output), '', '', grouped(countOf(params))];
+  return table(['layer', 'kind', 'output', 'parameter', 'shape', 'count'], lines, total);
 }
 
 /** A place in a tree as checkpoints name it. */

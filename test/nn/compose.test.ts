@@ -305,16 +305,19 @@ describe('summary', () => {
   test('of a model', () => {
     expect(nn.summary(model, [1, 100, 40])).toBe(
       [
-        'layer    kind       output       parameters                     count',
-        '---------------------------------------------------------------------',
-        'front.0  conv1d     [1, 50, 64]  weight [64, 3, 40], bias [64]  7,744',
-        'front.1  function   [1, 50, 64]                                     0',
-        'block.0  layerNorm  [1, 50, 64]  weight [64], bias [64]           128',
-        'block.1  layer      [1, 50, 64]  scale []                           1',
-        'own      layer      [1, 50, 64]  w [64]                            64',
-        'head     linear     [1, 50, 30]  weight [30, 64], bias [30]     1,950',
-        '---------------------------------------------------------------------',
-        'total               [1, 50, 30]                                 9,887',
+        'layer    kind       output       parameter  shape        count',
+        '--------------------------------------------------------------',
+        'front.0  conv1d     [1, 50, 64]  weight     [64, 3, 40]  7,680',
+        '                                 bias       [64]            64',
+        'front.1  function   [1, 50, 64]                              0',
+        'block.0  layerNorm  [1, 50, 64]  weight     [64]            64',
+        '                                 bias       [64]            64',
+        'block.1  layer      [1, 50, 64]  scale      []               1',
+        'own      layer      [1, 50, 64]  w          [64]            64',
+        'head     linear     [1, 50, 30]  weight     [30, 64]     1,920',
+        '                                 bias       [30]            30',
+        '--------------------------------------------------------------',
+        'total               [1, 50, 30]                          9,887',
       ].join('\n'),
     );
     expect(nn.summary(nn.embedding(10, 4), [2, 3], { dtype: 'int32' })).toContain('[2, 3, 4]');
