@@ -15,7 +15,7 @@ import {
   statefulLayer,
   type StateOf,
 } from './layer.js';
-import { type Lengths, lengthsOf } from './lengths.js';
+import { type Lengths, lengthsOf, maskFrames } from './lengths.js';
 
 /** Layers made of layers. Each part gets its own parameters, state and lengths, and the one source of randomness. */
 
@@ -50,9 +50,13 @@ export interface Watch {
 /** Where a watch stands in the options of `apply`: a symbol, so that it is no option of users. */
 export const WATCH = Symbol('watch');
 
+/** Says to a part that what lies beyond the lengths is not the user's padding, which may hold anything, but what layers have made of zeros. */
+const CLEAN = Symbol('clean');
+
 /** What a part is told, by users and by the layer that it is in. */
 export interface Told extends ApplyOptions {
   readonly [WATCH]?: Watch;
+  readonly [CLEAN]?: true;
 }
 
 /** Parts, and the tree that their parameters and states form. */
@@ -108,7 +112,7 @@ export class Pass {
         this.anatomy.op,
         `${this.lost}, a function, changed the number of frames, so that the lengths for ${this.nameOf(key)} are not known; make it a layer with an outputLength: { init, apply, outputLength }`,
       );
-    const result = this.through(i, x, this.lengths ? { lengths: this.lengths } : {});
+    const result = this.through(i, x, this.lengths ? { lengths: this.lengths } : {}, this.lengths !== null);
     if (this.lengths) {
       if (typeof stage === 'function' && result.shape[1] !== x.shape[1]) this.lost = this.nameOf(key);
       this.lengths = this.lengths.map((length) => lengthOut(stage, length));
@@ -131,15 +135,19 @@ export class Pass {
       );
     const { lengths: given, ...rest } = told;
     const own = given ?? lengths;
-    return this.through(i, x, own ? { ...rest, lengths: own } : rest);
+    return this.through(i, x, own ? { ...rest, lengths: own } : rest, given === undefined && lengths !== null);
   }
 
-  private through(i: number, x: Tensor, told: Told): Tensor {
+  private through(i: number, x: Tensor, told: Told, isClean: boolean): Tensor {
     const [key, stage] = this.anatomy.parts[i]!;
     const watch = this.options[WATCH];
     const path = watch && [watch.path, key].filter((step) => step !== '').join('.');
     const before = watch?.seen.length;
-    const result = this.result(i, stage, x, { ...told, ...(watch && { [WATCH]: { path: path!, seen: watch.seen } }) });
+    const result = this.result(i, stage, x, {
+      ...told,
+      ...(isClean && { [CLEAN]: true }),
+      ...(watch && { [WATCH]: { path: path!, seen: watch.seen } }),
+    });
     checkTensor(this.anatomy.op, `what ${this.nameOf(key)} returned`, result);
     if (watch?.seen.length === before)
       watch?.seen.push({ path: path!, stage, params: this.params[i], shape: result.shape });
@@ -167,7 +175,8 @@ export class Pass {
 export function compose(anatomy: Anatomy): (Layer<unknown> | StatefulLayer<unknown, unknown>) & Lengths {
   const { op, parts, wire } = anatomy;
   const none = parts.map(() => null);
-  const run = (params: unknown, x: Tensor, options: Told & { readonly state?: unknown }): [Tensor, unknown] => {
+  const run = (params: unknown, given: Tensor, options: Told & { readonly state?: unknown }): [Tensor, unknown] => {
+    const x = options[CLEAN] ? given : maskFrames(op, given, options.lengths);
     const states = hasState ? anatomy.read('the state', options.state) : none;
     const pass = new Pass(anatomy, anatomy.read('the parameters', params), states, options, x);
     const result = wire ? wire(pass, x) : parts.reduce((value, _, i) => pass.next(i, value), x);
