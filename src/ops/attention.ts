@@ -12,7 +12,7 @@ import { add, logicalAnd, logicalNot, logicalOr, mul, where } from './elementwis
 import { causalBits } from './masks.js';
 import { matmul, timesTransposed } from './matmul.js';
 import { transpose } from './movement/index.js';
-import { max } from './reduce.js';
+import { any } from './reduce.js';
 import { softmax } from './softmax.js';
 
 export interface AttentionOptions {
@@ -104,11 +104,8 @@ function allowedOf(
   if (!pairs || frames === 0 || keys === 0) return null; // with no frames or no keys nothing is looked at
   if (!mask && frames <= keys) return { pairs, queries: null, keys: null };
   const whole = pairs.rank < 2 ? broadcastTo(pairs, [frames, keys]) : pairs;
-  return { pairs: whole, queries: some(whole, -1), keys: transpose(some(whole, -2), -1, -2) };
+  return { pairs: whole, queries: any(whole, -1, KEEP), keys: transpose(any(whole, -2, KEEP), -1, -2) };
 }
-
-/** Whether something is true along an axis, which stays. */
-const some = (t: Tensor, axis: number): Tensor => cast(max(cast(t, 'int32'), axis, KEEP), 'bool');
 
 /** Rows that nobody may look at as zeros: NaN in them would reach the others through a product with 0. */
 const readable = (t: Tensor, rows: Tensor | null | undefined): Tensor => (rows ? where(rows, t, 0) : t);
