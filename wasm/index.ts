@@ -19,6 +19,5 @@ export * from "./moments";
 export * from "./norm";
 export * from "./optimizer";
 export * from "./reduce";
-export * from "./scan";
 export * from "./softmax";
 export { argsort, argsortScratch } from "./sort";

@@ -128,7 +128,7 @@ function choice(this: Random, from: number | Tensor, shape: Shape = [], options:
 function draw(random: Random, drawn: Int32Array, n: number, replace: boolean, weights: Float64Array | null): void {
   if (!weights) {
     if (replace) for (let i = 0; i < drawn.length; i++) drawn[i] = random.integer(0, n);
-    else drawn.set(random.order(n).subarray(0, drawn.length));
+    else drawDifferent(random, drawn, n);
   } else if (replace) {
     const sums = new Float64Array(n);
     let total = 0;
@@ -140,6 +140,16 @@ function draw(random: Random, drawn: Int32Array, n: number, replace: boolean, we
     const order = Array.from(waits.keys()).filter((i) => weights[i]! > 0);
     order.sort((a, b) => waits[a]! - waits[b]!);
     drawn.set(order.slice(0, drawn.length));
+  }
+}
+
+/** The beginning of a random order of all numbers below n, of which only those that changed places are kept (Fisher and Yates). */
+function drawDifferent(random: Random, drawn: Int32Array, n: number): void {
+  const moved = new Map<number, number>();
+  for (let i = 0; i < drawn.length; i++) {
+    const j = random.integer(i, n);
+    drawn[i] = moved.get(j) ?? j;
+    moved.set(j, moved.get(i) ?? i);
   }
 }
 

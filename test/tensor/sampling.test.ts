@@ -115,6 +115,16 @@ describe('choice', () => {
       if (!arrangements.has(key)) arrangements.set(key, arrangements.size);
       return arrangements.get(key)!;
     });
+    expect([...random(6).choice(1000, [1000], { replace: false }).dataSync()].sort((a, b) => a - b)).toEqual([
+      ...Array(1000).keys(),
+    ]);
+    expect(
+      new Set(
+        random(6)
+          .choice(2 ** 31 - 1, [1000], { replace: false })
+          .dataSync(),
+      ).size,
+    ).toBe(1000);
     expect(arrangements.size).toBe(12);
     expectShares(draws, new Array<number>(12).fill(1 / 12));
   });

@@ -1,5 +1,5 @@
 import type { CpuCall, CpuKernel } from '../call.js';
-import { alongAxis, sizes, undivided, withFloat32 } from './float32.js';
+import { sizes } from './float32.js';
 
 /** Calls `visit` for the places of each line along the axis, in order; `first` says where a line begins. */
 function eachPlace(call: CpuCall, reverse: boolean, visit: (at: number, first: boolean) => void): void {
@@ -33,11 +33,5 @@ const recurrence: CpuKernel = (call) => {
   });
 };
 
-export const scanKernels = {
-  cummax: alongAxis('cummax', 1, cummax),
-  recurrence: withFloat32(
-    'recurrence',
-    (call) => undivided([call.in(0), call.in(1), call.out(0), ...sizes(call), call.number('reverse')]),
-    recurrence,
-  ),
-};
+/** In JavaScript only: the ops that these are for compute in float64 here. */
+export const scanKernels = { cummax, recurrence };
