@@ -1,5 +1,6 @@
 /** What `Random` draws from tensors: distributions by chi-squared with fixed seeds, shapes, refusals. */
 import { grad, random, ShapeError, tensor, type Tensor, ValueError, zeros } from 'tapegrad';
+import { remoteDevice } from '../devices.js';
 
 /** The 99.9 % points of chi-squared by degrees of freedom. */
 const LIMITS: Readonly<Record<number, number>> = { 2: 13.8, 3: 16.3, 4: 18.5, 5: 20.5, 11: 31.3, 23: 49.7 };
@@ -58,6 +59,20 @@ describe('categorical', () => {
     expect(draw(logits)).toEqual(draw(logits.cast('float32')));
     expect(draw(logits)).toEqual(draw(logits.cast('float16')));
     expect(draw(logits)).toEqual(draw(logits.cast('float64')));
+  });
+
+  test('on a device that cannot be read synchronously: the same draws, and only there', async () => {
+    const device = await remoteDevice();
+    const logits = random(4).normal([3, 7]);
+    const there = random(5).categorical(logits.to(device));
+    expect(there.device).toBe(device);
+    expect(await there.data()).toEqual(random(5).categorical(logits).dataSync());
+    const part = random(6).choice(logits.to(device), [2], { axis: 1, weights: [0, 1, 0, 2, 0, 0, 1] });
+    expect(part.device).toBe(device);
+    const here = random(6).choice(logits, [2], { axis: 1, weights: [0, 1, 0, 2, 0, 0, 1] });
+    expect(await part.data()).toEqual(here.dataSync());
+    const shuffled = random(7).shuffle(logits.to(device), 1);
+    expect(await shuffled.data()).toEqual(random(7).shuffle(logits, 1).dataSync());
   });
 
   test('draws are constants to a transform', () => {
