@@ -98,6 +98,10 @@ const GROUPS = {
     unary('logSumExp along axis 0', SQUARE, (x) => x.logSumExp(0), 'x.logsumexp(0)'),
     unary('softmax along axis 0', SQUARE, (x) => x.softmax(0), 'x.softmax(0)'),
     unary('softmax along axis 1', SQUARE, (x) => x.softmax(1), 'x.softmax(1)'),
+    unary('rfft, 1000 rows of 512', [1000, 512], (x) => x.rfft(), 'torch.fft.rfft(x)'),
+    unary('sort along axis 1', SQUARE, (x) => x.sort(1), 'x.sort(dim=1, stable=True)'),
+    unary('topk 5 along axis 1', SQUARE, (x) => x.topk(5).values, 'x.topk(5).values'),
+    unary('cumprod along axis 1', SQUARE, (x) => x.cumprod(1), 'x.cumprod(1)'),
     unary('transpose, to be read', SQUARE, (x) => x.transpose(), 'x.t().contiguous()'),
     {
       title: 'gather along axis 1',
