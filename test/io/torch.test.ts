@@ -46,9 +46,7 @@ describe('modules of torch give the same here', () => {
         relu,
         nn.conv1d(8, 6, 4, { bias: false }),
       ),
-      rnn: nn.group({
-        layers: nn.sequential(nn.gru(6, 7, { bidirectional: true }), nn.gru(14, 7, { bidirectional: true })),
-      }),
+      rnn: nn.gru(6, 7, { layers: 2, bidirectional: true }),
       norm: nn.layerNorm(14),
       head: nn.linear(14, 4),
     });
@@ -74,12 +72,26 @@ describe('modules of torch give the same here', () => {
   test.each<[string, nn.Layer<unknown>]>([
     ['lstm', nn.lstm(3, 5)],
     ['plain', nn.gru(3, 4)],
+    ['deep', nn.lstm(3, 4, { layers: 3 })],
     ['both', nn.lstm(3, 4, { bidirectional: true })],
     ['cell', nn.gru(3, 4)],
   ])('recurrent layers: %s', (name, layer) => {
     const { params, facts } = load('recurrent');
     const y = layer.apply(part(layer.init(random(1)), params, name), facts.x!);
     expectTorch(name === 'cell' ? y.slice([], -1) : y, facts[name]!);
+  });
+
+  test('attention: of itself, of another, without biases; and an out_proj that is no part of it', () => {
+    const { params, facts } = load('attention');
+    const { x, memory } = facts as { x: Tensor; memory: Tensor };
+    const own = nn.multiHeadAttention(8, 2);
+    expectTorch(own.apply(part(own.init(random(1)), params, 'self'), x), facts.self!);
+    const cross = nn.multiHeadAttention(8, 4, { memoryFeatures: 5 });
+    expectTorch(cross.apply(part(cross.init(random(1)), params, 'cross'), x, { memory }), facts.cross!);
+    const bare = nn.multiHeadAttention(8, 2, { bias: false });
+    expectTorch(bare.apply(part(bare.init(random(1)), params, 'bare'), x), facts.bare!);
+    const head = nn.linear(8, 3);
+    expectTorch(head.apply(part(head.init(random(1)), params, 'head.out_proj'), x), facts.head!);
   });
 
   test('transposed and depthwise convolutions', () => {
