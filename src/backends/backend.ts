@@ -41,7 +41,7 @@ export interface Arena {
 
 /** What a device holds at the moment. */
 export interface MemoryInfo {
-  /** Bytes of device memory reserved from the system. */
+  /** Bytes of device memory reserved from the system; on the CPU without the room for large results outside of scopes, at most 256 MiB. */
   reservedBytes: number;
   /** Bytes in use by open scopes, and by live buffers that the backend itself keeps track of. */
   usedBytes: number;

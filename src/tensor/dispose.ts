@@ -9,7 +9,8 @@ declare module './tensor.js' {
      * refers to is collected. But a collector does not see how full a GPU is, so a loop that keeps tensors from step to step may want it there;
      * `using t = ...` calls it at the end of the block. Used afterwards, the tensor throws `RecycledError`.
      *
-     * Ordinary CPU memory is left to the collector, and what a transform's function computes, or traces, to the transform: there it does nothing.
+     * On the CPU it gives back large results that lie in the kernels' memory; ordinary memory is left to the collector. What a transform's function
+     * computes, or traces, is left to the transform: there it does nothing.
      */
     dispose(): void;
   }

@@ -53,7 +53,7 @@ export function runLater(launch: Dispatch, run: (launch: Dispatch) => void): voi
     buffer.arrival || buffer.array ? buffer : new CpuBuffer(buffer.backend, buffer.dtype, buffer.length, buffer.copy()),
   );
   const outputs = launch.outputs as readonly CpuBuffer[];
-  for (const output of outputs) output.arena?.release(output, null);
+  for (const output of outputs) output.arena?.moveOut(output);
   // The outputs themselves cannot be looked at before they are there; the kernel writes through others to the same arrays.
   const written = outputs.map(({ backend, dtype, length, array }) => new CpuBuffer(backend, dtype, length, array));
   const arrivals = [...inputs, ...outputs].map(({ arrival }) => arrival ?? Promise.resolve());

@@ -1,13 +1,14 @@
 import type { Arena, Backend, Buffer, DType, MemoryInfo, ReadUse, TypedArray } from '../backend.js';
 import type { Dispatch } from '../kernel.js';
 import { functionOf, hasRegistered } from '../registry.js';
-import { hostArray, ownArray } from '../host-array.js';
+import { ownArray } from '../host-array.js';
 import { allArrived, receive, receiveCopy, runLater } from './arrival.js';
-import { CpuArena, CpuBuffer } from './buffer.js';
+import { arrayForResult, CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, type CpuKernel, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
+import { Shelf } from './shelf.js';
 
 /** The default device: WebAssembly SIMD for float32, plain loops for everything else. */
 class CpuBackend implements Backend {
@@ -16,6 +17,7 @@ class CpuBackend implements Backend {
   readonly isHost = true;
   readonly maxBufferBytes = Infinity;
   private arenas = 0;
+  private readonly shelf = new Shelf(this);
 
   supports(): boolean {
     return true;
@@ -23,12 +25,13 @@ class CpuBackend implements Backend {
 
   openArena(): CpuArena {
     this.arenas++;
-    return new CpuArena(this, () => this.arenas--);
+    return new CpuArena(this, () => this.arenas--, this.shelf);
   }
 
   allocate(dtype: DType, length: number, arena: Arena | null): CpuBuffer {
     if (arena) return (arena as CpuArena).allocate(dtype, length);
-    return new CpuBuffer(this, dtype, length, hostArray(dtype, length));
+    if (this.shelf.takes(dtype, length)) return this.shelf.allocate(dtype, length);
+    return new CpuBuffer(this, dtype, length, arrayForResult(dtype, length));
   }
 
   discard(buffer: Buffer): void {
@@ -57,6 +60,7 @@ class CpuBackend implements Backend {
 
   readSync(buffer: Buffer, use: ReadUse): TypedArray {
     const own = buffer as CpuBuffer;
+    if (use !== 'copy' && own.arena === this.shelf && !own.arrival) this.shelf.moveOut(own);
     if (use === 'view') return own.view();
     if (use === 'copy' || !own.array || own.arrival) return own.copy();
     own.mirror = null;
@@ -76,11 +80,19 @@ class CpuBackend implements Backend {
     }
     const [output] = launch.outputs as readonly CpuBuffer[];
     if (output?.arrival) return this.runLater(launch); // to be added to
-    if (launch.lazy && output && canWait(launch, arena))
+    if (launch.lazy && output && this.canWait(launch, arena))
       output.putOff(inputs, () => {
         this.run(launch, output.arena);
       });
     else this.run(launch, arena as CpuArena | null);
+  }
+
+  /** Whether the inputs will still be there when the output is read: they lie in the same arena, on the shelf, or in ordinary arrays. */
+  private canWait({ inputs, outputs }: Dispatch, arena: Arena | null): boolean {
+    if (arena === null || outputs.length !== 1) return false;
+    const [output] = outputs as readonly CpuBuffer[];
+    const lasts = ({ arena: own, array }: CpuBuffer): boolean => own === arena || own === this.shelf || array !== null;
+    return (inputs as readonly CpuBuffer[]).every(lasts) && output!.arena === arena;
   }
 
   sync(): Promise<void> {
@@ -134,14 +146,5 @@ function kernelOf({ kernel }: Dispatch): CpuKernel {
     own({ inputs: views[0], outputs: views[1], params });
   };
 }
-
-/** Whether the inputs will still be there when the output is read: they lie in the same arena, or in ordinary arrays. */
-const canWait = ({ inputs, outputs }: Dispatch, arena: Arena | null): boolean =>
-  arena !== null &&
-  outputs.length === 1 &&
-  [...inputs, ...outputs].every(
-    (buffer) => (buffer as CpuBuffer).arena === arena || (buffer as CpuBuffer).array !== null,
-  ) &&
-  (outputs[0] as CpuBuffer).array === null;
 
 export const cpu: Backend = new CpuBackend();

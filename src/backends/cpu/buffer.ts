@@ -1,5 +1,6 @@
 import { type Arena, arrayClass, BYTES, type Backend, type Buffer, type DType, type TypedArray } from '../backend.js';
 import { DeviceError } from '../../errors.js';
+import { hostArray } from '../host-array.js';
 import { Allocator } from './allocator.js';
 import { heap } from './heap.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
@@ -21,6 +22,8 @@ export class CpuBuffer implements Buffer {
   pending: (() => void) | null = null;
   /** Settled when the contents have come from another device; then null. The array is there before. */
   arrival: Promise<void> | null = null;
+  /** What shows the collector how much goes with this buffer, where that is memory which it does not see. */
+  weight: object | null = null;
   /** Results that will be computed from this one when something reads them. */
   private waiting: CpuBuffer[] | null = null;
   claims = 0;
@@ -68,7 +71,15 @@ export class CpuBuffer implements Buffer {
   /** Puts off what computes the contents out of the inputs. */
   putOff(inputs: readonly CpuBuffer[], compute: () => void): void {
     this.pending = compute;
-    for (const input of inputs) if (input.arena) (input.waiting ??= []).push(this);
+    for (const input of inputs) if (input.arena) input.isAwaitedBy(this);
+  }
+
+  private isAwaitedBy(reader: CpuBuffer): void {
+    const { waiting } = this;
+    // What outlives many arenas would collect their readers.
+    if (waiting && waiting.length >= 16)
+      this.waiting = waiting.filter(({ pending, alive }) => pending !== null && alive);
+    (this.waiting ??= []).push(reader);
   }
 
   /** Computes what has been put off and reads this buffer: its memory is about to change. */
@@ -102,12 +113,14 @@ const notThere = (): DeviceError =>
 /** A stretch of the heap with the buffers in it. */
 export class CpuArena implements Arena {
   isOpen = true;
-  private readonly pieces = new Allocator();
+  protected readonly pieces = new Allocator();
   private mirrored: CpuBuffer[] = [];
 
+  /** @param beyond where what leaves the arena may go, if it has room; else it moves to ordinary memory */
   constructor(
     readonly backend: Backend,
     private readonly onClose: () => void,
+    private readonly beyond: Beyond | null = null,
   ) {}
 
   allocate(dtype: DType, length: number): CpuBuffer {
@@ -140,9 +153,18 @@ export class CpuArena implements Arena {
     own.settle();
     own.settleReaders();
     if (to) return this.handOver(own, to as CpuArena);
-    own.array = own.copy();
-    own.arena = null;
-    this.pieces.give(own.address, own.bytes);
+    if (!this.beyond?.takes(own.dtype, own.length)) return this.moveOut(own);
+    this.handOver(own, this.beyond);
+    this.beyond.keep(own);
+  }
+
+  /** Moves a buffer of this arena to ordinary memory. */
+  moveOut(buffer: CpuBuffer): void {
+    buffer.settle();
+    buffer.settleReaders();
+    buffer.array = buffer.copy();
+    buffer.arena = null;
+    this.pieces.give(buffer.address, buffer.bytes);
   }
 
   /** Large pieces change hands where they lie, small ones are copied. */
@@ -184,28 +206,56 @@ export class CpuArena implements Arena {
   }
 }
 
+/** An arena for what has left its own. */
+export interface Beyond extends CpuArena {
+  /** Whether it has room for a result. */
+  takes(dtype: DType, length: number): boolean;
+  /** Keeps a buffer that has been handed over to it. */
+  keep(buffer: CpuBuffer): void;
+}
+
 /** Elements from which on copying takes longer than preparing it. */
 const MANY = 4096;
 
 const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
 
-interface NodeBuffers {
-  allocUnsafeSlow(bytes: number): { buffer: ArrayBuffer; fill(pattern: Uint8Array): void };
+interface NodeBuffer {
+  readonly buffer: ArrayBuffer;
+  fill(pattern: Uint8Array): this;
 }
 
-/**
- * An array of its own with the elements at an address of the heap. Node gives large ones without zeroes, and fills them with a pattern, here
- * all of the data, by memcpy; `set` copies out of shared memory word by word.
- */
+interface NodeBuffers {
+  allocUnsafeSlow(bytes: number): NodeBuffer;
+  from(buffer: ArrayBufferLike, offset: number, bytes: number): NodeBuffer;
+}
+
+/** Node's; a page's own idea of Buffer would be slower. */
+export const nodeBuffers = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined;
+
+/** An array for a result, of which every element is going to be written: large ones come without zeroes where that is possible. @throws {OutOfMemoryError} */
+export function arrayForResult(dtype: DType, length: number): TypedArray {
+  if (length < MANY || !nodeBuffers) return hostArray(dtype, length);
+  try {
+    return new (arrayClass(dtype))(nodeBuffers.allocUnsafeSlow(length * BYTES[dtype]).buffer);
+  } catch {
+    return hostArray(dtype, length); // which says what is wrong
+  }
+}
+
+/** An array of its own with the elements at an address of the heap. */
 function copyOf(address: number, length: number, dtype: DType): TypedArray {
-  const node = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined; // a page's own idea of Buffer would be slower
   if (dtype === 'float32' && length < MANY) return heap().f32.slice(address / 4, address / 4 + length);
-  const Elements = arrayClass(dtype);
-  if (length < MANY || !node) return new Elements(heap().memory.buffer, address, length).slice();
-  const bytes = length * BYTES[dtype];
-  const out = node.allocUnsafeSlow(bytes);
-  out.fill(heap().u8.subarray(address, address + bytes));
-  return new Elements(out.buffer);
+  if (length < MANY || !nodeBuffers) return new (arrayClass(dtype))(heap().memory.buffer, address, length).slice();
+  const array = arrayForResult(dtype, length);
+  copyTo(array, address);
+  return array;
+}
+
+/** Copies the elements at an address of the heap to an array. Node fills large ones with a pattern, here all of the data, by memcpy; `set` goes word by word. */
+export function copyTo({ buffer, byteOffset, byteLength, length }: TypedArray, address: number): void {
+  const data = heap().u8.subarray(address, address + byteLength);
+  if (nodeBuffers && length >= MANY) nodeBuffers.from(buffer, byteOffset, byteLength).fill(data);
+  else new Uint8Array(buffer, byteOffset, byteLength).set(data);
 }
 
 /** Copies an ordinary array to an address of the heap. */

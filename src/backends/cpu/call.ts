@@ -1,8 +1,7 @@
 import { BYTES } from '../backend.js';
 import type { Dispatch, Params } from '../kernel.js';
 import { Allocator } from './allocator.js';
-import { type CpuArena, type CpuBuffer, write } from './buffer.js';
-import { heap } from './heap.js';
+import { copyTo, type CpuArena, type CpuBuffer, write } from './buffer.js';
 
 /** A kernel of the CPU: reads and writes the call's buffers, by address (WebAssembly) or through views (JavaScript). */
 export type CpuKernel = (call: CpuCall) => void;
@@ -86,10 +85,7 @@ export class CpuCall {
 
   /** @internal */
   finish(): void {
-    for (const { buffer, address } of this.pending ?? []) {
-      const { buffer: memory, byteOffset, byteLength } = buffer.array!;
-      new Uint8Array(memory, byteOffset, byteLength).set(heap().u8.subarray(address, address + byteLength));
-    }
+    for (const { buffer, address } of this.pending ?? []) copyTo(buffer.array!, address);
   }
 
   /** @internal Gives the scratch memory back, also after a kernel has failed. */

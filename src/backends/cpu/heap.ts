@@ -41,6 +41,7 @@ class Heap {
   f64!: Float64Array;
   private readonly free: Block[] = []; // by address, never adjacent
   private end: number;
+  private aside = 0;
   used = 0;
   /** The most that `used` has been since the last `resetPeak()`. */
   peak = 0;
@@ -62,9 +63,9 @@ class Heap {
     keepFreedMemory();
   }
 
-  /** Bytes reserved from the system. */
+  /** Bytes reserved from the system, what has been set aside excepted. */
   get reserved(): number {
-    return this.end;
+    return this.end - this.aside;
   }
 
   /** A block of at least `bytes` bytes, uninitialised. @throws {OutOfMemoryError} */
@@ -79,6 +80,17 @@ class Heap {
     this.used += size;
     if (this.used > this.peak) this.peak = this.used;
     return taken;
+  }
+
+  /** Grows by at least that many bytes, where it can, for what is in use beside everything else. Memory that is never touched is none of the system's. */
+  setAside(bytes: number): void {
+    const before = this.end;
+    try {
+      this.grow(bytes + (this.free.at(-1)?.size ?? 0));
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+    }
+    this.aside += Math.min(bytes, this.end - before);
   }
 
   /** The place in the list of a free block that is large enough. */
@@ -123,7 +135,7 @@ class Heap {
     const atEnd = last && last.start + last.size === this.end ? last : null;
     const spare = atEnd?.size ?? 0;
     const pages = Math.ceil((bytes - spare) / PAGE);
-    const wished = Math.min(Math.max(pages, Math.ceil(this.end / PAGE / 4)), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
+    const wished = Math.min(Math.max(pages, Math.ceil(this.reserved / PAGE / 4)), MAX_PAGES - this.end / PAGE); // a quarter more, so that growing stays rare
     if (pages > wished) throw outOfMemory(bytes, this.end);
     try {
       this.memory.grow(wished);
@@ -153,7 +165,7 @@ const outOfMemory = (bytes: number, reserved: number): OutOfMemoryError =>
   );
 
 /** Every block and every piece of one begins at a multiple of 64: a line of the cache, and enough for any element type. */
-const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
+export const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN;
 
 /**
  * glibc returns large freed blocks to the system, and a result of a few megabytes then costs a page fault for every 4 KiB: as much as computing

@@ -1,0 +1,93 @@
+import { type Backend, BYTES, type DType } from '../backend.js';
+import { type Beyond, CpuArena, type CpuBuffer, nodeBuffers } from './buffer.js';
+import { align, canShare, heap } from './heap.js';
+
+/**
+ * Large float32 results that belong to no scope: those of single ops outside, and what transforms and scopes have returned. They stay in the heap, where
+ * the next op finds them, until somebody looks at the numbers; then they move to ordinary memory, for good. A result's room is given back when the
+ * collector has found that nobody can see it any more, which engines tell between turns of the event loop and never within one: whatever does not
+ * fit meanwhile goes to ordinary memory at once.
+ */
+
+/** What the shelf holds at most, and the least that a result takes there: smaller ones are copied sooner than memory is found that is not in a cache. */
+const ROOM = 2 ** 28;
+const LEAST = 2 ** 20;
+
+interface Piece {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+export class Shelf extends CpuArena implements Beyond {
+  private held = 0;
+  private hasRoom = false;
+  private readonly collected = new FinalizationRegistry<Piece>((piece) => {
+    this.giveBack(piece);
+  });
+
+  constructor(backend: Backend) {
+    super(backend, () => undefined);
+  }
+
+  takes(dtype: DType, length: number): boolean {
+    const bytes = align(length * BYTES[dtype]);
+    if (dtype !== 'float32' || bytes < LEAST || this.held + bytes > ROOM) return false;
+    this.setRoomAside();
+    return true;
+  }
+
+  /** So that nothing else has to make room for what lies here. A page is not made to reserve that much. */
+  private setRoomAside(): void {
+    if (this.hasRoom) return;
+    this.hasRoom = true;
+    if (canShare && nodeBuffers) heap().setAside(ROOM);
+  }
+
+  override allocate(dtype: DType, length: number): CpuBuffer {
+    const buffer = super.allocate(dtype, length);
+    this.keep(buffer);
+    return buffer;
+  }
+
+  keep(buffer: CpuBuffer): void {
+    const { address } = buffer;
+    const bytes = align(buffer.bytes);
+    this.collected.register(buffer, { address, bytes }, buffer);
+    this.held += bytes;
+    heap().used -= bytes; // as if it had left
+    // Memory that nobody touches costs nothing, and the collector comes as often as for a result outside.
+    buffer.weight = nodeBuffers?.allocUnsafeSlow(bytes) ?? null;
+  }
+
+  override moveOut(buffer: CpuBuffer): void {
+    this.forget(buffer);
+    super.moveOut(buffer);
+  }
+
+  override discard(buffer: CpuBuffer): void {
+    this.forget(buffer);
+    super.discard(buffer);
+  }
+
+  override renew(buffer: CpuBuffer): CpuBuffer {
+    this.forget(buffer);
+    const heir = super.renew(buffer);
+    this.keep(heir);
+    return heir;
+  }
+
+  /** From here on the buffer is like one of any arena's. */
+  private forget(buffer: CpuBuffer): void {
+    this.collected.unregister(buffer);
+    const bytes = align(buffer.bytes);
+    this.held -= bytes;
+    heap().used += bytes;
+    buffer.weight = null;
+  }
+
+  private giveBack({ address, bytes }: Piece): void {
+    this.held -= bytes;
+    heap().used += bytes;
+    this.pieces.give(address, bytes);
+  }
+}
