@@ -1,6 +1,6 @@
 // Reductions over the middle axis of x[outer, axis, inner] into out[outer, inner], and running sums along it. Sums run in float64 and are rounded once.
 import { expNegative, log } from "./math";
-import { fromPairs, highPair, loadUpTo, lowPair, minLane, storeUpTo } from "./lanes";
+import { fromPairs, highPair, loadPart, loadUpTo, lowPair, minLane, storePart, storeUpTo } from "./lanes";
 import { maxRun, sumExp } from "./runs";
 import { reduceSum } from "./sums";
 
@@ -37,12 +37,50 @@ export function sum(x: usize, out: usize, outer: i32, axis: i32, inner: i32): vo
   return best;
 }
 
+@inline function extremeOf(a: v128, b: v128, largest: bool): v128 {
+  return largest ? f32x4.max(a, b) : f32x4.min(a, b);
+}
+
+/** From this many columns on rows are read from end to end, and the results wait in the cache: this many of them at a time. */
+const WIDE: i32 = 16;
+const COLUMNS: i32 = 2048;
+
+/** The extremes of n columns of `axis` rows, four rows at a time. */
+@inline function extremeRows(x: usize, out: usize, axis: i32, stride: usize, n: i32, largest: bool): void {
+  const end = out + (<usize>n << 2);
+  const none = f32x4.splat(largest ? -Infinity : Infinity);
+  for (let to = out, left = n; left > 0; left -= 4, to += 16) storeUpTo(to, none, left);
+  let i = 0;
+  for (; i + 4 <= axis; i += 4, x += 4 * stride) {
+    let from = x, to = out;
+    for (; to + 16 <= end; to += 16, from += 16) {
+      const upper = extremeOf(v128.load(from), v128.load(from + stride), largest);
+      const lower = extremeOf(v128.load(from + 2 * stride), v128.load(from + 3 * stride), largest);
+      v128.store(to, extremeOf(v128.load(to), extremeOf(upper, lower, largest), largest));
+    }
+    if (to < end) storePart(to, extremeOf(loadPart(to, n & 3), extremeColumns(from, 4, stride, n & 3, largest), largest), n & 3);
+  }
+  for (; i < axis; i++, x += stride) {
+    let from = x, to = out;
+    for (; to + 16 <= end; to += 16, from += 16) v128.store(to, extremeOf(v128.load(to), v128.load(from), largest));
+    if (to < end) storePart(to, extremeOf(loadPart(to, n & 3), loadPart(from, n & 3), largest), n & 3);
+  }
+}
+
 @inline function reduceExtreme(x: usize, out: usize, outer: i32, axis: i32, inner: i32, largest: bool): void {
   const stride = <usize>inner << 2;
   for (let o = 0; o < outer; o++, x += <usize>axis * stride) {
     if (inner == 1) {
       store<f32>(out, largest ? maxRun(x, axis) : minRun(x, axis));
       out += 4;
+      continue;
+    }
+    if (inner >= WIDE) {
+      for (let c = 0; c < inner; c += COLUMNS) {
+        const at = <usize>c << 2;
+        extremeRows(x + at, out + at, axis, stride, min(COLUMNS, inner - c), largest);
+      }
+      out += stride;
       continue;
     }
     let column = x;

@@ -114,6 +114,24 @@ describe('float32 kernels agree with float64', () => {
       check('layerNorm vjp', (t, w) => grad((u: Tensor) => sum(mul(layerNorm(u), w)))(t), [x, weights], 1e-4);
   });
 
+  test.each([
+    [1, 2048],
+    [3, 15],
+    [4, 16],
+    [7, 2049],
+    [9, 4100],
+    [13, 2063],
+  ])('extremes down the rows of a %d x %d matrix', (rows, columns) => {
+    const x = any([2, rows, columns]);
+    const broken = (x.dataSync() as Float32Array).slice();
+    for (const value of [NaN, Infinity, -Infinity, 0, -0])
+      for (let i = 0; i < 9; i++) broken[rng.integer(0, broken.length)] = value;
+    for (const data of [x, tensor(broken, { shape: x.shape })]) {
+      check('max', (t) => max(t, 1), [data], 0);
+      check('min', (t) => min(t, 1), [data], 0);
+    }
+  });
+
   test.each(ROUNDS)('reductions of infinities and NaN, round %d', () => {
     const x = any([size(), size(), size()]);
     const data = (x.dataSync() as Float32Array).slice();
