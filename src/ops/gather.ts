@@ -139,8 +139,7 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given);
   let [least, most] = [0, -1];
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
+  for (const value of values) {
     if (value < least) least = value;
     if (value > most) most = value;
   }

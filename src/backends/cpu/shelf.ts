@@ -18,6 +18,15 @@ interface Piece {
   readonly bytes: number;
 }
 
+/** Memory that nobody touches costs nothing, and the collector comes as often as for a result outside. */
+function untouched(bytes: number): object | null {
+  try {
+    return nodeBuffers?.allocUnsafeSlow(bytes) ?? null;
+  } catch {
+    return null; // there are no addresses left for it
+  }
+}
+
 export class Shelf extends CpuArena implements Beyond {
   private held = 0;
   private hasRoom = false;
@@ -55,8 +64,7 @@ export class Shelf extends CpuArena implements Beyond {
     this.collected.register(buffer, { address, bytes }, buffer);
     this.held += bytes;
     heap().used -= bytes; // as if it had left
-    // Memory that nobody touches costs nothing, and the collector comes as often as for a result outside.
-    buffer.weight = nodeBuffers?.allocUnsafeSlow(bytes) ?? null;
+    buffer.weight = untouched(bytes);
   }
 
   override moveOut(buffer: CpuBuffer): void {
