@@ -138,22 +138,19 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
   const given = integerTensor(op, 'indices', indices);
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given);
-  let [least, most] = [0, -1];
-  for (const value of values) {
-    if (value < least) least = value;
-    if (value > most) most = value;
+  let negative = false;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value < -length || value >= length)
+      throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
+    if (value < 0) negative = true;
   }
-  if (least < -length || most >= length) {
-    const i = values.findIndex((value) => value < -length || value >= length);
-    throw new ValueError(op, `index ${i} is ${values[i]}; allowed are [${-length}, ${length})`);
-  }
-  const resolved =
-    least < 0
-      ? hostTensor(
-          values.map((value) => (value < 0 ? value + length : value)),
-          { shape: given.shape },
-        )
-      : given;
+  const resolved = negative
+    ? hostTensor(
+        values.map((value) => (value < 0 ? value + length : value)),
+        { shape: given.shape },
+      )
+    : given;
   return lendTo(resolved, x);
 }
 
