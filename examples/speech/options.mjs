@@ -4,7 +4,7 @@ export const USAGE = `Trains a recogniser of English speech with CTC, on Debian'
 
   npm run speech -- [options]
 
-  --quick         a short run: about three minutes on two cores
+  --quick         a short run: about two minutes on two cores
   --epochs N      how often the recordings are gone through (default 40; with --quick 15)
   --steps N       training steps, in the place of epochs
   --seed N        seed of everything random (default 1)
