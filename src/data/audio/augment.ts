@@ -116,7 +116,7 @@ export function timeStretch(features: Tensor, factor: number): Tensor {
   const count = Math.max(1, Math.round(length * factor));
   if (count >= 2 ** 31) throw new ValueError(op, `factor is ${factor}: ${count} frames are too many for one tensor`);
   if (count === length) return features;
-  const [before, after] = [new Int32Array(count), new Int32Array(count)];
+  const [before, after] = [hostArray('int32', count) as Int32Array, hostArray('int32', count) as Int32Array];
   const share = hostArray(features.dtype, count);
   for (let t = 0; t < count; t++) {
     const at = Math.min(Math.max(((t + 0.5) * length) / count - 0.5, 0), length - 1);

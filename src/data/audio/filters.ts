@@ -1,3 +1,6 @@
+import type { TypedArray } from '../../backends/backend.js';
+import { hostArray } from '../../backends/host-array.js';
+
 /** Mel scales and filters, as torchaudio and librosa define them. */
 
 export type MelScale = 'htk' | 'slaney';
@@ -29,11 +32,11 @@ export function melFilters(
   lines: number,
   sampleRate: number,
   { bins, fMin, fMax, scale, area }: { bins: number; fMin: number; fMax: number; scale: MelScale; area: boolean },
-): Float64Array {
+): TypedArray {
   const { toMel, toHz } = SCALES[scale];
   const [low, high] = [toMel(fMin), toMel(fMax)];
   const corners = Float64Array.from({ length: bins + 2 }, (_, i) => toHz(low + ((high - low) * i) / (bins + 1)));
-  const filters = new Float64Array(lines * bins);
+  const filters = hostArray('float64', lines * bins);
   for (let bin = 0; bin < bins; bin++) {
     const [left, middle, right] = [corners[bin]!, corners[bin + 1]!, corners[bin + 2]!];
     const height = area ? 2 / (right - left) : 1;

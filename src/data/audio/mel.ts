@@ -1,3 +1,4 @@
+import type { TypedArray } from '../../backends/backend.js';
 import { ShapeError, ValueError } from '../../errors.js';
 import { add, div, log, maximum, mul, sqrt, square, sub } from '../../ops/elementwise.js';
 import { rfft } from '../../ops/fft.js';
@@ -227,5 +228,5 @@ const normalized = (x: Tensor, axes: number[]): Tensor =>
   div(sub(x, mean(x, axes, { keepDims: true })), sqrt(add(variance(x, axes, { keepDims: true }), EPSILON)));
 
 /** Float64 values as a tensor beside another one, of its dtype. */
-const constant = (values: Float64Array, shape: number[], beside: Tensor): Tensor =>
+const constant = (values: TypedArray, shape: number[], beside: Tensor): Tensor =>
   lendTo(fromTypedArray(convert(values, beside.dtype), shape, beside.dtype, OP), beside);

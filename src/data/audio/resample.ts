@@ -27,6 +27,8 @@ interface Filter {
 }
 
 const OP = 'resample';
+/** Of all phases together: half a gigabyte. */
+const MOST_TAPS = 2 ** 26;
 
 /**
  * Samples at another rate, by a windowed sinc (J. O. Smith, "Digital audio resampling"), as `torchaudio.functional.resample` defines it: with rates from
@@ -140,6 +142,11 @@ function filterOf(
   const cutoff = Math.min(from, to) * rolloff;
   const reach = (zeros * from) / cutoff; // in samples
   const phases = Math.min(to, count);
+  if (phases * (2 * reach + 1) > MOST_TAPS)
+    throw new ValueError(
+      OP,
+      `the filter from ${from} to ${to} would have ${phases} phases of ${Math.round(2 * reach)} taps; rates with a larger common factor need fewer`,
+    );
   const first = new Int32Array(phases);
   const taps = Array.from({ length: phases }, (_, phase) => {
     const middle = (phase * from) / to;

@@ -31,7 +31,7 @@ const [PCM, FLOAT, EXTENSIBLE] = [1, 3, 0xfffe];
 const SUFFIX = [0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71];
 const NAMES: Readonly<Record<number, string>> = { 2: 'ADPCM', 6: 'A-law', 7: 'mu-law', 17: 'ADPCM', 85: 'MP3' };
 const MOST_CHANNELS = 1024;
-/** Sizes that programs write which do not know, when they begin, how much there will be: from here on it is what the file has. */
+/** Sizes that programs write which do not know, when they begin, how much there will be: from here on, or 0 for the whole file, it is what the file has. */
 const UNKNOWN_SIZE = 0x7fff_0000;
 
 /**
@@ -91,7 +91,8 @@ function chunksOf(view: DataView): { format: Format; start: number; length: numb
     const rest = view.byteLength - start;
     if (name === 'data') {
       if (!format) throw new FormatError(OP, "the samples come before the format: 'data' without a 'fmt '");
-      return { format, start, length: dataLength(format, size, rest) };
+      const isOpen = (size === 0 && view.getUint32(4, true) === 0) || (size >= UNKNOWN_SIZE && size > rest);
+      return { format, start, length: dataLength(format, isOpen ? null : size, rest) };
     }
     if (size > rest)
       throw new FormatError(OP, `the file is cut off: ${shown(name)} has ${size} bytes, of which ${rest} are there`);
@@ -101,9 +102,10 @@ function chunksOf(view: DataView): { format: Format; start: number; length: numb
   throw new FormatError(OP, `the file ends without samples: there is no 'data'${format ? '' : " and no 'fmt '"}`);
 }
 
-function dataLength({ width, channels }: Format, size: number, rest: number): number {
+/** @param size as the file says; null where its writer did not know. */
+function dataLength({ width, channels }: Format, size: number | null, rest: number): number {
   const frame = width * channels;
-  if (size >= UNKNOWN_SIZE && size > rest) return rest - (rest % frame);
+  if (size === null) return rest - (rest % frame);
   if (size > rest)
     throw new FormatError(OP, `the file is cut off: it announces ${size} bytes of samples, and ${rest} are there`);
   if (size % frame !== 0)

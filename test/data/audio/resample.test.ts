@@ -85,6 +85,7 @@ test.each<[unknown[], new (...given: never[]) => Error, string]>([
   [[wide(4), 8000.5, 2], ValueError, 'from is 8000.5'],
   [[wide(4), 0, 2], ValueError, 'from is 0'],
   [[wide(4), 1, NaN], ValueError, 'to is NaN'],
+  [[wide(100), 7, 2 ** 31 - 1], ValueError, 'the filter from 7 to 2147483647 would have 2147483647 phases'],
   [[wide(4), 1, 2, { zeros: 0 }], ValueError, 'zeros is 0'],
   [[wide(4), 1, 2, { rolloff: 1.1 }], ValueError, 'rolloff is 1.1'],
   [[wide(4), 1, 2, { window: 'hamming' }], ValueError, "window is 'hamming'"],

@@ -141,6 +141,8 @@ test('a file whose writer did not know its length is read to its end', () => {
     const bytes = Uint8Array.from([...wav({ data: integers(2, [16384, 8192]), sizes: { data, riff: 0xffffffff } }), 7]);
     expect(audio.readWav(bytes).samples.arraySync()).toEqual([[0.5, 0.25]]);
   }
+  const killed = wav({ data: integers(2, [16384, 8192]), sizes: { data: 0, riff: 0 } });
+  expect(audio.readWav(killed).samples.arraySync()).toEqual([[0.5, 0.25]]);
 });
 
 describe('what is wrong about a file is named', () => {
