@@ -22,7 +22,7 @@ export default tseslint.config(
   },
   {
     // In a page and its worker.
-    files: ['examples/page/*.mjs'],
+    files: ['examples/page/*.mjs', 'examples/recognise/sets/text-lines.mjs'],
     languageOptions: {
       globals: Object.fromEntries(
         ['document', 'addEventListener', 'postMessage', 'matchMedia', 'getComputedStyle', 'requestAnimationFrame']

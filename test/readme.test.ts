@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import * as tapegrad from 'tapegrad';
 import * as distributed from 'tapegrad/distributed';
+import * as pngjs from 'pngjs';
+import { readFile } from './guide.js';
 
 /**
  * Every TypeScript block of the README and of docs/ is run as it stands. What it prints is compared with the block `text` behind it,
@@ -32,6 +34,9 @@ function snippetsOf(page: string): Snippet[] {
   }));
 }
 
+/** What blocks import. Files are those of docs/guide.md. */
+const MODULES = { tapegrad, 'tapegrad/distributed': distributed, pngjs, 'node:fs/promises': { readFile } };
+
 /** Runs a block as a module; 'tapegrad' is this repository's. Returns what it printed. */
 async function run(code: string): Promise<string> {
   const printed: string[] = [];
@@ -51,7 +56,7 @@ async function run(code: string): Promise<string> {
     const AsyncFunction = (async () => {
       await Promise.resolve();
     }).constructor as new (name: string, body: string) => (modules: unknown) => Promise<void>;
-    await new AsyncFunction('modules', body)({ tapegrad, 'tapegrad/distributed': distributed });
+    await new AsyncFunction('modules', body)(MODULES);
   } finally {
     log.mockRestore();
   }
@@ -96,8 +101,12 @@ describe('documentation', () => {
     expect(problems).toEqual([]);
   });
 
-  test.each(snippets.map((snippet) => [snippet.name, snippet] as const))('%s', async (_name, { code, output }) => {
-    const printed = await run(code);
-    if (output !== undefined) expect(printed.trim()).toBe(output.trim());
-  });
+  test.each(snippets.map((snippet) => [snippet.name, snippet] as const))(
+    '%s',
+    async (_name, { code, output }) => {
+      const printed = await run(code);
+      if (output !== undefined) expect(printed.trim()).toBe(output.trim());
+    },
+    120_000,
+  );
 });

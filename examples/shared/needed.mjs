@@ -25,6 +25,7 @@ const KNOWN = {
     what: "the bundler, npm package 'esbuild'",
     remedy: 'npm install --save-dev esbuild',
   },
+  pngjs: { module: 'pngjs', what: "the decoder of PNGs, npm package 'pngjs'", remedy: 'npm install --save-dev pngjs' },
   tapegrad: { module: 'tapegrad', what: 'the compiled library', remedy: 'npm run build' },
 };
 

@@ -9,11 +9,13 @@ export class UsageError extends Error {}
  * @param {string[]} args
  * @param {import('node:util').ParseArgsConfig['options']} options
  * @param {string} usage shown below what is wrong.
+ * @param {{ files?: boolean }} [more] `files`: whether file names may stand between the options; they come as `files`.
  * @throws {UsageError} for an option that there is not.
  */
-export function parseOptions(args, options, usage) {
+export function parseOptions(args, options, usage, { files = false } = {}) {
   try {
-    return parseArgs({ args, options }).values;
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: files });
+    return files ? { ...values, files: positionals } : values;
   } catch (error) {
     throw new UsageError(`${error.message}\n\n${usage}`);
   }
