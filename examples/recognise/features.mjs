@@ -19,7 +19,7 @@ const SPEECH_RATE = 16_000;
 export function decode(kind, bytes) {
   if (kind === 'image') {
     const { data, width, height } = readPng(bytes);
-    const pixels = scope(() => image.toHeight(image.fromPixels({ data, width, height }), HEIGHT));
+    const pixels = scope(() => image.toHeight(trimmed(image.fromPixels({ data, width, height })), HEIGHT));
     if (pixels.shape[1] > MOST_FRAMES) throw new Error(`is ${width} x ${height} pixels: no line of text`);
     return { pixels };
   }
@@ -30,6 +30,25 @@ export function decode(kind, bytes) {
     throw new Error(`is ${Math.round(seconds)} seconds long; cut it into pieces below a minute`);
   return { samples: samples.mean(0), sampleRate };
 }
+
+/** Rows that are no darker or lighter than this anywhere than their image is in the middle of its greys are paper. */
+const PAPER = 0.25;
+
+/** The rows of an image from the first one with ink to the last, so that the letters of all lines are about as high. */
+function trimmed(pixels) {
+  const paper = medianOf(pixels.dataSync());
+  const inked = pixels
+    .sub(paper)
+    .abs()
+    .max([1, 2])
+    .dataSync()
+    .map((most) => (most > PAPER ? 1 : 0));
+  const [first, last] = [inked.indexOf(1), inked.lastIndexOf(1)];
+  if (first < 0) throw new Error('is blank');
+  return pixels.slice([Math.max(0, first - 1), Math.min(inked.length, last + 2)]);
+}
+
+const medianOf = (values) => Float32Array.from(values).sort()[Math.floor(values.length / 2)];
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 

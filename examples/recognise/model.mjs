@@ -1,6 +1,8 @@
 import { nn, relu } from 'tapegrad';
 
 const CHANNELS = 96;
+/** Channels of the two convolutions over pixels or bins: letters are finer than sounds. */
+const FRONT = { image: [16, 32], audio: [8, 16] };
 
 /** Looks at more and more frames at once, and adds what it finds. */
 const block = (dilation) =>
@@ -16,20 +18,23 @@ const block = (dilation) =>
 /**
  * The recogniser: [N, frames, features] to logits [N, frames / 2, classes], for columns of pixels and for mel energies alike.
  *
+ * @param {'image' | 'audio'} kind
  * @param {number} features of a frame, a multiple of 4
  * @param {number} classes the letters and the blank
  */
-export const modelOf = (features, classes) =>
-  nn.sequential(
+export function modelOf(kind, features, classes) {
+  const [first, second] = FRONT[kind];
+  const deep = (features / 4) * second;
+  return nn.sequential(
     (x) => x.expandDims(3),
-    nn.conv2d(1, 8, 3, { padding: 'same' }),
+    nn.conv2d(1, first, 3, { padding: 'same' }),
     relu,
     nn.maxPool2d(2),
-    nn.conv2d(8, 16, 3, { padding: 'same' }),
+    nn.conv2d(first, second, 3, { padding: 'same' }),
     relu,
     nn.maxPool2d([1, 2]),
-    (x) => x.reshape([x.shape[0], x.shape[1], 4 * features]),
-    nn.conv1d(4 * features, CHANNELS, 3, { padding: 'same' }),
+    (x) => x.reshape([x.shape[0], x.shape[1], deep]),
+    nn.conv1d(deep, CHANNELS, 3, { padding: 'same' }),
     nn.layerNorm(CHANNELS),
     relu,
     block(1),
@@ -37,3 +42,4 @@ export const modelOf = (features, classes) =>
     block(4),
     nn.linear(CHANNELS, classes),
   );
+}

@@ -18,7 +18,7 @@ import { newRun, noteStep } from '../shared/run.mjs';
 import { featuresOf, widthOf } from './features.mjs';
 import { modelOf } from './model.mjs';
 
-const PEAK_RATE = 6e-3;
+const PEAK_RATES = { image: 4e-3, audio: 6e-3 };
 const LEAST_RATE = 1e-5;
 const WARMUP_STEPS = 50;
 const WEIGHT_DECAY = 1e-2;
@@ -37,7 +37,7 @@ const GRADIENT_NORM = 1;
  */
 
 const withParams = (settings, letters, paramsOf) => {
-  const model = modelOf(widthOf(settings), letters.size);
+  const model = modelOf(settings.kind, widthOf(settings), letters.size);
   return { settings, letters, model, params: paramsOf(model) };
 };
 
@@ -66,21 +66,19 @@ export function startTraining({ settings, letters, seed, steps }) {
   const source = random(seed);
   const recogniser = withParams(settings, letters, (model) => model.init(source));
   const { params } = recogniser;
-  return {
-    recogniser,
-    run: newRun({ seed, steps }, { random: source, params, state: optimizerOf(steps).init(params) }),
-  };
+  const plan = { seed, steps, peakRate: PEAK_RATES[settings.kind] };
+  return { recogniser, run: newRun(plan, { random: source, params, state: optimizerOf(plan).init(params) }) };
 }
 
 /** The learning rate of the next step. */
-export function rateOf({ steps, step }) {
+export function rateOf({ steps, peakRate, step }) {
   const warmup = Math.min(WARMUP_STEPS, Math.ceil(steps / 10));
-  return optim.warmup(warmup, optim.cosine(PEAK_RATE, Math.max(1, steps - warmup), LEAST_RATE))(step);
+  return optim.warmup(warmup, optim.cosine(peakRate, Math.max(1, steps - warmup), LEAST_RATE))(step);
 }
 
-const optimizerOf = (steps) =>
+const optimizerOf = ({ steps, peakRate }) =>
   optim.adamw({
-    learningRate: (step) => rateOf({ steps, step }),
+    learningRate: (step) => rateOf({ steps, peakRate, step }),
     weightDecay: WEIGHT_DECAY,
     decay: (_path, t) => t.rank > 1,
   });
@@ -122,7 +120,7 @@ export function trainStep({ settings, letters, model }, run, batch) {
     const [[loss, logits], gradients] = valueAndGrad(lossOf, { hasAux: true })(run.params);
     const read = greedyDecodeSync(logits, frames, { blank: letters.blank, layout: 'NTC' });
     const clipped = optim.clipByGlobalNorm(gradients, GRADIENT_NORM);
-    const { params, state } = optimizerOf(run.steps).update(run.params, clipped.gradients, run.state);
+    const { params, state } = optimizerOf(run).update(run.params, clipped.gradients, run.state);
     const share = read.reduce((sum, { labels }) => sum + labels.length, 0) / targets.flat().length;
     return { params, state, loss: loss.itemSync(), share };
   });

@@ -22,7 +22,7 @@ if (executablePath === undefined) {
 }
 
 const source = random(Number(seed));
-const lines = linesOf({ count: Number(count), seed: Number(seed), least: 1, most: 3 }).map((text) => ({
+const lines = linesOf({ count: Number(count), seed: Number(seed), least: 1, most: 2 }).map((text) => ({
   text,
   font: FONTS[source.integer(0, FONTS.length)],
   size: source.integer(18, 31),
