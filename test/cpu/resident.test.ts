@@ -112,3 +112,14 @@ test('an array that is handed out inside a scope is read anew there', () => {
     expect(x.mul(1).sum().itemSync()).toBe(600);
   });
 });
+
+test('within one turn of the event loop, too, nothing keeps the tensors alive whose copies are resident', () => {
+  collectGarbage();
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 32; i++) {
+    const x = filled(i);
+    for (let times = 0; times < 3; times++) use(x);
+  }
+  collectGarbage();
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * MIB); // of 256
+});

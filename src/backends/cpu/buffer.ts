@@ -16,8 +16,7 @@ export class CpuBuffer implements Buffer {
   address = 0;
   arena: CpuArena | null = null;
   mirror: CpuArena | null = null;
-  /** A copy in the heap that outlives arenas. */
-  resident: ResidentCopy | null = null;
+  private copyInHeap: ResidentCopy | null = null;
   /** What computes the contents, as long as nothing has read them. */
   pending: (() => void) | null = null;
   /** Settled when the contents have come from another device; then null. The array is there before. */
@@ -40,6 +39,15 @@ export class CpuBuffer implements Buffer {
 
   get alive(): boolean {
     return this.array !== null || this.arena?.isOpen === true;
+  }
+
+  /** A copy in the heap that outlives arenas. */
+  get resident(): ResidentCopy | null {
+    return this.copyInHeap?.isGone === false ? this.copyInHeap : null;
+  }
+
+  set resident(copy: ResidentCopy | null) {
+    this.copyInHeap = copy;
   }
 
   /** Host data needs no extra copy here: it is the data. */

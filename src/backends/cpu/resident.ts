@@ -12,7 +12,8 @@ const LEAST_BYTES = 2 ** 16;
 const MOST_BYTES = 2 ** 26;
 
 export interface ResidentCopy extends Block {
-  readonly owner: WeakRef<CpuBuffer>;
+  /** Its owner is not told when it goes, but sees it here: a WeakRef would keep the owner alive until the running turn of the event loop ends. */
+  isGone: boolean;
   /** When it was used last, in uses of all copies. */
   lastUse: number;
 }
@@ -48,8 +49,7 @@ export function forbidKeeping(buffer: CpuBuffer): void {
 
 function release(copy: ResidentCopy): void {
   if (!kept.delete(copy)) return;
-  const buffer = copy.owner.deref();
-  if (buffer) buffer.resident = null;
+  copy.isGone = true;
   collected.unregister(copy);
   bytes -= copy.size;
   heap().give(copy);
@@ -86,7 +86,7 @@ function keep(buffer: CpuBuffer, size: number): void {
   const block = takeIfRoom(size);
   if (!block) return;
   heap().f32.set(buffer.array as Float32Array, block.start / 4);
-  const copy = { ...block, owner: new WeakRef(buffer), lastUse: clock++ };
+  const copy = { ...block, isGone: false, lastUse: clock++ };
   buffer.resident = copy;
   kept.add(copy);
   collected.register(buffer, copy, copy);
