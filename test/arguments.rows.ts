@@ -27,6 +27,8 @@ const image = zeros([1, 4, 4, 2]);
 const truth = tensor([[true], [false]]);
 const square = (t: Tensor): Tensor => t.square().sum();
 const scores = zeros([4, 1, 3]);
+/** A safetensors file without tensors: the header's length and the header. */
+const NO_TENSORS = Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, ...new TextEncoder().encode('{}'));
 const ARPA = '\\data\\\nngram 1=1\n\\1-grams:\n-1 a\n\\end\\\n';
 
 /** The functions of src/ops and src/tensor. Where there is a method of the name, its row follows: the first place is `this`. */
@@ -223,6 +225,9 @@ export const ROWS: Readonly<Record<string, Row>> = {
       setDefaultDevice: [[tapegrad.defaultDevice(), 'device']],
       defaultDevice: [],
       threads: [],
+      blas: [],
+      findBlas: [],
+      useBlas: [[null, 'optional', 'null']],
       ctcStatistics: [],
       resetCtcStatistics: [],
       resetPeakMemory: [[undefined, 'optional']],
@@ -249,7 +254,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
       saveSafetensors: [[{ w: floats }, 'tree'], options],
       restoreTree: [[{ w: floats }, 'tree'], [{ w: floats }, 'tree'], options],
       fromTorch: [[{ w: floats }, 'order', 'object', 'bare'], options],
-      loadSafetensors: [[new Uint8Array(8), 'order'], options],
+      loadSafetensors: [[NO_TENSORS, 'order'], options],
       crossEntropy: [x, [[0, 2], 'indices'], options],
       mse: [x, data, options],
       huber: [x, data, options],

@@ -1,4 +1,4 @@
-import { random, TapegradError, Tensor, tensor, ValueError } from 'tapegrad';
+import { type optim, random, TapegradError, Tensor, tensor, ValueError } from 'tapegrad';
 import { isPlainObject } from '../src/tensor/arguments.js';
 import { JUNK } from './arguments.junk.js';
 import { type Row, ROWS } from './arguments.rows.js';
@@ -36,6 +36,14 @@ async function outcome(name: string, value: unknown): Promise<unknown> {
   if ('start' in given && 'step' in given) return Object.keys(given); // a steering: its steps go on for ever
   if ('init' in given && 'apply' in given)
     return outcome(name, (given.init as (source: unknown) => unknown)(random(1)));
+  if (name === 'optim.plateau') {
+    const { init, update } = given as unknown as ReturnType<typeof optim.plateau>;
+    return outcome('', update(init(), 1));
+  }
+  if (name === 'optim.ema') {
+    const { init, update } = given as unknown as ReturnType<typeof optim.ema>;
+    return outcome('', update(init([x]), [x.mul(0.5)]));
+  }
   if ('init' in given && 'update' in given) {
     const params = [x];
     const { init, update } = given as Record<'init' | 'update', (...args: unknown[]) => unknown>;
@@ -47,7 +55,10 @@ async function outcome(name: string, value: unknown): Promise<unknown> {
 }
 
 /** What a function that a transform gives is called with. */
-const argumentsOf = (name: string): unknown[] => [name === 'hessian' || name === 'jacobian' ? x.mul(0.5) : x];
+const argumentsOf = (name: string): unknown[] => {
+  if (name === 'optim.oneCycle') return [3]; // a step
+  return [name === 'hessian' || name === 'jacobian' ? x.mul(0.5) : x];
+};
 
 const PLACES = Object.entries(ROWS).flatMap(([name, row]) =>
   row.places.flatMap(([value], at): [string, Row, number][] =>

@@ -139,7 +139,7 @@ function byTheirNames(
     }
   }
   if (unused.size === 0 && start !== '')
-    throw new FormatError(OP, `no tensor's name begins with '${start}'${suchAs(Object.keys(tensors))}`);
+    throw new FormatError(OP, `no tensor's name begins with '${short(start)}'${suchAs(Object.keys(tensors))}`);
   return { found, unused };
 }
 
@@ -148,6 +148,9 @@ function listed(misfits: readonly string[]): string {
   const more = misfits.length > MOST ? `\n  and ${misfits.length - MOST} more` : '';
   return `${misfits.length} tensors do not fit:\n  ${misfits.slice(0, MOST).join('\n  ')}${more}`;
 }
+
+/** A name that somebody has made up may be of any length. */
+const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}...` : text);
 
 const suchAs = ([name]: readonly string[]): string =>
   name === undefined ? '' : `; the given ones are such as '${name}'`;

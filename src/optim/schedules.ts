@@ -89,10 +89,11 @@ export function oneCycle(peak: number, steps: number, options: OneCycleOptions =
   checkOptions('oneCycle', options, ['rise', 'start', 'end', 'along'], (given) =>
     typeof given === 'number' ? `write { rise: ${given} }` : null,
   );
-  const { rise = 0.3, start = peak / 25, end = start / 1e4, along = 'cosine' } = options;
+  const { rise = 0.3, start = peak / 25, along = 'cosine' } = options;
   if (!(typeof rise === 'number' && rise >= 0 && rise <= 1))
     throw new ValueError('oneCycle', `rise is ${describe(rise)}; it must be in [0, 1]`);
   checkRate('oneCycle', 'start', start);
+  const { end = start / 1e4 } = options;
   checkRate('oneCycle', 'end', end);
   if ((along as unknown) !== 'cosine' && (along as unknown) !== 'linear')
     throw new ValueError('oneCycle', `along is ${describe(along)}; it must be 'cosine' or 'linear'`);

@@ -1,3 +1,4 @@
+import { checkDevice } from '../../tensor/device.js';
 import { FormatError, ValueError } from '../../errors.js';
 import { checkOptions, describe } from '../../tensor/arguments.js';
 import { bytesOf } from '../../tensor/bytes.js';
@@ -52,6 +53,7 @@ export function readWav(bytes: ArrayBufferView | ArrayBufferLike, options: ReadW
   const { dtype = 'float32', device } = options;
   if (dtype !== 'float32' && dtype !== 'float64')
     throw new ValueError(OP, `dtype is ${describe(dtype)}; it must be 'float32' or 'float64'`);
+  if (device !== undefined) checkDevice(OP, device);
   const { buffer, byteOffset, byteLength } = bytesOf(OP, bytes);
   const view = new DataView(buffer, byteOffset, byteLength);
   const { format, start, length } = chunksOf(view);
