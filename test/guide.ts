@@ -14,11 +14,12 @@ export function textsOf(source: Random, count: number): string[] {
 
 const tableOf = (extension: string): string => TEXTS.map((text, i) => `${i}.${extension}\t${text}\n`).join('');
 
-/** A stroke down, two across, and a ring; black on white. */
+/** A stroke down, two across, and a ring; black on white; and nothing. */
 const INK: Readonly<Record<string, (x: number, y: number) => boolean>> = {
   a: (x) => x >= 6 && x < 10,
   b: (_x, y) => (y >= 8 && y < 12) || (y >= 28 && y < 32),
   c: (x, y) => Math.abs(Math.hypot(x - 8, y - 20) - 6) < 2,
+  ' ': () => false,
 };
 const [WIDTH, HEIGHT] = [22, 40];
 

@@ -47,6 +47,7 @@ test('lines of text: learns from a folder, names what it cannot use, reads and m
       'file\ttext',
       ...TEXTS.map((text, i) => `${i}.png\t${text}`),
       'gone.png\tabc',
+      'white.png\tabc',
       'cut.png\tabc',
       'fake.png\tabc',
       'empty.png\t ',
@@ -57,6 +58,7 @@ test('lines of text: learns from a folder, names what it cannot use, reads and m
     ].join('\r\n'),
     'cut.png': drawn('abc').subarray(0, 60),
     'fake.png': 'no picture at all',
+    'white.png': drawn(' '),
     'empty.png': drawn('a'),
     'sound.wav': spoken('a'),
     'short.png': drawn('ab'),
@@ -74,6 +76,7 @@ test('lines of text: learns from a folder, names what it cannot use, reads and m
     ['gone.png', 'is in labels.tsv .line \\d+. and not in the folder'],
     ['cut.png', 'is a damaged PNG .+'],
     ['fake.png', 'is no PNG, whatever its name says'],
+    ['white.png', 'is blank'],
     ['empty.png', 'has no text in labels.tsv .line \\d+.'],
     ['sound.wav', 'is sound among images'],
     ['page.jpg', 'is in labels.tsv .line \\d+. and not in the folder'],
@@ -82,7 +85,7 @@ test('lines of text: learns from a folder, names what it cannot use, reads and m
     ['forgotten.png', 'is not in labels.tsv'],
   ])
     expect(out).toMatch(new RegExp(`^  skipped \\S*/${name}: ${reason}$`, 'm'));
-  expect(out).toMatch(new RegExp(`^9 of ${TEXTS.length + 9} files are left out\\.$`, 'm'));
+  expect(out).toMatch(new RegExp(`^10 of ${TEXTS.length + 10} files are left out\\.$`, 'm'));
   expect(out).toMatch(/^3 letters: [abc]{3}$/m);
   const heldOut = Math.max(1, Math.round((TEXTS.length + 1) / 10));
   expect(out).toMatch(new RegExp(`others, of ${heldOut} texts that training does not have, are held out`));
