@@ -31,7 +31,7 @@ interface Cue {
 
 /**
  * Subtitles as SubRip has them (.srt): numbered, with times to the millisecond. Spans may overlap; they come in the order of their beginnings, and one of
- * no length is shown for a millisecond. The format has no way to write an empty line or an arrow in a text: lines are joined, and `-->` becomes `->`.
+ * no length is shown for a millisecond. The format has no way to write an empty line or an arrow in a text: lines are joined, and `-->`, or a longer one, becomes `->`.
  *
  * ```ts
  * const srt = toSrt(mergeSpans(alignment, SPACE, { boundaries: 'middle' }), { secondsPerFrame: 0.04, text: words });
@@ -41,7 +41,7 @@ interface Cue {
 export function toSrt<S extends Frames>(spans: readonly S[], options: SubtitleOptions<S>): string {
   const blocks = cuesOf('toSrt', spans, options).map(
     ({ start, end, text }, i) =>
-      `${i + 1}\n${clock(start, ',')} --> ${clock(end, ',')}\n${inLines(text).replaceAll('-->', '->')}\n`,
+      `${i + 1}\n${clock(start, ',')} --> ${clock(end, ',')}\n${inLines(text).replace(/-{2,}>/g, '->')}\n`,
   );
   return blocks.join('\n');
 }
@@ -156,7 +156,8 @@ export function toTextGrid<S extends Frames>(
   });
   const last = timed.reduce((most, { cues }) => cues.reduce((a, { end }) => Math.max(a, end), most), 0);
   const end = duration ?? last;
-  if (typeof end !== 'number' || !(end >= last && end < Infinity))
+  // What a recording's samples give and what its frames give differ by roundings.
+  if (typeof end !== 'number' || !(end >= last * (1 - 1e-9) && end < Infinity))
     throw new ValueError(op, `duration is ${describe(duration)}; the last span ends at ${last} seconds`);
   const blocks = timed.map(({ name, cues }, t) => tierText(t, name, intervalsOf(op, name, cues, end), end));
   return [

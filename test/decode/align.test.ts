@@ -336,6 +336,11 @@ describe('errors', () => {
       () => ctcAlignSync(x, [[1], [1]], { priors: [1, 2] }),
       'the priors are [2]; they must be [4]',
     ],
+    [
+      'a prior of a class that never came',
+      () => ctcAlignSync(x, [[1], [1]], { priors: [-1, -1, -Infinity, -1] }),
+      'priors[2] is -Infinity; it must be finite',
+    ],
     ['an unknown option', () => ctcAlignSync(x, [[1], [1]], { beam: 3 } as never), "there is no option 'beam'"],
     ['a length past the end', () => ctcAlignSync(x, [[1], [1]], [6, 7]), 'sequence 1: input length is 7'],
   ])('%s', (_, call, message) => {

@@ -336,6 +336,7 @@ describe('a stream', () => {
 
 test.each([
   ['a width of 0', { width: 0 }, 'width is 0'],
+  ['the blank between words', { separator: 0 }, 'separator is 0, which is the blank'],
   ['nBest above the width', { width: 2, nBest: 3 }, 'nBest is 3; it must be a whole number from 1 to the width, 2'],
   ['an unknown option', { beams: 4 }, "there is no option 'beams'"],
   ['a blank out of range', { blank: 9 }, 'blank is 9'],

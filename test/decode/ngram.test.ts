@@ -183,6 +183,9 @@ describe('hotwords and together', () => {
     expect(() => hotwords(['ad'], tokens)).toThrow("phrase 0, 'ad': there is no token for 'd'");
     expect(() => hotwords('ab', tokens)).toThrow("the phrases are 'ab'; they must be a list");
     expect(() => hotwords([''], tokens)).toThrow('phrase 0 is spelt an array');
+    const none = hotwords([], tokens, { separator: 3 });
+    expect(none.step(none.start, 1)[0]).toBe(0);
+    expect(together(none, none).start).toBeGreaterThanOrEqual(0);
     expect(() => hotwords(['a'], tokens, { boost: Infinity })).toThrow('boost is Infinity; it must be a finite number');
     expect(() => hotwords([{ phrase: 'a', boost: NaN }], tokens)).toThrow('the boost of phrase 0 is NaN');
     expect(() => together()).toThrow('there is nothing to put together');

@@ -209,6 +209,14 @@ test('topClasses and drop leave out what they say; a blank penalty is one of the
   );
 });
 
+test('float64 scores with a blank penalty: a stream reads the bits of beamDecode', () => {
+  const x = random(9).normal([200, 8], { dtype: 'float64' }).logSoftmax(-1);
+  const [whole] = beamDecodeSync(x, { blankPenalty: 0.3, rescore: false });
+  const stream = new BeamStream(8, { blankPenalty: 0.3, horizon: 0 });
+  for (let t = 0; t < 200; t += 40) stream.push(x.slice([t, t + 40]));
+  expect(stream.finish().score).toBe(whole!.hypotheses[0]!.score);
+});
+
 test.each([
   ['no step', { start: 0 }, "steering is an object; it must be an object with 'start' and 'step'"],
   ['no start', { step: () => [0, 0] }, 'steering.start is undefined'],

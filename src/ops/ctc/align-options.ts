@@ -1,6 +1,7 @@
 import { ShapeError, ValueError } from '../../errors.js';
 import { checkBoolean, checkOptions, checkTensor, describe, isPlainObject } from '../../tensor/arguments.js';
 import { tensor, type TensorLike } from '../../tensor/create.js';
+import { hostBackend } from '../../tensor/device.js';
 import { formatShape } from '../../tensor/shape.js';
 import { Tensor } from '../../tensor/tensor.js';
 import type { ScoresJob } from './host-scores.js';
@@ -19,7 +20,7 @@ export interface AlignOptions extends Pick<CtcOptions, 'blank' | 'layout' | 'fro
    * log-probability a frame, for each end: `{ start: true, end: -0.5 }`.
    */
   readonly freeEnds?: boolean | { readonly start?: boolean | number; readonly end?: boolean | number };
-  /** Log-probabilities of the classes [C] over all frames, subtracted from the scores: spans become longer where the blank reigns. */
+  /** Log-probabilities of the classes [C] over all frames, finite, subtracted from the scores: spans become longer where the blank reigns. */
   readonly priors?: TensorLike;
   /** Whether spans get their `occupancy`; it takes a pass forward and one backward over all alignments, and no memory to speak of. */
   readonly occupancy?: boolean;
@@ -118,5 +119,10 @@ function readPriors(op: string, given: TensorLike, classes: number, { dtype, dev
   checkTensor(op, 'priors', priors);
   if (priors.rank !== 1 || priors.shape[0] !== classes)
     throw new ShapeError(op, `the priors are ${formatShape(priors.shape)}; they must be [${classes}], one a class`);
+  if (priors.device === hostBackend())
+    priors.glance().forEach((prior, c) => {
+      if (!Number.isFinite(prior))
+        throw new ValueError(op, `priors[${c}] is ${prior}; it must be finite, also for a class that never comes`);
+    });
   return priors;
 }

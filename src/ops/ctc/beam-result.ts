@@ -33,7 +33,7 @@ export interface Hypothesis {
 }
 
 export interface BeamResult {
-  /** The best labellings found, best first. */
+  /** The best labellings found, best first; none where scores and steering leave none in the beam that is possible. */
   readonly hypotheses: readonly Hypothesis[];
   /** Whether no labelling at all is better than the first one: proven from what fell out of the beam. */
   readonly proven: boolean;

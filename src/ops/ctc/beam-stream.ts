@@ -2,7 +2,7 @@ import type { Buffer } from '../../backends/backend.js';
 import { DTypeError, ShapeError, ValueError } from '../../errors.js';
 import { checkOptions, checkTensor, checkWhole, describe } from '../../tensor/arguments.js';
 import { hostBackend } from '../../tensor/device.js';
-import { isFloat } from '../../tensor/dtype.js';
+import { isFloat, isStorage } from '../../tensor/dtype.js';
 import { formatShape } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { cast } from '../cast.js';
@@ -103,8 +103,10 @@ export class BeamStream {
     if (!isFloat(logProbs.dtype)) throw new DTypeError(op, `logProbs is ${logProbs.dtype}; it must be a float dtype`);
     if (logProbs.rank !== 2 || logProbs.shape[1] !== this.classes)
       throw new ShapeError(op, `logProbs is ${formatShape(logProbs.shape)}; it must be [frames, ${this.classes}]`);
-    const narrow = logProbs.dtype === 'float32' ? logProbs : cast(logProbs, 'float32');
-    const scores = this.search.penalty ? sub(narrow, this.search.penalty) : narrow;
+    // In the order of `beamDecode`, for the same bits: float64 is rounded after the penalty.
+    const wide = isStorage(logProbs.dtype) ? cast(logProbs, 'float32') : logProbs;
+    const own = this.search.penalty ? sub(wide, this.search.penalty) : wide;
+    const scores = own.dtype === 'float32' ? own : cast(own, 'float32');
     const [frames] = scores.shape as [number, number];
     const buffer: Buffer =
       scores.device === hostBackend() ? scores.buffer : hostBackend().upload('float32', scores.dataSync());

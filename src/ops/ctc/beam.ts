@@ -90,6 +90,7 @@ function checkCall(
   checkBoolean(op, 'confidences', confidences);
   const separator = options.separator ?? null;
   if (separator !== null) checkWhole(op, 'separator', separator, 0, classes - 1);
+  if (separator === blank) throw new ValueError(op, `separator is ${blank}, which is the blank`);
   const lengths = checkInputLengths(op, options.inputLengths, read);
   const problem = { ...read, logits: from === 'logits' };
   const asked = { nBest, rescore, spans, confidences, separator };

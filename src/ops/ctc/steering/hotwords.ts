@@ -69,7 +69,9 @@ class Phrases {
   ) {
     const around = separator === null ? [] : [separator];
     const sequences = patterns.map(({ labels }) => [...around, ...labels, ...around]);
-    this.trie = new Trie(1 + sequences.reduce((most, labels) => labels.reduce((a, b) => Math.max(a, b), most), 0));
+    this.trie = new Trie(
+      1 + sequences.reduce((most, labels) => labels.reduce((a, b) => Math.max(a, b), most), separator ?? 0),
+    );
     const ends = sequences.map((labels) => this.trie.add(labels));
     if (separator !== null) this.trie.add(around);
     const { size } = this.trie;
