@@ -88,7 +88,8 @@ export function rmsNorm(features: number, options: LayerNormOptions = {}): Layer
 
 /**
  * The features of each sequence or image in groups, each brought to mean 0 and variance 1 over its features, frames and other places: [N, ...,
- * features]. With lengths, a sequence is normalised as if it were alone, and frames beyond it come out as 0.
+ * features]. With lengths, a sequence is normalised as if it were alone, and frames beyond it come out as 0; [N, features] has no frames, and
+ * lengths do not matter to it.
  */
 export function groupNorm(groups: number, features: number, options: LayerNormOptions = {}): Layer<NormParams> {
   checkSizes('groupNorm', { groups, features });
@@ -102,7 +103,7 @@ export function groupNorm(groups: number, features: number, options: LayerNormOp
         throw new ShapeError('groupNorm', `x is ${formatShape(x.shape)}; it must be [N, ..., ${features}]`);
       const norm = (part: Tensor): Tensor =>
         normaliseGroups(part, groups, { eps, weight: params.weight, bias: params.bias });
-      const counts = lengths === undefined ? null : lengthsOf('groupNorm', lengths, x);
+      const counts = lengths === undefined || x.rank === 2 ? null : lengthsOf('groupNorm', lengths, x);
       if (!counts || areFull(counts, x)) return norm(x);
       const rest = new Array<[number, number]>(x.rank - 2).fill([0, 0]);
       const alone = Array.from(counts, (count, n) =>
@@ -119,7 +120,8 @@ export function groupNorm(groups: number, features: number, options: LayerNormOp
  *
  * In training the batch's own mean and variance are used (its variance with the count in the divisor), and the running ones go a step towards
  * them: `(1 - momentum) * running + momentum * batch`, the variance with count - 1 in the divisor, as torch has it. Otherwise the running ones are
- * used. With lengths, [N, T, ..., features], frames beyond them are not counted and come out as 0.
+ * used. With lengths, [N, T, ..., features], frames beyond them are not counted and come out as 0; [N, features], what a global pool leaves,
+ * has no frames, and lengths do not matter to it.
  * @throws {ValueError} by `apply` in training, for a batch of less than two values for each feature: it has no variance.
  */
 export function batchNorm(features: number, options: BatchNormOptions = {}): StatefulLayer<NormParams, BatchNormState> {
@@ -145,7 +147,7 @@ export function batchNorm(features: number, options: BatchNormOptions = {}): Sta
         if (!sameShape(t.shape, [features]))
           throw new ShapeError('batchNorm', `the ${name} is ${formatShape(t.shape)}; it must be [${features}]`);
       const x = cast(given, toFloat(given.dtype));
-      const { lengths } = options;
+      const lengths = x.rank === 2 ? undefined : options.lengths;
       if (!isTraining(options)) {
         const scale = mul(weight, rsqrt(add(state.variance, eps)));
         const shifted = add(mul(sub(maskFrames('batchNorm', x, lengths), state.mean), scale), bias);
