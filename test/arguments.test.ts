@@ -169,7 +169,11 @@ describe('wrong calls that used to pass', () => {
     ],
     [
       () => loose(tapegrad.conv2d)(image, weight, { padding: 'causal' }),
-      "[conv2d] padding 'causal'; whole numbers from 0",
+      "[conv2d] padding is 'causal'; it must be a whole number, two of them or 'same'",
+    ],
+    [
+      () => loose(nn.conv1d)(4, 6, 3, { padding: 'valid' }),
+      "[conv1d] padding is 'valid'; it must be a whole number, 'same' or 'causal'",
     ],
     [() => nn.conv1d(4, 6, 3, { groups: 4 }), '[conv1d] groups is 4; it must divide 4 inChannels and 6 outChannels'],
   ])('%#', (call, message) => {

@@ -169,6 +169,7 @@ export function checkWindows(
   const kernels = checkPair(op, 'kernel', window, 1);
   const strides = checkPair(op, 'stride', stride, 1);
   const dilations = checkPair(op, 'dilation', dilation, 1);
+  if (padding !== 'same') checkNoWord(op, padding, "two of them or 'same'");
   const pads = padding === 'same' ? null : checkPair(op, 'padding', padding, 0);
   const span = (axis: 0 | 1): Span => {
     const own = { kernel: kernels[axis], stride: strides[axis], dilation: dilations[axis] };
@@ -195,8 +196,15 @@ export function checkWindow1d(
   checkReach(op, own);
   if (padding === 'same') return { h: POINT, w: samePadding(op, own) };
   if (padding === 'causal') return { h: POINT, w: { ...own, before: dilation * (window - 1), after: 0 } };
+  checkNoWord(op, padding, "'same' or 'causal'");
   checkWhole(op, 'padding', padding, 0, MOST);
   return { h: POINT, w: { ...own, before: padding, after: padding } };
+}
+
+/** Refuses words of other libraries ('valid', 'SAME') with those that there are. @throws {ValueError} */
+function checkNoWord(op: string, padding: unknown, others: string): void {
+  if (typeof padding === 'string')
+    throw new ValueError(op, `padding is ${describe(padding)}; it must be a whole number, ${others}`);
 }
 
 /** Refuses windows of which none fits. `is1d`: the image is a sequence, and the message says so. @throws {ShapeError} */
