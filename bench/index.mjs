@@ -5,7 +5,9 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const names = readdirSync(dirname(fileURLToPath(import.meta.url)))
-  .filter((file) => file.endsWith('.mjs') && !['index.mjs', 'harness.mjs', 'emissions.mjs'].includes(file))
+  .filter(
+    (file) => file.endsWith('.mjs') && !['index.mjs', 'harness.mjs', 'emissions.mjs', 'models.mjs'].includes(file),
+  )
   .map((file) => file.slice(0, -4));
 const [name, ...rest] = process.argv.slice(2);
 if (!names.includes(name)) {

@@ -8,6 +8,7 @@ using namespace metal;
 #endif
 
 struct MatmulParams { uint batch, m, n, k, transA, transB, strideA, strideB, accumulate; };
+struct MatmulSumParams { uint size, count, accumulate; };
 
 constant constexpr uint TILE = 64;     // rows and columns of out that a group computes at a time
 constant constexpr uint DEPTH = 16;    // of the sum, per step
@@ -64,5 +65,18 @@ kernel void matmul(device const IN *a [[buffer(0)]],
         }
       }
     }
+  }
+}
+
+// out = the sum of `count` parts, or += where p.accumulate is not 0.
+kernel void matmulSum(device const IN *parts [[buffer(0)]],
+                      device OUT *out [[buffer(1)]],
+                      constant MatmulSumParams &p [[buffer(2)]],
+                      uint index [[thread_position_in_grid]],
+                      uint threads [[threads_per_grid]]) {
+  for (uint i = index; i < p.size; i += threads) {
+    OUT sum = p.accumulate != 0 ? out[i] : OUT(0);
+    for (uint part = 0; part < p.count; part++) sum += parts[ulong(part) * p.size + i];
+    out[i] = sum;
   }
 }

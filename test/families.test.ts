@@ -1,7 +1,7 @@
 /** Kernels as the ops declare them, against the files that hold them and the limits that all GPUs share. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { ctcLoss, ctcPosterior, device, hvp, random, tensor, type Tensor, valueAndGrad } from 'tapegrad';
-import { ctcPlans } from '../src/backends/gpu/ctc.js';
+import { plans } from '../src/backends/gpu/plans.js';
 import { type Kernel, overLimits } from '../src/backends/kernel.js';
 import { opInfo } from './opinfo.js';
 import { metal } from '../src/backends/metal/dialect.js';
@@ -12,7 +12,7 @@ import { signatureInWgsl } from './webgpu/signatures.js';
 
 /** Every kernel that the samples of all ops launch, with their derivatives, and those of the GPUs' plans. */
 async function declaredKernels(): Promise<Kernel[]> {
-  const seen = new Set<Kernel>(Object.values(ctcPlans).flatMap(({ kernels }) => kernels));
+  const seen = new Set<Kernel>(Object.values(plans).flatMap(({ kernels }) => kernels));
   const dispatch = jest.spyOn(await device('cpu'), 'dispatch');
   for (const info of Object.values(opInfo) as OpInfo[]) {
     for (const { inputs, run, forwardOnly } of info.samples) {

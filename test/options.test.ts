@@ -37,12 +37,12 @@ async function outcome(name: string, value: unknown): Promise<unknown> {
   if ('init' in given && 'apply' in given)
     return outcome(name, (given.init as (source: unknown) => unknown)(random(1)));
   if (name === 'optim.plateau') {
-    const { init, update } = given as unknown as ReturnType<typeof optim.plateau>;
-    return outcome('', update(init(), 1));
+    const plateau = given as unknown as ReturnType<typeof optim.plateau>;
+    return outcome('', plateau.update(plateau.init(), 1));
   }
   if (name === 'optim.ema') {
-    const { init, update } = given as unknown as ReturnType<typeof optim.ema>;
-    return outcome('', update(init([x]), [x.mul(0.5)]));
+    const ema = given as unknown as ReturnType<typeof optim.ema>;
+    return outcome('', ema.update(ema.init([x]), [x.mul(0.5)]));
   }
   if ('init' in given && 'update' in given) {
     const params = [x];

@@ -1,6 +1,7 @@
 // out[s] = a[s] b[s], or += where p.accumulate is not 0, for a batch of row-major matrices, m x k times k x n; a transposed operand is stored k x m or n x k.
 
 struct MatmulParams { batch: u32, m: u32, n: u32, k: u32, transA: u32, transB: u32, strideA: u32, strideB: u32, accumulate: u32 }
+struct MatmulSumParams { size: u32, count: u32, accumulate: u32 }
 
 const TILE = 64u;     // rows and columns of out that a group computes at a time
 const DEPTH = 16u;    // of the sum, per step
@@ -79,5 +80,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         }
       }
     }
+  }
+}
+
+// == matmulSum == out = the sum of `count` parts, or += where p.accumulate is not 0
+@group(0) @binding(0) var<storage, read> parts: array<IN>;
+@group(0) @binding(1) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(2) var<uniform> p: MatmulSumParams;
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < p.size; i += groups.x * WIDTH) {
+    var sum = select(OUT(0), out[i], p.accumulate != 0u);
+    for (var part = 0u; part < p.count; part++) { sum += parts[part * p.size + i]; }
+    out[i] = sum;
   }
 }

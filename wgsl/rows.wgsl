@@ -14,7 +14,9 @@ struct Share {
 
 // Neighbouring threads read neighbouring elements: those of one row where it is contiguous, those of neighbouring rows where it is not.
 fn lanesOf(axis: u32, inner: u32) -> u32 {
-  let limit = select((WIDTH + 31u) / 32u, WIDTH, inner == 1u);
+  var beside = 1u;   // rows that are
+  while (beside < 32u && beside < inner) { beside *= 2u; }
+  let limit = max(WIDTH / beside, 1u);
   var lanes = 1u;
   while (lanes * 2u <= limit && lanes < axis) { lanes *= 2u; }
   return lanes;

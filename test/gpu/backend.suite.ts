@@ -93,6 +93,21 @@ export function elementTypeSuite(device: () => tapegrad.Backend): void {
     }
   });
 
+  test('a long sum of small products, cut into parts or not, and added to another', async () => {
+    const [w, rng] = [random(21).normal([5, 3]), random(22)];
+    const inputs = [2000, 2003, 512].map((rows) => rng.normal([rows, 5]));
+    const f = (xs: readonly Tensor[]) => (u: Tensor) =>
+      xs.map((x) => tapegrad.tanh(x.matmul(u)).sum()).reduce((a, b) => a.add(b));
+    const want = grad(f(inputs.map((x) => cast(x, 'float64'))))(cast(w, 'float64')).dataSync();
+    const got = await grad(f(inputs.map((x) => x.to(device()))))(w.to(device())).data();
+    want.forEach((value, i) => {
+      expect(Math.abs(got[i]! - value)).toBeLessThan(2e-4 * Math.abs(value) + 1e-3);
+    });
+    const [a, b] = [rng.integers([1024, 2], -9, 9), rng.integers([1024, 3], -9, 9)];
+    const product = (x: Tensor, y: Tensor) => x.transpose(0, 1).matmul(y);
+    expect([...(await product(a.to(device()), b.to(device())).data())]).toEqual([...product(a, b).dataSync()]);
+  });
+
   test('casts agree with the CPU bit for bit', async () => {
     const values = [
       0,

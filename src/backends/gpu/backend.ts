@@ -10,17 +10,14 @@ import {
 import { DeviceError, DTypeError } from '../../errors.js';
 import { type Dispatch, type Kernel, packParams, takesTypes } from '../kernel.js';
 import { textOf } from '../registry.js';
-import { ctcPlans } from './ctc.js';
 import type { GpuDevice, GpuProgram, Launch, ReadRequest, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
 import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
+import { plans } from './plans.js';
 import { Programs } from './programs.js';
-
-/** Kernels that GPUs answer by a plan. */
-const plans: Readonly<Record<string, Plan>> = { ...ctcPlans };
 
 function planOf(kernel: Kernel, device: DeviceName): Plan | undefined {
   const plan = plans[kernel.name];

@@ -1,0 +1,6 @@
+import { ctcPlans } from './ctc.js';
+import { matmulPlans } from './matmul.js';
+import type { Plan } from './plan.js';
+
+/** The kernels that GPUs answer by a plan. */
+export const plans: Readonly<Record<string, Plan>> = { ...ctcPlans, ...matmulPlans };
