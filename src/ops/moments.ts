@@ -1,8 +1,8 @@
 import { stopGradient } from '../autograd/transforms.js';
-import { ValueError } from '../errors.js';
+import { ShapeError, ValueError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { isFloat, toFloat } from '../tensor/dtype.js';
-import { normalizeAxes, sizeOf } from '../tensor/shape.js';
+import { formatShape, normalizeAxes, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Run, alongAxes } from './along-axes.js';
 import { type Axes, checkReduction, KEEP, overAxes, type ReduceOptions, stretch, sum, wide } from './broadcast.js';
@@ -116,14 +116,19 @@ export function norm(x: Tensor, axes?: Axes, options: NormOptions = {}): Tensor 
     throw new ValueError('norm', `ord is ${describe(ord)}; it must be a positive number or Infinity`);
   if (ord === 2)
     return exactly(x, (t) => overAxes('norm', t, axes, keepDims, (u, run) => normOp(u, { ...run, scale: 1 })));
-  if (ord === 1) return exactly(x, (t) => sum(abs(t), axes, { keepDims }));
-  if (ord === Infinity) return exactly(x, (t) => max(abs(t), axes, { keepDims }));
-  return exactly(x, (t) => powerNorm(t, axes, keepDims, ord));
+  const list = normalizeAxes('norm', axes, x.rank);
+  if (ord === 1) return exactly(x, (t) => sum(abs(t), list, { keepDims }));
+  if (ord !== Infinity) return exactly(x, (t) => powerNorm(t, list, keepDims, ord));
+  if (list.some((axis) => x.shape[axis] === 0))
+    throw new ShapeError(
+      'norm',
+      `no elements along the axes ${formatShape(list)} of ${formatShape(x.shape)}, and so no largest`,
+    );
+  return exactly(x, (t) => max(abs(t), list, { keepDims }));
 }
 
 /** The p-th root of the sum of p-th powers, of magnitudes over the largest of them: any unit gives the same, so that it is a constant to transforms. */
-function powerNorm(x: Tensor, axes: Axes | undefined, keepDims: boolean, p: number): Tensor {
-  const list = normalizeAxes('norm', axes, x.rank);
+function powerNorm(x: Tensor, list: readonly number[], keepDims: boolean, p: number): Tensor {
   if (x.size === 0) return sum(abs(x), list, { keepDims });
   const most = max(abs(stopGradient(x)), list, KEEP);
   const unit = where(logicalAnd(greater(most, 0), isFinite(most)), most, 1);

@@ -221,7 +221,12 @@ export const momentInfo = {
         error: ValueError,
         message: "[norm] ord is 'fro'; it must be a positive number or Infinity",
       },
-      { run: () => norm(zeros([0]), 0, { ord: Infinity }), error: ShapeError, message: '[max] no elements' },
+      { run: () => norm(zeros([0]), 0, { ord: Infinity }), error: ShapeError, message: '[norm] no elements' },
+      ...([1, 3, Infinity] as const).map((ord) => ({
+        run: () => norm(zeros([2]), 3, { ord }),
+        error: ShapeError,
+        message: '[norm] axis 3 is outside',
+      })),
     ],
   },
 } satisfies Record<string, OpInfo>;
