@@ -353,3 +353,14 @@ test.each([NaN, Infinity])('a score of %d is refused by its place', (bad) => {
   ]);
   expect(() => beamDecodeSync(x)).toThrow('[beamDecodeSync] sequence 0, frame 1: a score is NaN or Infinity');
 });
+
+test('probabilities above 1, which a bonus for the blank makes, are not taken for logits', () => {
+  const warn = jest.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const x = tensor([
+    [-0.01, -5],
+    [-0.01, -5],
+  ]);
+  expect(beamDecodeSync(x, { blankPenalty: -5 })[0]!.hypotheses[0]!.logProb).toBeGreaterThan(9);
+  expect(warn).not.toHaveBeenCalled();
+  warn.mockRestore();
+});

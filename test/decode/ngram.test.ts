@@ -116,6 +116,11 @@ describe('ngram', () => {
       'line 16: a 2-gram has 2 fields; there must be 3, or 4 with a back-off',
     ],
     ['no number', TEXT.replace('-0.6 cat', '-0,6 cat'), "line 16: '-0,6' is no logarithm of a probability"],
+    [
+      'a number in another base',
+      TEXT.replace('-0.6 cat', '0x10 cat'),
+      "line 16: '0x10' is no logarithm of a probability",
+    ],
     ['no back-off', TEXT.replace('-0.3\n-1.1', 'x\n-1.1'), "line 10: 'x' is no logarithm of a back-off"],
     ['an n-gram twice', TEXT.replace('-0.4 the the', '-0.4 the cat'), "line 17: 'the cat' has been there before"],
     ['a section out of order', TEXT.replace('\\2-grams:', '\\3-grams:'), 'line 13: \\3-grams: where \\2-grams: goes'],

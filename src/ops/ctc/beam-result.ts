@@ -3,7 +3,7 @@ import type { Search } from './beam-options.js';
 import type { BeamContents } from './beam-state.js';
 import { labelConfidences, type Rival, wordConfidences } from './confidence.js';
 import type { HostScores, ScoresJob } from './host-scores.js';
-import { ctcLoss } from './loss.js';
+import { lossesOf } from './loss.js';
 import { type MergedSpan, mergeSpans } from './spans.js';
 import { boundOf, finishOf, type Steering, weightOf } from './steering/steering.js';
 
@@ -165,7 +165,7 @@ const kth = (beams: readonly Ranked[], k: number): Int32Array[] =>
 function rescored(beams: readonly Ranked[], scores: HostScores, job: BeamJob): Float64Array[] {
   const { layout, blank, lengths } = job;
   return Array.from({ length: mostRanks(beams, job.nBest) }, (_, k) => {
-    const losses = ctcLoss(scores.tensor, kth(beams, k), { inputLengths: lengths, blank, layout });
+    const losses = lossesOf(scores.tensor, kth(beams, k), { inputLengths: lengths, blank, layout }, false);
     return Float64Array.from(losses.glance(), (loss) => 0 - loss);
   });
 }

@@ -306,7 +306,11 @@ export function ctcLoss(
   targetLengths?: TensorLike,
   given?: CtcOptions,
 ): Tensor {
-  const options = optionsOfCall('ctcLoss', LOSS_OPTIONS, inputLengths, targetLengths, given);
+  return lossesOf(scores, targets, optionsOfCall('ctcLoss', LOSS_OPTIONS, inputLengths, targetLengths, given), true);
+}
+
+/** @internal `ctcLoss`, which need not wonder about losses below 0: where scores are known to be meant as they are. */
+export function lossesOf(scores: Tensor, targets: CtcTargets, options: CtcOptions, warns: boolean): Tensor {
   const checked = checkProblem('ctcLoss', scores, targets, options);
   const logits = checked.logits ? null : logitsBehind(scores);
   const problem = logits ? { ...checked, logits: true } : checked;
@@ -316,7 +320,7 @@ export function ctcLoss(
   const kept = withGradient ? keptOf(problem, batched) : null;
   const inputs = kept ? [batched, latticeBeside(batched, problem)] : [batched];
   let losses = lossOp(inputs, { problem, withGradient, expected, kept });
-  if (!problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
+  if (warns && !problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
   if (options.reduction === 'mean') return mean(div(losses, lendTo(lengthsOf(problem, losses), losses)));

@@ -94,7 +94,8 @@ function gramOf(text: string, order: number, line: number, reader: ArpaReader, f
 const NEVER = -99;
 
 function logarithm(field: string, what: string, fail: (problem: string) => never): number {
-  const value = /^-inf(inity)?$/i.test(field) ? -Infinity : Number(field);
+  const isDecimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(field);
+  const value = /^-inf(inity)?$/i.test(field) ? -Infinity : isDecimal ? Number(field) : NaN;
   if (Number.isNaN(value) || value === Infinity) fail(`'${shorten(field)}' is no logarithm of ${what}`);
   return value <= NEVER ? -Infinity : value * LN10;
 }
