@@ -17,7 +17,7 @@ import {
   ofKind,
   trainingRandom,
 } from './layer.js';
-import { areFull, frameMask, lengthsOf, maskFrames } from './lengths.js';
+import { areFull, frameMask, type Lengths, lengthsOf, lengthsThrough, maskFrames } from './lengths.js';
 import { checkSizes, linear, type LinearParams } from './linear.js';
 
 export interface AttentionParams {
@@ -51,7 +51,8 @@ export interface AttentionLayerOptions extends ApplyOptions {
   readonly mask?: Tensor | undefined;
 }
 
-export interface AttentionLayer extends Layer<AttentionParams> {
+export interface AttentionLayer extends Layer<AttentionParams>, Lengths {
+  outputLength(length: number): number;
   apply(params: AttentionParams, x: Tensor, options?: AttentionLayerOptions): Tensor;
 }
 
@@ -120,6 +121,7 @@ export function multiHeadAttention(
   };
 
   return ofKind(op, {
+    ...lengthsThrough(op, (length) => length),
     init: (random: Random, placement: InitOptions = {}) => {
       checkInit(op, random, placement);
       return {

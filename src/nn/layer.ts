@@ -114,29 +114,14 @@ interface LayerParts<Params, State> {
 export function layer<Params>(
   op: string,
   names: readonly string[] | null,
-  parts: LayerParts<Params, null> & {
-    readonly apply: (params: Params, x: Tensor, options: ApplyOptions) => Tensor;
-    readonly outputLength: (length: number) => number;
-  },
-): Layer<Params> & Lengths;
-export function layer<Params>(
-  op: string,
-  names: readonly string[] | null,
-  parts: LayerParts<Params, null> & {
-    readonly apply: (params: Params, x: Tensor, options: ApplyOptions) => Tensor;
-  },
-): Layer<Params>;
-export function layer<Params>(
-  op: string,
-  names: readonly string[] | null,
   {
     init,
     apply,
-    outputLength,
+    outputLength = (length) => length,
   }: LayerParts<Params, null> & {
     readonly apply: (params: Params, x: Tensor, options: ApplyOptions) => Tensor;
   },
-): Layer<Params> {
+): Layer<Params> & Lengths {
   return ofKind(op, {
     init: (random: Random, placement: InitOptions = {}) => {
       checkInit(op, random, placement);
@@ -147,7 +132,7 @@ export function layer<Params>(
       if (names) checkParams(op, params, names);
       return apply(params, x, options);
     },
-    ...(outputLength && lengthsThrough(op, outputLength)),
+    ...lengthsThrough(op, outputLength),
   });
 }
 

@@ -5,6 +5,7 @@ import { linear as multiply } from '../ops/matmul.js';
 import { formatShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Layer, layer, uniformByFan } from './layer.js';
+import type { Lengths } from './lengths.js';
 
 export interface LinearParams {
   /** [outFeatures, inFeatures] */
@@ -34,7 +35,11 @@ export function checkFeatures(
 }
 
 /** `x weight^T + bias` over the last axis: [..., inFeatures] to [..., outFeatures]. */
-export function linear(inFeatures: number, outFeatures: number, options: { bias?: boolean } = {}): Layer<LinearParams> {
+export function linear(
+  inFeatures: number,
+  outFeatures: number,
+  options: { bias?: boolean } = {},
+): Layer<LinearParams> & Lengths {
   checkSizes('linear', { inFeatures, outFeatures });
   checkOptions('linear', options, ['bias'], (given) =>
     typeof given === 'boolean' ? `write { bias: ${given} }` : null,

@@ -16,7 +16,7 @@ import { toFloat } from '../tensor/dtype.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isTraining, type Layer, layer, type StatefulLayer, statefulLayer } from './layer.js';
-import { areFull, lengthsOf, maskFrames, packFrames, unpackFrames } from './lengths.js';
+import { areFull, type Lengths, lengthsOf, maskFrames, packFrames, unpackFrames } from './lengths.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 /** Weight and bias of a norm. */
@@ -61,7 +61,7 @@ function epsOf(op: string, options: LayerNormOptions, names: readonly string[] =
 }
 
 /** Each row along the last axis brought to mean 0 and variance 1, then scaled and shifted by learned amounts. */
-export function layerNorm(features: number, options: LayerNormOptions = {}): Layer<NormParams> {
+export function layerNorm(features: number, options: LayerNormOptions = {}): Layer<NormParams> & Lengths {
   checkSizes('layerNorm', { features });
   const eps = epsOf('layerNorm', options);
   return layer('layerNorm', ['weight', 'bias'], {
@@ -74,7 +74,7 @@ export function layerNorm(features: number, options: LayerNormOptions = {}): Lay
 }
 
 /** Each row along the last axis divided by its root mean square, then scaled by learned amounts. */
-export function rmsNorm(features: number, options: LayerNormOptions = {}): Layer<RmsNormParams> {
+export function rmsNorm(features: number, options: LayerNormOptions = {}): Layer<RmsNormParams> & Lengths {
   checkSizes('rmsNorm', { features });
   const eps = epsOf('rmsNorm', options, ['eps'], 1e-6);
   return layer('rmsNorm', ['weight'], {
@@ -91,7 +91,11 @@ export function rmsNorm(features: number, options: LayerNormOptions = {}): Layer
  * features]. With lengths, a sequence is normalised as if it were alone, and frames beyond it come out as 0; [N, features] has no frames, and
  * lengths do not matter to it.
  */
-export function groupNorm(groups: number, features: number, options: LayerNormOptions = {}): Layer<NormParams> {
+export function groupNorm(
+  groups: number,
+  features: number,
+  options: LayerNormOptions = {},
+): Layer<NormParams> & Lengths {
   checkSizes('groupNorm', { groups, features });
   if (features % groups !== 0)
     throw new ValueError('groupNorm', `${features} features do not fall into ${groups} groups of one size`);
@@ -124,7 +128,10 @@ export function groupNorm(groups: number, features: number, options: LayerNormOp
  * has no frames, and lengths do not matter to it.
  * @throws {ValueError} by `apply` in training, for a batch of less than two values for each feature: it has no variance.
  */
-export function batchNorm(features: number, options: BatchNormOptions = {}): StatefulLayer<NormParams, BatchNormState> {
+export function batchNorm(
+  features: number,
+  options: BatchNormOptions = {},
+): StatefulLayer<NormParams, BatchNormState> & Lengths {
   checkSizes('batchNorm', { features });
   const eps = epsOf('batchNorm', options, ['eps', 'momentum']);
   const { momentum = 0.1 } = options;

@@ -19,7 +19,7 @@ import {
   ofKind,
   trainingRandom,
 } from './layer.js';
-import { lengthsOf } from './lengths.js';
+import { type Lengths, lengthsOf, lengthsThrough } from './lengths.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 /** Weights of one direction. G gates lie one after the other along the first axis, in torch's order, so torch's weights fit. */
@@ -73,7 +73,8 @@ export interface LstmState extends GruState {
   readonly cell: Tensor;
 }
 
-export interface RecurrentLayer<State, Params = RecurrentParams> extends Layer<Params> {
+export interface RecurrentLayer<State, Params = RecurrentParams> extends Layer<Params>, Lengths {
+  outputLength(length: number): number;
   /** Like `apply`, from a given state, with the state at the end. */
   run(
     params: Params,
@@ -205,6 +206,7 @@ function recurrent<State extends GruState, Params>(
   };
 
   return ofKind(cell.name, {
+    ...lengthsThrough(cell.name, (length) => length),
     init: (random: Random, placement: InitOptions = {}) => {
       checkInit(cell.name, random, placement);
       const made = Array.from({ length: layers }, (_, at) =>

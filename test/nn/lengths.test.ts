@@ -113,3 +113,19 @@ test('ids beyond the lengths are not looked up', () => {
   const y = model.apply(params, ids, { lengths: [3, 1] });
   expect(y.slice([1, 2], [0, 1]).arraySync()).toEqual(model.apply(params, ids.slice([1, 2], [0, 1])).arraySync());
 });
+
+test('a layer that keeps the frames says so', () => {
+  const layers = [
+    nn.linear(2, 3),
+    nn.embedding(4, 2),
+    nn.layerNorm(3),
+    nn.rmsNorm(3),
+    nn.groupNorm(1, 3),
+    nn.dropout(0.5),
+  ];
+  for (const layer of [...layers, nn.batchNorm(3), nn.gru(2, 3), nn.lstm(2, 3), nn.multiHeadAttention(4, 2)]) {
+    expect(layer.outputLength(5)).toBe(5);
+    expect([...layer.outputLengths([3, 0])]).toEqual([3, 0]);
+    expect(() => layer.outputLength(-1)).toThrow('length is -1');
+  }
+});
