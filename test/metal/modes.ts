@@ -1,4 +1,6 @@
 /** The suites on the 'metal' device run in three modes: as it is, checked, and with the threads' order reversed. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { MetalBackend } from '../../src/backends/metal/backend.js';
 import { change, metalTests, ORDER, type Setting, softLibrary, softTests } from './harness.js';
 
@@ -7,16 +9,26 @@ export interface OnMetal {
   readonly metal: () => MetalBackend;
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Tests between collections of garbage. Each buffer of the software device is a mapping with a page before and behind it, and a process may have only so many. */
+const TESTS_PER_COLLECTION = 25;
+
 function suite(settings: Partial<Record<Setting, number>>, strict: boolean, body: (on: OnMetal) => void): void {
   let backend: MetalBackend;
   let restore: (() => void) | undefined;
+  let tests = 0;
   beforeAll(async () => {
     if (Object.keys(settings).length > 0) restore = await change(settings);
     backend = await MetalBackend.open(softLibrary, { strict });
   });
   // What a test has launched runs, and fails, with that test.
-  afterEach(() => {
+  afterEach(async () => {
     backend.finish();
+    if (++tests % TESTS_PER_COLLECTION > 0) return;
+    collectGarbage();
+    await new Promise((resolve) => setImmediate(resolve)); // what was collected is given back then
   });
   afterAll(() => {
     backend.close();
