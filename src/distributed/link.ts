@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import {
@@ -12,6 +11,7 @@ import {
   ranksText,
 } from './agreement.js';
 import { MismatchError, TimeoutError } from './errors.js';
+import { sayLast } from './lastwords.js';
 import type { Flat, Mpi, Reduction, Request } from './mpi.js';
 
 /** Polls in a row. MPI gets on with its work only while it is polled, and short calls are over within one row. */
@@ -271,15 +271,17 @@ export class Link {
   private leave(code: number, uncaught: unknown): void {
     const { rank, size } = this.mpi;
     this.isClosed = true;
+    const words: string[] = [];
     try {
       const isShown = uncaught === undefined || process.listenerCount('uncaughtException') > 0;
-      if (!isShown) writeSync(2, `${inspect(uncaught)}\n`);
+      if (!isShown) words.push(inspect(uncaught));
       if (code !== 0) throw new Error(`it ends with code ${code}, and the job with it`);
       if (this.failure) throw this.failure;
       this.agreeToLeave();
       this.mpi.finalize();
     } catch (error) {
-      writeSync(2, `tapegrad: rank ${rank} of ${size}: ${error instanceof Error ? error.message : String(error)}\n`);
+      words.push(`tapegrad: rank ${rank} of ${size}: ${error instanceof Error ? error.message : String(error)}`);
+      sayLast(`${words.join('\n')}\n`);
       this.mpi.abort(code === 0 ? 1 : code);
     }
   }

@@ -9,6 +9,7 @@
 import { importKoffi, type LibraryHandle } from '../backends/koffi.js';
 import { type Abi, ABIS, type AbiName, type HandleName, HANDLES, VERSION_BYTES } from './abi.js';
 import { MpiError } from './errors.js';
+import { LAST_WORDS_MS, pause } from './lastwords.js';
 
 /** Arrays that MPI reads and writes. Their memory must not move: it must not be a resizable buffer's. */
 export type Flat = Float32Array | Float64Array | Int32Array | Uint8Array;
@@ -164,8 +165,9 @@ export class Mpi {
     this.run('Finalize');
   }
 
-  /** Ends all processes of the world. Does not return. */
+  /** Ends all processes of the world, a moment after the call (see `LAST_WORDS_MS`). Does not return. */
   abort(code: number): void {
+    pause(LAST_WORDS_MS);
     this.call.Abort(this.handles.world, code);
   }
 

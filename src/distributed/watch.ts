@@ -1,10 +1,14 @@
 import { Worker } from 'node:worker_threads';
+import { LAST_WORDS_MS } from './lastwords.js';
 
 const CODE = `
   const { writeSync } = require('node:fs');
-  const { workerData: { ms, message } } = require('node:worker_threads');
+  const { workerData: { ms, message, lastWordsMs } } = require('node:worker_threads');
   setTimeout(() => {
-    writeSync(2, message + '\\n');
+    try {
+      writeSync(2, message + '\\n');
+    } catch {} // stderr is closed or full
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lastWordsMs);
     process.kill(process.pid, 'SIGKILL');
   }, ms);
 `;
@@ -16,7 +20,11 @@ const CODE = `
  */
 export function watch(ms: number, message: string): () => void {
   if (ms === Infinity) return () => undefined;
-  const worker = new Worker(CODE, { eval: true, workerData: { ms, message }, execArgv: [] });
+  const worker = new Worker(CODE, {
+    eval: true,
+    workerData: { ms, message, lastWordsMs: LAST_WORDS_MS },
+    execArgv: [],
+  });
   worker.unref();
   return () => void worker.terminate();
 }
