@@ -1,8 +1,9 @@
-// Turns the formulas of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for float32 and plain JavaScript loops for float64.
-// Both fold the tree that src/backends/expression.ts parses; that module is loaded through esbuild because Node 20 reads no TypeScript.
+// Turns the formulas of src/ops/elementwise.ts into kernels: AssemblyScript SIMD for the element types of scripts/elements.mjs, and plain JavaScript
+// loops in float64 for any others. Both fold the tree that src/backends/expression.ts parses; that module is loaded through esbuild because Node 20 reads no TypeScript.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { ELEMENTS } from './elements.mjs';
 
 /** Imports a TypeScript module of this repository. */
 export async function importTypeScript(path) {
@@ -11,42 +12,7 @@ export async function importTypeScript(path) {
   return import(`data:text/javascript;base64,${Buffer.from(bundled.outputFiles[0].contents).toString('base64')}`);
 }
 
-const { BASE_FUNCTIONS, parseExpression, toSource } = await importTypeScript('src/backends/expression.ts');
-
-/** Functions that are one or two instructions; a formula with no others is unrolled to four vectors a step. */
-const CHEAP = {
-  sqrt: 'f32x4.sqrt',
-  abs: 'f32x4.abs',
-  floor: 'f32x4.floor',
-  min: 'f32x4.min',
-  max: 'f32x4.max',
-  isnan: 'isnan',
-  isfinite: 'isfinite',
-};
-const LANE_OPERATORS = {
-  '+': 'f32x4.add',
-  '-': 'f32x4.sub',
-  '*': 'f32x4.mul',
-  '/': 'f32x4.div',
-  '<': 'f32x4.lt',
-  '<=': 'f32x4.le',
-  '>': 'f32x4.gt',
-  '>=': 'f32x4.ge',
-  '==': 'f32x4.eq',
-  '!=': 'f32x4.ne',
-  '&&': 'v128.and',
-  '||': 'v128.or',
-};
-
-const simd = {
-  number: (value) => `f32x4.splat(${Number.isInteger(value) ? value.toFixed(1) : value})`,
-  operand: (name) => name,
-  negate: (a) => `f32x4.neg(${a})`,
-  not: (a) => `v128.not(${a})`,
-  binary: (operator, a, b) => `${LANE_OPERATORS[operator]}(${a}, ${b})`,
-  choice: (test, then, otherwise) => `v128.bitselect(${then}, ${otherwise}, ${test})`,
-  call: (name, operands) => `${CHEAP[name] ?? name}(${operands.join(', ')})`,
-};
+const { parseExpression, toSource } = await importTypeScript('src/backends/expression.ts');
 
 const names = (formula) => ['x', 'y', 'z'].slice(0, formula.arity);
 const isTruth = (formula, index) => formula.operands?.[index] === 'bool';
@@ -62,85 +28,130 @@ function parse(name, formula) {
 }
 
 /** The inlined function on one vector of each operand. */
-function lanesFunction(name, formula) {
+function lanesFunction(name, formula, element) {
   const { statements, result } = toSource(
     parse(name, formula),
-    simd,
+    element.language,
     (variable, _truth, text) => `const ${variable} = ${text};`,
   );
   const parameters = names(formula)
     .map((operand) => `${operand}: v128`)
     .join(', ');
-  return `@inline function ${name}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
+  return `@inline function ${name}${element.suffix}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
 }
 
-const isCheap = (formula) => [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(([, name]) => name in CHEAP);
+/** Whether a formula is a handful of instructions: then the loops are unrolled to four vectors a step. */
+const isCheap = (formula, element) =>
+  [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(([, name]) => name in element.cheap);
 
-/** How operand number `index` is read when its address moves along ('stream') and when it stays ('splat'). */
-function reader(formula, index) {
+/** How operand number `index` is read when its address moves along (a vector, or the part that is left) and when it stays ('splat'). */
+function reader(formula, index, element) {
   const operand = names(formula)[index];
   if (isTruth(formula, index)) {
+    const { splat, vector, part } = element.truth;
     return {
       bytes: 1,
-      vector: (j) => `loadTruth(${operand} + ${4 * j})`,
-      part: (count) => `loadTruthPart(${operand}, ${count})`,
-      splat: `splatTruth(${operand})`,
+      vector: (j) => `${vector}(${operand} + ${element.lanes * j})`,
+      part: `${part}(${operand}, left)`,
+      splat: `${splat}(${operand})`,
     };
   }
   return {
-    bytes: 4,
+    bytes: element.bytes,
     vector: (j) => `v128.load(${operand}, ${16 * j})`,
-    part: (count) => `loadPart(${operand}, ${count})`,
-    splat: `v128.load32_splat(${operand})`,
+    part: element.part(operand, 'left'),
+    splat: element.splat(operand),
   };
 }
 
-/** The loops over one run of n elements; `streams[i]` says whether operand i moves along. */
-function loops(name, formula, streams, indent) {
-  const operands = names(formula);
-  const readers = operands.map((_, index) => reader(formula, index));
-  const truth = formula.result === 'bool';
-  const apply = (read) =>
-    `${name}Lanes(${operands.map((operand, index) => (streams[index] ? read(readers[index]) : `${operand}Splat`)).join(', ')})`;
-  const advance = (count) =>
-    [
-      ...operands.flatMap((operand, index) =>
-        streams[index] ? [`${operand} += ${count * readers[index].bytes};`] : [],
-      ),
-      `out += ${truth ? count : 4 * count};`,
-    ].join(' ');
-  const lines = operands.flatMap((operand, index) =>
-    streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`],
-  );
-  lines.push('let left = n;');
-  if (isCheap(formula)) {
-    const four = [0, 1, 2, 3].map((j) => apply((read) => read.vector(j)));
-    lines.push('for (; left >= 16; left -= 16) {');
-    if (truth) lines.push(`  storeTruth16(out, ${four.join(', ')});`);
-    else four.forEach((value, j) => lines.push(`  v128.store(out, ${value}, ${16 * j});`));
-    lines.push(`  ${advance(16)}`, '}');
-  }
-  const whole = apply((read) => read.vector(0));
-  const part = apply((read) => read.part('left'));
-  lines.push(
-    'for (; left >= 4; left -= 4) {',
-    truth ? `  storeTruthPart(out, ${whole}, 4);` : `  v128.store(out, ${whole});`,
-    `  ${advance(4)}`,
+/** Where the operands' addresses and the result's go after that many elements; `moves` are tests of the operands that may stay. */
+const advance = (formula, element, count, moves) =>
+  [
+    ...names(formula).flatMap((operand, index) =>
+      moves[index] !== null ? [`${moves[index]}${operand} += ${count * reader(formula, index, element).bytes};`] : [],
+    ),
+    `out += ${count * (formula.result === 'bool' ? 1 : element.bytes)};`,
+  ].join(' ');
+
+/** Four vectors a step while there are as many, of the operands that move along and those that stay. */
+function unrolled(name, formula, element, streams) {
+  const { suffix, lanes, truth } = element;
+  const readers = names(formula).map((_, index) => reader(formula, index, element));
+  const value = (j) =>
+    `${name}${suffix}Lanes(${readers.map(({ vector }, i) => (streams[i] ? vector(j) : `${names(formula)[i]}Splat`)).join(', ')})`;
+  const four = [0, 1, 2, 3].map(value);
+  return [
+    `for (; left >= ${4 * lanes}; left -= ${4 * lanes}) {`,
+    ...(formula.result === 'bool'
+      ? [`  ${truth.four}(out, ${four.join(', ')});`]
+      : four.map((vector, j) => `  v128.store(out, ${vector}, ${16 * j});`)),
+    `  ${advance(
+      formula,
+      element,
+      4 * lanes,
+      streams.map((moves) => (moves ? '' : null)),
+    )}`,
     '}',
-  );
-  lines.push(`if (left > 0) ${truth ? 'storeTruthPart' : 'storePart'}(out, ${part}, left);`);
-  return lines.map((line) => indent + line).join('\n');
+  ];
 }
 
-function unaryKernel(name, formula) {
+/** One vector a step, and what is left in the end; `steps` says how an operand is read: 'moves', 'stays', or by its step. */
+function remaining(name, formula, element, steps) {
+  const { suffix, lanes, storePart, truth } = element;
+  const operands = names(formula);
+  const readers = operands.map((_, index) => reader(formula, index, element));
+  const values = readers.map(({ vector, part, splat }, i) => {
+    const moving = `(left >= ${lanes} ? ${vector(0)} : ${part})`;
+    return { moves: moving, stays: `${operands[i]}Splat`, either: `${operands[i]}Step ? ${moving} : ${splat}` }[
+      steps[i]
+    ];
+  });
+  const store =
+    formula.result === 'bool'
+      ? `${truth.store}(out, value, min(left, ${lanes}));`
+      : `if (left >= ${lanes}) v128.store(out, value); else ${storePart('out', 'value', 'left')};`;
+  const moves = steps.map((step, i) => ({ moves: '', stays: null, either: `if (${operands[i]}Step) ` })[step]);
+  return [
+    `for (; left > 0; left -= ${lanes}) {`,
+    `  const value = ${name}${suffix}Lanes(${values.join(', ')});`,
+    `  ${store}`,
+    `  ${advance(formula, element, lanes, moves)}`,
+    '}',
+  ];
+}
+
+/** The loops over one run of n elements; `streams[i]` says whether operand i moves along. */
+function loops(name, formula, element, streams) {
+  const operands = names(formula);
+  return [
+    ...operands.flatMap((operand, index) =>
+      streams[index] ? [] : [`const ${operand}Splat = ${reader(formula, index, element).splat};`],
+    ),
+    'let left = n;',
+    ...(isCheap(formula, element) ? unrolled(name, formula, element, streams) : []),
+    ...remaining(
+      name,
+      formula,
+      element,
+      streams.map((moves) => (moves ? 'moves' : 'stays')),
+    ),
+  ];
+}
+
+const indented = (lines, indent) => lines.map((line) => indent + line).join('\n');
+
+function unaryKernel(name, formula, element) {
   return `/** ${name}: ${formula.code}, over n elements. */
-export function ${name}(x: usize, out: usize, n: i32): void {
-${loops(name, formula, [true], '  ')}
+export function ${name}${element.suffix}(x: usize, out: usize, n: i32): void {
+${indented(loops(name, formula, element, [true]), '  ')}
 }
 `;
 }
 
-/** Which operands move along and which stay, for the specialised loops; of two operands one always moves, so there these three are all. */
+/**
+ * Which operands move along and which stay, for the specialised loops, the most common first; of two operands one always moves, so there these
+ * three are all.
+ */
 const PATTERNS = {
   2: [
     [true, true],
@@ -155,23 +166,29 @@ const PATTERNS = {
   ],
 };
 
-function broadcastKernel(name, formula) {
+function broadcastKernel(name, formula, element) {
   const operands = names(formula);
   const truth = formula.result === 'bool';
-  const patterns = isCheap(formula) ? PATTERNS[formula.arity] : [];
+  const patterns = isCheap(formula, element) ? PATTERNS[formula.arity].slice(0, element.patterns[formula.arity]) : [];
   const complete = patterns.length === 3;
   const cases = patterns.map((streams, index) => {
     const test = operands.map((operand, i) => `${operand}Step == ${streams[i] ? 1 : 0}`).join(' && ');
     const head = index === 0 ? `if (${test})` : index < patterns.length - 1 || !complete ? `else if (${test})` : 'else';
-    const own = operands
-      .map((operand) => `let ${operand} = ${operand}Row;`)
-      .concat('let out = outRow;')
-      .join(' ');
-    return `${head} {\n      ${own}\n${loops(name, formula, streams, '      ')}\n    }`;
+    return `${head} {\n${indented([...begin(operands), ...loops(name, formula, element, streams)], '      ')}\n    }`;
   });
-  const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${generalLoop(name, formula)}\n    }`;
+  const rest = [
+    ...begin(operands),
+    'let left = n;',
+    ...remaining(
+      name,
+      formula,
+      element,
+      operands.map(() => 'either'),
+    ),
+  ];
+  const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${indented(rest, '      ')}\n    }`;
   const rowBytes = operands
-    .map((operand, i) => `${operand}Row += <usize>${operand}RowStep${isTruth(formula, i) ? '' : ' << 2'};`)
+    .map((operand, i) => `${operand}Row += <isize>${operand}RowStep * ${reader(formula, i, element).bytes};`)
     .join(' ');
   const parameters = [
     ...operands.map((operand) => `${operand}Row: usize`),
@@ -185,50 +202,59 @@ function broadcastKernel(name, formula) {
  * ${name}: ${formula.code}, over \`rows\` runs of n elements of a contiguous result. An operand's step is 1 where its elements lie side by side and
  * 0 where one element serves the whole run; its row step, in elements, leads from run to run.
  */
-export function ${name}(${parameters}): void {
+export function ${name}${element.suffix}(${parameters}): void {
   for (let row = 0; row < rows; row++) {
     ${cases.join(' ')}${general}
-    ${rowBytes} outRow += <usize>n${truth ? '' : ' << 2'};
+    ${rowBytes} outRow += <isize>n * ${truth ? 1 : element.bytes};
   }
 }
 `;
 }
 
-/** Any pattern of steps, one vector at a time. */
-function generalLoop(name, formula) {
-  const operands = names(formula);
-  const readers = operands.map((_, index) => reader(formula, index));
-  const lines = operands.map((operand) => `let ${operand} = ${operand}Row;`);
-  lines.push('let out = outRow;', 'for (let left = n; left > 0; left -= 4) {');
-  const values = operands.map(
-    (operand, i) =>
-      `${operand}Step ? (left >= 4 ? ${readers[i].vector(0)} : ${readers[i].part('left')}) : ${readers[i].splat}`,
+const begin = (operands) => [
+  operands.map((operand) => `let ${operand} = ${operand}Row;`).join(' '),
+  'let out = outRow;',
+];
+
+/** Whether a formula is generated for an element type: one that has all that the code asks for. */
+function suits(name, formula, element) {
+  if (element.only && !element.only.includes(name)) return false;
+  if (names(formula).every((_, index) => isTruth(formula, index))) return element.bytes === 1;
+  return [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(
+    ([, called]) => called in element.cheap || element.functions.includes(called),
   );
-  lines.push(`  const value = ${name}Lanes(${values.join(', ')});`);
-  if (formula.result === 'bool') lines.push('  storeTruthPart(out, value, min(left, 4));');
-  else lines.push('  if (left >= 4) v128.store(out, value); else storePart(out, value, left);');
-  operands.forEach((operand, i) => lines.push(`  if (${operand}Step) ${operand} += ${4 * readers[i].bytes};`));
-  lines.push(`  out += ${formula.result === 'bool' ? 4 : 16};`, '}');
-  return lines.map((line) => `      ${line}`).join('\n');
 }
 
-/** AssemblyScript for all formulas: `name(x, out, n)` for one operand, `name(x, y, out, rows, n, xRowStep, yRowStep, xStep, yStep)` for two, likewise three. */
+/**
+ * AssemblyScript for all formulas and element types: `name(x, out, n)` for one operand, `name(x, y, out, rows, n, xRowStep, yRowStep, xStep, yStep)`
+ * for two, likewise three; `nameF64` and so on for the other types.
+ */
 export function emitAssemblyScript(formulas) {
-  const functions = Object.keys(BASE_FUNCTIONS).filter((name) => !CHEAP[name]?.startsWith('f32x4'));
-  const kernels = Object.entries(formulas).map(
-    ([name, formula]) =>
-      `${lanesFunction(name, formula)}\n${formula.arity === 1 ? unaryKernel(name, formula) : broadcastKernel(name, formula)}`,
+  const imports = ELEMENTS.filter(({ library }) => library).map(
+    ({ library, functions, suffix }) =>
+      `import { ${functions.map((name) => (suffix ? `${name} as ${name}${suffix}` : name)).join(', ')} } from "${library}";\n`,
   );
-  return `import { loadPart, loadTruth, loadTruthPart, splatTruth, storePart, storeTruth16, storeTruthPart } from "../lanes";
-import { ${functions.join(', ')} } from "../math";
-
-${kernels.map((text) => renameExports(text, functions)).join('\n')}`;
+  const kernels = ELEMENTS.flatMap((element) =>
+    Object.entries(formulas)
+      .filter(([name, formula]) => suits(name, formula, element))
+      .map(
+        ([name, formula]) =>
+          `${lanesFunction(name, formula, element)}\n${(formula.arity === 1 ? unaryKernel : broadcastKernel)(name, formula, element)}`,
+      )
+      .map((text) => renameExports(text, element)),
+  );
+  const readers = new Set(kernels.join('').match(/(?<![.\w])(?:load|store|splat)[A-Z]\w*(?=\()/g));
+  return `import { ${[...readers].sort().join(', ')} } from "../lanes";
+${imports.join('')}
+${kernels.join('\n')}`;
 }
 
 /** Rows such as exp share their name with the function that they call: the import keeps it, the kernel is exported under it. */
-function renameExports(text, functions) {
+function renameExports(text, { functions, suffix }) {
   return text.replace(/^export function (\w+)\(/m, (whole, name) =>
-    functions.includes(name) ? `export { ${name}Kernel as ${name} };\nfunction ${name}Kernel(` : whole,
+    functions.some((called) => called + suffix === name)
+      ? `export { ${name}Kernel as ${name} };\nfunction ${name}Kernel(`
+      : whole,
   );
 }
 

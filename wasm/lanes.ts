@@ -1,4 +1,4 @@
-// Reading and writing partial vectors, and truth values kept as bytes.
+// Reading and writing partial vectors, and truth values kept as bytes, for the elementwise kernels of every element type (scripts/elements.mjs).
 
 /** The first `count` (1 to 3) floats at an address; the other lanes repeat the first. */
 @inline export function loadPart(address: usize, count: i32): v128 {
@@ -43,6 +43,94 @@
 @inline export function storeTruthPart(address: usize, mask: v128, count: i32): void {
   const bits = i32x4.bitmask(mask);
   for (let i = 0; i < count; i++) store<u8>(address + i, (bits >> i) & 1);
+}
+
+/** Four truth values (bytes) as the integers 0 or 1. */
+@inline export function loadTruthI32(address: usize): v128 {
+  return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(address)));
+}
+
+/** The first `count` (1 to 3) truth values as 0 or 1; the other lanes are 0. */
+@inline export function loadTruthPartI32(address: usize, count: i32): v128 {
+  return i32x4.trunc_sat_f32x4_s(loadTruthPart(address, count));
+}
+
+/** A truth value (byte) in all lanes, as 0 or 1. */
+@inline export function splatTruthI32(address: usize): v128 {
+  return i32x4.splat(load<u8>(address));
+}
+
+/** Two truth values (bytes) as 0.0 or 1.0. */
+@inline export function loadTruthF64(address: usize): v128 {
+  return f64x2.convert_low_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load16_splat(address))));
+}
+
+/** The one truth value that is left, as 0.0 or 1.0. */
+@inline export function loadTruthPartF64(address: usize, _count: i32): v128 {
+  return splatTruthF64(address);
+}
+
+/** A truth value (byte) in both lanes, as 0.0 or 1.0. */
+@inline export function splatTruthF64(address: usize): v128 {
+  return f64x2.splat(<f64>load<u8>(address));
+}
+
+/** Stores eight masks of float64 lanes as bytes, 0 or 1. */
+@inline export function storeTruth8(address: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const words = i16x8.narrow_i32x4_s(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(c, d, 0, 2, 4, 6));
+  v128.store64_lane(address, v128.and(i8x16.narrow_i16x8_s(words, words), i8x16.splat(1)), 0);
+}
+
+/** Stores one or two masks of float64 lanes as bytes, 0 or 1. */
+@inline export function storeTruthPartF64(address: usize, mask: v128, count: i32): void {
+  const bits = i64x2.bitmask(mask);
+  store<u8>(address, bits & 1);
+  if (count > 1) store<u8>(address, bits >> 1, 1);
+}
+
+/** The first `count` (1 to 15) bytes at an address; the other lanes are 0. */
+@inline export function loadBytes(address: usize, count: i32): v128 {
+  return gatherBytes(address, count);
+}
+
+function gatherBytes(address: usize, count: i32): v128 {
+  let low: u64 = 0, high: u64 = 0;
+  for (let i = 0; i < count; i++) {
+    const byte = <u64>load<u8>(address + i);
+    if (i < 8) low |= byte << (8 * i);
+    else high |= byte << (8 * (i - 8));
+  }
+  return i64x2.replace_lane(i64x2.splat(low), 1, high);
+}
+
+/** Stores the first `count` (1 to 15) bytes. */
+@inline export function storeBytes(address: usize, lanes: v128, count: i32): void {
+  scatterBytes(address, lanes, count);
+}
+
+function scatterBytes(address: usize, lanes: v128, count: i32): void {
+  let part = i64x2.extract_lane(lanes, 0);
+  for (let i = 0; i < count; i++) {
+    if (i == 8) part = i64x2.extract_lane(lanes, 1);
+    store<u8>(address + i, part);
+    part >>= 8;
+  }
+}
+
+/** Stores 64 masks of bytes as 0 or 1. */
+@inline export function storeTruth64(address: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const one = i8x16.splat(1);
+  v128.store(address, v128.and(a, one));
+  v128.store(address, v128.and(b, one), 16);
+  v128.store(address, v128.and(c, one), 32);
+  v128.store(address, v128.and(d, one), 48);
+}
+
+/** Stores the first `count` (1 to 16) masks of bytes as 0 or 1. */
+@inline export function storeTruthBytes(address: usize, mask: v128, count: i32): void {
+  const bytes = v128.and(mask, i8x16.splat(1));
+  if (count == 16) v128.store(address, bytes);
+  else storeBytes(address, bytes, count);
 }
 
 /** The largest lane; NaN when any lane is. */

@@ -10,7 +10,7 @@ import { kernels } from './kernels/index.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 import { Shelf } from './shelf.js';
 
-/** The default device: WebAssembly SIMD for float32, plain loops for everything else. */
+/** The default device: WebAssembly SIMD, and plain loops for element types that a kernel has no WebAssembly function for. */
 class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly description = 'CPU (WebAssembly SIMD)';

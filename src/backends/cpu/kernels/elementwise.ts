@@ -1,4 +1,4 @@
-import { BYTES, type TypedArray } from '../../backend.js';
+import { BYTES, type DType, type TypedArray } from '../../backend.js';
 import { fold, type Language, parseExpression } from '../../expression.js';
 import type { Kernel as KernelSpec } from '../../kernel.js';
 import type { CpuCall, CpuKernel } from '../call.js';
@@ -6,6 +6,7 @@ import { elementwiseCodes, elementwiseLoops } from '../generated/elementwise.js'
 import { heap } from '../heap.js';
 import { cut, parallel, partsFor } from '../pool.js';
 import { erf, erfc, power } from '../special.js';
+import { variant } from './variant.js';
 
 type Scalar = (x: number, y: number, z: number) => number;
 type Simd = (...args: number[]) => number;
@@ -26,10 +27,18 @@ type Loop = (
   zStep: number,
 ) => void;
 
+/** A WebAssembly function by name, as threads call it, and itself. */
+interface Compiled {
+  readonly name: string;
+  readonly simd: Simd;
+}
+
 /** How one elementwise kernel runs: SIMD over the element types that it was generated for, and a loop for any others. */
 interface Program {
-  readonly simd: Simd | null;
+  readonly compiled: ReadonlyMap<DType, Compiled>;
   readonly loop: Loop;
+  /** Where float64 would not do for int32. */
+  readonly integerLoop: Loop;
   /** Of one element, in multiplications or so; memory counts, and functions of many instructions. */
   readonly cost: number;
 }
@@ -46,11 +55,24 @@ function programOf(kernel: KernelSpec): Program {
   const { code, arity } = kernel.elementwise!;
   const generated = generatedCodes[kernel.name] === code;
   const cost = /[a-z]\w+\(/.test(code) ? 6 : 2;
-  const program: Program = generated
-    ? { simd: heap().functions[kernel.name]!, loop: generatedLoops[kernel.name]!, cost }
-    : { simd: null, loop: loopOf(fold(parseExpression(code, arity), closures)), cost };
+  const loop = generated ? generatedLoops[kernel.name]! : loopOf(fold(parseExpression(code, arity), closures));
+  const program: Program = {
+    compiled: generated ? compiledFor(kernel.name) : new Map<DType, Compiled>(),
+    loop,
+    integerLoop: (generated ? INTEGER_LOOPS[kernel.name] : undefined) ?? loop,
+    cost,
+  };
   programs.set(kernel, program);
   return program;
+}
+
+function compiledFor(kernel: string): ReadonlyMap<DType, Compiled> {
+  const found = new Map<DType, Compiled>();
+  for (const dtype of Object.keys(BYTES) as DType[]) {
+    const name = variant(kernel, dtype);
+    if (name !== null) found.set(dtype, { name, simd: heap().functions[name]! });
+  }
+  return found;
 }
 
 const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
@@ -109,12 +131,22 @@ const closures: Language<Scalar> = {
 
 const STRIDES = ['xStrides', 'yStrides', 'zStrides'];
 
-/** Whether the buffers hold what the SIMD code reads and writes: float32, and bytes where truth values are declared. */
-function fitsSimd({ inputs, outputs, launch }: CpuCall): boolean {
+/**
+ * The one type of all numbers of a launch, or of its truth values where it has nothing else; null where they are of several types, or truth values
+ * are not kept as bool.
+ */
+function elementType({ inputs, outputs, launch }: CpuCall): DType | null {
   const { operands, result } = launch.kernel.elementwise!;
-  for (let i = 0; i < inputs.length; i++)
-    if (inputs[i]!.dtype !== (operands[i] === 'bool' ? 'bool' : 'float32')) return false;
-  return outputs[0]!.dtype === (result === 'bool' ? 'bool' : 'float32');
+  let found: DType | null = null;
+  for (let i = 0; i < inputs.length; i++) {
+    const { dtype } = inputs[i]!;
+    if (operands[i] === 'bool') {
+      if (dtype !== 'bool') return null;
+    } else if (found === null) found = dtype;
+    else if (dtype !== found) return null;
+  }
+  found ??= 'bool';
+  return outputs[0]!.dtype === (result === 'bool' ? 'bool' : found) ? found : null;
 }
 
 /** Calls `visit` for each block along the axes from `inner` on, with the operands' offsets there. */
@@ -146,15 +178,15 @@ const GRAIN = 16;
  * The two innermost axes run inside WebAssembly: `rows` runs of n elements. The innermost steps are 0 or 1, the operands being contiguous.
  * Below, small work takes a way without intermediate arrays: with few elements they would be most of the cost.
  */
-function runSimd(call: CpuCall, { simd, cost }: Program): void {
+function runSimd(call: CpuCall, { name, simd }: Compiled, cost: number): void {
   const { inputs } = call;
   const size = call.number('size');
   const parts = partsFor(cost * size, true);
   const x = call.in(0);
   if (inputs.length === 1) {
     const out = call.out(0);
-    if (parts === 1) simd!(x, out, size);
-    else shareRun(call, parts, [x], out, size, [1]);
+    if (parts === 1) simd(x, out, size);
+    else shareRun(call, name, parts, [x], out, size, [1]);
     return;
   }
   const shape = call.numbers('shape');
@@ -167,8 +199,8 @@ function runSimd(call: CpuCall, { simd, cost }: Program): void {
   if (last < 2 && parts === 1) {
     const rows = last === 1 ? shape[0]! : 1;
     const rowStep = (strides: readonly number[]): number => (last === 1 ? strides[0]! : 0);
-    if (inputs.length === 2) simd!(x, y, out, rows, n, rowStep(xs), rowStep(ys), xs[last]!, ys[last]!);
-    else simd!(x, y, z, out, rows, n, rowStep(xs), rowStep(ys), rowStep(zs), xs[last]!, ys[last]!, zs[last]!);
+    if (inputs.length === 2) simd(x, y, out, rows, n, rowStep(xs), rowStep(ys), xs[last]!, ys[last]!);
+    else simd(x, y, z, out, rows, n, rowStep(xs), rowStep(ys), rowStep(zs), xs[last]!, ys[last]!, zs[last]!);
     return;
   }
   const strides = [xs, ys, zs].slice(0, inputs.length);
@@ -176,14 +208,15 @@ function runSimd(call: CpuCall, { simd, cost }: Program): void {
   if (last === 0)
     shareRun(
       call,
+      name,
       parts,
       addresses,
       out,
       n,
       strides.map((stride) => stride[0]!),
     );
-  else if (last === 1) shareRows(call, parts, addresses, out, shape, strides);
-  else runBlocks(call, simd!, addresses, out, shape, strides);
+  else if (last === 1) shareRows(call, name, parts, addresses, out, shape, strides);
+  else runBlocks(call, simd, addresses, out, shape, strides);
 }
 
 const bytesOf = (call: CpuCall): [inputs: number[], out: number] => [
@@ -194,6 +227,7 @@ const bytesOf = (call: CpuCall): [inputs: number[], out: number] => [
 /** One run of n elements, divided among threads. */
 function shareRun(
   call: CpuCall,
+  name: string,
   parts: number,
   addresses: readonly number[],
   out: number,
@@ -203,7 +237,7 @@ function shareRun(
   const [bytes, outBytes] = bytesOf(call);
   const rest = addresses.length === 1 ? [] : [...steps.map(() => 0), ...steps];
   parallel(
-    call.launch.kernel.name,
+    name,
     cut(n, parts, GRAIN).map(([begin, end]) => [
       ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!),
       out + begin * outBytes,
@@ -217,6 +251,7 @@ function shareRun(
 /** Rows of runs, divided among threads. */
 function shareRows(
   call: CpuCall,
+  name: string,
   parts: number,
   addresses: readonly number[],
   out: number,
@@ -226,7 +261,7 @@ function shareRows(
   const [bytes, outBytes] = bytesOf(call);
   const steps = [...strides.map((stride) => stride[0]!), ...strides.map((stride) => stride[1]!)];
   parallel(
-    call.launch.kernel.name,
+    name,
     cut(rows!, parts).map(([begin, end]) => [
       ...addresses.map((at, i) => at + begin * steps[i]! * bytes[i]!),
       out + begin * n! * outBytes,
@@ -267,10 +302,8 @@ const loopOf =
     for (let i = 0; i < n; i++) out[at + i] = f(xs[xAt + i * xStep]!, ys[yAt + i * yStep]!, zs[zAt + i * zStep]!);
   };
 
-/** float64 would round products beyond 2^53; int32 wraps around as in NumPy. */
+/** float64 would round powers beyond 2^53; int32 wraps around as in NumPy. */
 const INTEGER_LOOPS: Readonly<Record<string, Loop>> = {
-  mul: loopOf(Math.imul),
-  square: loopOf((x) => Math.imul(x, x)),
   pow: loopOf(integerPower),
 };
 
@@ -286,12 +319,12 @@ function integerPower(base: number, exponent: number): number {
 }
 
 /** Any element types, through float64. */
-function runLoop(call: CpuCall, loop: Loop): void {
+function runLoop(call: CpuCall, { loop, integerLoop }: Program): void {
   const shape = call.numbers('shape');
   const strides = STRIDES.slice(0, call.inputs.length).map((name) => call.numbers(name));
   const views = call.inputs.map((buffer) => buffer.view());
   const out = call.outputs[0]!.view();
-  const body = (out instanceof Int32Array ? INTEGER_LOOPS[call.launch.kernel.name] : undefined) ?? loop;
+  const body = out instanceof Int32Array ? integerLoop : loop;
   const [x, y = x, z = x] = views as [TypedArray, TypedArray?, TypedArray?];
   const last = shape.length - 1;
   const n = shape[last]!;
@@ -304,6 +337,8 @@ function runLoop(call: CpuCall, loop: Loop): void {
 /** One kernel for every elementwise op. */
 export const elementwise: CpuKernel = (call) => {
   const program = programOf(call.launch.kernel);
-  if (program.simd && fitsSimd(call)) runSimd(call, program);
-  else runLoop(call, program.loop);
+  const type = elementType(call);
+  const own = type && program.compiled.get(type);
+  if (own) runSimd(call, own, program.cost);
+  else runLoop(call, program);
 };
