@@ -15,6 +15,8 @@ import {
 } from './harness.mjs';
 import { MODELS } from './models.mjs';
 
+const donate = ['params', 'gradients', 'state'];
+
 /** A step that goes on from where the last one ended, in a scope or not. */
 function stepOf([start, loss], inScope) {
   const optimizer = optim.adamw({ learningRate: 1e-3 });
@@ -22,7 +24,7 @@ function stepOf([start, loss], inScope) {
   let made = { params: start, state: optimizer.init(start) };
   const step = () => {
     const [value, gradients] = differentiate(made.params);
-    return { ...optimizer.update(made.params, gradients, made.state), value: value.itemSync() };
+    return { ...optimizer.update(made.params, gradients, made.state, { donate }), value: value.itemSync() };
   };
   return () => {
     made = inScope ? scope(step) : step();

@@ -63,6 +63,8 @@ export interface OpSpec<Attrs> {
   readonly alias?: boolean;
   /** Set by ops that move elements without computing: they take float16 and bfloat16 as they are. Others compute those in float32. */
   readonly movesOnly?: boolean;
+  /** For each output the input that has its shape and dtype and is read, element by element, before the output is written. */
+  readonly rewrites?: readonly number[];
 }
 
 /** Applies an op to tensors and attributes. */
@@ -159,13 +161,25 @@ function specsOf<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: A
   return Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
 }
 
+/** Applies an op with several results. An output that `rewrites` an input flagged as given up is written over it, and the input is dead. */
+export type MultiOpFunction<Attrs> = (
+  inputs: readonly Tensor[],
+  attrs: Attrs,
+  givenUp?: readonly boolean[] | null,
+) => Tensor[];
+
 /** Like `defineOp`, for ops whose further outputs are wanted by the caller. Only the first is differentiable. */
-export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): (inputs: readonly Tensor[], attrs: Attrs) => Tensor[] {
+export function defineMultiOp<Attrs>(spec: OpSpec<Attrs>): MultiOpFunction<Attrs> {
   defineOp(spec);
-  return (inputs, attrs) => apply(spec, inputs, attrs);
+  return (inputs, attrs, givenUp = null) => apply(spec, inputs, attrs, givenUp);
 }
 
-function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Attrs): Tensor[] {
+function apply<Attrs>(
+  spec: OpSpec<Attrs>,
+  inputs: readonly Tensor[],
+  attrs: Attrs,
+  givenUp: readonly boolean[] | null = null,
+): Tensor[] {
   let hasStorage = false;
   for (const input of inputs as readonly unknown[]) {
     if (!(input instanceof Tensor))
@@ -196,8 +210,13 @@ function apply<Attrs>(spec: OpSpec<Attrs>, inputs: readonly Tensor[], attrs: Att
   let length = 0;
   if (spec.alias) outputs.push(inputs[0]!.buffer);
   else
-    for (const { dtype, shape } of specs) {
-      const output = device.allocate(dtype, sizeOf(shape), arena);
+    for (let i = 0; i < specs.length; i++) {
+      const { dtype, shape } = specs[i]!;
+      const over = givenUp ? spec.rewrites?.[i] : undefined;
+      const output =
+        over !== undefined && givenUp![over]
+          ? device.renew(inputs[over]!.buffer)
+          : device.allocate(dtype, sizeOf(shape), arena);
       outputs.push(output);
       length += output.length;
       region?.note(output);

@@ -17,8 +17,10 @@ export interface Buffer {
   readonly backend: Backend;
   readonly dtype: DType;
   readonly length: number;
-  /** False once the memory has been recycled. What a live buffer holds never changes. */
+  /** False once the memory has been recycled or given away. What a live buffer holds never changes. */
   readonly alive: boolean;
+  /** Who has been given the memory, for messages; the buffer is dead since. */
+  donatedTo?: string;
   /** Integers that came from the host stay there as well, so that labels and indices are checked without a read. */
   readonly host?: TypedArray | undefined;
   /** Books of the backward pass that runs: how many cotangents lie here, and whether the memory goes back when none does. */
@@ -75,6 +77,10 @@ export interface Backend {
   discard(buffer: Buffer): void;
   /** A new buffer over the memory of an arena's buffer, which is dead from here on: so that no live buffer ever changes, what is added to in place gets a new identity. */
   renew(buffer: Buffer): Buffer;
+  /** Whether a kernel may read the buffer and write to its renewed self in one launch, element by element. Absent: never. */
+  isRewritable?(buffer: Buffer): boolean;
+  /** Sees to it that launches that read the buffer need no more memory for that, as long as the arena is open. */
+  bringNear?(buffer: Buffer, arena: Arena): void;
   /** A buffer with the given contents, in the arena or on its own. The array may be kept: the caller gives it away. */
   upload(dtype: DType, data: TypedArray, arena?: Arena | null): Buffer;
   /** A buffer whose contents come from another device, later. Where they do not come, reads of it and of what was made of it reject. */

@@ -27,6 +27,7 @@ export interface SgdAttrs {
  */
 export const sgdStep = defineMultiOp<SgdAttrs>({
   name: 'sgdStep',
+  rewrites: [0, 2],
   infer: ([p]) => [p!, p!],
   run: (call, [p], attrs) =>
     call.launch({
@@ -76,6 +77,7 @@ export interface AdamAttrs {
  */
 export const adamStep = defineMultiOp<AdamAttrs>({
   name: 'adamStep',
+  rewrites: [0, 2, 3],
   infer: ([p]) => [p!, p!, p!],
   run: (call, [p], attrs) =>
     call.launch({

@@ -56,7 +56,8 @@ export interface AdamOptions extends OptimizerOptions {
 }
 
 /**
- * Pure functions: nothing is changed in place, and the same arguments give the same bits. The trees are the parameters' own.
+ * Pure functions: the same arguments give the same bits, and nothing is changed in place but what is given up for it, in
+ * `update(params, gradients, state, { donate: true })`. The trees are the parameters' own.
  *
  * ```ts
  * let params = model.init(random(1));
@@ -116,7 +117,10 @@ export function sgd(options: SgdOptions): Sgd {
         weightDecay,
         nesterov: Number(nesterov),
       };
-      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], options, attrs, sgdStep);
+      const [next, velocity] = updateTrees('sgd', params, [gradients, state.velocity], options, attrs, sgdStep, {
+        donate: given.donate,
+        step: state.step,
+      });
       return { params: next!, state: { step: countTensor(step + 1), velocity: velocity! } };
     },
     learningRate: (state, given = {}) => nextRate('sgd', learningRate, state, given),
@@ -162,7 +166,10 @@ function adamLike(op: string, options: AdamOptions, decay: number, decoupled: bo
         correction2: 1 - beta2 ** (step + 1),
       };
       const trees = [gradients, state.mean, state.variance] as const;
-      const [next, mean, variance] = updateTrees(op, params, trees, options, attrs, adamStep);
+      const [next, mean, variance] = updateTrees(op, params, trees, options, attrs, adamStep, {
+        donate: given.donate,
+        step: state.step,
+      });
       return { params: next!, state: { step: countTensor(step + 1), mean: mean!, variance: variance! } };
     },
     learningRate: (state, given = {}) => nextRate(op, learningRate, state, given),

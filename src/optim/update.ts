@@ -1,11 +1,15 @@
+import type { MultiOpFunction } from '../autograd/op.js';
 import { recordingTapes } from '../autograd/tape.js';
 import { DTypeError, GradientError, ShapeError, ValueError } from '../errors.js';
 import { cast } from '../ops/cast.js';
 import { checkOptions, checkTensor, describe, isCallable, onBehalfOf } from '../tensor/arguments.js';
+import { currentRegion } from '../tensor/device.js';
 import { isFloat } from '../tensor/dtype.js';
+import { scope } from '../tensor/scope.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mapTensors, replaceTensors } from '../tensor/tree.js';
+import { Donated, type Donation } from './donation.js';
 import type { Schedule } from './schedules.js';
 import { checkNonNegative, checkState, checkTree, readCount, readNumber, stateDType } from './state.js';
 
@@ -13,6 +17,13 @@ import { checkNonNegative, checkState, checkTree, readCount, readNumber, stateDT
 export interface UpdateOptions {
   /** Factor on the scheduled learning rate: the `scale` of a `plateau`'s state, for instance. 1 when left out. */
   readonly scale?: number | Tensor | undefined;
+  /**
+   * Gives tensors up to the update, as `donate_argnames` of jax.jit does: it writes its results over them where it can, and a step copies nothing. `true` is
+   * parameters and state; a list names them: `['params', 'gradients', 'state']`. Whoever uses one of them afterwards, or what shares its memory (`reshape` and
+   * the like), gets a `RecycledError`; frozen parameters and arrays that were read before stay. An update that throws has taken nothing. Within a
+   * transform's function nothing is given up. False when left out.
+   */
+  readonly donate?: Donation | undefined;
 }
 
 /**
@@ -66,7 +77,9 @@ function checkedRate(op: string, rate: number, step: number): number {
 
 /** The learning rate of the update that a state is going to see. */
 export function rateOf(op: string, learningRate: number | Schedule, step: number, options: UpdateOptions): number {
-  checkOptions(op, options, ['scale'], (given) => (typeof given === 'number' ? `write { scale: ${given} }` : null));
+  checkOptions(op, options, ['scale', 'donate'], (given) =>
+    typeof given === 'number' ? `write { scale: ${given} }` : null,
+  );
   const given = options.scale ?? 1;
   const scale = given instanceof Tensor ? readNumber(op, 'scale', given) : given;
   checkNonNegative(op, 'scale', scale);
@@ -100,7 +113,8 @@ export function updateTrees<Params, Attrs extends Amounts>(
   others: readonly [gradients: unknown, ...state: unknown[]],
   choices: OptimizerOptions,
   attrs: Attrs,
-  apply: (inputs: Tensor[], attrs: Attrs) => Tensor[],
+  apply: MultiOpFunction<Attrs>,
+  given: { readonly donate: unknown; readonly step: unknown },
 ): Params[] {
   const leaves = leavesOf(op, 'the parameters', params);
   const rest = others.map((tree, i) => {
@@ -129,13 +143,32 @@ export function updateTrees<Params, Attrs extends Amounts>(
     );
     return chosen(op, choices, attrs, place);
   });
-  const results = leaves.map(({ leaf: param }, at) => {
-    const inputs = rest.map((list) => list[at]!.leaf);
-    const amounts = own[at]!;
-    if (!amounts) return [param, ...inputs.slice(1)];
-    const [next, ...state] = apply([param, ...inputs], amounts);
-    return [cast(next!, param.dtype), ...state];
-  });
+  const lists = [leaves, ...rest].map((list) => list.map(({ leaf }) => leaf));
+  const donated = new Donated(op, given.donate, lists);
+  const updateAll = (): Tensor[][] => {
+    const over = leaves.map((_, at) => (own[at] ? donated.over(at) : null));
+    const made: Tensor[][] = [];
+    const updateAt = (at: number): void => {
+      const [param, gradient, ...state] = lists.map((list) => list[at]!) as [Tensor, Tensor, ...Tensor[]];
+      const amounts = own[at];
+      if (!amounts) {
+        made[at] = [param, ...state];
+        return;
+      }
+      const [next, ...further] = apply([param, gradient, ...state], amounts, over[at]);
+      made[at] = [cast(next!, param.dtype), ...further];
+    };
+    // What needs memory comes first: if there is none, nothing has been written over.
+    over.forEach((flags, at) => {
+      if (!flags) updateAt(at);
+    });
+    over.forEach((flags, at) => {
+      if (flags) updateAt(at);
+    });
+    return made;
+  };
+  const results = donated.isNothing || currentRegion() ? updateAll() : scope(updateAll);
+  donated.end(results, [given.step as Tensor]);
   return others.map((_, i) => {
     let at = 0;
     return mapTensors(() => results[at++]![i]!, params);

@@ -131,10 +131,17 @@ export class Tensor {
 
   /** @internal Refuses a tensor whose memory has been recycled. */
   checkAlive(op: string): void {
-    if (this.buffer.alive) return;
+    const { alive, donatedTo } = this.buffer;
+    if (alive) return;
+    const what = `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made`;
+    if (donatedTo)
+      throw new RecycledError(
+        op,
+        `${what} was donated to ${donatedTo}; go on with what that gave, or do not donate it`,
+      );
     throw new RecycledError(
       op,
-      `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made was recycled when its transform, vjp or scope returned; ` +
+      `${what} was recycled when its transform, vjp or scope returned; ` +
         'return it from the function (as aux: { hasAux: true }), or read it there (tensor(await t.data()))',
     );
   }

@@ -124,7 +124,7 @@ describe('bad input', () => {
     [() => update({ rate: () => NaN }), "[adam] the rate of 'a' is NaN"],
     [() => update({}, { scale: -1 }), '[adam] scale is -1; it must be finite and not negative'],
     [() => update({}, { scale: tensor([1, 2]) }), '[adam] scale is [2]; it must be a single number'],
-    [() => update({}, { rate: 1 }), "[adam] there is no option 'rate'; there is scale"],
+    [() => update({}, { rate: 1 }), "[adam] there is no option 'rate'; there are scale, donate"],
     [
       () => optim.adam({ learningRate: 1 }).learningRate({} as never),
       '[adam] the state is an object; call learningRate',

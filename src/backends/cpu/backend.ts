@@ -44,6 +44,15 @@ class CpuBackend implements Backend {
     return own.arena ? own.arena.renew(own) : receiveCopy(own);
   }
 
+  isRewritable(buffer: Buffer): boolean {
+    return (buffer as CpuBuffer).arena !== null;
+  }
+
+  bringNear(buffer: Buffer, arena: Arena): void {
+    const own = buffer as CpuBuffer;
+    if (!own.arrival) (arena as CpuArena).addressOf(own);
+  }
+
   upload(dtype: DType, data: TypedArray): CpuBuffer {
     return new CpuBuffer(this, dtype, data.length, data);
   }

@@ -27,6 +27,7 @@ export class CpuBuffer implements Buffer {
   private waiting: CpuBuffer[] | null = null;
   claims = 0;
   disposable = false;
+  donatedTo?: string;
 
   constructor(
     readonly backend: Backend,
@@ -38,7 +39,7 @@ export class CpuBuffer implements Buffer {
   }
 
   get alive(): boolean {
-    return this.array !== null || this.arena?.isOpen === true;
+    return (this.array !== null || this.arena?.isOpen === true) && this.donatedTo === undefined;
   }
 
   /** A copy in the heap that outlives arenas. */

@@ -78,9 +78,12 @@ export class Shelf extends CpuArena implements Beyond {
   }
 
   override renew(buffer: CpuBuffer): CpuBuffer {
-    this.forget(buffer);
     const heir = super.renew(buffer);
-    this.keep(heir);
+    const { address, weight } = buffer;
+    this.collected.unregister(buffer);
+    this.collected.register(heir, { address, bytes: align(heir.bytes) }, heir);
+    heir.weight = weight;
+    buffer.weight = null;
     return heir;
   }
 
