@@ -2,38 +2,9 @@ import ndarray from 'ndarray';
 import ops from 'ndarray-ops';
 import { random } from 'tapegrad';
 import { copyStrided } from '../src/backends/strided.js';
+import { drawView } from './views.js';
 
 const row = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
-
-/** Random views of 3 shapes of memory: permuted, flipped, stepped, with an offset, stretched. */
-function drawView(
-  rng: ReturnType<typeof random>,
-  shape: readonly number[],
-  mayRepeat: boolean,
-): { strides: number[]; offset: number; length: number } {
-  const draw = (high: number): number => rng.integers([], 0, high).itemSync();
-  const steps = shape.map(() => 1 + draw(3));
-  const order = shape.map((_, i) => i);
-  for (let i = order.length - 1; i > 0; i--) {
-    const k = draw(i + 1);
-    [order[i], order[k]] = [order[k]!, order[i]!];
-  }
-  const strides = shape.map(() => 0);
-  let length = 1;
-  for (const axis of order) {
-    strides[axis] = length * steps[axis]!;
-    length *= Math.max(shape[axis]!, 1) * steps[axis]!;
-  }
-  let offset = draw(5);
-  shape.forEach((size, axis) => {
-    if (mayRepeat && draw(5) === 0) strides[axis] = 0;
-    else if (draw(4) === 0) {
-      offset += strides[axis]! * Math.max(size - 1, 0);
-      strides[axis] = -strides[axis]!;
-    }
-  });
-  return { strides, offset, length: length + offset };
-}
 
 test('copies any strided view into any other as ndarray-ops does', () => {
   const rng = random(3);

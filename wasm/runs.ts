@@ -2,24 +2,35 @@
 import { expNegative } from "./math";
 import { highPair, loadPart, loadUpTo, lowPair, maxLane, sumPair } from "./lanes";
 
-/** Copies n elements that lie side by side. */
-export function copyRun(from: usize, to: usize, n: i32): void {
-  for (; n >= 16; n -= 16, from += 64, to += 64) {
+/** Copies that many bytes. */
+export function copyBytes(from: usize, to: usize, bytes: i32): void {
+  for (; bytes >= 64; bytes -= 64, from += 64, to += 64) {
     v128.store(to, v128.load(from));
     v128.store(to, v128.load(from, 16), 16);
     v128.store(to, v128.load(from, 32), 32);
     v128.store(to, v128.load(from, 48), 48);
   }
-  for (; n >= 4; n -= 4, from += 16, to += 16) v128.store(to, v128.load(from));
-  if (n & 2) {
-    store<i64>(to, load<i64>(from));
-    from += 8;
-    to += 8;
-  }
-  if (n & 1) store<i32>(to, load<i32>(from));
+  for (; bytes >= 16; bytes -= 16, from += 16, to += 16) v128.store(to, v128.load(from));
+  for (; bytes >= 4; bytes -= 4, from += 4, to += 4) store<i32>(to, load<i32>(from));
+  for (; bytes > 0; bytes--, from++, to++) store<u8>(to, load<u8>(from));
 }
 
-/** Sets n elements that lie side by side. */
+/** Copies n elements of 4 bytes that lie side by side. */
+@inline export function copyRun(from: usize, to: usize, n: i32): void {
+  copyBytes(from, to, n << 2);
+}
+
+/** Fills that many bytes with an element of 1, 2, 4 or 8, which `pattern` repeats. */
+export function fillBytes(out: usize, bytes: i32, pattern: u64): void {
+  const lanes = i64x2.splat(pattern);
+  for (; bytes >= 16; bytes -= 16, out += 16) v128.store(out, lanes);
+  for (; bytes > 0; bytes--, out++) {
+    store<u8>(out, pattern);
+    pattern = rotr(pattern, 8);
+  }
+}
+
+/** Sets n floats that lie side by side. */
 export function fillRun(out: usize, n: i32, value: f32): void {
   const lanes = f32x4.splat(value);
   for (; n >= 4; n -= 4, out += 16) v128.store(out, lanes);
@@ -31,6 +42,12 @@ export function addRun(from: usize, to: usize, n: i32): void {
   let i = 0;
   for (; i + 4 <= n; i += 4, from += 16, to += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
   for (; i < n; i++, from += 4, to += 4) store<f32>(to, load<f32>(to) + load<f32>(from));
+}
+
+/** The same in float64. */
+export function addRunF64(from: usize, to: usize, n: i32): void {
+  for (; n >= 2; n -= 2, from += 16, to += 16) v128.store(to, f64x2.add(v128.load(to), v128.load(from)));
+  if (n > 0) store<f64>(to, load<f64>(to) + load<f64>(from));
 }
 
 /** The sum of n floats that lie side by side. */

@@ -126,8 +126,8 @@ test.each(cases.filter(([name]) => !rounds(name)))('%s of %s is what the formula
 
 describe('through ops', () => {
   const both32 = (run: () => Tensor): number[][] => [
-    run().arraySync() as number[],
-    scope(() => run().arraySync() as number[]),
+    run().arraySync<number[]>(),
+    scope(() => run().arraySync<number[]>()),
   ];
 
   test('int32 wraps around, in and outside a scope', () => {
@@ -142,9 +142,9 @@ describe('through ops', () => {
   test.each(['float64', 'int32'] as const)('%s broadcasts and takes views', (dtype) => {
     const x = rng.integers([5, 7, 3], -9, 10).cast(dtype);
     const y = rng.integers([3, 7], -9, 10).cast(dtype).transpose();
-    const want = (x.arraySync() as number[][][]).map((plane) =>
-      plane.map((row, j) => row.map((value, k) => value * (y.arraySync() as number[][])[j]![k]! + 0)),
-    );
+    const want = x
+      .arraySync<number[][][]>()
+      .map((plane) => plane.map((row, j) => row.map((value, k) => value * y.arraySync<number[][]>()[j]![k]! + 0)));
     const product = (a: Tensor, b: Tensor): Tensor => a.mul(b).add(0); // no zeros of the other sign
     expect(product(x, y).arraySync()).toEqual(want);
     expect(scope(() => product(x, y).arraySync())).toEqual(want);

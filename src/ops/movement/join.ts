@@ -90,10 +90,13 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
       );
   });
   const at = normalizeAxis('stack', axis, first.rank + 1);
-  return concat(
-    parts.map((part) => expandDims(part, at)),
-    at,
-  );
+  if (at === first.rank)
+    return concat(
+      parts.map((part) => expandDims(part, at)),
+      at,
+    );
+  // One behind another along the axis that the new one comes before, they lie as they will.
+  return reshape(concat(parts, at), [...first.shape.slice(0, at), parts.length, ...first.shape.slice(at)]);
 }
 
 /** Cuts an axis into a number of equal parts, or into parts of the given lengths. @throws {ShapeError} */

@@ -1,8 +1,10 @@
-import type { DType } from '../../backend.js';
+import { BYTES, type DType } from '../../backend.js';
 import { fromBfloat16, fromHalf, toBfloat16, toHalf } from '../../../half.js';
 import { copyStrided } from '../../strided.js';
+import { copyTo, write } from '../buffer.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
+import { variant } from './variant.js';
 
 /** Any strided view to any other, of any element type. */
 function generic(call: CpuCall): void {
@@ -15,21 +17,22 @@ function generic(call: CpuCall): void {
   );
 }
 
-/** The three innermost axes run inside WebAssembly, where a function of theirs has the given name. */
-function float32(call: CpuCall, name: 'copyStrided' | 'addStrided'): void {
+/** The three innermost axes run inside WebAssembly, in a function of that name. */
+function strided(call: CpuCall, name: string): void {
   const shape = call.numbers('shape');
   const s = call.numbers('sourceStrides');
   const d = call.numbers('outStrides');
-  const source = call.in(0) + call.number('sourceOffset') * 4;
-  const replaces = name === 'copyStrided' && sizeOf(shape) === call.outputs[0]!.length;
-  const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * 4;
-  const strided = heap().functions[name]!;
+  const bytes = BYTES[call.outputs[0]!.dtype];
+  const source = call.in(0) + call.number('sourceOffset') * bytes;
+  const replaces = name.startsWith('copy') && sizeOf(shape) === call.outputs[0]!.length;
+  const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * bytes;
+  const run = heap().functions[name]!;
   const inner = shape.length - 3;
   const at = (values: readonly number[], axis: number, fallback: number): number =>
     axis < 0 ? fallback : values[axis]!;
   const visit = (axis: number, from: number, to: number): void => {
     if (axis >= inner) {
-      strided(
+      run(
         from,
         to,
         at(shape, inner, 1),
@@ -44,30 +47,50 @@ function float32(call: CpuCall, name: 'copyStrided' | 'addStrided'): void {
       );
       return;
     }
-    for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * 4, to + i * d[axis]! * 4);
+    for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * bytes, to + i * d[axis]! * bytes);
   };
   visit(0, source, out);
 }
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
+/** A run of elements as it lies, where the source or the result is an ordinary array: nothing is brought to the heap first. */
+function moveRun(call: CpuCall): boolean {
+  const [n, further] = call.numbers('shape');
+  if (further !== undefined || call.numbers('sourceStrides')[0] !== 1 || call.numbers('outStrides')[0] !== 1)
+    return false;
+  const [source, out] = [call.inputs[0]!, call.outputs[0]!];
+  const [from, to] = [call.number('sourceOffset'), call.number('outOffset')];
+  const bytes = BYTES[out.dtype];
+  const isCopied = source.array === null || source.mirror !== null || source.resident !== null;
+  if (isCopied && out.array === null) return false;
+  if (isCopied) copyTo(out.array!.subarray(to, to + n!), call.in(0) + from * bytes);
+  else {
+    const run = source.length === n ? source.array! : source.array!.subarray(from, from + n!);
+    if (out.array) out.array.set(run, to);
+    else write(out.address + to * bytes, run);
+  }
+  return true;
+}
+
 /** An ordinary array is written in place where only a part of it is meant: bringing all of it to the heap and back would cost more. */
 const copy: CpuKernel = (call) => {
+  if (moveRun(call)) return;
   const [out] = call.outputs;
   const inPlace = out!.array === null || sizeOf(call.numbers('shape')) * 4 > out!.length;
-  if (call.isFloat32 && inPlace) float32(call, 'copyStrided');
+  if (inPlace) strided(call, `copyStrided${BYTES[out!.dtype]}`);
   else generic(call);
 };
 
 /** Sums are formed as `add` forms them: float16 and bfloat16 in float32. */
 const accumulate: CpuKernel = (call) => {
-  if (call.isFloat32) return float32(call, 'addStrided');
+  const { dtype } = call.outputs[0]!;
+  const name = variant('addStrided', dtype);
+  if (name !== null) return strided(call, name);
   const shape = call.numbers('shape');
   const [s, d] = [call.numbers('sourceStrides'), call.numbers('outStrides')];
   const [source, out] = [call.inputs[0]!.view(), call.outputs[0]!.view()];
-  const { dtype } = call.outputs[0]!;
   const [decode, encode] = [decoder(dtype), encoder(dtype)];
-  const plain = dtype === 'float64';
   const visit = (axis: number, from: number, to: number): void => {
     const length = shape[axis]!;
     if (axis < shape.length - 1) {
@@ -76,8 +99,7 @@ const accumulate: CpuKernel = (call) => {
     }
     const [step, outStep] = [s[axis]!, d[axis]!];
     for (let i = 0, a = from, b = to; i < length; i++, a += step, b += outStep) {
-      if (plain) out[b]! += source[a]!;
-      else out[b] = encode(Math.fround(decode(out[b]!) + decode(source[a]!)));
+      out[b] = encode(Math.fround(decode(out[b]!) + decode(source[a]!)));
     }
   };
   visit(0, call.number('sourceOffset'), call.number('outOffset'));
