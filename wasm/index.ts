@@ -18,6 +18,7 @@ export * from "./matmul";
 export * from "./moments";
 export * from "./norm";
 export * from "./optimizer";
+export * from "./recurrent";
 export * from "./reduce";
 export * from "./softmax";
 export { argsort, argsortScratch } from "./sort";

@@ -3,6 +3,12 @@ import { transposeStore } from "./lanes";
 
 export const PANEL: i32 = 8;
 export const STRIP: i32 = 4;
+/** Inner dimension of a block: a panel of it (8 kB) and a strip (4 kB) fit the first-level cache together. */
+export const DEPTH: i32 = 256;
+
+@inline export function paddedColumns(n: i32): i32 {
+  return (n + PANEL - 1) & ~(PANEL - 1);
+}
 
 @inline export function address(base: usize, index: i32): usize {
   return base + (<usize>index << 2);
@@ -119,6 +125,56 @@ export function storeEdge(tileAt: usize, out: usize, n: i32, rows: i32, columns:
       const value = load<f32>(address(tileAt, r * PANEL + c));
       const to = address(out, r * n + c);
       store<f32>(to, add ? load<f32>(to) + value : value);
+    }
+  }
+}
+
+/** One row of `packedTile`: out[8] += x * panel, for x of `depth` floats side by side. */
+function rowTile(x: usize, panel: usize, depth: i32, out: usize): void {
+  let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
+  let p = 0;
+  for (; p + 2 <= depth; p += 2, panel += PANEL * 8, x += 8) {
+    const even = v128.load32_splat(x), odd = v128.load32_splat(x, 4);
+    c0 = f32x4.add(c0, f32x4.mul(even, v128.load(panel))); c1 = f32x4.add(c1, f32x4.mul(even, v128.load(panel, 16)));
+    d0 = f32x4.add(d0, f32x4.mul(odd, v128.load(panel, 32))); d1 = f32x4.add(d1, f32x4.mul(odd, v128.load(panel, 48)));
+  }
+  if (p < depth) {
+    const even = v128.load32_splat(x);
+    c0 = f32x4.add(c0, f32x4.mul(even, v128.load(panel))); c1 = f32x4.add(c1, f32x4.mul(even, v128.load(panel, 16)));
+  }
+  storeRow(out, f32x4.add(c0, d0), f32x4.add(c1, d1), true);
+}
+
+/** Bytes of scratch memory for `addProduct`. */
+export function stripsBytes(rows: i32, k: i32): usize {
+  return (<usize>((rows + STRIP - 1) & ~(STRIP - 1)) * <usize>min(k, DEPTH) << 2) + <usize>STRIP * PANEL * 4;
+}
+
+/**
+ * out[rows, n] += a[rows, k] b, b being packed by `packPanels`: for few rows that meet one b again and again. A panel stays in the first-level cache
+ * while all rows pass by.
+ */
+export function addProduct(a: usize, panels: usize, out: usize, scratch: usize, rows: i32, n: i32, k: i32): void {
+  const padded = paddedColumns(n), stride = <usize>n << 2, lone = rows <= 2;
+  const edge = scratch + stripsBytes(rows, k) - <usize>STRIP * PANEL * 4;
+  for (let p0 = 0; p0 < k; p0 += DEPTH) {
+    const p1 = min(p0 + DEPTH, k), depth = p1 - p0;
+    if (!lone) for (let i = 0; i < rows; i += STRIP) packRows(a, address(scratch, i * depth), k, i, min(STRIP, rows - i), p0, p1, STRIP);
+    for (let j = 0; j < n; j += PANEL) {
+      const panel = address(panels, padded * p0 + j * depth), columns = min(PANEL, n - j);
+      for (let i = 0; i < rows; i += lone ? 1 : STRIP) {
+        const height = lone ? 1 : min(STRIP, rows - i), to = address(out, i * n + j);
+        const inside = columns == PANEL && (lone || height == STRIP);
+        if (inside && lone) rowTile(address(a, i * k + p0), panel, depth, to);
+        else if (inside) packedTile(address(scratch, i * depth), panel, depth, to, stride, true);
+        else {
+          if (lone) {
+            memory.fill(edge, 0, PANEL * 4);
+            rowTile(address(a, i * k + p0), panel, depth, edge);
+          } else packedTile(address(scratch, i * depth), panel, depth, edge, PANEL * 4, false);
+          storeEdge(edge, to, n, height, columns, true);
+        }
+      }
     }
   }
 }

@@ -3,10 +3,8 @@
 // b is packed once into panels of 8 columns, a on the way into strips of 4 rows, so that the innermost loop reads both in order; an operand
 // that few tiles read is left where it lies. Each result adds up its products in the order of k, block by block, whichever tile and
 // whichever call computes it: any split of the rows gives the same bits.
-import { address, directTile, packedTile, packPanel, packRows, packStrip, PANEL, storeEdge, storeRow, STRIP } from "./matmul-tile";
+import { address, DEPTH, directTile, packedTile, packPanel, packRows, packStrip, paddedColumns, PANEL, storeEdge, storeRow, STRIP } from "./matmul-tile";
 
-/** Inner dimension of a block: a panel of it (8 kB) and a strip (4 kB) fit the first-level cache together. */
-const DEPTH: i32 = 256;
 /** Columns of a block: with DEPTH rows they fill half of a second-level cache of 2 MB. */
 const COLUMNS: i32 = 1024;
 const STRIP_BYTES: usize = <usize>DEPTH * STRIP * 4;
@@ -16,10 +14,6 @@ const FEW_ROWS: i32 = 2;
 /** Up to this many rows it is not worth while to pack b, up to this many columns to pack a. */
 const DIRECT_ROWS: i32 = 32;
 const DIRECT_COLUMNS: i32 = 24;
-
-@inline function paddedColumns(n: i32): i32 {
-  return (n + PANEL - 1) & ~(PANEL - 1);
-}
 
 /** Whether a product of these sizes goes without tiles. */
 @inline function isThin(m: i32, n: i32): bool {

@@ -2,10 +2,12 @@ import { checkBoolean, checkOptions, checkTensor, checkWhole, describe, isPlainO
 import { ShapeError, ValueError } from '../errors.js';
 import { dropout as drop } from '../ops/dropout.js';
 import { concat, permute, slice, stack } from '../ops/movement/index.js';
-import { add, mul, sigmoid, sub, tanh, where } from '../ops/elementwise.js';
+import { add, logicalNot, where } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
-import { tensor, type TensorLike, zeros } from '../tensor/create.js';
-import { formatShape } from '../tensor/shape.js';
+import { gruStates, lstmStates, type Passage } from '../ops/recurrent.js';
+import { fromTypedArray, lendTo, zeros } from '../tensor/create.js';
+import { toFloat } from '../tensor/dtype.js';
+import { formatShape, sameShape } from '../tensor/shape.js';
 import type { Random } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -19,7 +21,7 @@ import {
   ofKind,
   trainingRandom,
 } from './layer.js';
-import { type Lengths, lengthsOf, lengthsThrough } from './lengths.js';
+import { areFull, frameMask, type Lengths, lengthsOf, lengthsThrough } from './lengths.js';
 import { checkFeatures, checkSizes } from './linear.js';
 
 /** Weights of one direction. G gates lie one after the other along the first axis, in torch's order, so torch's weights fit. */
@@ -49,7 +51,7 @@ export interface RecurrentOptions {
   readonly bidirectional?: boolean | undefined;
   /** How many of them, each reading what the one before it puts out; 1 by default. */
   readonly layers?: number | undefined;
-  /** The share of what goes from one layer to the next that is dropped in training; 0 by default. With one layer there is nothing to drop. */
+  /** The share of what goes from one layer to the next that is dropped in training; 0 by default. With one layer it must be 0: nothing lies between. */
   readonly dropout?: number | undefined;
 }
 
@@ -83,12 +85,12 @@ export interface RecurrentLayer<State, Params = RecurrentParams> extends Layer<P
   ): { output: Tensor; state: State };
 }
 
-/** How one frame changes the state: `projected` is x W_input^T + b_input of the frame, state[0] is what the layer puts out. */
 interface Cell<State> {
   readonly name: string;
   readonly gates: number;
   readonly stateNames: readonly (keyof State & string)[];
-  step(projected: Tensor, recurrent: Tensor, state: readonly Tensor[]): Tensor[];
+  /** The states before and behind every frame, [states, T + 1, N, hidden]; state 0 is what the layer puts out. */
+  readonly states: (passage: Passage, reverse: boolean) => Tensor;
 }
 
 /**
@@ -104,19 +106,7 @@ export function gru<const Options extends RecurrentOptions = Record<never, never
   options?: Options,
 ): RecurrentLayer<GruState, RecurrentParamsOf<Options>> {
   return recurrent<GruState, RecurrentParamsOf<Options>>(
-    {
-      name: 'gru',
-      gates: 3,
-      stateNames: ['hidden'],
-      step: (projected, recurrent, [before]) => {
-        const [xr, xz, xn] = gatesOf(projected, 3);
-        const [hr, hz, hn] = gatesOf(recurrent, 3);
-        const reset = sigmoid(add(xr!, hr!));
-        const keep = sigmoid(add(xz!, hz!));
-        const candidate = tanh(add(xn!, mul(reset, hn!)));
-        return [add(candidate, mul(keep, sub(before!, candidate)))];
-      },
-    },
+    { name: 'gru', gates: 3, stateNames: ['hidden'], states: gruStates },
     inFeatures,
     hidden,
     options,
@@ -133,16 +123,7 @@ export function lstm<const Options extends RecurrentOptions = Record<never, neve
   options?: Options,
 ): RecurrentLayer<LstmState, RecurrentParamsOf<Options>> {
   return recurrent<LstmState, RecurrentParamsOf<Options>>(
-    {
-      name: 'lstm',
-      gates: 4,
-      stateNames: ['hidden', 'cell'],
-      step: (projected, recurrent, [, before]) => {
-        const [input, forget, candidate, output] = gatesOf(add(projected, recurrent), 4);
-        const cell = add(mul(sigmoid(forget!), before!), mul(sigmoid(input!), tanh(candidate!)));
-        return [mul(sigmoid(output!), tanh(cell)), cell];
-      },
-    },
+    { name: 'lstm', gates: 4, stateNames: ['hidden', 'cell'], states: lstmStates },
     inFeatures,
     hidden,
     options,
@@ -165,6 +146,11 @@ function recurrent<State extends GruState, Params>(
   checkWhole(cell.name, 'layers', layers, 1, 1000);
   if (!(typeof dropout === 'number' && dropout >= 0 && dropout < 1))
     throw new ValueError(cell.name, `dropout is ${describe(dropout)}; it must be in [0, 1)`);
+  if (dropout > 0 && layers === 1)
+    throw new ValueError(
+      cell.name,
+      `dropout is ${describe(dropout)}, and acts between layers, of which there is 1; write { layers: 2 } or more, or put nn.dropout(${describe(dropout)}) behind it`,
+    );
   const ways = bidirectional ? 2 : 1;
   const direction = (features: number, random: Random, placement?: InitOptions): DirectionParams => ({
     weightInput: uniformByFan(random, [cell.gates * hidden, features], hidden, placement),
@@ -180,29 +166,38 @@ function recurrent<State extends GruState, Params>(
   const run: RecurrentLayer<State, Params>['run'] = (params, x, given = {}) => {
     checkApply(cell.name, params, x, given, ['random', 'lengths', 'training', 'initial']);
     const stacked = layersOf(cell.name, params, layers);
+    stacked.forEach((layer, at) => {
+      checkShapes(cell, layer, at === 0 ? inFeatures : ways * hidden, hidden);
+    });
     const { lengths, initial } = given;
     checkFeatures(cell.name, x, [3], inFeatures, `[N, T, ${inFeatures}]`);
     const [batch, frames] = [x.shape[0]!, x.shape[1]!];
     if (frames === 0) throw new ShapeError(cell.name, `x is ${formatShape(x.shape)}; it has no frames`);
     const random = layers > 1 && dropout > 0 ? trainingRandom(cell.name, given) : null;
-    const count = stacked.reduce((sum, { backward }) => sum + (backward ? 2 : 1), 0);
-    const starts = startStates(cell, initial, count, batch, hidden, x);
-    const ended = lengths === undefined ? null : endedMasks(cell.name, lengths, x);
-    const timeMajor = permute(x, [1, 0, 2]);
-    let input = ended ? where(ended.all, 0, timeMajor) : timeMajor;
+    const total = stacked.reduce((sum, { backward }) => sum + (backward ? 2 : 1), 0);
+    const starts = startStates(cell, initial, total, batch, hidden, x);
+    const counts =
+      lengths === undefined ? new Int32Array(batch).fill(frames) : Int32Array.from(lengthsOf(cell.name, lengths, x)); // a copy: the tape keeps it
+    const ended = areFull(counts, x) ? null : permute(logicalNot(frameMask(counts, x)), [1, 0, 2]);
+    const held = lendTo(fromTypedArray(counts, [batch], 'int32'), x);
+    const masked = (t: Tensor): Tensor => (ended ? where(ended, 0, t) : t);
+    let input = masked(permute(x, [1, 0, 2]));
 
     const finals: Tensor[][] = [];
     stacked.forEach(({ forward, backward }, at) => {
       const read = at > 0 && random ? drop(input, dropout, random) : input;
       const outputs = (backward ? [forward, backward] : [forward]).map((weights, d) => {
-        const { shown, final } = readFrames(cell, weights, read, starts[finals.length]!, d === 1, ended);
-        finals.push(final);
-        return stack(shown, at === layers - 1 ? 1 : 0); // between layers frames come first, as they are read
+        const projected = add(multiply(read, weights.weightInput), weights.biasInput);
+        const [weight, bias, start] = [weights.weightHidden, weights.biasHidden, starts[finals.length]!];
+        const reverse = d === 1;
+        const states = cell.states({ projected, weight, bias, start, counts: held }, reverse);
+        finals.push(cell.stateNames.map((_, s) => slice(states, s, reverse ? 0 : frames)));
+        return slice(states, 0, reverse ? [0, frames] : [1, frames + 1]);
       });
-      input = outputs.length === 1 ? outputs[0]! : concat(outputs, 2);
+      input = masked(outputs.length === 1 ? outputs[0]! : concat(outputs, 2));
     });
     const state = Object.fromEntries(cell.stateNames.map((name, s) => [name, stack(finals.map((final) => final[s]!))]));
-    return { output: input, state: state as unknown as State };
+    return { output: permute(input, [1, 0, 2]), state: state as unknown as State };
   };
 
   return ofKind(cell.name, {
@@ -217,29 +212,6 @@ function recurrent<State extends GruState, Params>(
     run,
     apply: (params: Params, x: Tensor, given?: ApplyOptions) => run(params, x, given).output,
   });
-}
-
-/** One direction of one layer over the frames of x, [T, N, features]: what it shows at each, in the order of time, and its last state. */
-function readFrames<State>(
-  cell: Cell<State>,
-  weights: DirectionParams,
-  x: Tensor,
-  start: Tensor[],
-  fromTheEnd: boolean,
-  ended: Ended | null,
-): { shown: Tensor[]; final: Tensor[] } {
-  const frames = x.shape[0]!;
-  const projected = unstack(add(multiply(x, weights.weightInput), weights.biasInput));
-  const shown = new Array<Tensor>(frames);
-  let state = start;
-  for (let i = 0; i < frames; i++) {
-    const t = fromTheEnd ? frames - 1 - i : i;
-    const next = cell.step(projected[t]!, add(multiply(state[0]!, weights.weightHidden), weights.biasHidden), state);
-    const over = ended?.frames[t] ?? null;
-    shown[t] = over ? where(over, 0, next[0]!) : next[0]!;
-    state = over ? next.map((value, s) => where(over, state[s]!, value)) : next;
-  }
-  return { shown, final: state };
 }
 
 const WEIGHTS = ['weightInput', 'weightHidden', 'biasInput', 'biasHidden'] as const;
@@ -268,15 +240,29 @@ function layersOf(op: string, params: unknown, layers: number): readonly Recurre
   return list as RecurrentParams[];
 }
 
-/** The blocks of [N, G * hidden], gate by gate. */
-function gatesOf(x: Tensor, gates: number): Tensor[] {
-  const width = x.shape[1]! / gates;
-  return Array.from({ length: gates }, (_, g) => slice(x, [], [g * width, (g + 1) * width]));
+/** @throws {ShapeError} for weights of other sizes than the layer's. */
+function checkShapes<State>(
+  { name, gates }: Cell<State>,
+  { forward, backward }: RecurrentParams,
+  features: number,
+  hidden: number,
+): void {
+  const shapes = {
+    weightInput: [gates * hidden, features],
+    weightHidden: [gates * hidden, hidden],
+    biasInput: [gates * hidden],
+    biasHidden: [gates * hidden],
+  };
+  for (const weights of backward ? [forward, backward] : [forward])
+    for (const part of WEIGHTS)
+      if (!sameShape(weights[part].shape, shapes[part]))
+        throw new ShapeError(
+          name,
+          `${part} is ${formatShape(weights[part].shape)}; it must be ${formatShape(shapes[part])}`,
+        );
 }
 
-/** The slices along the first axis. */
-const unstack = (x: Tensor): Tensor[] => Array.from({ length: x.shape[0]! }, (_, i) => slice(x, i));
-
+/** The first states of every direction, [states, N, hidden]. */
 function startStates<State extends GruState>(
   cell: Cell<State>,
   initial: State | undefined,
@@ -284,7 +270,7 @@ function startStates<State extends GruState>(
   batch: number,
   hidden: number,
   x: Tensor,
-): Tensor[][] {
+): Tensor[] {
   const expected = [count, batch, hidden];
   const tensors = cell.stateNames.map((name) => {
     if (initial === undefined) return null;
@@ -303,29 +289,6 @@ function startStates<State extends GruState>(
     }
     return given;
   });
-  const zero = zeros([batch, hidden], { dtype: x.dtype, device: x.device });
-  return Array.from({ length: count }, (_, d) => tensors.map((t) => (t ? slice(t, d) : zero)));
-}
-
-interface Ended {
-  /** [T, N, 1]: whether the sequence is over at the frame. */
-  readonly all: Tensor;
-  /** The same frame by frame, [N, 1]; null where no sequence is over. */
-  readonly frames: readonly (Tensor | null)[];
-}
-
-/** Null when every sequence has all frames. */
-function endedMasks(op: string, lengths: TensorLike, x: Tensor): Ended | null {
-  const [batch, frames] = [x.shape[0]!, x.shape[1]!];
-  const counts = lengthsOf(op, lengths, x);
-  const first = counts.reduce((least, count) => Math.min(least, count), frames);
-  if (first === frames) return null;
-  const maskOf = (from: number, to: number, shape: number[]): Tensor => {
-    const bits = Array.from({ length: to - from }, (_, i) => Array.from(counts, (count) => from + i >= count)).flat();
-    return tensor(bits, { shape, dtype: 'bool', device: x.device });
-  };
-  return {
-    all: maskOf(0, frames, [frames, batch, 1]),
-    frames: Array.from({ length: frames }, (_, t) => (t < first ? null : maskOf(t, t + 1, [batch, 1]))),
-  };
+  const zero = zeros([cell.stateNames.length, batch, hidden], { dtype: toFloat(x.dtype), device: x.device });
+  return Array.from({ length: count }, (_, d) => (initial ? stack(tensors.map((t) => slice(t!, d))) : zero));
 }

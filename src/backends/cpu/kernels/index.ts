@@ -12,6 +12,7 @@ import { matmulKernels } from './matmul.js';
 import { momentKernels } from './moments.js';
 import { normKernels } from './norm.js';
 import { optimizerKernels } from './optimizer.js';
+import { recurrentKernels } from './recurrent.js';
 import { reduceKernels } from './reduce.js';
 import { scanKernels } from './scan.js';
 import { softmaxKernels } from './softmax.js';
@@ -32,6 +33,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...momentKernels,
   ...normKernels,
   ...optimizerKernels,
+  ...recurrentKernels,
   ...reduceKernels,
   ...scanKernels,
   ...softmaxKernels,
