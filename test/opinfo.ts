@@ -14,6 +14,7 @@ import { normInfo } from './ops/norms.js';
 import { optimizerInfo } from './ops/optimizers.js';
 import { poolInfo } from './ops/pools.js';
 import { productInfo } from './ops/products.js';
+import { recurrentInfo } from './ops/recurrent.js';
 import { reductionInfo } from './ops/reductions.js';
 import { rowInfo } from './ops/rows.js';
 import { contractionInfo } from './ops/contractions.js';
@@ -25,8 +26,8 @@ import { windowInfo } from './ops/windows.js';
 
 type FunctionName<M> = { [K in keyof M]: M[K] extends (...args: never[]) => unknown ? K : never }[keyof M];
 
-/** Every op of the public surface, and the optimizers' fused steps. */
-export type OpName = FunctionName<typeof ops> | keyof typeof optimizerInfo;
+/** Every op of the public surface, the optimizers' fused steps, and what recurrent layers are made of. */
+export type OpName = FunctionName<typeof ops> | keyof typeof optimizerInfo | keyof typeof recurrentInfo;
 
 /** What the suites run over. An op that is exported without samples does not compile here. */
 export const opInfo = {
@@ -53,4 +54,5 @@ export const opInfo = {
   ...poolInfo,
   ...indexingInfo,
   ...optimizerInfo,
+  ...recurrentInfo,
 } satisfies Record<OpName, OpInfo>;

@@ -158,7 +158,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 export const timesTransposed = (a: Tensor, b: Tensor): Tensor => product(a, b, false, true);
 
 /** @internal a^T b of two matrices of one float dtype, [k, m] and [k, n], put off: see `adjoint`. */
-export const transposedTimes = (a: Tensor, b: Tensor): Deferred => matmulOp.later([a, b], { transA: true, transB: false });
+export const transposedTimes = (a: Tensor, b: Tensor): Deferred =>
+  matmulOp.later([a, b], { transA: true, transB: false });
 
 /** x times the transpose of a weight stored as [out, in]: what linear layers do. x is [..., in], the result [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {

@@ -191,6 +191,17 @@ describe.each([
     expect(() =>
       layer.run(params(gates), x, { initial: { hidden: wave([1, 3, 3], 0), cell: wave([1, 3, 3], 0) } }),
     ).toThrow('initial hidden is [1, 3, 3]');
+    // The kernels read the weights by the layer's sizes: others must not get there.
+    const given = params(gates);
+    for (const part of ['weightInput', 'weightHidden', 'biasInput', 'biasHidden'] as const) {
+      const wrong = wave(
+        given.backward![part].shape.map((size) => size - 1),
+        0,
+      );
+      expect(() => layer.apply({ ...given, backward: { ...given.backward!, [part]: wrong } }, x)).toThrow(
+        `[${name}] ${part} is [${wrong.shape.join(', ')}]; it must be [${given.backward![part].shape.join(', ')}]`,
+      );
+    }
   });
 });
 
@@ -229,9 +240,10 @@ describe('stacked layers', () => {
     expect(numbers(stacked.apply(params, input, { random: random(1) }))).toEqual(dropped);
     expect(numbers(stacked.apply(params, input, { random: random(1), training: false }))).toEqual(plainly);
     expect(() => stacked.apply(params, input, { training: true })).toThrow('[gru] in training it needs a source');
-    const single = nn.gru(2, 3, { dropout: 0.4 });
-    const own = single.init(random(1));
-    expect(numbers(single.apply(own, input, { random: random(1) }))).toEqual(numbers(single.apply(own, input)));
+    expect(() => nn.gru(2, 3, { dropout: 0.4 })).toThrow(
+      '[gru] dropout is 0.4, and acts between layers, of which there is 1; write { layers: 2 } or more, or put nn.dropout(0.4) behind it',
+    );
+    expect(() => nn.lstm(2, 3, { layers: 1, dropout: 0 })).not.toThrow();
     expect(() => {
       gradCheckTree(
         (p: nn.StackedRecurrentParams, t) => stacked.apply(p, t, { random: random(1), lengths: [2, 1] }),

@@ -1,6 +1,7 @@
 import { ctcPlans } from './ctc.js';
 import { matmulPlans } from './matmul.js';
 import type { Plan } from './plan.js';
+import { recurrentPlans } from './recurrent.js';
 
 /** The kernels that GPUs answer by a plan. */
-export const plans: Readonly<Record<string, Plan>> = { ...ctcPlans, ...matmulPlans };
+export const plans: Readonly<Record<string, Plan>> = { ...ctcPlans, ...matmulPlans, ...recurrentPlans };
