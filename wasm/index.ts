@@ -22,3 +22,4 @@ export * from "./recurrent";
 export * from "./reduce";
 export * from "./softmax";
 export { argsort, argsortScratch } from "./sort";
+export { sumOfParts, sumParts } from "./sums";

@@ -170,12 +170,6 @@ function scatterBytes(address: usize, lanes: v128, count: i32): void {
   else storePart(address, lanes, count);
 }
 
-/** The smallest lane; NaN when any lane is. */
-@inline export function minLane(lanes: v128): f32 {
-  const pair = f32x4.min(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
-  return f32x4.extract_lane(f32x4.min(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0);
-}
-
 /** Transposes the 4 x 4 floats whose rows are r0 .. r3 and stores the columns `step` bytes apart. */
 @inline export function transposeStore(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, step: usize): void {
   const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5), high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);

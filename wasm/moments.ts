@@ -1,8 +1,9 @@
 // Mean, deviations from it, variance and Euclidean norm along the middle axis of x[outer, axis, inner]. All of it runs in float64: neither a
 // large mean nor the square of a large number costs digits.
+// The kernels work on `columns` of the inner elements, from those on that x and out point to.
 import { fromPairs, highPair, loadUpTo, lowPair, storeUpTo } from "./lanes";
-import { sumRun, sumSquaredDistances } from "./runs";
-import { reduceSum } from "./sums";
+import { sumSquaredDistances } from "./runs";
+import { meanDoublesAlong, sumFloats, sumRun } from "./sums";
 
 /** The means of up to four columns: the first two. */
 @inline function meanLow(x: usize, axis: i32, stride: usize, count: i32): v128 {
@@ -19,12 +20,16 @@ import { reduceSum } from "./sums";
 }
 
 /** Mean; NaN over an empty axis. */
-export function mean(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
-  reduceSum(x, out, outer, axis, inner, true);
+export function mean(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  sumFloats(x, out, scratch, outer, axis, inner, columns, true);
+}
+
+export function meanF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  meanDoublesAlong(x, out, scratch, outer, axis, inner, columns);
 }
 
 /** x less its mean. */
-export function center(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
+export function center(x: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
   const stride = <usize>inner << 2, block = <usize>axis * stride;
   for (let o = 0; o < outer; o++, x += block, out += block) {
     if (inner == 1) {
@@ -35,8 +40,8 @@ export function center(x: usize, out: usize, outer: i32, axis: i32, inner: i32):
       }
       continue;
     }
-    for (let c = 0; c < inner; c += 4) {
-      const column = x + (<usize>c << 2), left = inner - c;
+    for (let c = 0; c < columns; c += 4) {
+      const column = x + (<usize>c << 2), left = columns - c;
       const low = meanLow(column, axis, stride, left), high = meanHigh(column, axis, stride, left);
       let from = column, to = out + (<usize>c << 2);
       for (let i = 0; i < axis; i++, from += stride, to += stride) {
@@ -62,15 +67,15 @@ export function center(x: usize, out: usize, outer: i32, axis: i32, inner: i32):
 }
 
 /** The sum of squared distances from the mean, over the count less `correction`. */
-export function variance(x: usize, out: usize, outer: i32, axis: i32, inner: i32, correction: f64): void {
+export function variance(x: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32, correction: f64): void {
   const stride = <usize>inner << 2, divisor = <f64>axis - correction;
   for (let o = 0; o < outer; o++, x += <usize>axis * stride, out += stride) {
     if (inner == 1) {
       store<f32>(out, <f32>(sumSquaredDistances(x, axis, sumRun(x, axis) / <f64>axis) / divisor));
       continue;
     }
-    for (let c = 0; c < inner; c += 4) {
-      const column = x + (<usize>c << 2), left = inner - c;
+    for (let c = 0; c < columns; c += 4) {
+      const column = x + (<usize>c << 2), left = columns - c;
       const low = meanLow(column, axis, stride, left), high = meanHigh(column, axis, stride, left);
       squaresOfColumns(column, out + (<usize>c << 2), axis, stride, left, low, high, divisor, false, 1);
     }
@@ -78,14 +83,14 @@ export function variance(x: usize, out: usize, outer: i32, axis: i32, inner: i32
 }
 
 /** The square root of the sum of squares, times `scale`. */
-export function norm(x: usize, out: usize, outer: i32, axis: i32, inner: i32, scale: f64): void {
+export function norm(x: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32, scale: f64): void {
   const stride = <usize>inner << 2, zero = f64x2.splat(0);
   for (let o = 0; o < outer; o++, x += <usize>axis * stride, out += stride) {
     if (inner == 1) {
       store<f32>(out, <f32>(Math.sqrt(sumSquaredDistances(x, axis, 0)) * scale));
       continue;
     }
-    for (let c = 0; c < inner; c += 4)
-      squaresOfColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, inner - c, zero, zero, 1, true, scale);
+    for (let c = 0; c < columns; c += 4)
+      squaresOfColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, columns - c, zero, zero, 1, true, scale);
   }
 }

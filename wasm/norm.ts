@@ -1,6 +1,7 @@
 // Layer normalisation (Ba, Kiros and Hinton, 2016) of the rows of x[rows, width], and its vjp. Statistics run in float64.
 import { fromPairs, highPair, loadUpTo, lowPair, storeUpTo, sumPair } from "./lanes";
-import { sumRun, sumSquaredDistances } from "./runs";
+import { sumSquaredDistances } from "./runs";
+import { sumRun } from "./sums";
 
 /** The sum of a * b over n floats. */
 function sumProducts(a: usize, b: usize, n: i32): f64 {

@@ -1,28 +1,53 @@
-// Softmax and its logarithm over the middle axis of x[outer, axis, inner]. Exponentials are of differences to the maximum; their sum runs in
-// float64.
-import { expNegative, log, log1p } from "./math";
-import { fromPairs, highPair, loadPart, loadUpTo, lowPair, storePart, storeUpTo, sumPair } from "./lanes";
-import { maxRun } from "./runs";
+// Softmax and its logarithm over the middle axis of x[outer, axis, inner], of float32 and float64.
+// The kernels work on `columns` of the inner elements, from those on that x and out point to.
+import { columnsAtOnce, exponentialsOfRows, exponentialsOfRun, finishSums, sumsIn } from "./exponentials";
+import { largestOfRun } from "./extremes";
+import { highPair, loadPart, loadUpTo, lowPair, storePart, sumPair } from "./lanes";
+import { expNegative, log1p } from "./math";
+import { bytes, lanes, storeVector, vectorAt } from "./vectors";
 
-function softmaxRow(x: usize, out: usize, n: i32): void {
-  const shifts = f32x4.splat(maxRun(x, n));
-  const whole = n & ~3, end = out + (<usize>whole << 2);
-  let low = f64x2.splat(0), high = f64x2.splat(0);
-  let to = out;
-  for (; to < end; to += 16, x += 16) {
-    const lanes = expNegative(f32x4.sub(v128.load(x), shifts));
-    low = f64x2.add(low, lowPair(lanes));
-    high = f64x2.add(high, highPair(lanes));
-    v128.store(to, lanes);
+@inline function softmaxRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32, logarithm: bool): void {
+  const sums = sumsIn(scratch);
+  exponentialsOfRows<T>(x, out, scratch, axis, stride, n, !logarithm);
+  finishSums<T>(scratch, n, !logarithm);
+  for (let i = 0; i < axis; i++, x += stride, out += stride) {
+    for (let at: usize = 0, left = n; left > 0; at += 16, left -= lanes<T>()) {
+      const last = v128.load(sums + at);
+      const value = logarithm ? v128.sub<T>(v128.sub<T>(vectorAt<T>(x + at, left), v128.load(scratch + at)), last) : v128.mul<T>(vectorAt<T>(out + at, left), last);
+      storeVector<T>(out + at, value, left);
+    }
   }
-  let sum = sumPair(f64x2.add(low, high));
-  if (whole < n) {
-    storePart(to, expNegative(f32x4.sub(loadPart(x, n - whole), shifts)), n - whole);
-    for (let i = whole; i < n; i++, to += 4) sum += <f64>load<f32>(to);
-  }
-  const scale = f32x4.splat(<f32>(1 / sum));
-  for (to = out; to < end; to += 16) v128.store(to, f32x4.mul(v128.load(to), scale));
-  if (whole < n) storePart(to, f32x4.mul(loadPart(to, n - whole), scale), n - whole);
+}
+
+@inline function columnsOf<T>(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32, logarithm: bool): void {
+  const stride = bytes<T>(inner), block = <usize>axis * stride, width = columnsAtOnce(axis);
+  for (let o = 0; o < outer; o++, x += block, out += block)
+    for (let c = 0; c < columns; c += width)
+      softmaxRows<T>(x + bytes<T>(c), out + bytes<T>(c), scratch, axis, stride, min(width, columns - c), logarithm);
+}
+
+// Along rows.
+
+@inline function scaleRun<T>(out: usize, n: i32, scale: T): void {
+  const scales = v128.splat<T>(scale);
+  for (; n > 0; n -= lanes<T>(), out += 16) storeVector<T>(out, v128.mul<T>(vectorAt<T>(out, n), scales), n);
+}
+
+@inline function softmaxRun<T>(x: usize, out: usize, n: i32): void {
+  scaleRun<T>(out, n, <T>(1 / exponentialsOfRun<T>(x, out, n, largestOfRun<T>(x, n), true)));
+}
+
+/** e^x over the sum of e^x along the axis. A row with no finite maximum has no softmax: NaN. */
+export function softmax(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  const block = bytes<f32>(axis);
+  if (inner != 1) columnsOf<f32>(x, out, scratch, outer, axis, inner, columns, false);
+  else for (; outer > 0; outer--, x += block, out += block) softmaxRun<f32>(x, out, axis);
+}
+
+export function softmaxF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  const block = bytes<f64>(axis);
+  if (inner != 1) columnsOf<f64>(x, out, scratch, outer, axis, inner, columns, false);
+  else for (; outer > 0; outer--, x += block, out += block) softmaxRun<f64>(x, out, axis);
 }
 
 /**
@@ -78,47 +103,23 @@ function logSoftmaxRows(x: usize, out: usize, n: i32, step: usize): void {
   }
 }
 
-/** Softmax, or its logarithm, down `axis` rows of up to four columns. */
-@inline function softmaxColumns(x: usize, out: usize, axis: i32, stride: usize, count: i32, logarithm: bool): void {
-  let shift = f32x4.splat(-Infinity);
-  let from = x;
-  for (let i = 0; i < axis; i++, from += stride) shift = f32x4.max(shift, loadUpTo(from, count));
-  let low = f64x2.splat(0), high = f64x2.splat(0);
-  let to = out;
-  from = x;
-  for (let i = 0; i < axis; i++, from += stride, to += stride) {
-    const lanes = expNegative(f32x4.sub(loadUpTo(from, count), shift));
-    low = f64x2.add(low, lowPair(lanes));
-    high = f64x2.add(high, highPair(lanes));
-    if (!logarithm) storeUpTo(to, lanes, count);
-  }
-  const total = fromPairs(low, high);
-  const last = logarithm ? log(total) : f32x4.div(f32x4.splat(1), total);
-  from = x;
-  for (let i = 0; i < axis; i++, from += stride, out += stride) {
-    const value = logarithm ? f32x4.sub(f32x4.sub(loadUpTo(from, count), shift), last) : f32x4.mul(loadUpTo(out, count), last);
-    storeUpTo(out, value, count);
-  }
-}
-
-/** e^x over the sum of e^x along the axis. A row with no finite maximum has no softmax: NaN. */
-export function softmax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
-  const stride = <usize>inner << 2, block = <usize>axis * stride;
-  for (let o = 0; o < outer; o++, x += block, out += block) {
-    if (inner == 1) softmaxRow(x, out, axis);
-    else for (let c = 0; c < inner; c += 4) softmaxColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, inner - c, false);
-  }
-}
-
 /** x less the log of the sum of e^x along the axis. */
-export function logSoftmax(x: usize, out: usize, outer: i32, axis: i32, inner: i32): void {
-  const stride = <usize>inner << 2, block = <usize>axis * stride;
-  if (inner == 1) {
-    let o = 0;
-    for (; o + 4 <= outer; o += 4, x += 4 * block, out += 4 * block) logSoftmaxRows(x, out, axis, block);
-    for (; o < outer; o++, x += block, out += block) logSoftmaxRows(x, out, axis, 0);
-    return;
+export function logSoftmax(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  if (inner != 1) return columnsOf<f32>(x, out, scratch, outer, axis, inner, columns, true);
+  const block = bytes<f32>(axis);
+  let o = 0;
+  for (; o + 4 <= outer; o += 4, x += 4 * block, out += 4 * block) logSoftmaxRows(x, out, axis, block);
+  for (; o < outer; o++, x += block, out += block) logSoftmaxRows(x, out, axis, 0);
+}
+
+export function logSoftmaxF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  if (inner != 1) return columnsOf<f64>(x, out, scratch, outer, axis, inner, columns, true);
+  for (; outer > 0; outer--) {
+    const top = largestOfRun<f64>(x, axis), last = f64x2.splat(NativeMath.log(exponentialsOfRun<f64>(x, 0, axis, top, false))), shift = f64x2.splat(top);
+    for (let left = axis; left > 0; left -= 2) {
+      storeVector<f64>(out, f64x2.sub(f64x2.sub(vectorAt<f64>(x, left), shift), last), left);
+      x += bytes<f64>(min(left, 2));
+      out += bytes<f64>(min(left, 2));
+    }
   }
-  for (let o = 0; o < outer; o++, x += block, out += block)
-    for (let c = 0; c < inner; c += 4) softmaxColumns(x + (<usize>c << 2), out + (<usize>c << 2), axis, stride, inner - c, true);
 }

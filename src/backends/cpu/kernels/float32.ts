@@ -46,38 +46,3 @@ export const sizes = (call: CpuCall): [outer: number, axis: number, inner: numbe
   call.number('axis'),
   call.number('inner'),
 ];
-
-/**
- * A kernel along the middle axis of x[outer, axis, inner], divided along the outer one.
- * @param cost of one element of x.
- * @param further the WebAssembly function's further arguments.
- */
-export const alongAxis = (
-  name: string,
-  cost: number,
-  generic: CpuKernel,
-  further: (call: CpuCall) => readonly number[] = () => [],
-): CpuKernel =>
-  withFloat32(
-    name,
-    (call) => {
-      const [outer, axis, inner] = sizes(call);
-      const x = call.in(0);
-      const out = call.out(0);
-      const outStep = call.outputs[0]!.length / outer;
-      const rest = further(call);
-      return {
-        total: outer,
-        cost: cost * outer * axis * inner,
-        args: (begin, end) => [
-          x + begin * axis * inner * 4,
-          out + begin * outStep * 4,
-          end - begin,
-          axis,
-          inner,
-          ...rest,
-        ],
-      };
-    },
-    generic,
-  );

@@ -1,7 +1,8 @@
 import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
-import { alongAxis, sizes } from './float32.js';
-import { meanOf, reducer, RunningSum } from './reduce.js';
+import { alongAxis } from './along-axis.js';
+import { sizes } from './float32.js';
+import { meanOf, reducer, RunningSum, shareSum } from './reduce.js';
 
 /** The mean of a run as two numbers: what a float64 holds of it, and the rest. */
 export function meanAndRest(x: TypedArray, start: number, axis: number, step: number): [mean: number, rest: number] {
@@ -61,8 +62,8 @@ const numberOf =
   (call: CpuCall): number[] => [call.number(name)];
 
 export const momentKernels = {
-  mean: alongAxis('mean', 1, reducer(meanOf)),
-  center: alongAxis('center', 2, center),
-  variance: alongAxis('variance', 3, variance, numberOf('correction')),
-  norm: alongAxis('norm', 2, norm, numberOf('scale')),
+  mean: alongAxis('mean', { cost: 1, scratch: true, generic: reducer(meanOf), shareRow: shareSum((axis) => axis) }),
+  center: alongAxis('center', { cost: 2, generic: center }),
+  variance: alongAxis('variance', { cost: 3, generic: variance, further: numberOf('correction') }),
+  norm: alongAxis('norm', { cost: 2, generic: norm, further: numberOf('scale') }),
 };

@@ -1,6 +1,9 @@
 import type { TypedArray } from '../../backend.js';
-import type { CpuKernel } from '../call.js';
-import { alongAxis, sizes, undivided, withFloat32 } from './float32.js';
+import type { CpuCall, CpuKernel } from '../call.js';
+import { heap } from '../heap.js';
+import { cut, parallel, partsFor } from '../pool.js';
+import { alongAxis } from './along-axis.js';
+import { sizes } from './float32.js';
 
 /** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
 export function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
@@ -95,24 +98,36 @@ const cumsum: CpuKernel = (call) => {
   }
 };
 
+/** Elements of a long row that are summed together, whoever does it: PART in wasm/sums.ts. */
+const PART = 1 << 16;
+
+/** Shares the sum of a float32 row among threads. @param divisor of the sum, by the length of the row */
+export const shareSum =
+  (divisor: (axis: number) => number) =>
+  (call: CpuCall): boolean => {
+    const axis = call.number('axis');
+    const count = Math.ceil(axis / PART);
+    if (call.inputs[0]!.dtype !== 'float32' || count < 2) return false;
+    const [x, out, sums] = [call.in(0), call.out(0), call.scratch(8 * count)];
+    const tasks = cut(count, partsFor(axis, true)).map(([begin, end]) => [
+      x + begin * PART * 4,
+      sums + begin * 8,
+      Math.min(end * PART, axis) - begin * PART,
+    ]);
+    parallel('sumParts', tasks);
+    heap().functions.sumOfParts!(sums, out, count, divisor(axis));
+    return true;
+  };
+
+const extreme = (place: typeof largest): CpuKernel =>
+  reducer((x, start, axis, step) => x[start + place(x, start, axis, step) * step]!);
+
 export const reduceKernels = {
-  sum: alongAxis('sum', 1, reducer(sumOf)),
-  max: alongAxis(
-    'max',
-    1,
-    reducer((x, start, axis, step) => x[start + largest(x, start, axis, step) * step]!),
-  ),
-  min: alongAxis(
-    'min',
-    1,
-    reducer((x, start, axis, step) => x[start + smallest(x, start, axis, step) * step]!),
-  ),
-  argmax: alongAxis('argmax', 1, reducer(largest)),
-  argmin: alongAxis('argmin', 1, reducer(smallest)),
-  logSumExp: alongAxis('logSumExp', 5, reducer(logSumExpOf)),
-  cumsum: withFloat32(
-    'cumsum',
-    (call) => undivided([call.in(0), call.out(0), ...sizes(call), call.number('reverse')]),
-    cumsum,
-  ),
+  sum: alongAxis('sum', { cost: 1, scratch: true, generic: reducer(sumOf), shareRow: shareSum(() => 1) }),
+  max: alongAxis('max', { cost: 1, generic: extreme(largest) }),
+  min: alongAxis('min', { cost: 1, generic: extreme(smallest) }),
+  argmax: alongAxis('argmax', { cost: 1, scratch: true, generic: reducer(largest) }),
+  argmin: alongAxis('argmin', { cost: 1, scratch: true, generic: reducer(smallest) }),
+  logSumExp: alongAxis('logSumExp', { cost: 5, scratch: true, generic: reducer(logSumExpOf) }),
+  cumsum: alongAxis('cumsum', { cost: 2, further: (call) => [call.number('reverse')], generic: cumsum }),
 };

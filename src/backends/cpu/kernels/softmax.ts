@@ -1,5 +1,6 @@
 import type { CpuKernel } from '../call.js';
-import { alongAxis, sizes } from './float32.js';
+import { alongAxis } from './along-axis.js';
+import { sizes } from './float32.js';
 import { logSumExpOf } from './reduce.js';
 
 /** Rows along the axis: `finish` turns x minus the row's logSumExp into the result. */
@@ -19,10 +20,6 @@ function rows(finish: (logProb: number) => number): CpuKernel {
 }
 
 export const softmaxKernels = {
-  softmax: alongAxis('softmax', 6, rows(Math.exp)),
-  logSoftmax: alongAxis(
-    'logSoftmax',
-    6,
-    rows((logProb) => logProb),
-  ),
+  softmax: alongAxis('softmax', { cost: 6, scratch: true, generic: rows(Math.exp) }),
+  logSoftmax: alongAxis('logSoftmax', { cost: 6, scratch: true, generic: rows((logProb) => logProb) }),
 };
