@@ -1,6 +1,8 @@
 /** float16 and bfloat16 as bits, converted from and to numbers. */
 
 const scratch = new DataView(new ArrayBuffer(8));
+const float = new Float32Array(1);
+const word = new Int32Array(float.buffer);
 
 /** Rounds to float16, to nearest with ties to even, and gives its bits. */
 export function toHalf(value: number): number {
@@ -17,11 +19,11 @@ export function toHalf(value: number): number {
 }
 
 export function fromHalf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >>> 10) & 31;
-  const mantissa = bits & 1023;
-  if (exponent === 31) return mantissa ? NaN : sign * Infinity;
-  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  const magnitude = bits & 0x7fff;
+  word[0] = magnitude << 13;
+  // The exponent becomes float32's by a multiplication, which makes normal numbers of subnormal ones.
+  const value = magnitude < 0x7c00 ? float[0]! * 2 ** 112 : magnitude === 0x7c00 ? Infinity : NaN;
+  return bits & 0x8000 ? -value : value;
 }
 
 /** Rounds to bfloat16 from float64 in one step, to nearest with ties to even, and gives its bits. */
@@ -39,8 +41,8 @@ export function toBfloat16(value: number): number {
 }
 
 export function fromBfloat16(bits: number): number {
-  scratch.setUint32(0, bits << 16);
-  return scratch.getFloat32(0);
+  word[0] = bits << 16;
+  return float[0]!;
 }
 
 function roundToEven(value: number): number {

@@ -1,6 +1,7 @@
 // Every kernel that the CPU backend can call. Kernels take byte addresses and sizes, allocate nothing and keep no state between calls
 // (the memory is shared with worker threads); scratch memory comes from the caller.
 export function heapBase(): usize { return __heap_base; }
+export * from "./cast";
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";

@@ -188,5 +188,8 @@ export class Tensor {
 
 function widen(raw: TypedArray, dtype: DType): Float32Array | null {
   if (dtype !== 'float16' && dtype !== 'bfloat16') return null;
-  return Float32Array.from(raw, dtype === 'float16' ? fromHalf : fromBfloat16);
+  const decode = dtype === 'float16' ? fromHalf : fromBfloat16;
+  const wide = new Float32Array(raw.length);
+  for (let i = 0; i < wide.length; i++) wide[i] = decode(raw[i]!);
+  return wide;
 }

@@ -1,9 +1,9 @@
 import type { DType } from '../../backend.js';
 import { heap } from '../heap.js';
 
-/** What the name of a WebAssembly function ends in, by the type of the elements that it works on: `add`, `addF64`, `addI32`. */
-const SUFFIXES: Readonly<Record<DType, string>> = {
-  float32: '',
+/** Element types as the names of WebAssembly functions have them: `add` (of float32), `addF64`, `castF32ToI32`. */
+export const SHORT: Readonly<Record<DType, string>> = {
+  float32: 'F32',
   float64: 'F64',
   int32: 'I32',
   bool: 'U8',
@@ -13,6 +13,6 @@ const SUFFIXES: Readonly<Record<DType, string>> = {
 
 /** The name of a kernel's WebAssembly function for elements of that type; null where it has none, and a loop in JavaScript does the work. */
 export function variant(name: string, dtype: DType): string | null {
-  const own = name + SUFFIXES[dtype];
+  const own = dtype === 'float32' ? name : name + SHORT[dtype];
   return own in heap().functions ? own : null;
 }
