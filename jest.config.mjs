@@ -5,6 +5,8 @@ export default {
   moduleNameMapper: {
     '^tapegrad$': '<rootDir>/src/index.ts',
     '^tapegrad/distributed$': '<rootDir>/src/distributed/index.ts',
+    // jest runs modules as CommonJS, which has no import.meta.
+    '/require\\.js$': '<rootDir>/test/require.cjs',
     '^webgpu$': '<rootDir>/test/webgpu/dawn.cjs',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ctcAlignSync, setThreads, tensor } from '../dist/index.js';
-import { heap } from '../dist/backends/cpu/heap.js';
+import { heap } from '../dist/internals.js';
 import { emissions } from './emissions.mjs';
 import { machine, processorTime } from './harness.mjs';
 

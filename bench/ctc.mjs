@@ -8,8 +8,7 @@ import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ctcLoss, logSoftmax, random, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
-import { heap } from '../dist/backends/cpu/heap.js';
-import { warmThreads } from '../dist/backends/cpu/pool.js';
+import { heap, warmThreads } from '../dist/internals.js';
 import { machine, ratio, startPython, summary } from './harness.mjs';
 
 const ROWS = [

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { beamDecodeSync, setThreads, tensor } from '../dist/index.js';
-import { warmThreads } from '../dist/backends/cpu/pool.js';
+import { warmThreads } from '../dist/internals.js';
 import { emissions } from './emissions.mjs';
 
 const [SEQUENCES, FRAMES, CLASSES] = [32, 1500, 32];

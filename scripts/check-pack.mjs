@@ -22,10 +22,11 @@ const needed = [
   'examples/ctc.mjs',
   'examples/digits/train.mjs',
   'examples/speech/train.mjs',
-  'dist/backends/cpu/generated/kernels.js',
-  'dist/backends/metal/generated/sources.js',
+  'dist/core.js',
+  'dist/distributed/index.js',
+  'dist/metal.js',
   'metal/ctc/loss.metal',
-  'dist/backends/webgpu/generated/sources.js',
+  'dist/webgpu.js',
   'wgsl/matmul.wgsl',
 ];
 const allowed = [

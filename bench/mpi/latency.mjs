@@ -1,6 +1,5 @@
 // Started by bench/mpi.mjs under mpirun: the binding's polled calls and world.allSum. Arguments: bytes, calls, bytes, calls, ...
-import { libraryCandidates } from '../../dist/distributed/launcher.js';
-import { Mpi } from '../../dist/distributed/mpi.js';
+import { libraryCandidates, Mpi } from '../../dist/internals.js';
 import { tensor } from 'tapegrad';
 import { init } from 'tapegrad/distributed';
 

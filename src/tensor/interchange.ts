@@ -34,13 +34,16 @@ let interchange: Interchange = {
         'where the page allows that, write ndarray(t.dataSync(), t.shape.slice()) with the package of your own',
     );
   },
-  assign: (target, { data, shape, stride, offset }) => {
-    copyStrided<number>(shape, data, { strides: stride, offset }, target, {
-      strides: contiguousStrides(shape),
-      offset: 0,
-    });
-  },
+  assign: assignElements,
 };
+
+/** `assign` without the ndarray packages. */
+export function assignElements(target: TypedArray, { data, shape, stride, offset }: NdArray): void {
+  copyStrided<number>(shape, data, { strides: stride, offset }, target, {
+    strides: contiguousStrides(shape),
+    offset: 0,
+  });
+}
 
 /** Introduces the ndarray packages. */
 export function registerInterchange(by: Interchange): void {

@@ -1,6 +1,10 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { buildSync } from 'esbuild';
+import * as tapegrad from 'tapegrad';
+import * as distributed from 'tapegrad/distributed';
 import ts from 'typescript';
 import { withRecordings } from '../examples/recordings.js';
 import { installTarball, type Project, readmeExample, ROOT } from '../built.js';
@@ -28,6 +32,83 @@ test('import and require give the same module', () => {
   `;
   expect(project.node('--no-warnings', '-e', program).trim()).toBe('true 4,6');
 });
+
+/** The files of the package that are loaded with one of them. */
+function loadedWith(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  const text = readFileSync(join(project.folder, 'node_modules/tapegrad/dist', file), 'utf8');
+  for (const [, next] of text.matchAll(/^(?:import|export) (?:.* from )?"(\.[^"]+)";$/gm))
+    loadedWith(join(dirname(file), next!), found);
+  return found;
+}
+
+test('an import loads a bundle, of one engine for all entries; ndarray-ops, BLAS and devices wait until they are wanted', () => {
+  const files = loadedWith('index.js');
+  expect(files).toContain('core.js');
+  expect(files.size).toBeLessThan(10);
+  for (const entry of ['index.browser.js', 'distributed/index.js']) expect(loadedWith(entry)).toContain('core.js');
+  const program = `
+    import { createRequire } from 'node:module';
+    import ndarray from 'ndarray';
+    import { scope, Tensor, tensor } from 'tapegrad';
+    import * as distributed from 'tapegrad/distributed';
+    const { cache } = createRequire(import.meta.url);
+    const packages = () => ['ndarray-ops', 'koffi', 'webgpu'].filter((name) => Object.keys(cache).some((file) => file.includes('/' + name + '/')));
+    const world = await distributed.init();
+    const isOne = scope(() => tensor([1])).constructor === Tensor && (await world.allGather(tensor([1, 2]))) instanceof Tensor;
+    const before = packages();
+    const view = ndarray(new Float32Array([1, 2, 3, 4]), [2, 2]).transpose(1, 0);
+    console.log(JSON.stringify([isOne, before, tensor(view).arraySync(), packages()]));
+  `;
+  expect(JSON.parse(project.node('--input-type=module', '-e', program))).toEqual([
+    true,
+    [],
+    [
+      [1, 3],
+      [2, 4],
+    ],
+    ['ndarray-ops'],
+  ]);
+});
+
+test('the built entries export what the sources export', () => {
+  const program = `
+    import * as all from 'tapegrad';
+    import * as distributed from 'tapegrad/distributed';
+    console.log(JSON.stringify([all, distributed, all.nn, all.optim, all.audio, all.image].map((names) => Object.keys(names))));
+  `;
+  const { nn, optim, audio, image } = tapegrad;
+  expect(JSON.parse(project.node('--input-type=module', '-e', program))).toEqual(
+    [tapegrad, distributed, nn, optim, audio, image].map((names) => Object.keys(names).sort()),
+  );
+});
+
+test.each(['esm', 'cjs'] as const)(
+  'where a bundler has left ndarray-ops out of its %s, ndarrays go in all the same',
+  (format) => {
+    writeFileSync(
+      join(project.folder, 'views.mjs'),
+      `import ndarray from 'ndarray';
+     import { tensor } from 'tapegrad';
+     console.log(tensor(ndarray(new Float64Array([1, 2, 3, 4]), [2, 2]).transpose(1, 0)).arraySync().join());`,
+    );
+    const bundled = mkdtempSync(join(tmpdir(), 'tapegrad-bundled-'));
+    const outfile = join(bundled, format === 'esm' ? 'views.mjs' : 'views.cjs');
+    buildSync({
+      entryPoints: [join(project.folder, 'views.mjs')],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format,
+      logLevel: 'error',
+      external: ['koffi', 'webgpu'],
+    });
+    const printed = execFileSync(process.execPath, [outfile], { cwd: bundled, encoding: 'utf8' });
+    rmSync(bundled, { recursive: true });
+    expect(printed.trim()).toBe('1,3,2,4');
+  },
+);
 
 test("Node's entry has ndarrays and knows of Metal; the browser's condition gives the entry without them", () => {
   const program = `

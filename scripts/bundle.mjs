@@ -1,0 +1,69 @@
+// Bundles src/ into the modules of dist/, beside the declarations that tsc writes there: a program that imports the package loads a handful of
+// files rather than two hundred.
+//   index.js, index.browser.js, distributed/index.js    the entries that package.json names
+//   core.js                                             all that they share; there is one engine, whichever of them a program imports
+//   nn, optim, audio, image                             modules of their own, of which bundlers take what a program uses
+//   internals.js                                        what benchmarks want beside these; not published
+//   others                                              what is loaded on demand: WebGPU, Metal, MPI
+// Names stay as they are written, for stack traces. Packages are not bundled.
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const source = (name) => join(ROOT, 'src', `${name}.ts`);
+
+const ENTRIES = ['index', 'index.browser', 'distributed/index', 'internals'];
+/** What the public surface has as namespaces. Within one bundle these would be objects, whose members no bundler can tell to be unused. */
+const NAMESPACES = ['nn/index', 'optim/index', 'data/audio/index', 'data/image'];
+const SURFACE = source('index.browser');
+
+/** Has the surface import the namespaces from the modules that they are in the build, as if they were another package's. */
+const namespaces = {
+  name: 'namespaces',
+  resolveId(id, importer) {
+    if (importer !== SURFACE) return null;
+    const file = resolve(dirname(importer), id.replace(/\.js$/, '.ts'));
+    const name = NAMESPACES.find((other) => source(other) === file);
+    return name === undefined ? null : { id: `./${name}.js`, external: true };
+  },
+};
+
+/** All that importing the surface loads. */
+function shared(graph) {
+  const found = new Set([SURFACE, '\0rolldown/runtime.js']);
+  for (const id of found) for (const next of graph.getModuleInfo(id)?.importedIds ?? []) found.add(next);
+  found.delete(SURFACE);
+  return found;
+}
+
+let core;
+const bundle = await rolldown({
+  input: Object.fromEntries([...ENTRIES, ...NAMESPACES].map((name) => [name, source(name)])),
+  platform: 'neutral',
+  external: (id) => !id.startsWith('.') && !resolve(id).startsWith(join(ROOT, 'src') + sep),
+  tsconfig: join(ROOT, 'tsconfig.build.json'),
+  plugins: [namespaces],
+  preserveEntrySignatures: 'allow-extension',
+});
+const { output } = await bundle.write({
+  dir: join(ROOT, 'dist'),
+  format: 'esm',
+  chunkFileNames: '[name].js',
+  minifyInternalExports: false,
+  comments: { jsdoc: false },
+  codeSplitting: {
+    includeDependenciesRecursively: false,
+    groups: [
+      { name: 'gpu', test: /\/backends\/gpu\// },
+      { debugName: 'core', name: (id, graph) => ((core ??= shared(graph)).has(id) ? 'core' : null) },
+    ],
+  },
+});
+await bundle.close();
+
+// What an earlier build has left.
+const written = new Set(output.map(({ fileName }) => fileName));
+for (const name of await readdir(join(ROOT, 'dist'), { recursive: true }))
+  if (name.endsWith('.js') && !written.has(name.replaceAll(sep, '/'))) await rm(join(ROOT, 'dist', name));

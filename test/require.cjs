@@ -1,0 +1,1 @@
+exports.requirePackage = require;
