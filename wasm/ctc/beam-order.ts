@@ -36,3 +36,18 @@ export function sort(base: usize, lo: i32, hi: i32): void {
     v128.store(base + (<usize>(j + 1) << 4), x);
   }
 }
+
+/** The same of records that are nearly in order: in one pass, unless that moves too many of them. */
+export function settle(base: usize, count: i32): void {
+  let moves = count << 3;
+  for (let at = base + 16, end = base + (<usize>count << 4); at < end; at += 16) {
+    const value = load<f64>(at);
+    if (!(load<f64>(at - 16) < value)) continue;
+    const x = v128.load(at);
+    let to = at;
+    for (; to > base && load<f64>(to - 16) < value; to -= 16) v128.store(to, v128.load(to - 16));
+    v128.store(to, x);
+    moves -= <i32>(at - to >> 4);
+    if (moves < 0) { sort(base, 0, count); return; }
+  }
+}

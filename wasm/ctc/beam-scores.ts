@@ -40,7 +40,7 @@ export const NOTHING: f32 = 700;
 }
 
 /** Four of a row's probabilities relative to its greatest, each at most 4e-7 too great, or 1e-38; 2^f is a minimax polynomial, lifted above it. */
-@inline function boundOf(x: v128, top: v128, log2e: v128, least: v128, round: v128, c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, c0: v128): v128 {
+@inline export function boundOf(x: v128, top: v128, log2e: v128, least: v128, round: v128, c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, c0: v128): v128 {
   const y = f32x4.pmax(f32x4.mul(f32x4.sub(x, top), log2e), least), rounded = f32x4.add(y, round), f = f32x4.sub(y, f32x4.sub(rounded, round));
   let p = f32x4.add(c4, f32x4.mul(c5, f));
   p = f32x4.add(c3, f32x4.mul(p, f));

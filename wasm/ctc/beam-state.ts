@@ -15,7 +15,7 @@ export class Beam {
   unseen: i32;
   /** Classes a frame that may lengthen a prefix, the likeliest. */
   top: i32;
-  /** Whether each node has a state and a weight beside it: see steered.ts. */
+  /** Not 0 where each node has a state and a weight beside it; then what is known of their bounds: see steered-bounds.ts. */
   steered: i32;
   /** Prefixes less likely than the best one by this factor are dropped; 0 for none. */
   drop: f64;
@@ -68,7 +68,7 @@ export function layOut(state: usize, width: usize, classes: usize, slots: usize,
   if (steered) {
     steps = at; at += room * Step.Bytes;
     gains = at; at += up(classes << 3);
-    rows = at; at += up(classes << 2) * 4;
+    rows = at; at += up(classes << 2) * 6;
     rests = at; at += up((classes + 1) << 3);
   }
   return at - state;

@@ -9,7 +9,7 @@
  * Nothing is pruned but by the beam's width: with a full beam the least prefix that stays is a threshold, prefixes and classes are sorted, and
  * both loops stop where no product can reach it. What falls out is added up.
  */
-import { select, sort } from './beam-order';
+import { select, settle } from './beam-order';
 import { greatestOf, list, massOf, probability } from './beam-scores';
 import {
   asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, layOut, listed, marks, Node, node,
@@ -141,14 +141,25 @@ function read(row: usize, greatest: f32): void {
   stay(row, greatest, false);
   let least = threshold;
   const count = min(list(row, greatest, least > 0 ? least / heaviest : 0), b.top), likeliest = count > 0 ? load<f64>(listed) : 0;
-  let offers = n;
-  for (let i = 0; i < n; i++) {
+  let offers = n, stayed = n, open = 0, reached: f64 = Infinity;
+  // By the likeliest class first: every prefix that stays or goes on by it takes a place in the beam, which the other candidates have to be worth.
+  for (const to = load<i32>(listed, 8); open < n; open++) {
+    const e = entry(open), total = load<f64>(e, Entry.InBlank) + load<f64>(e, Entry.InLabel);
+    if (total * likeliest < least || count == 0) break; // and those after it are lighter
+    let value: f64 = 0;
+    if (!hasChild(open, to)) {
+      value = (to == load<i32>(node(load<i32>(e)), Node.Label) ? load<f64>(e, Entry.InBlank) : total) * likeliest;
+      if (value > 0 && value >= least) offer(offers++, value, open, <u32>to);
+    }
+    reached = min(reached, max(value, load<f64>(candidate(open))));
+  }
+  if (open == width) least = max(least, reached);
+  const second = count > 1 ? load<f64>(listed, 16) : 0;
+  for (let i = 0; i < open; i++) {
     const e = entry(i), id = load<i32>(e), label = load<i32>(node(id), Node.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
-    if (total * likeliest < least) break; // and those after it are lighter
-    b.stamp++;
-    for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
-      store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
-    for (let k = 0; k < count; k++) {
+    if (total * second < least) break;
+    markChildren(i);
+    for (let k = 1; k < count; k++) {
       const at = listed + (<usize>k << 4), p = load<f64>(at), to = load<i32>(at, 8);
       if (total * p < least) break;
       if (load<u32>(marks + (<usize>to << 2)) == b.stamp) continue;
@@ -157,6 +168,7 @@ function read(row: usize, greatest: f32): void {
       if (offers == GATHERED * width) {
         select(candidates, offers, width);
         offers = width;
+        stayed = 0;
         least = load<f64>(candidate(0));
         for (let q = 1; q < width; q++) least = min(least, load<f64>(candidate(q)));
         if (value < least) continue;
@@ -164,25 +176,50 @@ function read(row: usize, greatest: f32): void {
       offer(offers++, value, i, <u32>to);
     }
   }
-  if (offers > width) { select(candidates, offers, width); offers = width; }
-  sort(candidates, 0, offers);
+  order(stayed, offers);
   const mass = massOf(row, greatest);
-  keep(offers, b.lost * mass, before * mass);
+  keep(stayed, offers, b.lost * mass, before * mass);
 }
 
+/** Whether the prefix of a place and a label more is in the beam. */
+@inline export function hasChild(i: i32, label: i32): bool {
+  for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
+    if (load<i32>(node(load<i32>(entry(k))), Node.Label) == label) return true;
+  return false;
+}
+/** Marks all labels for which it is. */
+@inline export function markChildren(i: i32): void {
+  b.stamp++;
+  for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
+    store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
+}
+
+/** Puts candidates in order, the greatest first: the `stayed` first ones, and as many of the others as may be kept. */
+@inline export function order(stayed: i32, offers: i32): void {
+  settle(candidates, stayed); // prefixes that stay have mostly changed by the same factor
+  const others = candidate(stayed), count = offers - stayed;
+  if (count > b.width) select(others, count, b.width);
+  settle(others, min(count, b.width));
+}
+
+/** What `keep` has left out. */
+export let leftOut: f64 = 0;
+
 /**
- * Makes the chosen candidates the beam.
+ * Makes the greatest candidates the beam.
+ * @param stayed where the second of two sequences begins, each of which is in order.
  * @param lost what had been lost before, as it is after the frame
- * @param offered what all candidates of the frame had, the chosen among them; or EXACTLY where `lost` has all but these in it.
+ * @param offered what all candidates of the frame had, these among them; or EXACTLY where `lost` has all but these in it.
  */
-export function keep(offers: i32, lost: f64, offered: f64): void {
+export function keep(stayed: i32, offers: i32, lost: f64, offered: f64): void {
   for (let i = 0; i < b.count; i++) store<i32>(node(load<i32>(entry(i))), -1, Node.Slot);
-  const best = offers > 0 ? load<f64>(candidates) : 0, floor = best * b.drop;
-  let kept = 0, after: f64 = 0, rest: f64 = 0;
-  for (let i = 0; i < offers; i++) {
-    const from = candidate(i), value = load<f64>(from), source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes;
+  let one = candidate(0), two = candidate(stayed), kept = 0, after: f64 = 0;
+  const oneEnd = two, twoEnd = candidate(offers), best = max(one < oneEnd ? load<f64>(one) : 0, two < twoEnd ? load<f64>(two) : 0), floor = best * b.drop;
+  for (const width = b.width; kept < width; kept++) {
+    const a = one < oneEnd ? load<f64>(one) : 0, c = two < twoEnd ? load<f64>(two) : 0, value = max(a, c);
     if (!(value > floor)) break;
-    const prefix = load<i32>(entry(source));
+    const from = a >= c ? one : two, source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes, prefix = load<i32>(entry(source));
+    if (a >= c) one += 16; else two += 16;
     if (label == STAY) {
       store<i32>(to, prefix);
       store<f64>(to, load<f64>(stays + (<usize>source << 4)), Entry.InBlank);
@@ -194,11 +231,15 @@ export function keep(offers: i32, lost: f64, offered: f64): void {
     }
     store<i32>(node(load<i32>(to)), kept, Node.Slot);
     after += value;
-    kept++;
   }
+  let rest: f64 = 0;
+  if (offered == EXACTLY) {
+    for (; one < oneEnd; one += 16) rest += load<f64>(one);
+    for (; two < twoEnd; two += 16) rest += load<f64>(two);
+  }
+  leftOut = rest;
   memory.copy(entries, others, <usize>kept * Entry.Bytes);
   b.count = kept;
-  for (let i = kept; i < offers; i++) rest += load<f64>(candidate(i));
   b.lost = lost + asLost(offered == EXACTLY ? rest : max<f64>(offered - after, 0));
   // Above 2^700: 700 more go to its scale.
   if (b.lost > 5.260135901548374e210 && b.lost < Infinity) { b.lost *= 1.90109156629516e-211; b.lostScale += 700; }

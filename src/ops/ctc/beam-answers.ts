@@ -1,10 +1,10 @@
-import type { Arena, Buffer, TypedArray } from '../../backends/backend.js';
+import type { Arena, Buffer } from '../../backends/backend.js';
 import { ValueError } from '../../errors.js';
 import { hostBackend } from '../../tensor/device.js';
 import { array, declareIn, launch, view } from './beam-launch.js';
 import { boundOf, isAbove, type Steering, stepOf } from './steering/steering.js';
 
-const declare = declareIn('ctc/steered');
+const declare = declareIn('ctc/steered-table');
 
 const KERNELS = {
   bytes: declare('ctcBeamTableBytes', [], ['bytes'], ['slots']),
@@ -21,23 +21,28 @@ const LOAD = 0.7;
 const QUESTION = 2;
 const ANSWER = 4;
 
-/** Tables of steerings that are not in use, so that the next call begins with what the last one knew. */
-const kept = new WeakMap<Steering, { readonly slots: number; readonly filled: number; readonly table: TypedArray }>();
+interface Table {
+  readonly slots: number;
+  readonly filled: number;
+  /** float32, whatever is in it: the type of which the host keeps copies that are wanted again and again where kernels work. */
+  readonly buffer: Buffer;
+  /** Where a table lies that is added to; null for one in an ordinary array, which stays as it is. */
+  readonly arena: Arena | null;
+}
+
+/** What steerings have answered in earlier calls, so that the next one begins with it. */
+const kept = new WeakMap<Steering, Table>();
 
 /** What a steering has answered, in a table that the kernels read; it grows with what they ask. */
 export class Answers {
   /** The most that each class may gain; Infinity where nothing is known. */
   readonly bounds: Float64Array;
-  private arena: Arena;
-  private slots: number;
-  private filled = 0;
-  private hasLearnt = false;
+  private held: Table;
   private movedSinceEmpty = false;
   private readonly asking: Arena;
   /** Room for `most` questions of each sequence. */
   readonly questions: Buffer;
   readonly most: number;
-  table: Buffer;
 
   constructor(
     private readonly op: string,
@@ -48,23 +53,28 @@ export class Answers {
   ) {
     // First of all, as a steering may refuse: no memory is taken yet.
     this.bounds = Float64Array.from({ length: classes }, (_, c) => (c === blank ? 0 : boundOf(op, steering, c)));
-    this.arena = hostBackend().openArena();
     this.asking = hostBackend().openArena();
     this.most = Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
     this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
-    const before = kept.get(steering);
-    this.slots = before?.slots ?? SLOTS.first;
-    this.table = this.make(before?.table);
-    this.filled = before?.filled ?? 0;
+    this.held = kept.get(steering) ?? this.empty(SLOTS.first);
   }
 
-  private make(known?: TypedArray): Buffer {
+  get table(): Buffer {
+    return this.held.buffer;
+  }
+
+  private empty(slots: number): Table {
     const bytes = array('float64', 1);
-    launch(this.op, KERNELS.bytes, [], [bytes], { slots: this.slots });
-    const table = hostBackend().allocate('float64', Math.ceil(view(bytes)[0]! / 8), this.arena);
-    if (known) view(table).set(known);
-    else launch(this.op, KERNELS.open, [], [table], { slots: this.slots });
-    return table;
+    launch(this.op, KERNELS.bytes, [], [bytes], { slots });
+    const arena = hostBackend().openArena();
+    try {
+      const buffer = hostBackend().allocate('float32', Math.ceil(view(bytes)[0]! / 4), arena);
+      launch(this.op, KERNELS.open, [], [buffer], { slots });
+      return { slots, filled: 0, buffer, arena };
+    } catch (error) {
+      arena.close();
+      throw error;
+    }
   }
 
   /**
@@ -101,35 +111,33 @@ export class Answers {
     }
     this.makeRoom(total);
     launch(this.op, KERNELS.learn, [hostBackend().upload('float64', answers)], [this.table], {});
-    this.filled += total;
-    this.hasLearnt = true;
+    // Questions may come more than once.
+    const { buffer, byteOffset } = view(this.table);
+    this.held = { ...this.held, filled: new Int32Array(buffer, byteOffset, 2)[1]! };
   }
 
   private makeRoom(count: number): void {
-    if (this.filled + count <= LOAD * this.slots) return;
-    const isEmptied = this.slots >= SLOTS.usual && this.movedSinceEmpty && count <= LOAD * this.slots;
-    if (isEmptied) this.filled = 0;
-    while (this.filled + count > LOAD * this.slots) this.slots *= 4;
-    const [old, before] = [this.arena, this.table];
-    this.arena = hostBackend().openArena();
-    this.table = this.make();
-    if (!isEmptied) launch(this.op, KERNELS.move, [before], [this.table], {});
-    old.close();
-    this.movedSinceEmpty = false;
-  }
-
-  /** Copies scores to where the kernels work, as they are launched many times. */
-  hold(scores: Buffer): { scores: Buffer; arena: Arena } {
-    const arena = hostBackend().openArena();
-    const copy = hostBackend().allocate(scores.dtype, scores.length, arena);
-    view(copy).set(view(scores));
-    return { scores: copy, arena };
+    const before = this.held;
+    const isFull = before.filled + count > LOAD * before.slots;
+    if (before.arena && !isFull) return;
+    const isEmptied = isFull && before.slots >= SLOTS.usual && this.movedSinceEmpty && count <= LOAD * before.slots;
+    const filled = isEmptied ? 0 : before.filled;
+    let { slots } = before;
+    while (filled + count > LOAD * slots) slots *= 4;
+    this.held = { ...this.empty(slots), filled };
+    if (slots === before.slots && !isEmptied) view(this.table).set(view(before.buffer));
+    else if (!isEmptied) launch(this.op, KERNELS.move, [before.buffer], [this.table], {});
+    before.arena?.close();
+    if (isFull) this.movedSinceEmpty = false;
   }
 
   close(): void {
-    if (this.hasLearnt)
-      kept.set(this.steering, { slots: this.slots, filled: this.filled, table: view(this.table).slice() });
-    this.arena.close();
+    const { arena, buffer } = this.held;
+    if (arena) {
+      const known = hostBackend().upload('float32', view(buffer).slice());
+      kept.set(this.steering, { ...this.held, buffer: known, arena: null });
+    }
+    arena?.close();
     this.asking.close();
   }
 }

@@ -13,7 +13,7 @@ export const declareIn =
     params: Object.fromEntries(params.map((param): [string, ParamType] => [param, param === 'drop' ? 'f32' : 'u32'])),
   });
 
-/** @param arena where inputs lie that are in no ordinary arrays, all of them; else the launch makes room for copies. */
+/** @param arena where inputs that are ordinary arrays are copied to, once for all launches until it closes; else each launch makes room for copies. */
 export function launch(
   op: string,
   kernel: Kernel,

@@ -150,14 +150,14 @@ export class BeamStates {
   advance(scores: Buffer, lengths: ArrayLike<number>, frameStride: number, sequenceStride: number): BadFrame | null {
     let isDone = false;
     const short = scores.length <= SHORT ? this.copyOf(scores) : null;
-    const held = short ? undefined : this.answers?.hold(scores);
+    // Launches with a steering are many, and all read the same scores.
+    const held = !short && this.answers ? hostBackend().openArena() : null;
     try {
-      const own = short ? this.desk : null;
-      const bad = this.advanceAll(short ?? held?.scores ?? scores, lengths, frameStride, sequenceStride, own);
+      const bad = this.advanceAll(short ?? scores, lengths, frameStride, sequenceStride, short ? this.desk : held);
       isDone = bad === null;
       return bad;
     } finally {
-      held?.arena.close();
+      held?.close();
       if (!isDone) this.undo();
     }
   }

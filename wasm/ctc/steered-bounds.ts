@@ -1,0 +1,167 @@
+/**
+ * What a steering's bounds say about a frame: the most that each class, and all of them together, may be worth. Sums over the classes are for what is
+ * lost; they are never less than what they stand for.
+ */
+import { select, sort } from './beam-order';
+import { boundOf, greatestOf, massOf, NOTHING, probability } from './beam-scores';
+import { b, enter, gains, listed, rows, step, Step } from './beam-state';
+
+/** What is known of a steering: `Beam.steered`. */
+export const enum Bounds {
+  /** There is a class that may gain anything. */
+  None = 1,
+  /** Every class has a bound. */
+  Given = 2,
+  /** And none is so high that float32 could not hold it beside a frame's probabilities. */
+  Low = 3
+}
+
+/** The highest bound, a logarithm, that is low. */
+const LOW: f64 = 20;
+
+/** Rows of float32 behind the gains: their logarithms without the blank, those above 0, two to work in, and the first two as factors. */
+export const enum Row { Gains = 0, Growth = 1, Work = 2, Usable = 3, GainFactors = 4, GrowthFactors = 5 }
+@inline export function rowAt(which: Row): usize { return rows + <usize>which * <usize>(((b.classes << 2) + 15) & ~15); }
+
+/** More than any factor is rounded to float32 by; and more than what is too small for it. */
+const UPWARDS: f64 = 1 + 1e-7, SMALL: f64 = 1e-37;
+
+/**
+ * Steers a decoder that has just been opened or restored: the first state, and log bounds of what a step by each class may gain (float64 [C];
+ * Infinity where nothing is known).
+ */
+export function ctcBeamSteer(state: usize, first: f64, bounds: usize): void {
+  enter(state);
+  store<f64>(step(0), first);
+  store<f64>(step(0), 1, Step.Factor);
+  let highest: f64 = 0;
+  for (let c = 0; c < b.classes; c++) {
+    const bound = load<f64>(bounds + (<usize>c << 3)), at = <usize>c << 2, isBlank = c == b.blank;
+    const gain = NativeMath.exp(bound);
+    store<f64>(gains + (<usize>c << 3), gain);
+    store<f32>(rowAt(Row.Gains) + at, isBlank ? -Infinity : <f32>bound);
+    store<f32>(rowAt(Row.Growth) + at, isBlank ? 0 : <f32>max<f64>(bound, 0));
+    store<f32>(rowAt(Row.GainFactors) + at, isBlank || gain == 0 ? 0 : <f32>(gain * UPWARDS + SMALL));
+    store<f32>(rowAt(Row.GrowthFactors) + at, isBlank ? 1 : <f32>(max<f64>(gain, 1) * UPWARDS));
+    if (!isBlank) highest = max(highest, bound);
+  }
+  b.steered = highest == Infinity ? Bounds.None : highest > LOW ? Bounds.Given : Bounds.Low;
+  // Then nothing is known of any: they are listed by their probabilities.
+  for (let c = 0; b.steered == Bounds.None && c < b.classes; c++) {
+    store<f64>(gains + (<usize>c << 3), Infinity);
+    store<f32>(rowAt(Row.Gains) + (<usize>c << 2), c == b.blank ? -Infinity : 0);
+  }
+}
+
+/**
+ * Not less than what steps by all classes but the blank can be worth, relative to the frame's greatest; and than what any prefix can become: each class's
+ * probability by the most that it may gain, or by 1 where it stays.
+ */
+export let most: f64 = 0, growth: f64 = 0;
+/** The same of the step that may be worth most. */
+export let mostOfOne: f64 = 0;
+
+/** Adds them up. Low bounds are factors of the probabilities, each of which may be SMALL too great. */
+export function addUp(row: usize, greatest: f32): void {
+  const classes = b.classes, by = rowAt(Row.GainFactors), growing = rowAt(Row.GrowthFactors);
+  const top = f32x4.splat(greatest), log2e = f32x4.splat(1.442695), least = f32x4.splat(-126), round = f32x4.splat(12582912);
+  const c5 = f32x4.splat(0.00132765), c4 = f32x4.splat(0.00967554), c3 = f32x4.splat(0.05550714), c2 = f32x4.splat(0.24022122), c1 = f32x4.splat(0.69314702), c0 = f32x4.splat(1.0000003);
+  let gained = f32x4.splat(0), grown = gained, highest = gained, at: usize = 0;
+  for (const end = <usize>(classes >> 2) << 4; at < end; at += 16) {
+    const p = boundOf(v128.load(row + at), top, log2e, least, round, c5, c4, c3, c2, c1, c0);
+    const gain = f32x4.mul(p, v128.load(by + at));
+    highest = f32x4.pmax(highest, gain);
+    gained = f32x4.add(gained, gain);
+    grown = f32x4.add(grown, f32x4.mul(p, v128.load(growing + at)));
+  }
+  most = sumOf(gained); growth = sumOf(grown);
+  mostOfOne = max(max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)), max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)));
+  for (const end = <usize>classes << 2; at < end; at += 4) {
+    const p = NativeMath.exp(<f64>load<f32>(row + at) - <f64>greatest);
+    const gain = p * <f64>load<f32>(by + at);
+    most += gain; mostOfOne = max(mostOfOne, gain);
+    growth += p * <f64>load<f32>(growing + at);
+  }
+  // Roundings: of the scores' differences, up to 87, of each exponential and product, and of the sums, which have classes / 4 terms a lane.
+  const roundings = 1 + 1e-6 * (12 + <f64>classes / 32);
+  most = (most + SMALL) * roundings; mostOfOne = (mostOfOne + SMALL) * roundings; growth *= roundings;
+}
+
+@inline function sumOf(x: v128): f64 {
+  return <f64>f32x4.extract_lane(x, 0) + <f64>f32x4.extract_lane(x, 1) + <f64>f32x4.extract_lane(x, 2) + <f64>f32x4.extract_lane(x, 3);
+}
+
+/** The same for any bounds, and without anything that is too great by more than its share: in logarithms. */
+export function addUpExactly(row: usize, greatest: f32): void {
+  most = massWith(row, greatest, Row.Gains); growth = massWith(row, greatest, Row.Growth); mostOfOne = Infinity;
+}
+
+/** Where there are no bounds, any step may be worth anything. */
+export function addUpNothing(): void { most = 0; mostOfOne = Infinity; }
+
+/** Scores and a row of logarithms, added up, as a mass relative to `greatest`; the sums of each class stay in the row to work in. */
+function massWith(row: usize, greatest: f32, which: Row): f64 {
+  const by = rowAt(which), to = rowAt(Row.Work), end = <usize>b.classes << 2;
+  let at: usize = 0;
+  for (; at + 16 <= end; at += 16) v128.store(to + at, f32x4.add(v128.load(row + at), v128.load(by + at)));
+  for (; at < end; at += 4) store<f32>(to + at, load<f32>(row + at) + load<f32>(by + at));
+  const top = greatestOf(to);
+  return top == -Infinity ? 0 : massOf(to, top) * NativeMath.exp(<f64>top - <f64>greatest) * (1 + 1e-5);
+}
+
+/** Whether there is a class that may lengthen a prefix, however unlikely. */
+export function canGoOn(row: usize): bool {
+  const by = rowAt(Row.Gains);
+  for (let at: usize = 0, end = <usize>b.classes << 2; at < end; at += 4) if (load<f32>(row + at) + load<f32>(by + at) > -Infinity) return true;
+  return false;
+}
+
+/** Four classes' log-probabilities with the most that they may gain. */
+@inline function withGains(row: usize, by: usize): v128 { return f32x4.add(v128.load(row), v128.load(by)); }
+@inline function withGain(row: usize, by: usize): f32 { return load<f32>(row) + load<f32>(by); }
+
+/** Lists the class whose step may be worth most. Returns how many there are: 0 where there is no step at all. */
+export function listForemost(row: usize, greatest: f32): i32 {
+  const by = rowAt(Row.Gains), end = <usize>b.classes << 2;
+  let tops = f32x4.splat(-Infinity), at: usize = 0;
+  for (; at + 16 <= end; at += 16) tops = f32x4.pmax(tops, withGains(row + at, by + at));
+  let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
+  for (; at < end; at += 4) top = max(top, withGain(row + at, by + at));
+  if (top == -Infinity) return 0;
+  const four = f32x4.splat(top);
+  at = 0;
+  while (at + 16 <= end && !v128.any_true(f32x4.eq(withGains(row + at, by + at), four))) at += 16;
+  while (withGain(row + at, by + at) != top) at += 4;
+  const c = <i32>(at >> 2);
+  store<f64>(listed, probability(row, c, <f64>greatest) * load<f64>(gains + (<usize>c << 3)));
+  store<i32>(listed, c, 8);
+  return 1;
+}
+
+/**
+ * Lists the classes, but for the blank, that may reach `share` of the greatest by what they are worth at most, the greatest first; after the first one,
+ * where that is listed.
+ */
+export function list(row: usize, greatest: f32, share: f64, from: i32): i32 {
+  const by = rowAt(Row.Gains), end = <usize>b.classes << 2, top = <f64>greatest, first = from > 0 ? load<i32>(listed, 8) : -1;
+  const limit = <f32>(top + (share > 0 ? max(NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING)), four = f32x4.splat(limit);
+  let count = from;
+  for (let at: usize = 0; at < end; at += 16) {
+    let bits = at + 16 <= end ? i32x4.bitmask(f32x4.ge(withGains(row + at, by + at), four)) : 15 >> <i32>(at + 16 - end >> 2);
+    for (; bits; bits &= bits - 1) {
+      const k = <i32>(at >> 2) + ctz(bits), own = <usize>k << 2;
+      if (k == b.blank || k == first || !(withGain(row + own, by + own) >= limit)) continue;
+      const to = listed + (<usize>count << 4);
+      count++;
+      store<f64>(to, probability(row, k, top));
+      store<i32>(to, k, 8);
+    }
+  }
+  if (count > b.top) { select(listed, count, b.top); count = b.top; }
+  for (let k = from; k < count; k++) {
+    const at = listed + (<usize>k << 4);
+    store<f64>(at, load<f64>(at) * load<f64>(gains + (<usize>load<i32>(at, 8) << 3)));
+  }
+  sort(listed, from, count);
+  return count;
+}
