@@ -3,6 +3,7 @@
 import { logSumsAlong } from "./exponentials";
 import { extremesAlong } from "./extremes";
 import { positionsAlong } from "./positions";
+import { integerProductsAlong, productsAlong } from "./products";
 import { runningFloats, runningSums } from "./running";
 import { sumDoublesAlong, sumFloats, sumIntegersAlong } from "./sums";
 
@@ -17,6 +18,19 @@ export function sumF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i
 
 export function sumI32(x: usize, out: usize, _scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
   sumIntegersAlong(x, out, outer, axis, inner, columns);
+}
+
+/** Product; 1 over an empty axis. */
+export function prod(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  productsAlong<f32>(x, out, scratch, outer, axis, inner, columns);
+}
+
+export function prodF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  productsAlong<f64>(x, out, scratch, outer, axis, inner, columns);
+}
+
+export function prodI32(x: usize, out: usize, _scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  integerProductsAlong(x, out, outer, axis, inner, columns);
 }
 
 // `max` and `min` are AssemblyScript's own inside this file.

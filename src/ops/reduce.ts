@@ -1,15 +1,15 @@
 import { NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
-import { ones } from '../tensor/create.js';
-import { isFloat, toFloat } from '../tensor/dtype.js';
+import { ones, onesLike } from '../tensor/create.js';
+import { toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { alongAxes, axisView, type Run } from './along-axes.js';
 import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum } from './broadcast.js';
 import { cast } from './cast.js';
 import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN, notEqual } from './elementwise.js';
-import { concat, reshape, slice, type SliceRange } from './movement/index.js';
+import { concat, reshape, slice } from './movement/index.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
 
@@ -108,31 +108,55 @@ export function logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tens
   return overAxes('logSumExp', cast(x, toFloat(x.dtype)), axes, keepDims, logSumExpOp);
 }
 
+/** Products in float64 with their power of two apart, rounded once; int32 wraps around. */
+const prodOp = alongAxes('prod', {
+  family: 'reduce',
+  readsResult: false,
+  vjp: (g, x, _y, run) => {
+    const view = axisView(x.shape, run.from, run.to);
+    const lines = cast(reshape(x, [view.outer, view.axis, view.inner]), 'float64');
+    const others = view.axis === 0 ? lines : productsOfOthers(lines);
+    return cast(reshape(mulNoNaN(reshape(cast(g, 'float64'), [view.outer, 1, view.inner]), others), x.shape), x.dtype);
+  },
+});
+
 /**
- * The product over axes (all when left out). Multiplied in pairs, so that zeros are no trouble for derivatives of any order; floats in float64
- * where the device has it, so that a product on the way seldom leaves the range where the result does not.
+ * The product over axes (all when left out). On the way nothing leaves the range, whatever the order, where the device has float64; elsewhere it is
+ * multiplied in pairs, so that it seldom does. Derivatives of any order are products of the others, zeros or not.
  */
 export function prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('prod', x, options);
-  const multiply = (given: Tensor): Tensor =>
-    overAxes('prod', given, axes, keepDims, (t, { from, to }) => {
-      const { outer, axis, inner } = axisView(t.shape, from, to);
-      const rest = [...t.shape.slice(0, from), ...t.shape.slice(to)];
-      return reshape(multiplyPairs(reshape(t, [outer, axis, inner])), rest);
-    });
-  if (!isFloat(x.dtype)) return multiply(asInt(x));
-  const computed = x.device.supports('float64') ? 'float64' : 'float32';
-  return cast(multiply(cast(x, computed)), x.dtype);
+  return overAxes('prod', asInt(x), axes, keepDims, (t, run) => {
+    if (t.device.supports('float64')) return prodOp(t, run);
+    const { outer, axis, inner } = axisView(t.shape, run.from, run.to);
+    const rest = [...t.shape.slice(0, run.from), ...t.shape.slice(run.to)];
+    return reshape(levelsOf(reshape(t, [outer, axis, inner])).at(-1)!, rest);
+  });
 }
 
-function multiplyPairs(x: Tensor): Tensor {
+const part = (x: Tensor, from: number, to: number): Tensor => slice(x, [], [from, to]);
+
+/** Multiplied in pairs along the middle axis again and again, the first half by the second, until one is left: every step, x first. */
+function levelsOf(x: Tensor): Tensor[] {
   const [outer, axis, inner] = x.shape as [number, number, number];
-  if (axis === 0) {
-    return ones([outer, 1, inner], { dtype: x.dtype, device: x.device });
-  }
-  if (axis === 1) return x;
+  if (axis === 0) return [ones([outer, 1, inner], { dtype: x.dtype, device: x.device })];
+  if (axis === 1) return [x];
   const half = Math.floor(axis / 2);
-  const part = (range: SliceRange): Tensor => slice(x, [], range);
-  const pairs = mul(part([0, half]), part([half, 2 * half]));
-  return multiplyPairs(axis % 2 === 0 ? pairs : concat([pairs, part([2 * half])], 1));
+  const pairs = mul(part(x, 0, half), part(x, half, 2 * half));
+  return [x, ...levelsOf(axis % 2 === 0 ? pairs : concat([pairs, part(x, 2 * half, axis)], 1))];
+}
+
+/** Of each element along the middle axis, the product of all others: down the pairs, each half times what stands for the other. */
+function productsOfOthers(x: Tensor): Tensor {
+  const levels = levelsOf(x);
+  let others = onesLike(levels.pop()!);
+  for (let level = levels.pop(); level; level = levels.pop()) {
+    const axis = level.shape[1]!;
+    const half = Math.floor(axis / 2);
+    const ofPairs = part(others, 0, half);
+    const [first, second] = [part(level, 0, half), part(level, half, 2 * half)];
+    const rest = axis % 2 === 0 ? [] : [part(others, half, half + 1)];
+    others = concat([mul(ofPairs, second), mul(ofPairs, first), ...rest], 1);
+  }
+  return others;
 }

@@ -1,4 +1,4 @@
-import { type DType, random, setThreads, tensor, type Tensor } from 'tapegrad';
+import { type DType, grad, gradCheck, random, setThreads, tensor, type Tensor } from 'tapegrad';
 import { warmThreads } from '../../src/backends/cpu/pool.js';
 
 /*
@@ -75,6 +75,16 @@ function nearest(sum: bigint): number {
 }
 
 const exactSum = (elements: readonly number[]): number => nearest(elements.reduce((sum, x) => sum + whole(x), 0n));
+
+/** The product of numbers whose product is neither tiny nor huge. */
+function exactProduct(elements: readonly number[]): number {
+  const product = elements.reduce((result, x) => result * whole(x), 1n);
+  const size = product < 0n ? -product : product;
+  const shift = Math.max(size.toString(16).length * 4 - 100, 0);
+  const leading = Number(size >> BigInt(shift));
+  return (product < 0n ? -1 : 1) * leading * 2 ** (shift - 1074 * elements.length);
+}
+
 const wrapped = (elements: readonly number[]): number => elements.reduce((sum, x) => (sum + x) | 0, 0);
 
 const eps = (dtype: DType): number => (dtype === 'float64' ? 2 ** -53 : 2 ** -24);
@@ -121,6 +131,31 @@ describe.each(DTYPES)('%s', (dtype) => {
     );
   });
 
+  test('prod, far out of the range on the way', () => {
+    for (const view of VIEWS) {
+      const [outer, axis, inner] = view;
+      const uniform = rng.uniform([2 * outer * axis * inner], { dtype: 'float64' }).dataSync();
+      const half = Math.floor(axis / 2);
+      const far = dtype === 'float64' ? 1000 : 110;
+      const values = Array.from({ length: outer * axis * inner }, (_, i) => {
+        if (dtype === 'int32') return Math.floor((uniform[2 * i]! - 0.5) * 2 ** 31) | 1;
+        const j = Math.floor(i / inner) % axis;
+        const value = (0.7 + 0.7 * uniform[2 * i]!) * 2 ** (j < half ? far : j < 2 * half ? -far : 0);
+        return (uniform[2 * i + 1]! < 0.5 ? -1 : 1) * (dtype === 'float32' ? Math.fround(value) : value);
+      });
+      const data = make(dtype, view, values).prod(-2).dataSync();
+      lines(values, view).forEach((elements, i) => {
+        if (dtype === 'int32') {
+          expect(data[i]).toBe(elements.reduce((product, x) => Math.imul(product, x), 1));
+          return;
+        }
+        const want = exactProduct(elements);
+        const units = dtype === 'float64' ? elements.length + 4 : 1.01;
+        expect(Math.abs(data[i]! - want)).toBeLessThanOrEqual(units * eps(dtype) * Math.abs(want));
+      });
+    }
+  });
+
   test('cumsum, in both directions', () => {
     for (const reverse of [false, true]) {
       for (const view of VIEWS) {
@@ -165,6 +200,7 @@ describe.each(DTYPES)('%s', (dtype) => {
         [
           x.sum(axis),
           x.mean(axis),
+          x.prod(axis),
           x.max(axis),
           x.argmin(axis),
           ...(dtype === 'int32' ? [] : [x.logSumExp(axis), x.softmax(axis), x.logSoftmax(axis), x.variance(axis)]),
@@ -359,11 +395,82 @@ test('sums and means of float64 whose partial sums leave the range', () => {
   expect(make('float64', [2, 2], [1.7e308, 1, 1.7e308, 3]).mean(0).dataSync()).toEqual(Float64Array.of(1.7e308, 2));
 });
 
+test('prod of numbers at the ends of the range', () => {
+  const { MIN_VALUE, MAX_VALUE } = Number;
+  const cases: [number[], number][] = [
+    [[MIN_VALUE, 2 ** 1000, 2 ** 74], 1],
+    [[2 ** 1000, MIN_VALUE, 2 ** 74, -3 * MIN_VALUE, 2 ** 1000, 2 ** 74], -3],
+    [[MAX_VALUE, MAX_VALUE, 0.5, 1 / MAX_VALUE, 2], MAX_VALUE * (1 / MAX_VALUE) * MAX_VALUE],
+    [[MIN_VALUE, 1.5], 2 * MIN_VALUE],
+    [[2 ** -600, 2 ** -500], 0],
+    [[2 ** -530, -(2 ** -530)], -(2 ** -1060)],
+    [[2 ** 600, -(2 ** 600)], -Infinity],
+    [[0, Infinity], NaN],
+    [[0, -2], -0],
+    [[-Infinity, MIN_VALUE], -Infinity],
+    [[NaN, 0], NaN],
+    [[1, NaN], NaN],
+  ];
+  for (const [factors, want] of cases) {
+    for (const padding of [0, 3, 64, 509]) {
+      const elements = [...factors, ...new Array<number>(padding).fill(1)];
+      for (const width of [1, 2, 3, 130]) {
+        for (const at of [0, width - 1]) {
+          const values = elements.flatMap((x) => Array.from({ length: width }, (_, i) => (i === at ? x : 1)));
+          const got = [...make('float64', [elements.length, width], values).prod(0).dataSync()];
+          const near = Number.isFinite(want) && want !== 0 && Math.abs(got[at]! / want - 1) < 1e-14 ? want : got[at];
+          expect([factors, padding, width, near]).toEqual([factors, padding, width, want]);
+          expect(got.every((x, i) => i === at || x === 1)).toBe(true);
+        }
+      }
+    }
+  }
+  const single = tensor([1e-45, 3e38, 1e-45, 3e38, 3e38, -1e-45, 2]);
+  expect(Math.abs(single.prod().itemSync() / exactProduct([...single.dataSync()]) - 1)).toBeLessThan(2 ** -24);
+});
+
+test('derivatives of prod are products of the others, whatever is among them', () => {
+  for (const dtype of FLOATS) {
+    const x = make(dtype, [2, 5, 2], [1, 2, 3, 0, 5, 6, 7, 8, 9, 1, 0, 2, 3, 0, 5, 6, 0, 8, 9, 0]);
+    const gradient = grad((t: Tensor) =>
+      t
+        .prod(1)
+        .mul([
+          [1, -2],
+          [3, 4],
+        ])
+        .sum(),
+    )(x);
+    expect(gradient.dtype).toBe(dtype);
+    const weights = [1, -2, 3, 4];
+    const got = lines([...gradient.dataSync()], [2, 5, 2]);
+    lines([...x.dataSync()], [2, 5, 2]).forEach((elements, i) => {
+      const want = elements.map(
+        (_, j) => weights[i]! * elements.reduce((product, y, k) => (k === j ? product : product * y), 1),
+      );
+      expect(got[i]!.map((value) => value + 0)).toEqual(want.map((value) => value + 0));
+    });
+    expect(grad((t: Tensor) => t.prod(0).sum())(make(dtype, [0, 3], [])).shape).toEqual([0, 3]);
+    gradCheck(
+      (t: Tensor) => t.prod([0, 2]).square().sum(),
+      [
+        make(
+          'float64',
+          [2, 3, 3],
+          Array.from({ length: 18 }, (_, i) => (i === 4 ? 0 : Math.sin(i + 1))),
+        ),
+      ],
+      { order: 2 },
+    );
+  }
+});
+
 test('of nothing', () => {
   for (const dtype of DTYPES) {
     const empty = make(dtype, [2, 0, 3], []);
     expect([...empty.sum(1).dataSync()]).toEqual([0, 0, 0, 0, 0, 0]);
     expect(empty.sum().itemSync()).toBe(0);
+    expect([...empty.prod(1).dataSync()]).toEqual([1, 1, 1, 1, 1, 1]);
     expect(empty.max(0).shape).toEqual([0, 3]);
     expect(empty.softmax(1).shape).toEqual([2, 0, 3]);
     if (dtype !== 'int32') {

@@ -13,8 +13,8 @@ interface AlongAxis {
   readonly scratch?: boolean;
   /** The WebAssembly function's further arguments. */
   readonly further?: (call: CpuCall) => readonly number[];
-  /** For element types that WebAssembly has no function for. */
-  readonly generic: CpuKernel;
+  /** For element types that WebAssembly has no function for, where an op has them. */
+  readonly generic?: CpuKernel;
   /** Shares a single long row among threads, if that can be done; false if not. */
   readonly shareRow?: (call: CpuCall) => boolean;
 }
@@ -34,7 +34,7 @@ export const alongAxis =
   (call) => {
     const [x, out] = [call.inputs[0]!, call.outputs[0]!];
     const own = variant(name, x.dtype);
-    if (own === null) return generic(call);
+    if (own === null) return generic!(call);
     const [outer, axis, inner] = sizes(call);
     const parts = partsFor(cost * outer * axis * inner, true);
     if (parts > 1 && outer * inner === 1 && shareRow?.(call)) return;

@@ -2,7 +2,45 @@ import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { alongAxis } from './along-axis.js';
 import { sizes } from './float32.js';
-import { meanOf, reducer, RunningSum, shareSum } from './reduce.js';
+import { shareSum } from './reduce.js';
+
+/** One output for each (outer, inner): `reduce` reads `axis` elements from `start` on, `inner` apart. */
+function reducer(reduce: (x: TypedArray, start: number, axis: number, step: number) => number): CpuKernel {
+  return (call) => {
+    const [outer, axis, inner] = sizes(call);
+    const x = call.inputs[0]!.view();
+    const out = call.outputs[0]!.view();
+    for (let o = 0; o < outer; o++)
+      for (let i = 0; i < inner; i++) out[o * inner + i] = reduce(x, o * axis * inner + i, axis, inner);
+  };
+}
+
+/** Neumaier's compensated addition: float64 sums keep their last digits. */
+class RunningSum {
+  private total = 0;
+  private lost = 0;
+
+  add(value: number): void {
+    const next = this.total + value;
+    this.lost += Math.abs(this.total) >= Math.abs(value) ? this.total - next + value : value - next + this.total;
+    this.total = next;
+  }
+
+  get value(): number {
+    return Number.isFinite(this.lost) ? this.total + this.lost : this.total;
+  }
+}
+
+/** The mean of a run; divided first where the sum leaves float64. */
+function meanOf(x: TypedArray, start: number, axis: number, step: number): number {
+  const meanBy = (first: number, last: number): number => {
+    const total = new RunningSum();
+    for (let j = 0; j < axis; j++) total.add(x[start + j * step]! / first);
+    return total.value / last;
+  };
+  const mean = meanBy(1, axis);
+  return Number.isFinite(mean) || axis === 0 ? mean : meanBy(axis, 1);
+}
 
 /** The mean of a run as two numbers: what a float64 holds of it, and the rest. */
 export function meanAndRest(x: TypedArray, start: number, axis: number, step: number): [mean: number, rest: number] {
@@ -62,7 +100,7 @@ const numberOf =
   (call: CpuCall): number[] => [call.number(name)];
 
 export const momentKernels = {
-  mean: alongAxis('mean', { cost: 1, scratch: true, generic: reducer(meanOf), shareRow: shareSum((axis) => axis) }),
+  mean: alongAxis('mean', { cost: 1, scratch: true, shareRow: shareSum((axis) => axis) }),
   center: alongAxis('center', { cost: 2, generic: center }),
   variance: alongAxis('variance', { cost: 3, generic: variance, further: numberOf('correction') }),
   norm: alongAxis('norm', { cost: 2, generic: norm, further: numberOf('scale') }),
