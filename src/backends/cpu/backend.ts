@@ -7,6 +7,7 @@ import { arrayForResult, CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, type CpuKernel, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
+import { detach, Nursery } from './nursery.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 import { Shelf } from './shelf.js';
 
@@ -18,6 +19,9 @@ class CpuBackend implements Backend {
   readonly maxBufferBytes = Infinity;
   private arenas = 0;
   private readonly shelf = new Shelf(this);
+  private readonly nursery = new Nursery(this, (launch, arena) => {
+    this.run(launch, arena);
+  });
 
   supports(): boolean {
     return true;
@@ -30,8 +34,19 @@ class CpuBackend implements Backend {
 
   allocate(dtype: DType, length: number, arena: Arena | null): CpuBuffer {
     if (arena) return (arena as CpuArena).allocate(dtype, length);
-    if (this.shelf.takes(dtype, length)) return this.shelf.allocate(dtype, length);
-    return new CpuBuffer(this, dtype, length, arrayForResult(dtype, length));
+    const waits = this.nursery.mayTake(dtype, length);
+    return new CpuBuffer(this, dtype, length, waits ? null : arrayForResult(dtype, length));
+  }
+
+  /** Sees to it that the outputs of a launch have places of their own. */
+  private place(launch: Dispatch, mayBeForgotten: boolean): void {
+    for (const output of launch.outputs as readonly CpuBuffer[]) {
+      if (!output.arena) output.settle();
+      if (output.array || output.arena) detach(output);
+      else if (mayBeForgotten && this.nursery.adopt(launch)) continue;
+      else if (mayBeForgotten && this.shelf.takes(output.dtype, output.length)) this.shelf.adopt(output);
+      else output.array = arrayForResult(output.dtype, output.length);
+    }
   }
 
   discard(buffer: Buffer): void {
@@ -41,15 +56,18 @@ class CpuBackend implements Backend {
 
   renew(buffer: Buffer): Buffer {
     const own = buffer as CpuBuffer;
+    own.settle();
     return own.arena ? own.arena.renew(own) : receiveCopy(own);
   }
 
   isRewritable(buffer: Buffer): boolean {
-    return (buffer as CpuBuffer).arena !== null;
+    const { arena } = buffer as CpuBuffer;
+    return arena !== null && arena !== this.nursery;
   }
 
   bringNear(buffer: Buffer, arena: Arena): void {
     const own = buffer as CpuBuffer;
+    own.settle();
     if (!own.arrival) (arena as CpuArena).addressOf(own);
   }
 
@@ -69,11 +87,15 @@ class CpuBackend implements Backend {
 
   readSync(buffer: Buffer, use: ReadUse): TypedArray {
     const own = buffer as CpuBuffer;
-    if (use !== 'copy' && own.arena === this.shelf && !own.arrival) this.shelf.moveOut(own);
+    if (!own.arrival) {
+      if (!own.arena) own.settle();
+      if (use !== 'copy' && (own.arena === this.shelf || own.arena === this.nursery)) own.arena.moveOut(own);
+    }
     if (use === 'view') return own.view();
     if (use === 'copy' || !own.array || own.arrival) return own.copy();
     own.mirror = null;
     forbidKeeping(own);
+    detach(own);
     return (own.array = ownArray(own.array));
   }
 
@@ -109,6 +131,7 @@ class CpuBackend implements Backend {
   }
 
   private runLater(launch: Dispatch): void {
+    this.place(launch, false);
     runLater(launch, (later) => {
       this.run(later, null);
     });
@@ -116,6 +139,7 @@ class CpuBackend implements Backend {
 
   private run(launch: Dispatch, arena: CpuArena | null): void {
     const kernel = kernelOf(launch);
+    if (!arena) this.place(launch, true);
     const own = arena ?? new CpuArena(this, () => undefined);
     const call = new CpuCall(launch, own);
     beginCall();
@@ -124,7 +148,10 @@ class CpuBackend implements Backend {
       call.finish();
     } finally {
       call.close();
-      if (!arena) own.close();
+      if (!arena) {
+        own.close();
+        this.nursery.tidy();
+      }
     }
   }
 

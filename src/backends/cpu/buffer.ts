@@ -3,6 +3,7 @@ import { DeviceError } from '../../errors.js';
 import { hostArray } from '../host-array.js';
 import { Allocator } from './allocator.js';
 import { heap } from './heap.js';
+import type { Source } from './nursery.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
 
 /**
@@ -28,6 +29,8 @@ export class CpuBuffer implements Buffer {
   claims = 0;
   disposable = false;
   donatedTo?: string;
+  /** Where the contents come from, if something has been made of them or they can be computed again. */
+  source: Source | null = null;
 
   constructor(
     readonly backend: Backend,
@@ -39,7 +42,8 @@ export class CpuBuffer implements Buffer {
   }
 
   get alive(): boolean {
-    return (this.array !== null || this.arena?.isOpen === true) && this.donatedTo === undefined;
+    const { array, arena, pending, donatedTo } = this;
+    return (array !== null || (arena ? arena.isOpen : pending !== null)) && donatedTo === undefined;
   }
 
   /** A copy in the heap that outlives arenas. */
@@ -102,16 +106,16 @@ export class CpuBuffer implements Buffer {
   /** The elements where they lie. A view of an arena is for at once: it goes stale when the heap grows. */
   view(): TypedArray {
     if (this.arrival) throw notThere();
-    if (this.array) return this.array;
     this.settle();
+    if (this.array) return this.array;
     return new (arrayClass(this.dtype))(heap().memory.buffer, this.address, this.length);
   }
 
   /** A copy in ordinary memory, the caller's own. */
   copy(): TypedArray {
     if (this.arrival) throw notThere();
-    if (this.array) return this.array.slice();
     this.settle();
+    if (this.array) return this.array.slice();
     return copyOf(this.address, this.length, this.dtype);
   }
 }

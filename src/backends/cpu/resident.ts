@@ -47,6 +47,9 @@ export function forbidKeeping(buffer: CpuBuffer): void {
   if (buffer.resident) release(buffer.resident);
 }
 
+/** Whether the array has been given to the user, who may write to it. */
+export const isHandedOut = (buffer: CpuBuffer): boolean => handedOut.has(buffer);
+
 function release(copy: ResidentCopy): void {
   if (!kept.delete(copy)) return;
   copy.isGone = true;

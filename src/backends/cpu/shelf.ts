@@ -52,10 +52,11 @@ export class Shelf extends CpuArena implements Beyond {
     if (canShare && nodeBuffers) heap().setAside(ROOM);
   }
 
-  override allocate(dtype: DType, length: number): CpuBuffer {
-    const buffer = super.allocate(dtype, length);
+  /** Gives a buffer a place. */
+  adopt(buffer: CpuBuffer): void {
+    buffer.address = this.pieces.allocate(buffer.bytes);
+    buffer.arena = this;
     this.keep(buffer);
-    return buffer;
   }
 
   keep(buffer: CpuBuffer): void {

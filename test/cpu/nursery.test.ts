@@ -1,0 +1,241 @@
+/** Elementwise results outside of scopes: in the heap while they are young, then forgotten, and the same numbers for whoever asks for them. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { setImmediate } from 'node:timers/promises';
+import {
+  adaptiveAvgPool1d,
+  cumsum,
+  gelu,
+  grad,
+  maximum,
+  memory,
+  optim,
+  OutOfMemoryError,
+  random,
+  RecycledError,
+  scope,
+  sigmoid,
+  tensor,
+  type Tensor,
+  tensorsOf,
+  where,
+} from 'tapegrad';
+import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
+import { heap } from '../../src/backends/cpu/heap.js';
+
+const MIB = 2 ** 20;
+const N = 2 ** 16; // elements of a result: 256 KiB, of which a few stay
+const source = random(11);
+
+const stateOf = (t: Tensor): 'young' | 'forgotten' | 'array' => {
+  const { array, arena } = t.buffer as CpuBuffer;
+  return array ? 'array' : arena ? 'young' : 'forgotten';
+};
+const bytesOf = (t: Tensor): Buffer => {
+  const { buffer, byteOffset, byteLength } = t.dataSync();
+  return Buffer.from(buffer, byteOffset, byteLength);
+};
+/** Makes as many results as it takes to have all before them forgotten. */
+function crowd(): void {
+  const x = source.normal([N + 16]);
+  for (let i = 0; i < 20; i++) x.relu();
+}
+const filled = (value: number, length = N): Tensor => tensor(new Float32Array(length).fill(value));
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+jest.setTimeout(60_000);
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+const [x, y] = [source.normal([256, 256]), source.normal([256, 256])];
+const row = source.normal([256]);
+const FORMULAS: Readonly<Record<string, (x: Tensor, y: Tensor) => Tensor>> = {
+  'of one operand': (x) => x.exp(),
+  'of a number': (x) => x.mul(1.5),
+  'of two': (x, y) => x.sub(y),
+  'of one twice': (x) => x.mul(x),
+  broadcast: (x) => x.expandDims(1).add(row),
+  'of truth values': (x, y) => where(x.greater(0), y, x),
+  'of many instructions': (x) => gelu(x),
+  'of results': (x, y) => sigmoid(x.mul(2).add(y)).neg(),
+  'of a result twice': (x) => {
+    const z = x.add(row);
+    return maximum(z.square(), z);
+  },
+  'of ordinary results': (x) => cumsum(x, 0).add(x.sum(0)),
+};
+
+test.each(Object.entries(FORMULAS))(
+  'a result %s is forgotten, and the same to the last bit when it is asked for',
+  (name, formula) => {
+    const shape = [256 + Object.keys(FORMULAS).indexOf(name), 256]; // of kinds of its own
+    const [a, b] = [source.normal(shape), source.normal(shape)];
+    const make = (): Tensor => formula(a, b);
+    const wanted = bytesOf(scope(make));
+    const early = make();
+    expect(stateOf(early)).toBe('young');
+    expect(bytesOf(early).equals(wanted)).toBe(true);
+    expect(stateOf(early)).toBe('young'); // a copy was read
+    crowd();
+    expect(stateOf(early)).toBe('forgotten');
+    expect(bytesOf(early).equals(wanted)).toBe(true);
+    expect(stateOf(early)).toBe('array');
+    const again = make();
+    expect(stateOf(again)).toBe('array'); // such a one was wanted late
+    expect(bytesOf(again).equals(wanted)).toBe(true);
+  },
+);
+
+test('forgotten ones are there for every use', async () => {
+  const make = (): Tensor => {
+    const made = x.add(y).reshape([1, 256, 256]);
+    crowd();
+    return made;
+  };
+  const wanted = scope(() => x.add(y));
+  const same = (t: Tensor): boolean => bytesOf(t).equals(bytesOf(wanted));
+  for (let i = 0; i < 100; i++) make(); // whatever was learned
+  expect(Buffer.from((await make().data()).buffer).equals(bytesOf(wanted))).toBe(true);
+  expect(same(tensor(make().arraySync()))).toBe(true);
+  expect(Buffer.from(make().ndarray().data.buffer).equals(bytesOf(wanted))).toBe(true);
+  expect(same(scope(() => make().mul(1)))).toBe(true);
+  expect(make().sum().itemSync()).toBe(wanted.sum().itemSync());
+  expect(
+    bytesOf(adaptiveAvgPool1d(make(), 7)).equals(bytesOf(adaptiveAvgPool1d(wanted.reshape([1, 256, 256]), 7))),
+  ).toBe(true);
+  const kept = make();
+  const slope = grad((t: Tensor) => t.mul(kept).sum())(make());
+  expect(same(slope)).toBe(true);
+  const own = grad((t: Tensor) => t.square().sum().mul(0.5))(make());
+  expect(same(own)).toBe(true);
+});
+
+test('whoever writes to an array that was handed out changes no result', () => {
+  const a = filled(1);
+  const [b, c] = [a.add(1), a.add(2)];
+  const d = b.mul(10);
+  crowd();
+  a.ndarray().data.fill(100);
+  b.ndarray().data.fill(100); // computed again first
+  expect(new Set(d.dataSync())).toEqual(new Set([20]));
+  expect(new Set(c.dataSync())).toEqual(new Set([3]));
+  expect(new Set(a.dataSync())).toEqual(new Set([100]));
+  // From here on they may change at any time, and nothing is made of them later.
+  const e = a.add(b);
+  expect(stateOf(e)).not.toBe('young');
+  a.ndarray().data.fill(0);
+  crowd();
+  expect(new Set(e.dataSync())).toEqual(new Set([200]));
+});
+
+test('an optimizer that is given forgotten and young ones does not write over them', () => {
+  const params = { w: filled(1).mul(2) };
+  const gradients = { w: filled(1).mul(3) };
+  const further = params.w.add(1);
+  const optimizer = optim.sgd({ learningRate: 1 });
+  const next = optimizer.update(params, gradients, optimizer.init(params), {
+    donate: ['params', 'gradients', 'state'],
+  });
+  expect(() => params.w.add(1)).toThrow(RecycledError);
+  crowd();
+  expect(new Set(further.dataSync())).toEqual(new Set([3]));
+  expect(new Set(next.params.w.dataSync())).toEqual(new Set([-1]));
+  expect(() => gradients.w.dataSync()).toThrow(RecycledError);
+});
+
+test('dispose() takes young ones; what is made of them stays', () => {
+  const a = filled(3, N + 3).mul(2);
+  const b = a.add(1);
+  a.dispose();
+  expect(() => a.add(1)).toThrow(RecycledError);
+  crowd();
+  expect(new Set(b.dataSync())).toEqual(new Set([7]));
+});
+
+test('a long chain is computed again in short pieces, and keeps little', async () => {
+  let value = filled(0, MIB / 4);
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  const steps = 300;
+  for (let i = 1; i <= steps; i++) {
+    value = value.add(filled(i, MIB / 4)); // 1 MiB each
+    if (i % 100 === 0) await setImmediate();
+  }
+  await setImmediate();
+  collect();
+  for (let i = 0; i < 5; i++) await setImmediate();
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * MIB);
+  crowd();
+  expect([value.min().itemSync(), value.max().itemSync()]).toEqual([45150, 45150]);
+});
+
+test('a loop takes no memory, however long it runs in one turn', () => {
+  const z = filled(1, MIB); // 4 MiB
+  z.add(1).mul(2);
+  const before = { ...memory(), rss: process.memoryUsage.rss() };
+  for (let i = 0; i < 2000; i++) z.add(1).mul(2);
+  expect(memory()).toMatchObject({ usedBytes: before.usedBytes, scopes: 0 });
+  expect(memory().reservedBytes - before.reservedBytes).toBeLessThan(16 * MIB);
+  expect(process.memoryUsage.rss() - before.rss).toBeLessThan(100 * MIB); // of 16 GiB
+});
+
+test('where there is no memory to compute one again the error is typed, and later it is there', () => {
+  const late = filled(1, N + 5).add(41);
+  crowd();
+  expect(stateOf(late)).toBe('forgotten');
+  jest.spyOn(heap(), 'take').mockImplementation(() => {
+    throw new OutOfMemoryError('cpu', 'no room');
+  });
+  expect(() => late.dataSync()).toThrow(OutOfMemoryError);
+  jest.restoreAllMocks();
+  expect(new Set(late.dataSync())).toEqual(new Set([42]));
+});
+
+test('random programs: whatever is kept, given away or written to, every tensor is what it was', () => {
+  const rng = random(99);
+  const pick = <T>(list: readonly T[]): T => list[rng.integer(0, list.length)]!;
+  const start = (): { t: Tensor; value: Float32Array } => {
+    const value = Float32Array.from(rng.normal([N]).dataSync());
+    return { t: tensor(value), value };
+  };
+  let live = [start(), start(), start()];
+  for (let step = 0; step < 600; step++) {
+    const [a, b] = [pick(live), pick(live)];
+    switch (rng.integer(0, 8)) {
+      case 0:
+        live.push({ t: a.t.add(b.t), value: a.value.map((v, i) => v + b.value[i]!) });
+        break;
+      case 1:
+        live.push({ t: a.t.sub(b.t).reshape([N]), value: a.value.map((v, i) => v - b.value[i]!) });
+        break;
+      case 2:
+        live.push({ t: a.t.mul(0.5), value: a.value.map((v) => v * 0.5) });
+        break;
+      case 3:
+        live.push({ t: maximum(a.t, b.t).neg(), value: a.value.map((v, i) => -Math.max(v, b.value[i]!)) });
+        break;
+      case 4:
+        live.push({ t: scope(() => a.t.mul(0.25).relu()), value: a.value.map((v) => Math.max(v * 0.25, 0)) });
+        break;
+      case 5:
+        if (rng.integer(0, 3) === 0) {
+          // A view of it that the user writes to: the tensor changes with it, and those made of it do not.
+          (a.t.ndarray().data as Float32Array).fill(step);
+          for (const other of live) if (other.t.buffer === a.t.buffer) other.value.fill(step);
+        }
+        break;
+      case 6:
+        live.push(start());
+        break;
+      default:
+        expect(bytesOf(a.t).equals(Buffer.from(a.value.buffer))).toBe(true);
+    }
+    if (live.length > 12) live = live.filter(() => rng.integer(0, 2) === 0);
+    while (live.length < 3) live.push(start());
+  }
+  expect(tensorsOf(live.map(({ t }) => t)).length).toBe(live.length);
+  for (const { t, value } of live) expect(bytesOf(t).equals(Buffer.from(value.buffer))).toBe(true);
+});
