@@ -76,7 +76,7 @@ mpiTests('Ctrl-C', (launcher) => {
         return isTime;
       },
     });
-    expect([0, 'SIGKILL']).not.toContain(job.code);
+    expect(job.code).not.toBe('SIGKILL'); // MPICH's mpirun says 0 if its ranks are gone before it has looked
     const left = (): number[] => processes(job.out).filter((pid) => isAlive(pid));
     while (left().length > 0 && Date.now() - asked < SOON * 1000) await sleep(50); // Open MPI's mpirun may be a little ahead of them
     expect(left()).toEqual([]);

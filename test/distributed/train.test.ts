@@ -64,7 +64,7 @@ mpiTests('20 training steps', (launcher) => {
       expect(wide.half).toBe(half);
       expect(distance(alone.losses, wide.losses)).toBeLessThan(1e-6);
     }
-  }, 120_000);
+  }, 300_000);
 });
 
 /** The processes of a run's ranks, found by the folder on their command line. */

@@ -100,4 +100,4 @@ test('without a launcher: a world of one, for which neither MPI nor koffi is loa
     gathered: [1],
     loaded: [],
   });
-}, 30_000);
+}, 60_000);

@@ -97,7 +97,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   const resumed = await runDigits(['--resume', checkpoint]);
   expect(resumed).toMatchObject({ code: 0, error: '' });
   expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(true);
-}, 120_000);
+}, 300_000);
 
 describe('the command line', () => {
   test.each([
@@ -121,7 +121,7 @@ describe('the command line', () => {
     expect(result.code).toBe(2);
     expect(result.error).toMatch(/--resume: cannot go on from .*package\.json: \[loadSafetensors\] /);
     expect((await runDigits(['--resume', join(scratch, 'nothing')])).error).toContain('there is no file');
-  }, 30_000);
+  }, 60_000);
 
   test('what is not installed is named, with the command that installs it', async () => {
     const alone = join(scratch, 'alone');

@@ -66,7 +66,7 @@ test('texts as they are spoken', async () => {
     console.log(JSON.stringify(${JSON.stringify(Object.keys(said))}.map(spell)));
   `;
   expect(await evaluate(EXAMPLE, code)).toEqual(Object.values(said));
-}, 30_000);
+}, 60_000);
 
 test('a word model: probabilities after any context sum to 1, and are those of the formula', async () => {
   const facts = (await evaluate(
@@ -99,7 +99,7 @@ test('a word model: probabilities after any context sum to 1, and are those of t
   facts.values.forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i]!, 6);
   });
-}, 30_000);
+}, 60_000);
 
 describe('a run on recordings of its own', () => {
   const data = (): string => join(scratch, 'tones');
@@ -212,7 +212,7 @@ describe('the command line', () => {
     const result = await runExample(join(alone, 'speech'), []);
     expect(result.code).toBe(1);
     expect(result.error).toContain('\n  npm install --save-dev vega\n');
-  }, 30_000);
+  }, 60_000);
 });
 
 withRecordings('real speech', () => {
@@ -245,7 +245,7 @@ withRecordings('real speech', () => {
       left: true,
       again: true,
     });
-  }, 30_000);
+  }, 60_000);
 
   test('a few steps on it', async () => {
     const out = join(scratch, 'real');
@@ -253,5 +253,5 @@ withRecordings('real speech', () => {
     expect(result).toMatchObject({ code: 0, error: '' });
     expect(result.out).toMatch(/\d+ recordings to learn from \(\d+\.\d minutes, \d+ texts\); \d+ others are held out/);
     expect(result.out).toMatch(/Held-out CER \d+\.\d\d %/);
-  }, 120_000);
+  }, 300_000);
 });

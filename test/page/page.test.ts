@@ -107,7 +107,7 @@ browserTests('the page that reads digits', () => {
     await reads(page, '4');
     expect(problems).toEqual([]);
     await page.close();
-  }, 120_000);
+  }, 300_000);
 
   test('trains as Node does, to the last bit; stops, saves, loads and goes on', async () => {
     const { page, problems } = await visit(browser, site.url);
@@ -173,7 +173,7 @@ browserTests('the page that reads digits', () => {
     await until(async () => (await stepOf(page)) > before);
     expect(problems).toEqual([]);
     await page.close();
-  }, 120_000);
+  }, 300_000);
 
   test('says what is wrong with a file, and keeps what it has', async () => {
     const { page } = await visit(browser, site.url);

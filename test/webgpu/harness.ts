@@ -29,7 +29,7 @@ function missing(): string | undefined {
 export const webGpuTests = requirement('WebGPU', 'WEBGPU_REQUIRED', missing());
 
 /** Software drivers take seconds to compile a large kernel. */
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 let dawn: GPU | undefined;
 
