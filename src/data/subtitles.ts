@@ -23,6 +23,9 @@ export interface TextGridOptions<S extends Frames = MergedSpan> extends Omit<Sub
   readonly duration?: number;
 }
 
+/** Up to here every millisecond is a number of its own. */
+const MOST_SECONDS = Number.MAX_SAFE_INTEGER / 1000;
+
 interface Cue {
   readonly start: number;
   readonly end: number;
@@ -36,7 +39,7 @@ interface Cue {
  * ```ts
  * const srt = toSrt(mergeSpans(alignment, SPACE, { boundaries: 'middle' }), { secondsPerFrame: 0.04, text: words });
  * ```
- * @throws {ValueError} for spans or options that are none, and for times before 0.
+ * @throws {ValueError} for spans or options that are none, and for times before 0 or beyond 2^53 milliseconds.
  */
 export function toSrt<S extends Frames>(spans: readonly S[], options: SubtitleOptions<S>): string {
   const blocks = cuesOf('toSrt', spans, options).map(
@@ -49,7 +52,7 @@ export function toSrt<S extends Frames>(spans: readonly S[], options: SubtitleOp
 /**
  * Subtitles as browsers read them: WebVTT (W3C, https://www.w3.org/TR/webvtt1/), with `&`, `<` and `>` escaped. Spans may overlap; they come in the order
  * of their beginnings, and one of no length is shown for a millisecond.
- * @throws {ValueError} for spans or options that are none, and for times before 0.
+ * @throws {ValueError} for spans or options that are none, and for times before 0 or beyond 2^53 milliseconds.
  */
 export function toVtt<S extends Frames>(spans: readonly S[], options: SubtitleOptions<S>): string {
   const blocks = cuesOf('toVtt', spans, options).map(
@@ -122,9 +125,15 @@ function timesOf(
         op,
         `span ${i} is ${isPlainObject(span) ? `[${describe(start)}, ${describe(end)})` : describe(span)}; it must have a start and an end, not before it`,
       );
-    if (!(start * secondsPerFrame + offset >= 0))
-      throw new ValueError(op, `span ${i} begins at ${start * secondsPerFrame + offset} seconds, before 0`);
-    return { start: start * secondsPerFrame + offset, end: end * secondsPerFrame + offset };
+    const time = { start: start * secondsPerFrame + offset, end: end * secondsPerFrame + offset };
+    if (time.start < 0) throw new ValueError(op, `span ${i} begins at ${time.start} seconds, before 0`);
+    // Also where a product is beyond all numbers: Infinity, or NaN with an offset.
+    if (!(time.start >= 0 && time.end <= MOST_SECONDS))
+      throw new ValueError(
+        op,
+        `span ${i} lasts from ${time.start} to ${time.end} seconds; times to the millisecond end at ${MOST_SECONDS}`,
+      );
+    return time;
   });
 }
 
@@ -157,8 +166,11 @@ export function toTextGrid<S extends Frames>(
   const last = timed.reduce((most, { cues }) => cues.reduce((a, { end }) => Math.max(a, end), most), 0);
   const end = duration ?? last;
   // What a recording's samples give and what its frames give differ by roundings.
-  if (typeof end !== 'number' || !(end >= last * (1 - 1e-9) && end < Infinity))
-    throw new ValueError(op, `duration is ${describe(duration)}; the last span ends at ${last} seconds`);
+  if (typeof end !== 'number' || !(end >= last * (1 - 1e-9) && end <= MOST_SECONDS))
+    throw new ValueError(
+      op,
+      `duration is ${describe(duration)}; the last span ends at ${last} seconds, and times to the millisecond at ${MOST_SECONDS}`,
+    );
   const blocks = timed.map(({ name, cues }, t) => tierText(t, name, intervalsOf(op, name, cues, end), end));
   return [
     'File type = "ooTextFile"',

@@ -181,6 +181,14 @@ test('a duration may differ by roundings from the end of the last frame', () => 
   ]);
 });
 
+test('a recording that began with the calendar: hours have as many digits as they need', () => {
+  const late = { secondsPerFrame: 3600, text: ['a'] };
+  expect(readSrt(toSrt([{ start: 2e7, end: 2e7 + 1 }], late))).toEqual([
+    { start: 7.2e10, end: 7.2e10 + 3600, text: 'a' },
+  ]);
+  expect(toVtt([{ start: 2e7, end: 2e7 + 1 }], late)).toContain('20000000:00:00.000 --> 20000001:00:00.000');
+});
+
 test('nothing at all', () => {
   expect(toSrt([], { secondsPerFrame: 1, text })).toBe('');
   expect(readVtt(toVtt([], { secondsPerFrame: 1, text }))).toEqual([]);
@@ -214,6 +222,42 @@ test.each<[string, () => string, string]>([
     'a duration too short',
     () => toTextGrid({ words }, { secondsPerFrame: 1, text, duration: 2 }),
     'duration is 2; the last span ends at 10 seconds',
+  ],
+  ...([toSrt, toVtt, (spans, options) => toTextGrid({ t: spans }, options)] as (typeof toSrt)[]).flatMap((write) =>
+    (
+      [
+        ['a time beyond all numbers', [{ start: 1, end: 10 }], 1e308, 0, 'lasts from 1e+308 to Infinity seconds'],
+        ['a time that is no number', [{ start: 0, end: 1e200 }], 1e200, -1, 'begins at -1 seconds, before 0'],
+        [
+          'two products that cancel',
+          [{ start: 1e200, end: 1e200 }],
+          1e200,
+          5,
+          'lasts from Infinity to Infinity seconds',
+        ],
+        [
+          'a time beyond milliseconds',
+          [{ start: 0, end: 1 }],
+          1e13,
+          0,
+          'to 10000000000000 seconds; times to the milli',
+        ],
+        ['an offset beyond milliseconds', [{ start: 0, end: 1 }], 1, 1e300, 'lasts from 1e+300 to 1e+300 seconds'],
+        ['a start that is NaN', [{ start: NaN, end: 1 }], 1, 0, 'span 0 is [NaN, 1); it must have a start'],
+        ['an end that is NaN', [{ start: 0, end: NaN }], 1, 0, 'span 0 is [0, NaN); it must have a start'],
+        ['seconds that are NaN', [{ start: 0, end: 1 }], NaN, 0, 'secondsPerFrame is NaN; it must be'],
+        ['an offset that is infinite', [{ start: 0, end: 1 }], 1, Infinity, 'offset is Infinity; it must be'],
+      ] as const
+    ).map(([name, spans, secondsPerFrame, offset, message]): [string, () => string, string] => [
+      `${name}, ${write.name || 'toTextGrid'},`,
+      () => write(spans, { secondsPerFrame, offset, text: () => 'a' }),
+      message,
+    ]),
+  ),
+  [
+    'a duration beyond milliseconds',
+    () => toTextGrid({ words }, { secondsPerFrame: 1, text: () => 'a', duration: 1e300 }),
+    'duration is 1e+300; the last span ends at 10 seconds, and times',
   ],
 ])('%s is refused', (_, call, message) => {
   expect(call).toThrow(message);

@@ -357,4 +357,24 @@ describe('errors', () => {
     );
     expect(ctcAlignSync(scores, [[1], [1]], [6, 4])[1]!.feasible).toBe(true);
   });
+
+  test.each(['float32', 'float64'] as const)(
+    'a bad score is named where the target does not fit as well, %s',
+    (dtype) => {
+      const tooLong = [[1], [1, 1, 1, 1]]; // needs 7 frames
+      for (const bad of [NaN, Infinity]) {
+        const values = Float64Array.from(x.dataSync());
+        values[(4 * 2 + 1) * 4 + 2] = bad;
+        const scores = tensor(values, { shape: [6, 2, 4], dtype });
+        expect(() => ctcAlignSync(scores, tooLong)).toThrow(
+          'sequence 1, frame 4: the score of class 2 is NaN or Infinity',
+        );
+        expect(ctcAlignSync(scores, tooLong, [6, 4])[1]).toMatchObject({
+          feasible: false,
+          logProb: -Infinity,
+          passes: 0,
+        });
+      }
+    },
+  );
 });

@@ -39,13 +39,16 @@ const DELTA: f64 = 60;
 const WORTH: f64 = 800;
 const HOPELESS: f64 = 1;
 
+/** Makes the result NaN if a score is NaN or +Infinity, with the place of the first that is. */
+function findBad<T>(p: Problem, result: usize): void {
+  for (let t = 0; t < p.frames; t++) for (let c = 0; c < p.classes; c++)
+    if (!(<f64>load<T>(p.scores + <usize>t * p.stride + <usize>c * sizeof<T>()) < Infinity)) { store<f64>(result, t, 16); store<f64>(result, c, 24); store<f64>(result, NaN); return; }
+}
+
 function solve<T>(p: Problem, result: usize): void {
   p.stretch = 0;
   const magnitude = bounds<T>(p);
-  if (isNaN(magnitude)) {
-    for (let t = 0; t < p.frames; t++) for (let c = 0; c < p.classes; c++)
-      if (!(<f64>load<T>(p.scores + <usize>t * p.stride + <usize>c * sizeof<T>()) < Infinity)) { store<f64>(result, t, 16); store<f64>(result, c, 24); store<f64>(result, NaN); return; }
-  }
+  if (isNaN(magnitude)) { findBad<T>(p, result); return; }
   let score: f64 = -Infinity, passes: f64 = 0;
   if (magnitude < Infinity) {
     // Sums round differently in different orders.
@@ -85,7 +88,7 @@ function alignAll<T>(
     p.path = paths + (<usize>n * frames << 2);
     const result = results + <usize>n * RESULTS;
     memory.fill(result, 0, RESULTS);
-    if (!holds(p.frames, target, labels)) { store<f64>(result, -Infinity); continue; }
+    if (!holds(p.frames, target, labels)) { store<f64>(result, -Infinity); findBad<T>(p, result); continue; }
     if (p.frames == 0) continue;
     const cells = <usize>paddedCells(p.labels), every = <usize>widest(p.frames, p.labels);
     p.targets = tables;

@@ -92,7 +92,8 @@ export class BeamStream {
   }
 
   /**
-   * Reads on. The frames' scores must be on the host. A piece that is refused leaves the stream as it was before.
+   * Reads on. The frames' scores must be on the host. A piece that is refused leaves the stream as it was before. A frame in which every class is
+   * -Infinity is not refused: nothing can be read from there on.
    * @param logProbs [frames, classes]
    * @throws {ShapeError | DTypeError | ValueError} for a wrong shape, NaN or Infinity, and on a stream that is finished.
    */
