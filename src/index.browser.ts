@@ -12,6 +12,7 @@ registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')
 export * as audio from './data/audio/index.js';
 export { setThreads, threads } from './backends/cpu/pool.js';
 export { checkpoint } from './autograd/checkpoint.js';
+export type { Cotangent } from './autograd/cotangents.js';
 export { customVjp } from './autograd/custom.js';
 export { type GradCheckOptions, type GradCheckReport, gradCheck } from './autograd/gradcheck.js';
 export {
@@ -28,7 +29,7 @@ export { hessian, type HessianOptions, jacobian, type JacobianOptions } from './
 export { hvp, jvp, vjp } from './autograd/products.js';
 export { grad, type GradientsOf, type GradOptions, stopGradient, valueAndGrad } from './autograd/transforms.js';
 export type { Backend, Buffer, DeviceName, DType, MemoryInfo, TypedArray } from './backends/backend.js';
-export type { Dispatch, Kernel, Params, ParamType } from './backends/kernel.js';
+export type { Dispatch, ElementwiseCode, Kernel, Params, ParamType } from './backends/kernel.js';
 export type { KernelCall, KernelFunction } from './backends/registry.js';
 export { type CtcStatistics, ctcStatistics, resetCtcStatistics } from './backends/cpu/kernels/ctc.js';
 export {
@@ -68,6 +69,7 @@ export * as nn from './nn/index.js';
 export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';
 export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
 export * from './ops/ctc/index.js';
+export type { Axes } from './ops/broadcast.js';
 export * from './ops/index.js';
 export { causalMask, type CausalMaskOptions, lengthMask, type LengthMaskOptions } from './ops/masks.js';
 export { sinusoidalPositions, type SinusoidalOptions } from './ops/positions.js';

@@ -1,5 +1,5 @@
 /** Images for recognisers: decoded pixels in, tensors out. Exported as `image`. */
-export { fromPixels, type PixelOptions, type Pixels } from './pixels.js';
+export { fromPixels, type PixelOptions, type Pixels, type Size } from './pixels.js';
 export {
   augment,
   type AugmentOptions,

@@ -5,7 +5,8 @@ import { checkBoolean, checkWhole, describe, nameOf } from '../tensor/arguments.
 import { checkCreation, type DeviceOptions, settle } from '../tensor/create.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-interface Size {
+/** Of a decoded picture, in pixels. */
+export interface Size {
   readonly width: number;
   readonly height: number;
   /** 1 to 4; by default as many as the data has. */

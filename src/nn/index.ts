@@ -38,6 +38,7 @@ export type {
   NormParams,
   RmsNormParams,
 } from './norm.js';
+export type { PoolLayer } from './pool.js';
 export {
   adaptiveAvgPool1d,
   adaptiveAvgPool2d,

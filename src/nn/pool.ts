@@ -24,7 +24,8 @@ import { areFull, frameMask, type Lengths, lengthsOf, maskFrames } from './lengt
  * count. Without lengths they are the ops of the same names.
  */
 
-type PoolLayer = Layer<null> & Lengths;
+/** A layer without parameters that knows how many frames it makes. */
+export type PoolLayer = Layer<null> & Lengths;
 
 /** A layer without parameters. */
 const pool = (

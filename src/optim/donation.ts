@@ -6,10 +6,11 @@ import { isStorage } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** What an update may be given to keep. */
-export const DONATIONS = ['params', 'gradients', 'state'] as const;
+const DONATIONS = ['params', 'gradients', 'state'] as const;
 
 const GRADIENTS = DONATIONS.indexOf('gradients');
 
+/** What an update may take for its results: all of it, nothing, or parts by name. */
 export type Donation = boolean | readonly (typeof DONATIONS)[number][];
 
 /** Reads the option. @throws {ValueError} */

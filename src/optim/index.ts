@@ -1,6 +1,7 @@
 export { accumulate, ema } from './average.js';
 export type { Accumulated, Ema, EmaOptions, EmaState } from './average.js';
 export { clipByGlobalNorm } from './clip.js';
+export type { Donation } from './donation.js';
 export { adam, adamw, sgd } from './optimizer.js';
 export type { Adam, AdamOptions, AdamState, OptimizerState, Sgd, SgdOptions, SgdState } from './optimizer.js';
 export { plateau } from './plateau.js';

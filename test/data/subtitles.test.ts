@@ -194,6 +194,16 @@ test('nothing at all', () => {
   expect(readVtt(toVtt([], { secondsPerFrame: 1, text }))).toEqual([]);
 });
 
+type Write = (
+  spans: readonly { readonly start: number; readonly end: number }[],
+  options: { readonly secondsPerFrame: number; readonly offset: number; readonly text: () => string },
+) => string;
+const WRITERS: readonly (readonly [string, Write])[] = [
+  ['toSrt', toSrt],
+  ['toVtt', toVtt],
+  ['toTextGrid', (spans, options): string => toTextGrid({ t: spans }, options)],
+];
+
 test.each<[string, () => string, string]>([
   ['no seconds', () => toSrt(words, { text } as never), '[toSrt] secondsPerFrame is undefined'],
   ['no text', () => toVtt(words, { secondsPerFrame: 1 } as never), '[toVtt] text is undefined'],
@@ -223,7 +233,7 @@ test.each<[string, () => string, string]>([
     () => toTextGrid({ words }, { secondsPerFrame: 1, text, duration: 2 }),
     'duration is 2; the last span ends at 10 seconds',
   ],
-  ...([toSrt, toVtt, (spans, options) => toTextGrid({ t: spans }, options)] as (typeof toSrt)[]).flatMap((write) =>
+  ...WRITERS.flatMap(([writer, write]) =>
     (
       [
         ['a time beyond all numbers', [{ start: 1, end: 10 }], 1e308, 0, 'lasts from 1e+308 to Infinity seconds'],
@@ -249,7 +259,7 @@ test.each<[string, () => string, string]>([
         ['an offset that is infinite', [{ start: 0, end: 1 }], 1, Infinity, 'offset is Infinity; it must be'],
       ] as const
     ).map(([name, spans, secondsPerFrame, offset, message]): [string, () => string, string] => [
-      `${name}, ${write.name || 'toTextGrid'},`,
+      `${name}, ${writer},`,
       () => write(spans, { secondsPerFrame, offset, text: () => 'a' }),
       message,
     ]),

@@ -5,6 +5,7 @@ import { Tensor } from '../../tensor/tensor.js';
 
 /** Streams as tensors: three lists of int32, and a check sum over all of them that tells parts of different streams, cut and changed ones. */
 
+/** What `BeamStream.save` gives: tensors for `saveSafetensors`. */
 export type SavedStream = Record<'sizes' | 'settled' | 'state', Tensor>;
 
 export interface StreamSizes {

@@ -13,4 +13,5 @@ export type { Steering } from './steering/steering.js';
 export { together } from './steering/together.js';
 export { type ModelOptions, tokenSteering } from './steering/tokens.js';
 export { type LexiconEntry, wordSteering, type WordOptions, type WordSteering } from './steering/words.js';
+export type { SavedStream } from './beam-saved.js';
 export { BeamStream, type BeamStreamOptions, type StreamReading } from './beam-stream.js';
