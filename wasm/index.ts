@@ -18,6 +18,7 @@ export { fftPlan, fftPlanBytes, fftScratchBytes, irfft, rfft } from "./fft";
 export * from "./gather";
 export * from "./generated/elementwise";
 export * from "./matmul";
+export { packPanels } from "./matmul-packed";
 export * from "./moments";
 export * from "./norm";
 export * from "./optimizer";

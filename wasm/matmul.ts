@@ -1,96 +1,81 @@
-// Matrix product of float32: out = op(a) op(b), where op transposes or not.
+// Matrix products of float32, float64 and int32: out = op(a) op(b), where op transposes or not.
 //
-// b is packed once into panels of 8 columns, a on the way into strips of 4 rows, so that the innermost loop reads both in order; an operand
-// that few tiles read is left where it lies. Each result adds up its products in the order of k, block by block, whichever tile and
-// whichever call computes it: any split of the rows gives the same bits.
-import { address, DEPTH, directTile, packedTile, packPanel, packRows, packStrip, paddedColumns, PANEL, storeEdge, storeRow, STRIP } from "./matmul-tile";
+// The inner dimension is taken in blocks. Of a block, strips of 4 rows of a are packed for as many rows as stay in the second-level cache, then
+// b a few panels of 32 bytes of columns at a time, which stay in the first: the innermost loop reads both in order. An operand that few tiles read is left where
+// it lies. Each result adds up its products in the order of k, block by block, whichever tile and whichever call computes it: any split of the rows
+// gives the same bits.
+import {
+  addressOf, BLOCK_BYTES, DEPTH, directTile, EDGE_BYTES, packedTile, packPanel, packRows, packStrip, PANEL_BYTES, panelOf, storeEdge, storeRow, STRIP,
+} from "./matmul-tile";
 
-/** Columns of a block: with DEPTH rows they fill half of a second-level cache of 2 MB. */
-const COLUMNS: i32 = 1024;
-const STRIP_BYTES: usize = <usize>DEPTH * STRIP * 4;
-const TILE_BYTES: usize = <usize>STRIP * PANEL * 4;
+/** Rows whose strips are packed at a time: 256 or 512 kB. */
+const ROWS: i32 = 256;
+/** Panels of a whole block that are packed at a time; where these are all of b's, it is not worth while to pack a. */
+const NARROW: i32 = 3;
+const PANELS_BYTES: usize = <usize>NARROW * BLOCK_BYTES;
 /** Up to this many rows a product streams through b as it lies, row by row. */
 const FEW_ROWS: i32 = 2;
-/** Up to this many rows it is not worth while to pack b, up to this many columns to pack a. */
-const DIRECT_ROWS: i32 = 32;
-const DIRECT_COLUMNS: i32 = 24;
 
 /** Whether a product of these sizes goes without tiles. */
 @inline function isThin(m: i32, n: i32): bool {
   return m <= FEW_ROWS || n == 1;
 }
 
-/** Whether b is read where it lies. */
-@inline function isDirect(m: i32, n: i32, transB: bool): bool {
-  return !transB && m <= DIRECT_ROWS && n >= PANEL;
+@inline function isNarrow<T>(m: i32, n: i32): bool {
+  return n <= NARROW * panelOf<T>() && m >= STRIP;
 }
 
-/** Bytes for `packPanels` to fill: the packed form of b; 0 where b is read as it lies. */
-export function panelBytes(m: i32, n: i32, k: i32, transB: bool): usize {
-  return isThin(m, n) || isDirect(m, n, transB) ? 0 : (<usize>paddedColumns(n) * k) << 2;
+/** Bytes of scratch memory that each call needs for itself, whatever the elements. */
+export function matmulScratch(m: i32, _n: i32, k: i32): usize {
+  const rows = (min(m, ROWS) + STRIP - 1) & ~(STRIP - 1);
+  return PANELS_BYTES + EDGE_BYTES + <usize>(rows * min(k, DEPTH)) * sizeof<f64>();
 }
 
-/** Bytes of scratch memory that each call of `matmulRows` needs for itself. */
-export function stripBytes(): usize {
-  return STRIP_BYTES + TILE_BYTES;
-}
-
-/** Bytes of scratch memory for `matmul`. */
-export function matmulScratch(m: i32, n: i32, k: i32, transB: bool): usize {
-  return isThin(m, n) ? 0 : panelBytes(m, n, k, transB) + stripBytes();
-}
-
-/** Packs b for `matmulRows`: b is [k, n], or [n, k] when transposed. */
-export function packPanels(b: usize, packed: usize, n: i32, k: i32, transposed: bool): void {
-  const padded = paddedColumns(n);
-  for (let p0 = 0; p0 < k; p0 += DEPTH) {
-    const p1 = min(p0 + DEPTH, k);
-    let to = address(packed, padded * p0);
-    for (let j = 0; j < n; j += PANEL, to += (<usize>(p1 - p0) * PANEL) << 2) {
-      if (transposed) packRows(b, to, k, j, min(PANEL, n - j), p0, p1, PANEL);
-      else packPanel(b, to, n, j, p0, p1);
-    }
-  }
-}
-
-function fillZero(out: usize, count: i32): void {
-  memory.fill(out, 0, <usize>count << 2);
-}
-
-/**
- * Rows [rowStart, rowEnd) of out[m, n] = op(a) op(b), or += where `accumulate`, for more than two rows and one column. op(a) is [m, k], stored as
- * [k, m] when transposed. `panels` is b as packed by `packPanels`, or b itself where `panelBytes` is 0. `scratch` holds `stripBytes()` bytes and
- * is nobody else's during the call.
- */
-export function matmulRows(
-  a: usize, panels: usize, out: usize, scratch: usize, m: i32, n: i32, k: i32, transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
+function tiles<T>(
+  a: usize, b: usize, out: usize, scratch: usize, m: i32, n: i32, k: i32, transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
 ): void {
-  if (k == 0 && !accumulate) return fillZero(address(out, rowStart * n), (rowEnd - rowStart) * n);
-  const directA = n <= DIRECT_COLUMNS && m >= STRIP, directB = isDirect(m, n, transB);
-  const padded = paddedColumns(n), edge = scratch + STRIP_BYTES, stride = <usize>n << 2;
-  const rowStep: usize = directA && !transA ? <usize>k << 2 : 4, aStep: usize = directA ? (transA ? <usize>m << 2 : 4) : STRIP * 4;
-  const bStep: usize = directB ? stride : PANEL * 4;
-  for (let j0 = 0; j0 < n; j0 += COLUMNS) {
-    const j1 = min(j0 + COLUMNS, n);
+  const panel = panelOf<T>(), narrow = isNarrow<T>(m, n), stride = <usize>n * sizeof<T>();
+  const directB = narrow && !transB && m <= 2 * STRIP && n >= panel, bStep = directB ? stride : PANEL_BYTES;
+  const edge = scratch + PANELS_BYTES, strips = edge + EDGE_BYTES;
+  const rowStep: usize = transA ? sizeof<T>() : <usize>k * sizeof<T>(), aStep: usize = transA ? <usize>m * sizeof<T>() : sizeof<T>();
+  const rowsTogether = narrow ? rowEnd - rowStart : ROWS;
+  for (let i0 = rowStart; i0 < rowEnd; i0 += rowsTogether) {
+    const i1 = min(i0 + rowsTogether, rowEnd);
     for (let p0 = 0; p0 < k; p0 += DEPTH) {
-      const p1 = min(p0 + DEPTH, k), depth = p1 - p0;
-      const add = accumulate || p0 > 0;
-      for (let i = rowStart; i < rowEnd; i += STRIP) {
-        const rows = min(STRIP, rowEnd - i);
-        // Where an operand is not padded, the last tile of rows or columns begins earlier and only its end is stored.
-        const top = directA ? min(i, m - STRIP) : i;
-        const strip = directA ? address(a, transA ? p0 * m + top : top * k + p0) : scratch;
-        if (!directA) packStrip(a, scratch, m, k, transA, i, p0, p1);
-        for (let j = j0; j < j1; j += PANEL) {
-          const left = directB ? min(j, n - PANEL) : j;
-          const panel = directB ? address(panels, p0 * n + left) : address(panels, padded * p0 + j * depth);
-          const columns = min(PANEL, n - j);
-          const inside = rows == STRIP && columns == PANEL;
-          const to = inside ? address(out, i * n + j) : edge;
-          const step = inside ? stride : PANEL * 4;
-          if (directA || directB) directTile(strip, rowStep, aStep, panel, bStep, depth, to, step, inside && add);
-          else packedTile(strip, panel, depth, to, step, inside && add);
-          if (!inside) storeEdge(address(edge, (i - top) * PANEL + (j - left)), address(out, i * n + j), n, rows, columns, add);
+      const p1 = min(p0 + DEPTH, k), depth = p1 - p0, add = accumulate || p0 > 0;
+      const stripBytes = <usize>(STRIP * depth) * sizeof<T>(), panelBytes = <usize>depth * PANEL_BYTES;
+      const columnsTogether = <i32>(PANELS_BYTES / panelBytes) * panel; // more of shorter ones
+      if (!narrow) {
+        let to = strips;
+        for (let i = i0; i < i1; i += STRIP, to += stripBytes) packStrip<T>(a, to, m, k, transA, i, p0, p1);
+      }
+      for (let j0 = 0; j0 < n; j0 += columnsTogether) {
+        const j1 = min(j0 + columnsTogether, n);
+        let to = scratch;
+        for (let j = j0; j < j1 && !directB; j += panel, to += panelBytes) {
+          if (transB) packRows<T>(b, to, k, j, min(panel, n - j), p0, p1, panel);
+          else packPanel<T>(b, to, n, k, j, p0, p1);
+        }
+        let strip = strips;
+        for (let i = i0; i < i1; i += STRIP, strip += stripBytes) {
+          const rows = min(STRIP, i1 - i);
+          // Where an operand is not padded, the last tile of rows or columns begins earlier and only its end is stored.
+          const top = narrow ? min(i, m - STRIP) : i;
+          let from = scratch;
+          for (let j = j0; j < j1; j += panel, from += panelBytes) {
+            const left = directB ? min(j, n - panel) : j, columns = min(panel, n - j), inside = rows == STRIP && columns == panel;
+            const right = directB ? addressOf<T>(b, p0 * n + left) : from;
+            const at = addressOf<T>(out, i * n + j), own = narrow ? addressOf<T>(a, transA ? p0 * m + top : top * k + p0) : strip;
+            // Each tile is called in two places: what is called once is inlined, and V8 keeps too little of it in registers then.
+            if (inside) {
+              if (narrow) directTile<T>(own, rowStep, aStep, right, bStep, depth, at, stride, add);
+              else packedTile<T>(own, from, depth, at, stride, add);
+            } else {
+              if (narrow) directTile<T>(own, rowStep, aStep, right, bStep, depth, edge, PANEL_BYTES, false);
+              else packedTile<T>(own, from, depth, edge, PANEL_BYTES, false);
+              storeEdge<T>(addressOf<T>(edge, (i - top) * panel + (j - left)), at, n, rows, columns, add);
+            }
+          }
         }
       }
     }
@@ -98,77 +83,81 @@ export function matmulRows(
 }
 
 /** The sum of x[i] y[i] over [0, k): four partial sums, whose order depends on k alone. */
-@inline function dot(x: usize, y: usize, k: i32): f32 {
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
+@inline function dot<T>(x: usize, y: usize, k: i32): T {
+  const lanes = 16 / <i32>sizeof<T>();
+  let s0 = i32x4.splat(0), s1 = i32x4.splat(0), s2 = i32x4.splat(0), s3 = i32x4.splat(0);
   let i = 0;
-  for (; i + 16 <= k; i += 16, x += 64, y += 64) {
-    s0 = f32x4.add(s0, f32x4.mul(v128.load(x), v128.load(y)));
-    s1 = f32x4.add(s1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
-    s2 = f32x4.add(s2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
-    s3 = f32x4.add(s3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
+  for (; i + 4 * lanes <= k; i += 4 * lanes, x += 64, y += 64) {
+    s0 = v128.add<T>(s0, v128.mul<T>(v128.load(x), v128.load(y)));
+    s1 = v128.add<T>(s1, v128.mul<T>(v128.load(x, 16), v128.load(y, 16)));
+    s2 = v128.add<T>(s2, v128.mul<T>(v128.load(x, 32), v128.load(y, 32)));
+    s3 = v128.add<T>(s3, v128.mul<T>(v128.load(x, 48), v128.load(y, 48)));
   }
-  for (; i + 4 <= k; i += 4, x += 16, y += 16) s0 = f32x4.add(s0, f32x4.mul(v128.load(x), v128.load(y)));
-  const lanes = f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3));
-  let sum = (f32x4.extract_lane(lanes, 0) + f32x4.extract_lane(lanes, 1)) + (f32x4.extract_lane(lanes, 2) + f32x4.extract_lane(lanes, 3));
-  for (; i < k; i++, x += 4, y += 4) sum += load<f32>(x) * load<f32>(y);
+  for (; i + lanes <= k; i += lanes, x += 16, y += 16) s0 = v128.add<T>(s0, v128.mul<T>(v128.load(x), v128.load(y)));
+  const sums = v128.add<T>(v128.add<T>(s0, s1), v128.add<T>(s2, s3));
+  let sum: T;
+  if (sizeof<T>() == 4) {
+    sum = (v128.extract_lane<T>(sums, 0) + v128.extract_lane<T>(sums, 1)) + (v128.extract_lane<T>(sums, 2) + v128.extract_lane<T>(sums, 3));
+  } else sum = v128.extract_lane<T>(sums, 0) + v128.extract_lane<T>(sums, 1);
+  for (; i < k; i++, x += sizeof<T>(), y += sizeof<T>()) sum += load<T>(x) * load<T>(y);
   return sum;
 }
 
 /** out[j] = or += sum over p of x[p * xStep] b[p, j], for columns [j0, j1) of b[k, n]. */
-function rowTimesMatrix(x: usize, xStep: i32, b: usize, out: usize, n: i32, k: i32, accumulate: bool, j0: i32, j1: i32): void {
-  const stride = <usize>n << 2, advance = <usize>xStep << 2;
+function rowTimesMatrix<T>(x: usize, xStep: i32, b: usize, out: usize, n: i32, k: i32, accumulate: bool, j0: i32, j1: i32): void {
+  const stride = <usize>n * sizeof<T>(), advance = <usize>xStep * sizeof<T>(), together = 64 / <i32>sizeof<T>();
   for (let p0 = 0; p0 < k; p0 += DEPTH) {
     const p1 = min(p0 + DEPTH, k);
     const add = accumulate || p0 > 0;
     const start = x + <usize>p0 * advance;
     let j = j0;
-    for (; j + 16 <= j1; j += 16) {
-      let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-      let from = start, row = address(b, p0 * n + j);
+    for (; j + together <= j1; j += together) {
+      let s0 = i32x4.splat(0), s1 = i32x4.splat(0), s2 = i32x4.splat(0), s3 = i32x4.splat(0);
+      let from = start, row = addressOf<T>(b, p0 * n + j);
       for (let p = p0; p < p1; p++, from += advance, row += stride) {
-        const factor = v128.load32_splat(from);
-        s0 = f32x4.add(s0, f32x4.mul(factor, v128.load(row)));
-        s1 = f32x4.add(s1, f32x4.mul(factor, v128.load(row, 16)));
-        s2 = f32x4.add(s2, f32x4.mul(factor, v128.load(row, 32)));
-        s3 = f32x4.add(s3, f32x4.mul(factor, v128.load(row, 48)));
+        const factor = v128.load_splat<T>(from);
+        s0 = v128.add<T>(s0, v128.mul<T>(factor, v128.load(row)));
+        s1 = v128.add<T>(s1, v128.mul<T>(factor, v128.load(row, 16)));
+        s2 = v128.add<T>(s2, v128.mul<T>(factor, v128.load(row, 32)));
+        s3 = v128.add<T>(s3, v128.mul<T>(factor, v128.load(row, 48)));
       }
-      storeRow(address(out, j), s0, s1, add);
-      storeRow(address(out, j + 8), s2, s3, add);
+      storeRow<T>(addressOf<T>(out, j), s0, s1, add);
+      storeRow<T>(addressOf<T>(out, j) + 32, s2, s3, add);
     }
     for (; j < j1; j++) {
-      let sum: f32 = 0;
-      let from = start, row = address(b, p0 * n + j);
-      for (let p = p0; p < p1; p++, from += advance, row += stride) sum += load<f32>(from) * load<f32>(row);
-      const to = address(out, j);
-      store<f32>(to, add ? load<f32>(to) + sum : sum);
+      let sum: T = 0;
+      let from = start, row = addressOf<T>(b, p0 * n + j);
+      for (let p = p0; p < p1; p++, from += advance, row += stride) sum += load<T>(from) * load<T>(row);
+      const to = addressOf<T>(out, j);
+      store<T>(to, add ? load<T>(to) + sum : sum);
     }
   }
 }
 
 /** Few rows or one column, without packing; `first` and `last` bound the longer side of the result. */
-function thin(
+function thin<T>(
   a: usize, b: usize, out: usize, m: i32, n: i32, k: i32, transA: bool, transB: bool, accumulate: bool, first: i32, last: i32,
 ): void {
   if (n == 1) {
     // A column: (op(a) b)^T = b^T op(a)^T, and a column lies like a row.
-    if (transA) return rowTimesMatrix(b, 1, a, out, m, k, accumulate, first, last);
+    if (transA) return rowTimesMatrix<T>(b, 1, a, out, m, k, accumulate, first, last);
     for (let i = first; i < last; i++) {
-      const sum = dot(address(a, i * k), b, k), to = address(out, i);
-      store<f32>(to, accumulate ? load<f32>(to) + sum : sum);
+      const sum = dot<T>(addressOf<T>(a, i * k), b, k), to = addressOf<T>(out, i);
+      store<T>(to, accumulate ? load<T>(to) + sum : sum);
     }
     return;
   }
   for (let i = first; i < last; i++) {
-    const row = address(out, i * n), from = address(a, transA ? i : i * k);
+    const row = addressOf<T>(out, i * n), from = addressOf<T>(a, transA ? i : i * k);
     if (!transB) {
-      rowTimesMatrix(from, transA ? m : 1, b, row, n, k, accumulate, 0, n);
+      rowTimesMatrix<T>(from, transA ? m : 1, b, row, n, k, accumulate, 0, n);
     } else {
       for (let j = 0; j < n; j++) {
-        const column = address(b, j * k), to = address(row, j);
-        let sum: f32 = 0;
-        if (!transA || m == 1) sum = dot(from, column, k);
-        else for (let p = 0; p < k; p++) sum += load<f32>(address(from, p * m)) * load<f32>(address(column, p));
-        store<f32>(to, accumulate ? load<f32>(to) + sum : sum);
+        const column = addressOf<T>(b, j * k), to = addressOf<T>(row, j);
+        let sum: T = 0;
+        if (!transA || m == 1) sum = dot<T>(from, column, k);
+        else for (let p = 0; p < k; p++) sum += load<T>(addressOf<T>(from, p * m)) * load<T>(addressOf<T>(column, p));
+        store<T>(to, accumulate ? load<T>(to) + sum : sum);
       }
     }
   }
@@ -176,22 +165,41 @@ function thin(
 
 /**
  * Rows [rowStart, rowEnd) of every matrix of a batch: out[batch, m, n] = op(a) op(b), or += where `accumulate`. a is [m, k] or, with transA, [k, m];
- * b is [k, n] or, with transB, [n, k]. Strides, in elements, lead from matrix to matrix and may be 0. `scratch` holds `matmulScratch(m, n, k, transB)` bytes.
+ * b is [k, n] or, with transB, [n, k]. Strides, in elements, lead from matrix to matrix and may be 0. `scratch` holds `matmulScratch` bytes.
  */
+@inline function products<T>(
+  a: usize, b: usize, out: usize, scratch: usize, batch: i32, m: i32, n: i32, k: i32, strideA: i32, strideB: i32, strideOut: i32,
+  transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
+): void {
+  for (let i = 0; i < batch; i++) {
+    const left = addressOf<T>(a, i * strideA), right = addressOf<T>(b, i * strideB), to = addressOf<T>(out, i * strideOut);
+    if (k == 0) {
+      if (!accumulate) memory.fill(addressOf<T>(to, rowStart * n), 0, <usize>((rowEnd - rowStart) * n) * sizeof<T>());
+    } else if (isFloat<T>() && isThin(m, n)) thin<T>(left, right, to, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
+    else tiles<T>(left, right, to, scratch, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
+  }
+}
+
+/** `products` of float32. */
 export function matmul(
   a: usize, b: usize, out: usize, scratch: usize, batch: i32, m: i32, n: i32, k: i32, strideA: i32, strideB: i32, strideOut: i32,
   transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
 ): void {
-  const packed = panelBytes(m, n, k, transB);
-  const own = scratch + packed;
-  for (let i = 0; i < batch; i++) {
-    const left = address(a, i * strideA), right = address(b, i * strideB), to = address(out, i * strideOut);
-    if (isThin(m, n)) {
-      if (k == 0 && !accumulate) fillZero(address(to, rowStart * n), (rowEnd - rowStart) * n);
-      else thin(left, right, to, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
-      continue;
-    }
-    if (packed > 0 && (i == 0 || strideB != 0)) packPanels(right, scratch, n, k, transB);
-    matmulRows(left, packed > 0 ? scratch : right, to, own, m, n, k, transA, transB, accumulate, rowStart, rowEnd);
-  }
+  products<f32>(a, b, out, scratch, batch, m, n, k, strideA, strideB, strideOut, transA, transB, accumulate, rowStart, rowEnd);
+}
+
+/** `products` of float64. */
+export function matmulF64(
+  a: usize, b: usize, out: usize, scratch: usize, batch: i32, m: i32, n: i32, k: i32, strideA: i32, strideB: i32, strideOut: i32,
+  transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
+): void {
+  products<f64>(a, b, out, scratch, batch, m, n, k, strideA, strideB, strideOut, transA, transB, accumulate, rowStart, rowEnd);
+}
+
+/** `products` of int32, modulo 2^32. */
+export function matmulI32(
+  a: usize, b: usize, out: usize, scratch: usize, batch: i32, m: i32, n: i32, k: i32, strideA: i32, strideB: i32, strideOut: i32,
+  transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
+): void {
+  products<i32>(a, b, out, scratch, batch, m, n, k, strideA, strideB, strideOut, transA, transB, accumulate, rowStart, rowEnd);
 }

@@ -5,7 +5,8 @@
 // beyond it the states stay. Rows [first, last) of the batch are computed: they are independent of the others.
 import { loadPart, storePart } from "./lanes";
 import { expNegative, tanh as tanhInlined } from "./math";
-import { addProduct, address, stripsBytes } from "./matmul-tile";
+import { addProduct, stripsBytes } from "./matmul-packed";
+import { address } from "./matmul-tile";
 import { addRun } from "./runs";
 
 /** Bytes of scratch memory for any of these functions. */
