@@ -97,7 +97,7 @@ test('forgotten ones are there for every use', async () => {
   };
   const wanted = scope(() => x.add(y));
   const same = (t: Tensor): boolean => bytesOf(t).equals(bytesOf(wanted));
-  for (let i = 0; i < 100; i++) make(); // whatever was learned
+  for (let i = 0; i < 35; i++) make(); // whatever was learned
   expect(Buffer.from((await make().data()).buffer).equals(bytesOf(wanted))).toBe(true);
   expect(same(tensor(make().arraySync()))).toBe(true);
   expect(Buffer.from(make().ndarray().data.buffer).equals(bytesOf(wanted))).toBe(true);
@@ -176,10 +176,10 @@ test('a loop takes no memory, however long it runs in one turn', () => {
   const z = filled(1, MIB); // 4 MiB
   z.add(1).mul(2);
   const before = { ...memory(), rss: process.memoryUsage.rss() };
-  for (let i = 0; i < 2000; i++) z.add(1).mul(2);
+  for (let i = 0; i < 400; i++) z.add(1).mul(2);
   expect(memory()).toMatchObject({ usedBytes: before.usedBytes, scopes: 0 });
   expect(memory().reservedBytes - before.reservedBytes).toBeLessThan(16 * MIB);
-  expect(process.memoryUsage.rss() - before.rss).toBeLessThan(100 * MIB); // of 16 GiB
+  expect(process.memoryUsage.rss() - before.rss).toBeLessThan(100 * MIB); // of 3 GiB
 });
 
 test('where there is no memory to compute one again the error is typed, and later it is there', () => {
@@ -202,7 +202,7 @@ test('random programs: whatever is kept, given away or written to, every tensor 
     return { t: tensor(value), value };
   };
   let live = [start(), start(), start()];
-  for (let step = 0; step < 600; step++) {
+  for (let step = 0; step < 300; step++) {
     const [a, b] = [pick(live), pick(live)];
     switch (rng.integer(0, 8)) {
       case 0:

@@ -126,6 +126,14 @@ test('a loop without a turn of the event loop holds no more than the shelf has r
   expect([y.min().itemSync(), y.max().itemSync()]).toEqual([2 + 3 * ROOM, 2 + 3 * ROOM]);
 });
 
+test('of very large results there is room for two, so that one can be collected while the next is made', async () => {
+  const x = filled(1, 150 * LARGE);
+  const [a, b, c] = [1, 2, 3].map((value) => scope(() => x.add(value)));
+  expect([a!, b!, c!].map(isInHeap)).toEqual([true, true, false]);
+  expect([a!, b!, c!].map((t) => t.max().itemSync())).toEqual([2, 3, 4]);
+  await turn();
+});
+
 test('what has been collected makes room again, and nothing more is reserved', async () => {
   const x = filled(1);
   const next = (t: Tensor): Tensor => scope(() => t.add(1));

@@ -9,8 +9,13 @@ import { align, canShare, heap } from './heap.js';
  * fit meanwhile goes to ordinary memory at once.
  */
 
-/** What the shelf holds at most, and the least that a result takes there: smaller ones are copied sooner than memory is found that is not in a cache. */
+/**
+ * What the shelf holds at most, if not two results (of at most as much each) take more: the older one is collected when the next comes. From a quarter of it
+ * on the collector is told; before, it would come for nothing. And the least that a result takes here: smaller ones are copied sooner than memory is found
+ * that is not in a cache.
+ */
 const ROOM = 2 ** 28;
+const QUIET = ROOM / 4;
 const LEAST = 2 ** 20;
 
 interface Piece {
@@ -40,7 +45,8 @@ export class Shelf extends CpuArena implements Beyond {
 
   takes(dtype: DType, length: number): boolean {
     const bytes = align(length * BYTES[dtype]);
-    if (dtype !== 'float32' || bytes < LEAST || this.held + bytes > ROOM) return false;
+    if (dtype !== 'float32' || bytes < LEAST || bytes > ROOM || this.held + bytes > Math.max(ROOM, 2 * bytes))
+      return false;
     this.setRoomAside();
     return true;
   }
@@ -65,7 +71,7 @@ export class Shelf extends CpuArena implements Beyond {
     this.collected.register(buffer, { address, bytes }, buffer);
     this.held += bytes;
     heap().used -= bytes; // as if it had left
-    buffer.weight = untouched(bytes);
+    buffer.weight = this.held > QUIET ? untouched(bytes) : null;
   }
 
   override moveOut(buffer: CpuBuffer): void {
