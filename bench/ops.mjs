@@ -1,5 +1,5 @@
 // npm run bench -- ops [--json] [--quick] [--only f32,matmul,other,ctc,start]
-// Single ops beside torch: processor time of one thread, taking turns, medians. In a scope a result stays in the heap; outside it is an ordinary tensor
+// Single ops beside torch: processor time of one thread, taking turns, medians. In a scope inputs and results lie in the heap; outside they are ordinary tensors, of a result
 // that nobody reads. torch computes without recording derivatives, and CTC with them. The last rows are what a process needs to start.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -24,7 +24,7 @@ const MI = 2 ** 20;
 const unary = (title, shape, ours, torch, make = () => source.normal(shape), made = `torch.randn(${shape})`) => ({
   title,
   ours: () => {
-    const x = make();
+    const x = tg.clone(make());
     return () => ours(x);
   },
   torch: `x = ${made}\ndef run(): return ${torch}`,
@@ -93,10 +93,14 @@ const GROUPS = {
     unary('sigmoid, 1 M', [MI], (x) => x.sigmoid(), 'x.sigmoid()'),
     unary('gelu, 1 M', [MI], (x) => tg.gelu(x), 'F.gelu(x)'),
     unary('sum, 1 M', [MI], (x) => x.sum(), 'x.sum()'),
+    unary('sum along axis 0, 1000 x 1000', SQUARE, (x) => x.sum(0), 'x.sum(0)'),
     unary('prod along axis 1, 1000 x 1000', SQUARE, (x) => x.prod(1), 'x.prod(1)'),
     unary('max along axis 0, 1000 x 1000', SQUARE, (x) => x.max(0), 'x.amax(0)'),
+    unary('argmax along axis 0', SQUARE, (x) => x.argmax(0), 'x.argmax(0)'),
+    unary('argmax along axis 1', SQUARE, (x) => x.argmax(1), 'x.argmax(1)'),
     unary('logSumExp along axis 0', SQUARE, (x) => x.logSumExp(0), 'x.logsumexp(0)'),
     unary('softmax along axis 0', SQUARE, (x) => x.softmax(0), 'x.softmax(0)'),
+    unary('logSoftmax along axis 0', SQUARE, (x) => x.logSoftmax(0), 'x.log_softmax(0)'),
     unary('softmax along axis 1', SQUARE, (x) => x.softmax(1), 'x.softmax(1)'),
     unary('rfft, 1000 rows of 512', [1000, 512], (x) => x.rfft(), 'torch.fft.rfft(x)'),
     unary('sort along axis 1', SQUARE, (x) => x.sort(1), 'x.sort(dim=1, stable=True)'),
@@ -164,11 +168,32 @@ const GROUPS = {
   other: [
     product(256, 'float64'),
     unary('exp, 1 M, float64', [MI], (x) => x.exp(), 'x.exp()', float64, `torch.randn(${MI}).double()`),
+    ...Object.entries({
+      sum: ['sum', 'sum'],
+      'sum along axis 0': ['sum', 'sum', 0],
+      'prod along axis 1': ['prod', 'prod', 1],
+      'max along axis 0': ['max', 'amax', 0],
+      'max along axis 1': ['max', 'amax', 1],
+      'variance along axis 1': ['variance', 'var', 1],
+      'cumsum along axis 1': ['cumsum', 'cumsum', 1],
+      'logSumExp along axis 1': ['logSumExp', 'logsumexp', 1],
+      'softmax along axis 0': ['softmax', 'softmax', 0],
+      'softmax along axis 1': ['softmax', 'softmax', 1],
+    }).map(([title, [ours, torch, ...axis]]) =>
+      unary(
+        `${title}, float64`,
+        SQUARE,
+        (x) => x[ours](...axis),
+        `x.${torch}(${axis.join()})`,
+        () => source.normal(SQUARE).cast('float64'),
+        'torch.randn(1000, 1000).double()',
+      ),
+    ),
     unary(
-      'softmax along axis 1, float64',
+      'transpose, float64',
       SQUARE,
-      (x) => x.softmax(1),
-      'x.softmax(1)',
+      (x) => x.transpose(),
+      'x.t().contiguous()',
       () => source.normal(SQUARE).cast('float64'),
       'torch.randn(1000, 1000).double()',
     ),
@@ -181,6 +206,22 @@ const GROUPS = {
       `torch.randint(-1000, 1000, (${MI},)).int()`,
     ),
     unary(
+      'sum along axis 1, int32',
+      SQUARE,
+      (x) => x.sum(1),
+      'x.sum(1)',
+      integers(SQUARE),
+      'torch.randint(-1000, 1000, (1000, 1000)).int()',
+    ),
+    unary(
+      'max along axis 0, int32',
+      SQUARE,
+      (x) => x.max(0),
+      'x.amax(0)',
+      integers(SQUARE),
+      'torch.randint(-1000, 1000, (1000, 1000)).int()',
+    ),
+    unary(
       'max along axis 1, int32',
       SQUARE,
       (x) => x.max(1),
@@ -188,13 +229,15 @@ const GROUPS = {
       integers(SQUARE),
       'torch.randint(-1000, 1000, (1000, 1000)).int()',
     ),
-    unary(
-      'sum, 1 M, bool',
-      [MI],
-      (x) => x.sum(),
-      'x.sum()',
-      () => source.normal([MI]).greater(0),
-      `torch.randn(${MI}) > 0`,
+    ...['sum', 'any', 'all'].map((name) =>
+      unary(
+        `${name}, 1 M, bool`,
+        [MI],
+        (x) => x[name](),
+        `x.${name}()`,
+        () => source.normal([MI]).greater(0),
+        `torch.randn(${MI}) > 0`,
+      ),
     ),
     unary('cast to float16, 1 M', [MI], (x) => x.cast('float16'), 'x.half()'),
     unary(
@@ -237,6 +280,17 @@ const step = tg.valueAndGrad((logits) => tg.ctcLoss(logits, targets, { from: 'lo
 for (let i = 0; i < 50; i++) step(x);`,
 };
 
+/** Milliseconds of one call, each in a scope, on inputs that lie in the heap: an outer scope has computed them. */
+const inHeap = (ours, count) =>
+  tg.scope(() => {
+    const run = ours();
+    tg.scope(() => void run());
+    const start = process.cpuUsage();
+    for (let i = 0; i < count; i++) tg.scope(() => void run());
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / 1000 / count;
+  });
+
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, only: { type: 'string' } },
 });
@@ -275,7 +329,7 @@ for (const [group, list] of Object.entries(GROUPS)) {
     const blas = isProduct ? await withBlas(inside) : null;
     const times = await takeTurns(
       {
-        inside: (count) => processorTimeOf(inside, count),
+        inside: (count) => (isLong ? processorTimeOf(inside, count) : inHeap(ours, count)),
         outside: (count) => processorTimeOf(run, count),
         ...(blas && { blas }),
         ...(torch && { torch: (count) => torch.time(count) }),
