@@ -11,7 +11,8 @@ import { mayStartWorkers, startWorker, type WorkerHandle } from './worker.js';
  * nothing is kept alive by them.
  */
 
-const MOST_TASKS = 256;
+/** Tasks of one call of `parallel` that are shared. */
+export const MOST_TASKS = 256;
 const MOST_ARGUMENTS = 24;
 
 /** Words of the control block, shared with src/backends/cpu/worker.ts. */
@@ -77,9 +78,9 @@ function wanted(): number {
 }
 
 /**
- * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, softmax, large elementwise ops). The
- * default is the number of cores. Results do not depend on it, to the last bit (with `useBlas` they may). Where threads cannot be started there is one, whatever is
- * set; `threads()` tells.
+ * Sets the number of threads for kernels with enough work to share (CTC, matmul, convolutions, reductions, softmax, large elementwise ops and
+ * copies). The default is the number of cores. Results do not depend on it, to the last bit (with `useBlas` they may). Where threads cannot be started
+ * there is one, whatever is set; `threads()` tells.
  * @throws {ValueError} unless n is a whole number from 1 to 64.
  */
 export function setThreads(n: number): void {

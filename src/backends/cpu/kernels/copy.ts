@@ -4,6 +4,7 @@ import { copyStrided } from '../../strided.js';
 import { copyTo, type CpuBuffer, write } from '../buffer.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
+import { cut, MOST_TASKS, parallel, partsFor } from '../pool.js';
 import { run } from './float32.js';
 import { SHORT, variant } from './variant.js';
 
@@ -25,15 +26,19 @@ function strided(call: CpuCall, name: string): void {
   const d = call.numbers('outStrides');
   const bytes = BYTES[call.outputs[0]!.dtype];
   const source = call.in(0) + call.number('sourceOffset') * bytes;
-  const replaces = name.startsWith('copy') && sizeOf(shape) === call.outputs[0]!.length;
+  const isCopy = name.startsWith('copy');
+  const replaces = isCopy && sizeOf(shape) === call.outputs[0]!.length;
   const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * bytes;
-  const run = heap().functions[name]!;
   const inner = shape.length - 3;
+  const blockSize = sizeOf(shape.slice(-3));
+  const parts = isCopy && blockSize >= LEAST_BLOCK ? partsFor(COPY_COST * sizeOf(shape), true) : 1;
+  const blocks: number[][] = [];
+  const visitBlock = parts === 1 ? heap().functions[name]! : (...block: number[]) => blocks.push(block);
   const at = (values: readonly number[], axis: number, fallback: number): number =>
     axis < 0 ? fallback : values[axis]!;
   const visit = (axis: number, from: number, to: number): void => {
     if (axis >= inner) {
-      run(
+      visitBlock(
         from,
         to,
         at(shape, inner, 1),
@@ -51,7 +56,28 @@ function strided(call: CpuCall, name: string): void {
     for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * bytes, to + i * d[axis]! * bytes);
   };
   visit(0, source, out);
+  const shared = blocks.length < parts ? blocks.flatMap((block) => cutBlock(block, parts, bytes)) : blocks;
+  for (let i = 0; i < shared.length; i += MOST_TASKS) parallel(name, shared.slice(i, i + MOST_TASKS));
 }
+
+/** Moving an element, in multiplications or so; and elements that a thread's block has at least. */
+const COPY_COST = 2;
+const LEAST_BLOCK = 4096;
+
+/** Cuts one block, as the functions take it (addresses, lengths, steps of the source and of the destination), along its first long axis. */
+function cutBlock(block: readonly number[], parts: number, bytes: number): number[][] {
+  const axis = [0, 1, 2].find((i) => block[2 + i]! >= parts * GRAIN) ?? 2;
+  return cut(block[2 + axis]!, parts, GRAIN).map(([begin, end]) => {
+    const piece = [...block];
+    piece[0]! += begin * block[5 + axis]! * bytes;
+    piece[1]! += begin * block[8 + axis]! * bytes;
+    piece[2 + axis] = end - begin;
+    return piece;
+  });
+}
+
+/** Bounds between threads lie where squares of a transposition and lines of the cache begin. */
+const GRAIN = 16;
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
