@@ -125,3 +125,8 @@ inline float complementaryErrorFunction(float x) {
   if (a < 1.25f) return x < 0.0f ? 1.0f + (ERF_ONE + erfNearOne(a)) : (1.0f - ERF_ONE) - erfNearOne(a);
   return x < 0.0f ? 2.0f - erfcTail(a) : erfcTail(a);
 }
+
+// P(X <= x) for a standard normal X.
+inline float normalDistribution(float x) {
+  return 0.5f * complementaryErrorFunction(x * -0.70710678f);
+}

@@ -45,8 +45,10 @@ const words = {
 };
 
 /**
- * `cheap` are functions of one or two instructions; a formula with no others is unrolled to four vectors a step. `functions` are those of
- * `library`. `patterns` counts, by the number of operands, the loops that are specialised (of PATTERNS in elementwise.mjs). `only`, where given, names the formulas that are worth having in this type; those whose code it lacks are left out in any case.
+ * `cheap` are functions of one or two instructions; a formula with no others is unrolled to four vectors a step. `libraries` are modules of wasm/ with
+ * further functions. `patterns` counts, by the number of operands, the loops that are specialised (of PATTERNS in elementwise.mjs). `often` names
+ * expensive formulas that are worth a second loop, of whole vectors. `only`, where given, names the formulas that are worth having in this type; those
+ * whose code it lacks are left out in any case.
  */
 export const ELEMENTS = [
   {
@@ -67,8 +69,11 @@ export const ELEMENTS = [
       isnan: 'isnan',
       isfinite: 'isfinite',
     },
-    library: '../math',
-    functions: 'exp expm1 log log1p sin cos atan tanh erf erfc rem pow isnan isfinite'.split(' '),
+    libraries: {
+      '../math': 'exp expm1 log log1p sin cos atan tanh rem pow isnan isfinite'.split(' '),
+      '../error-function': ['erf', 'erfc', 'normalCdf'],
+    },
+    often: ['exp', 'sigmoid', 'gelu'],
     splatNumber: (value) => `f32x4.splat(${float(value)})`,
     lane: 'f32x4',
     operators: operators('f32x4', '+-*/'),
@@ -93,8 +98,7 @@ export const ELEMENTS = [
       isnan: 'isnanF64',
       isfinite: 'isfiniteF64',
     },
-    library: '../math64',
-    functions: 'isnan isfinite'.split(' '),
+    libraries: { '../math64': 'exp expm1 log log1p tanh isnan isfinite'.split(' ') },
     splatNumber: (value) => `f64x2.splat(${float(value)})`,
     lane: 'f64x2',
     operators: operators('f64x2', '+-*/'),
@@ -113,7 +117,6 @@ export const ELEMENTS = [
       store: 'storeTruthPart',
     },
     cheap: { abs: 'i32x4.abs', min: 'i32x4.min_s', max: 'i32x4.max_s' },
-    functions: [],
     splatNumber: (value) => (Number.isInteger(value) ? `i32x4.splat(${value})` : lacks('I32', value)),
     lane: 'i32x4',
     operators: operators('i32x4', '+-*', '_s'),
@@ -137,13 +140,12 @@ export const ELEMENTS = [
       store: 'storeTruthBytes',
     },
     cheap: {},
-    functions: [],
     splatNumber: (value) => `i8x16.splat(${value})`,
     lane: 'i8x16',
     operators: operators('i8x16', ''),
     only: 'equal notEqual logicalAnd logicalOr logicalNot where'.split(' '),
   },
-].map((element) => ({
-  ...element,
-  language: language({ ...element, lanes: element.lane, splat: element.splatNumber }),
-}));
+].map((given) => {
+  const element = { libraries: {}, often: [], ...given, functions: Object.values(given.libraries ?? {}).flat() };
+  return { ...element, language: language({ ...element, lanes: element.lane, splat: element.splatNumber }) };
+});

@@ -95,6 +95,21 @@ function unrolled(name, formula, element, streams) {
   ];
 }
 
+/** One whole vector a step, for what is called often enough to be worth its bytes. */
+function wholeVectors(name, { arity, result }, { suffix, lanes }) {
+  if (arity !== 1 || result === 'bool') throw new Error(`no loop over whole vectors for '${name}'`);
+  return [
+    `if (left >= ${lanes}) {`,
+    `  const end = x + (<usize>n / ${lanes} << 4);`,
+    '  do {',
+    `    v128.store(out, ${name}${suffix}Lanes(v128.load(x)));`,
+    '    x += 16; out += 16;',
+    '  } while (x < end);',
+    `  left &= ${lanes - 1};`,
+    '}',
+  ];
+}
+
 /** One vector a step, and what is left in the end; `steps` says how an operand is read: 'moves', 'stays', or by its step. */
 function remaining(name, formula, element, steps) {
   const { suffix, lanes, storePart, truth } = element;
@@ -112,11 +127,11 @@ function remaining(name, formula, element, steps) {
       : `if (left >= ${lanes}) v128.store(out, value); else ${storePart('out', 'value', 'left')};`;
   const moves = steps.map((step, i) => ({ moves: '', stays: null, either: `if (${operands[i]}Step) ` })[step]);
   return [
-    `for (; left > 0; left -= ${lanes}) {`,
+    'if (left > 0) do { // not a loop that may run not at all: constants would be made again in every step',
     `  const value = ${name}${suffix}Lanes(${values.join(', ')});`,
     `  ${store}`,
     `  ${advance(formula, element, lanes, moves)}`,
-    '}',
+    `} while ((left -= ${lanes}) > 0);`,
   ];
 }
 
@@ -128,7 +143,11 @@ function loops(name, formula, element, streams) {
       streams[index] ? [] : [`const ${operand}Splat = ${reader(formula, index, element).splat};`],
     ),
     'let left = n;',
-    ...(isCheap(formula, element) ? unrolled(name, formula, element, streams) : []),
+    ...(isCheap(formula, element)
+      ? unrolled(name, formula, element, streams)
+      : element.often.includes(name)
+        ? wholeVectors(name, formula, element)
+        : []),
     ...remaining(
       name,
       formula,
@@ -230,9 +249,11 @@ function suits(name, formula, element) {
  * for two, likewise three; `nameF64` and so on for the other types.
  */
 export function emitAssemblyScript(formulas) {
-  const imports = ELEMENTS.filter(({ library }) => library).map(
-    ({ library, functions, suffix }) =>
-      `import { ${functions.map((name) => (suffix ? `${name} as ${name}${suffix}` : name)).join(', ')} } from "${library}";\n`,
+  const imports = ELEMENTS.flatMap(({ libraries, suffix }) =>
+    Object.entries(libraries).map(
+      ([library, functions]) =>
+        `import { ${functions.map((name) => (suffix ? `${name} as ${name}${suffix}` : name)).join(', ')} } from "${library}";\n`,
+    ),
   );
   const kernels = ELEMENTS.flatMap((element) =>
     Object.entries(formulas)
@@ -259,7 +280,16 @@ function renameExports(text, { functions, suffix }) {
 }
 
 const OPERATORS64 = { '==': '===', '!=': '!==' };
-const HELPERS64 = { erf: 'erf', erfc: 'erfc', pow: 'power', isnan: 'Number.isNaN', isfinite: 'Number.isFinite' };
+/** Functions of src/backends/cpu/special.ts. */
+const SPECIAL64 = ['erf', 'erfc', 'normalCdf', 'power'];
+const HELPERS64 = {
+  erf: 'erf',
+  erfc: 'erfc',
+  normalCdf: 'normalCdf',
+  pow: 'power',
+  isnan: 'Number.isNaN',
+  isfinite: 'Number.isFinite',
+};
 
 const float64 = {
   number: (value) => String(value),
@@ -298,16 +328,18 @@ ${lines.map((line) => `      ${line}\n`).join('')}    }
 
 /** TypeScript for all formulas: loops in float64, over arrays of any kind; truth values are 0 and 1. */
 export function emitFloat64(formulas) {
+  const loops = Object.entries(formulas).map(([name, formula]) => float64Loop(name, formula));
+  const helpers = SPECIAL64.filter((name) =>
+    loops.some((text) => text.includes(` ${name}(`) || text.includes(`(${name}(`)),
+  );
   return `import type { TypedArray } from '../../backend.js';
-import { erf, erfc, power } from '../special.js';
+import { ${helpers.join(', ')} } from '../special.js';
 
 /** The code that each loop below and its WebAssembly twin were made from. */
 export const elementwiseCodes = ${JSON.stringify(Object.fromEntries(Object.entries(formulas).map(([name, formula]) => [name, formula.code])), null, 2)} as const;
 
 /** What each elementwise op computes, in float64: out[at + i] from elements i of each operand, which starts at an offset and advances by a step. */
 export const elementwiseLoops = {
-${Object.entries(formulas)
-  .map(([name, formula]) => float64Loop(name, formula))
-  .join('')}} as const;
+${loops.join('')}} as const;
 `;
 }

@@ -1,6 +1,6 @@
 // Elementary functions on four float32 lanes, accurate to 2 ulp over the whole range, with the special cases of IEEE 754 (NaN, infinities,
 // signed zeros, denormals). A lane's result does not depend on its neighbours. The polynomials are minimax fits over the reduced ranges.
-// Where float32 alone would lose digits (pow, erfc, the range reduction of sin and cos) the work is done on pairs of float64.
+// Where float32 alone would lose digits (pow, the range reduction of sin and cos) the work is done on pairs of float64.
 import { fromPairs, highPair, lowPair } from "./lanes";
 
 const SIGN: i32 = i32.MIN_VALUE;
@@ -16,22 +16,22 @@ const LN2_LOW: f32 = 9.0580006144e-6;
 const LOG2_E: f32 = 1.4426950408889634;
 const SQRT_HALF_BITS: i32 = 0x3f3504f3;
 
-@inline function num(value: f32): v128 {
+@inline export function num(value: f32): v128 {
   return f32x4.splat(value);
 }
 
-@inline function num64(value: f64): v128 {
+@inline export function num64(value: f64): v128 {
   return f64x2.splat(value);
 }
 
 // Bounds are set with pmin and pmax, which keep a NaN in their first operand and are one instruction where min and max are eight.
 
 /** a * b + c */
-@inline function mulAdd(a: v128, b: v128, c: v128): v128 {
+@inline export function mulAdd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-@inline function mulAdd64(a: v128, b: v128, c: v128): v128 {
+@inline export function mulAdd64(a: v128, b: v128, c: v128): v128 {
   return f64x2.add(f64x2.mul(a, b), c);
 }
 
@@ -41,7 +41,7 @@ const SQRT_HALF_BITS: i32 = 0x3f3504f3;
 }
 
 /** `magnitude`, which has no sign yet, with the sign of `x`. */
-@inline function withSignOf(magnitude: v128, x: v128): v128 {
+@inline export function withSignOf(magnitude: v128, x: v128): v128 {
   return v128.or(magnitude, v128.and(x, i32x4.splat(SIGN)));
 }
 
@@ -65,15 +65,26 @@ const SQRT_HALF_BITS: i32 = 0x3f3504f3;
   return f32x4.add(num(1), mulAdd(f32x4.mul(r, r), p, r));
 }
 
-/** e^x. */
-@inline export function exp(x: v128): v128 {
+/** e^x where it may be infinite, denormal or NaN: 2^n in two factors, since n reaches 128 and -151, beyond what one float32 exponent holds. */
+function expSpecial(x: v128): v128 {
   const bounded = f32x4.pmax(f32x4.pmin(x, num(89)), num(-105));
   const rounded = roundedLog2(bounded);
   const p = expNearZero(lessMultiple(bounded, rounded));
-  // 2^n in two factors: n reaches 128 and -151, beyond what one float32 exponent holds.
   const integer = i32x4.sub(rounded, i32x4.splat(ROUND_BITS));
   const half = i32x4.shr_s(integer, 1);
   return f32x4.mul(f32x4.mul(p, powerOfTwo(half)), powerOfTwo(i32x4.sub(integer, half)));
+}
+
+/** Whether the magnitude of a lane is above the one with these bits, or NaN. */
+@inline export function isBeyond(x: v128, magnitude: i32): bool {
+  return v128.any_true(i32x4.gt_s(v128.and(x, i32x4.splat(i32.MAX_VALUE)), i32x4.splat(magnitude)));
+}
+
+/** e^x. */
+@inline export function exp(x: v128): v128 {
+  // Before the branch: constants that a loop may do without would be made again in every step.
+  const rounded = roundedLog2(x), value = i32x4.add(expNearZero(lessMultiple(x, rounded)), i32x4.shl(rounded, 23));
+  return isBeyond(x, 0x42adffff) ? expSpecial(x) : value; // from 87 on
 }
 
 /** e^x for x <= 0, flushed to 0 below -87: one factor less than `exp`, for softmax. */
@@ -183,7 +194,7 @@ function logSpecial(x: v128): v128 {
 }
 
 /** 2^x for float64 lanes from -1000 to 1000, to 4e-11. */
-@inline function exp2Pair(x: v128): v128 {
+@inline export function exp2Pair(x: v128): v128 {
   const rounded = f64x2.add(x, num64(ROUND64));
   const r = f64x2.sub(x, f64x2.sub(rounded, num64(ROUND64)));
   let p = mulAdd64(r, num64(1.5200898646630422e-05), num64(0.00015470606360991595));
@@ -194,50 +205,6 @@ function logSpecial(x: v128): v128 {
   p = mulAdd64(r, p, num64(0.6931471807423657));
   p = mulAdd64(r, p, num64(0.9999999999585496));
   return i64x2.add(p, i64x2.shl(rounded, 52));
-}
-
-/** erfc(t) for float64 lanes t >= 0: e^(-t^2) times a polynomial in (t - 3) / (t + 3). */
-@inline function erfcPair(t: v128): v128 {
-  const bounded = f64x2.pmin(t, num64(11));
-  const q = f64x2.div(f64x2.sub(bounded, num64(3)), f64x2.add(bounded, num64(3)));
-  let p = mulAdd64(q, num64(4.9038745010891387e-06), num64(6.6300730809695419e-05));
-  p = mulAdd64(q, p, num64(3.0890666142489521e-05));
-  p = mulAdd64(q, p, num64(-0.00060235738268646149));
-  p = mulAdd64(q, p, num64(0.00071243279419714212));
-  p = mulAdd64(q, p, num64(0.00427103772202936));
-  p = mulAdd64(q, p, num64(-0.024393254522924956));
-  p = mulAdd64(q, p, num64(0.071665588831748325));
-  p = mulAdd64(q, p, num64(-0.15011587884258171));
-  p = mulAdd64(q, p, num64(0.24560381210650437));
-  p = mulAdd64(q, p, num64(-0.32623356143396665));
-  p = mulAdd64(q, p, num64(0.17900115112314147));
-  return f64x2.mul(p, exp2Pair(f64x2.mul(f64x2.mul(bounded, bounded), num64(-1.4426950408889634))));
-}
-
-/** The complementary error function, with full relative accuracy in its right tail. */
-@inline export function erfc(x: v128): v128 {
-  const a = f32x4.abs(x);
-  const low = lowPair(x), high = highPair(x);
-  const lowTail = erfcPair(lowPair(a)), highTail = erfcPair(highPair(a));
-  return fromPairs(
-    v128.bitselect(f64x2.sub(num64(2), lowTail), lowTail, f64x2.lt(low, num64(0))),
-    v128.bitselect(f64x2.sub(num64(2), highTail), highTail, f64x2.lt(high, num64(0))),
-  );
-}
-
-/** The error function. */
-@inline export function erf(x: v128): v128 {
-  const a = f32x4.abs(x);
-  const square = f32x4.mul(a, a);
-  let p = mulAdd(square, num(7.8538919738985573e-05), num(-0.00080102036603556693));
-  p = mulAdd(square, p, num(0.0051883289529473155));
-  p = mulAdd(square, p, num(-0.026853812705284297));
-  p = mulAdd(square, p, num(0.1128358517143502));
-  p = mulAdd(square, p, num(-0.37612625827145962));
-  p = mulAdd(square, p, num(0.12837916572778049));
-  const small = mulAdd(a, p, a);
-  const large = fromPairs(f64x2.sub(num64(1), erfcPair(lowPair(a))), f64x2.sub(num64(1), erfcPair(highPair(a))));
-  return withSignOf(v128.bitselect(small, large, f32x4.lt(a, num(1))), x);
 }
 
 /** How many quarter turns lie in an angle, as an integer in the low bits of a float64. */

@@ -387,3 +387,8 @@ fn complementaryErrorFunction(x: f32) -> f32 {
   if (a < 1.25f) { return select((1.0f - ERF_ONE) - erfNearOne(a), 1.0f + (ERF_ONE + erfNearOne(a)), x < 0.0f); }
   return select(erfcTail(a), 2.0f - erfcTail(a), x < 0.0f);
 }
+
+// P(X <= x) for a standard normal X.
+fn normalDistribution(x: f32) -> f32 {
+  return 0.5f * complementaryErrorFunction(x * -0.70710678f);
+}

@@ -20,6 +20,8 @@ export const BASE_FUNCTIONS: Readonly<Record<string, { readonly arity: 1 | 2; re
   tanh: { arity: 1 },
   erf: { arity: 1 },
   erfc: { arity: 1 },
+  /** P(X <= x) for a standard normal X. */
+  normalCdf: { arity: 1 },
   floor: { arity: 1 },
   /** What is left of x after whole multiples of y, exact and with the sign of x, as C's fmod; of whole numbers by 0 it is 0. */
   rem: { arity: 2 },

@@ -248,13 +248,13 @@ export const silu = unary('silu', {
 });
 /** x * P(X <= x) for a standard normal X, the exact form: Hendrycks and Gimpel, arXiv:1606.08415. */
 export const gelu = unary('gelu', {
-  code: 'x < -1000 ? 0 : 0.5 * x * erfc(x * -0.7071067811865476)',
+  code: 'x < -1000 ? 0 : x * normalCdf(x)',
   result: 'float',
   vjp: (g, x) => mulNoNaN(g, add(normalCdf(x), mulNoNaN(x, normalDensity(x)))),
 });
 /** P(X <= x) for a standard normal X. */
 const normalCdf = unary('normalCdf', {
-  code: '0.5 * erfc(x * -0.7071067811865476)',
+  code: 'normalCdf(x)',
   result: 'float',
   vjp: (g, x) => mulNoNaN(g, normalDensity(x)),
 });

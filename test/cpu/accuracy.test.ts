@@ -132,6 +132,8 @@ describe('float32 functions', () => {
     ['step', 0],
     ['sigmoid', 2.2],
     ['softplus', 2],
+    ['normalCdf', 6],
+    ['gelu', 7],
   ] as const)('%s is accurate to %d ulp', (name, limit) => {
     const { error, at } = worst(
       name,
@@ -166,5 +168,20 @@ describe('float32 functions', () => {
       [Float32Array.from(bases), Float32Array.from(exponents)],
     );
     expect({ within: error <= 1, error, at }).toMatchObject({ within: true });
+  });
+
+  test('a lane is the same whatever lies beside it', () => {
+    const x = [0.3, -2, 12.9, 13, -13.1, 86.9, -87.1, 200, -200, NaN, 0, 1e-40, -5, 100, 3];
+    for (const name of ['exp', 'sigmoid', 'gelu', 'normalCdf', 'tanh', 'softplus', 'silu']) {
+      const run = (values: readonly number[]): number[] => {
+        const [from, out] = [arena.allocate(values.length * 4), arena.allocate(values.length * 4)];
+        heap().f32.set(values, from / 4);
+        heap().functions[name]!(from, out, values.length);
+        return [...heap().f32.slice(out / 4, out / 4 + values.length)];
+      };
+      const alone = x.map((value) => run([value])[0]);
+      expect(run(x)).toEqual(alone);
+      expect(run([1, 2, ...x]).slice(2)).toEqual(alone);
+    }
   });
 });

@@ -97,6 +97,9 @@ export function erfc(x: number): number {
   return x > 0 ? upperTail(a) : 2 - upperTail(a);
 }
 
+/** P(X <= x) for a standard normal X. */
+export const normalCdf = (x: number): number => 0.5 * erfc(x * -Math.SQRT1_2);
+
 /** x^y as IEEE 754 and NumPy have it: 1 to any power is 1, and so is -1 to an infinite one; ECMAScript makes both NaN. */
 export function power(x: number, y: number): number {
   return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : Math.pow(x, y);

@@ -40,6 +40,7 @@ export const metal: Dialect = {
       tanh: 'tanh',
       erf: 'errorFunction',
       erfc: 'complementaryErrorFunction',
+      normalCdf: 'normalDistribution',
       floor: 'floor',
       pow: 'power',
       rem: 'remainderOf',

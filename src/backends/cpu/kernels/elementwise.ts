@@ -5,7 +5,7 @@ import type { CpuCall, CpuKernel } from '../call.js';
 import { elementwiseCodes, elementwiseLoops } from '../generated/elementwise.js';
 import { heap } from '../heap.js';
 import { cut, parallel, partsFor } from '../pool.js';
-import { erf, erfc, power } from '../special.js';
+import { erf, erfc, normalCdf, power } from '../special.js';
 import { variant } from './variant.js';
 
 type Scalar = (x: number, y: number, z: number) => number;
@@ -88,6 +88,7 @@ const FUNCTIONS: Readonly<Record<string, (a: number, b: number) => number>> = {
   tanh: Math.tanh,
   erf,
   erfc,
+  normalCdf,
   floor: Math.floor,
   pow: power,
   rem: (a, b) => a % b,

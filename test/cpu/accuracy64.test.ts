@@ -1,0 +1,157 @@
+import { random } from 'tapegrad';
+import { Allocator } from '../../src/backends/cpu/allocator.js';
+import { heap } from '../../src/backends/cpu/heap.js';
+
+/*
+ * The float64 functions against integers of 260 bits: the error in units in the last place of the exact result, wherever that is an ordinary number;
+ * and against Math where it is infinite, NaN, a zero or the argument itself.
+ */
+
+/** Bits behind the binary point of the integers that stand for numbers here. */
+const BITS = 260n;
+const UNIT = 1n << BITS;
+const times = (x: bigint, y: bigint): bigint => (x * y) / UNIT;
+const over = (x: bigint, y: bigint): bigint => (x * UNIT) / y;
+
+/** A float64 of 2^-67 and more, exactly. */
+const fixed = (value: number): bigint => BigInt(value * 2 ** 120) << (BITS - 120n);
+
+/** e^x - 1: the series for small x, and e^x - 1 = (e^(x/2) - 1)(e^(x/2) + 1) for others. */
+function expm1(x: bigint): bigint {
+  let small = x;
+  let halvings = 0;
+  for (; small > UNIT / 64n || small < -UNIT / 64n; halvings++) small /= 2n;
+  let sum = 0n;
+  let term = UNIT;
+  for (let k = 1n; term !== 0n; k++) {
+    term = times(term, small) / k;
+    sum += term;
+  }
+  for (; halvings > 0; halvings--) sum = times(sum, sum + 2n * UNIT);
+  return sum;
+}
+
+/** log m for m from 1/2 to 2, as 2 artanh((m - 1) / (m + 1)). */
+function logNearOne(m: bigint): bigint {
+  const s = over(m - UNIT, m + UNIT);
+  const square = times(s, s);
+  let sum = 0n;
+  for (let k = 1n, power = s; power !== 0n; k += 2n, power = times(power, square)) sum += power / k;
+  return 2n * sum;
+}
+const LN2 = logNearOne(2n * UNIT);
+
+/** A number as mantissa * 2^exponent. */
+interface Scaled {
+  readonly mantissa: bigint;
+  readonly exponent: number;
+}
+const plain = (mantissa: bigint): Scaled => ({ mantissa, exponent: 0 });
+
+function exp(x: number): Scaled {
+  const exponent = Math.round(x / Math.LN2);
+  return { mantissa: expm1(fixed(x) - BigInt(exponent) * LN2) + UNIT, exponent };
+}
+
+function log(x: number): Scaled {
+  const exponent = Math.floor(Math.log2(x));
+  const mantissa = x / 2 ** Math.trunc(exponent / 2) / 2 ** (exponent - Math.trunc(exponent / 2));
+  return plain(logNearOne(fixed(mantissa)) + BigInt(exponent) * LN2);
+}
+
+/** log of 1 + x, which need not be a float64. */
+function log1p(x: number): Scaled {
+  let sum = UNIT + fixed(x);
+  let exponent = 0n;
+  for (; sum > 2n * UNIT; exponent++) sum /= 2n;
+  for (; sum < UNIT / 2n; exponent--) sum *= 2n;
+  return plain(logNearOne(sum) + exponent * LN2);
+}
+
+function tanh(x: number): Scaled {
+  const t = expm1(2n * fixed(x));
+  return plain(over(t, t + 2n * UNIT));
+}
+
+/** Half-way numbers too: `sigmoid` and `softplus` are made of exp and log1p. */
+function sigmoid(x: number): Scaled {
+  const { mantissa, exponent } = exp(-Math.abs(x));
+  const e = exponent >= 0 ? mantissa << BigInt(exponent) : mantissa >> BigInt(-exponent);
+  return x < 0 ? { mantissa: over(mantissa, UNIT + e), exponent } : plain(over(UNIT, UNIT + e));
+}
+
+/** How many units in the last place of the exact value `got` is away from it. */
+function ulps(got: number, { mantissa, exponent }: Scaled): number {
+  const size = (mantissa < 0n ? -mantissa : mantissa).toString(2).length - 1 - Number(BITS) + exponent;
+  const unit = Math.max(size - 52, -1074);
+  const shift = BigInt(exponent - unit + 40) - BITS; // to units, with 40 bits behind the point
+  const exact = shift >= 0n ? mantissa << shift : mantissa >> -shift;
+  const error = (BigInt(got / 2 ** unit) << 40n) - exact;
+  return Math.abs(Number(error)) / 2 ** 40;
+}
+
+const rng = random(3);
+const uniform = (): number => (rng.integer(0, 2 ** 30) + rng.integer(0, 2 ** 22) / 2 ** 22) / 2 ** 30;
+const between = (low: number, high: number, count = 1500): number[] =>
+  Array.from({ length: count }, () => low + (high - low) * uniform());
+const powers = (low: number, high: number, count = 1500): number[] =>
+  Array.from({ length: count }, () => (1 + uniform()) * 2 ** rng.integer(low, high));
+const both = (values: readonly number[]): number[] => [...values, ...values.map((value) => -value)];
+
+let arena: Allocator;
+beforeEach(() => {
+  arena = new Allocator();
+});
+afterEach(() => arena.close());
+
+function compute(name: string, x: readonly number[]): Float64Array {
+  const bytes = x.length * 8;
+  const [from, out] = [arena.allocate(bytes), arena.allocate(bytes)];
+  heap().f64.set(x, from / 8);
+  heap().functions[`${name}F64`]!(from, out, x.length);
+  return heap().f64.slice(out / 8, out / 8 + x.length);
+}
+
+test.each([
+  ['exp', 1, exp, [...both(powers(-50, 9)), ...between(-745, 709.7), -708.1, -707.9, 707.9, 708.1, -745.1, 709.78]],
+  [
+    'expm1',
+    1,
+    (x: number) => plain(expm1(fixed(x))),
+    [...both(powers(-60, 5)), ...between(-40, 40), ...between(-2, 2)],
+  ],
+  ['log', 1, log, [...powers(-1022, 1023), ...between(0.5, 2), ...between(0.99, 1.01), 1e-310, 5e-324, 1.7e308]],
+  ['log1p', 1, log1p, [...powers(-60, 60), ...between(-0.999, 1), ...powers(-60, -2).map((x) => -x), 1e-3, -1e-3]],
+  ['tanh', 1.7, tanh, [...both(powers(-60, 5)), ...between(-3, 3), ...between(-25, 25)]],
+  ['sigmoid', 2, sigmoid, [...both(powers(-60, 9)), ...between(-40, 40), ...between(-740, 40)]],
+] as const)('%s is accurate to %d ulp', (name, limit, exact, values) => {
+  const ordinary = values.filter((x) => Math.abs(x) < 710 || name.startsWith('log'));
+  const got = compute(name, ordinary);
+  let [worst, at] = [0, 0];
+  ordinary.forEach((x, i) => {
+    const error = ulps(got[i]!, exact(x));
+    if (!(error <= worst)) [worst, at] = [error, x];
+  });
+  expect({ within: worst <= limit, worst, at }).toMatchObject({ within: true });
+});
+
+test.each(['exp', 'expm1', 'log', 'log1p', 'tanh'] as const)('%s at the edges is what Math says', (name) => {
+  const edges = [NaN, Infinity, -Infinity, 0, -0, 1.7e308, -1.7e308, 709.79, 710, 1e6, -745.2, -746, -1e6, -1, -2];
+  const itself = both([5e-324, 1e-310, 2 ** -1022, 1e-300, 1e-17]);
+  for (const x of [...edges, ...(name === 'exp' || name === 'log' ? [] : itself)]) {
+    const want = Math[name](x);
+    if (want !== 0 && Number.isFinite(want) && Math.abs(want) !== 1 && want !== x) continue;
+    // Alone, and beside an ordinary number: lanes do not see each other.
+    for (const got of [compute(name, [x])[0], compute(name, [x, 0.5])[0], compute(name, [0.5, x])[1]])
+      expect({ x, got }).toEqual({ x, got: want });
+  }
+});
+
+test('a lane is the same whatever lies beside it', () => {
+  for (const name of ['exp', 'expm1', 'log', 'log1p', 'tanh', 'sigmoid', 'softplus', 'silu']) {
+    const x = [...both(powers(-10, 10, 40)), 800, -800, NaN, 0, 5e-324];
+    const alone = x.map((value) => compute(name, [value])[0]);
+    expect([...compute(name, x)]).toEqual(alone);
+    expect([...compute(name, [1, ...x])].slice(1)).toEqual(alone);
+  }
+});
