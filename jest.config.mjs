@@ -1,6 +1,9 @@
 /** Tests import the public surface as users do: 'tapegrad' is src/index.ts here, 'tapegrad/distributed' src/distributed/index.ts. */
 export default {
   testEnvironment: 'node',
+  // jest leaves one core free, which on a machine with two means that it uses one.
+  maxWorkers: '100%',
+  testSequencer: '<rootDir>/test/sequencer.mjs',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   moduleNameMapper: {
     '^tapegrad$': '<rootDir>/src/index.ts',
