@@ -3,7 +3,8 @@ import type { Backend, DType, TypedArray } from '../backends/backend.js';
 import { hostArray } from '../backends/host-array.js';
 import { DTypeError, ShapeError, ValueError } from '../errors.js';
 import { checkNumber, checkOptions, checkTensor, describe, nameOf } from './arguments.js';
-import { checkDevice, currentRegion, defaultDevice, hostBackend } from './device.js';
+import { checkDevice, currentRegion, defaultDevice, hostBackend, pendingRegionOf } from './device.js';
+import type { Region } from './region.js';
 import { checkDType } from './dtype.js';
 import { toBfloat16, toHalf } from '../half.js';
 import { assignNdarray, isNdarray } from './interchange.js';
@@ -182,12 +183,15 @@ export function moveTo(made: Tensor, beside: { readonly device: Backend }): Tens
 }
 
 /** @internal The same for an operand that no user gets to see: it lies with what the op computes, and is recycled with that. */
-export function lendTo(made: Tensor, beside: { readonly device: Backend }, region = currentRegion()): Tensor {
+export function lendTo(made: Tensor, beside: { readonly device: Backend }, region = regionBeside(beside)): Tensor {
   const { device } = beside;
   if (made.device === device) return made;
   const arena = region?.on(device) ?? null;
   return new Tensor(device.upload(made.dtype, made.rawDataSync('view'), arena), made.shape, null, made.origin);
 }
+
+const regionBeside = (beside: object): Region | null =>
+  currentRegion() ?? (beside instanceof Tensor ? pendingRegionOf(beside.buffer) : null);
 
 interface Flat {
   values: ArrayLike<number | bigint>;

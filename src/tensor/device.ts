@@ -1,4 +1,4 @@
-import type { Backend, DeviceName, MemoryInfo } from '../backends/backend.js';
+import type { Backend, Buffer, DeviceName, MemoryInfo } from '../backends/backend.js';
 import { DeviceError } from '../errors.js';
 import { describe, nameOf } from './arguments.js';
 import type { Region } from './region.js';
@@ -126,4 +126,22 @@ export function withinRegion<T>(region: Region, run: () => T): T {
   } finally {
     entered.pop();
   }
+}
+
+/** The regions of asynchronous scopes that have not ended. */
+const pending = new Set<Region>();
+
+/** Keeps a region until a promise settles. Meanwhile it is found by its tensors. */
+export function leaveOpen<T>(region: Region, until: Promise<T>): Promise<T> {
+  pending.add(region);
+  return until.finally(() => {
+    pending.delete(region);
+    region.close();
+  });
+}
+
+/** The asynchronous scope that a buffer lies in. */
+export function pendingRegionOf(buffer: Buffer): Region | null {
+  for (const region of pending) if (region.holds(buffer)) return region;
+  return null;
 }
