@@ -3,6 +3,9 @@
 // Frames come first, [frames, batch, ...], and are read from the end where `reverse`. States are [cells and the like, frames + 1, batch, hidden]: what
 // stands before a frame and what stands behind it are neighbours, the start is the first that is read. Each sequence ends at its own count of frames;
 // beyond it the states stay. Rows [first, last) of the batch are computed: they are independent of the others.
+//
+// Where `place` is not 0, a library forms the products: only the frame in that place is computed, counted from 1 in the order of walking, its product being
+// there already (`gates` of the LSTM, `scratch` of the GRU) or formed from the result (the vjps'). The caller sees to the start.
 import { loadPart, storePart } from "./lanes";
 import { expNegative, tanh as tanhInlined } from "./math";
 import { addProduct, stripsBytes } from "./matmul-packed";
@@ -53,11 +56,12 @@ function sigmoid(x: v128): v128 {
   return f32x4.sub(f32x4.splat(1), f32x4.mul(y, y));
 }
 
-/** The bias in each of the rows, to which products are added; `also` is added to it where it is not 0. */
-function startRows(out: usize, bias: usize, also: usize, rows: i32, width: i32): void {
+/** The bias, and `also` where it is not 0, in each of the rows, or added to what they hold. */
+function startRows(out: usize, bias: usize, also: usize, rows: i32, width: i32, add: bool): void {
   const bytes = <usize>width << 2;
   for (let r = 0; r < rows; r++, out += bytes) {
-    memory.copy(out, bias, bytes);
+    if (add) addRun(bias, out, width);
+    else memory.copy(out, bias, bytes);
     if (also != 0) {
       addRun(also, out, width);
       also += bytes;
@@ -72,17 +76,19 @@ function startRows(out: usize, bias: usize, also: usize, rows: i32, width: i32):
 /** Gate order i, f, g, o. `gates` [frames, batch, 4 hidden] receives what they let through, for the vjp. States are h and c. */
 export function lstm(
   projected: usize, panels: usize, bias: usize, start: usize, counts: usize, states: usize, gates: usize, scratch: usize,
-  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32,
+  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32, place: i32,
 ): void {
   const row = <usize>hidden << 2, slot = <usize>batch * row, cells = <usize>(frames + 1) * slot, rows = last - first, width = 4 * hidden;
   const begin = states + (reverse ? <usize>frames * slot : 0) + <usize>first * row;
-  memory.copy(begin, start + <usize>first * row, <usize>rows * row);
-  memory.copy(begin + cells, start + slot + <usize>first * row, <usize>rows * row);
-  for (let k = 0; k < frames; k++) {
+  if (place == 0) {
+    memory.copy(begin, start + <usize>first * row, <usize>rows * row);
+    memory.copy(begin + cells, start + slot + <usize>first * row, <usize>rows * row);
+  }
+  for (let k = max(place - 1, 0); k < (place == 0 ? frames : place); k++) {
     const t = reverse ? frames - 1 - k : k, at = address(gates, (t * batch + first) * width);
     let before = states + <usize>(reverse ? t + 1 : t) * slot + <usize>first * row, after = states + <usize>(reverse ? t : t + 1) * slot + <usize>first * row;
-    startRows(at, bias, address(projected, (t * batch + first) * width), rows, width);
-    addProduct(before, panels, at, scratch, rows, width, hidden);
+    startRows(at, bias, address(projected, (t * batch + first) * width), rows, width, place != 0);
+    if (place == 0) addProduct(before, panels, at, scratch, rows, width, hidden);
     let gate = at;
     for (let n = first; n < last; n++, before += row, after += row, gate += 4 * row) {
       if (isOver(counts, n, t)) {
@@ -112,14 +118,16 @@ export function lstm(
  */
 export function lstmVjp(
   g: usize, states: usize, gates: usize, panels: usize, counts: usize, projected: usize, start: usize, scratch: usize,
-  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32,
+  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32, place: i32,
 ): void {
   const row = <usize>hidden << 2, slot = <usize>batch * row, cells = <usize>(frames + 1) * slot, rows = last - first, width = 4 * hidden;
   // What is passed on to the frame before is kept in `start`.
   const carried = start + <usize>first * row;
-  memory.fill(carried, 0, <usize>rows * row);
-  memory.fill(carried + slot, 0, <usize>rows * row);
-  for (let k = frames - 1; k >= 0; k--) {
+  if (place == 0) {
+    memory.fill(carried, 0, <usize>rows * row);
+    memory.fill(carried + slot, 0, <usize>rows * row);
+  }
+  for (let k = place == 0 ? frames - 1 : frames - place; k >= (place == 0 ? 0 : max(frames - place, 0)); k--) {
     const t = reverse ? frames - 1 - k : k, skipped = <usize>first * row;
     let before = states + <usize>(reverse ? t + 1 : t) * slot + skipped;
     const behind = <usize>(reverse ? t : t + 1) * slot + skipped;
@@ -146,8 +154,9 @@ export function lstmVjp(
         storeUpTo(held + to, f32x4.splat(0), left);
       }
     }
-    addProduct(at, panels, carried, scratch, rows, hidden, width);
+    if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
   }
+  if (place != 0 && place <= frames) return;
   const begin = g + (reverse ? <usize>frames * slot : 0) + <usize>first * row;
   addRun(begin, carried, rows * hidden);
   addRun(begin + cells, carried + slot, rows * hidden);
@@ -159,16 +168,16 @@ export function lstmVjp(
  */
 export function gru(
   projected: usize, panels: usize, bias: usize, start: usize, counts: usize, states: usize, gates: usize, scratch: usize,
-  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32,
+  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32, place: i32,
 ): void {
   const row = <usize>hidden << 2, slot = <usize>batch * row, rows = last - first, width = 3 * hidden;
-  const products = scratch + stripsBytes(rows, 4 * hidden), skipped = <usize>first * row;
-  memory.copy(states + (reverse ? <usize>frames * slot : 0) + skipped, start + skipped, <usize>rows * row);
-  for (let k = 0; k < frames; k++) {
+  const products = place == 0 ? scratch + stripsBytes(rows, 4 * hidden) : scratch, skipped = <usize>first * row;
+  if (place == 0) memory.copy(states + (reverse ? <usize>frames * slot : 0) + skipped, start + skipped, <usize>rows * row);
+  for (let k = max(place - 1, 0); k < (place == 0 ? frames : place); k++) {
     const t = reverse ? frames - 1 - k : k;
     let before = states + <usize>(reverse ? t + 1 : t) * slot + skipped, after = states + <usize>(reverse ? t : t + 1) * slot + skipped;
-    startRows(products, bias, 0, rows, width);
-    addProduct(before, panels, products, scratch, rows, width, hidden);
+    startRows(products, bias, 0, rows, width, place != 0);
+    if (place == 0) addProduct(before, panels, products, scratch, rows, width, hidden);
     let x = address(projected, (t * batch + first) * width), product = products, gate = address(gates, (t * batch + first) * 4 * hidden);
     for (let n = first; n < last; n++, before += row, after += row, x += 3 * row, product += 3 * row, gate += 4 * row) {
       if (isOver(counts, n, t)) {
@@ -194,12 +203,12 @@ export function gru(
 /** As `lstmVjp`; the cotangents of the projected input and of the product differ in n, so there is a tensor of each. The weights are [3 hidden, hidden]. */
 export function gruVjp(
   g: usize, states: usize, gates: usize, panels: usize, counts: usize, projected: usize, recurrent: usize, start: usize, scratch: usize,
-  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32,
+  frames: i32, batch: i32, hidden: i32, reverse: bool, first: i32, last: i32, place: i32,
 ): void {
   const row = <usize>hidden << 2, slot = <usize>batch * row, rows = last - first, width = 3 * hidden, skipped = <usize>first * row;
   const carried = start + skipped;
-  memory.fill(carried, 0, <usize>rows * row);
-  for (let k = frames - 1; k >= 0; k--) {
+  if (place == 0) memory.fill(carried, 0, <usize>rows * row);
+  for (let k = place == 0 ? frames - 1 : frames - place; k >= (place == 0 ? 0 : max(frames - place, 0)); k--) {
     const t = reverse ? frames - 1 - k : k;
     let before = states + <usize>(reverse ? t + 1 : t) * slot + skipped, given = g + <usize>(reverse ? t : t + 1) * slot + skipped, held = carried;
     const at = address(recurrent, (t * batch + first) * width);
@@ -226,7 +235,7 @@ export function gruVjp(
         storeUpTo(held + to, f32x4.mul(dh, z), left);
       }
     }
-    addProduct(at, panels, carried, scratch, rows, hidden, width);
+    if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
   }
-  addRun(g + (reverse ? <usize>frames * slot : 0) + skipped, carried, rows * hidden);
+  if (place == 0 || place > frames) addRun(g + (reverse ? <usize>frames * slot : 0) + skipped, carried, rows * hidden);
 }

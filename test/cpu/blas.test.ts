@@ -109,6 +109,26 @@ blasTests('products by the system’s BLAS', () => {
     expect(difference(outside, own)).toBeLessThan(1e-4);
   });
 
+  test.each(['lstm', 'gru'] as const)('of %s cells, frame by frame, forward and back', async (name) => {
+    const layer = nn[name](9, 40, { bidirectional: true });
+    const [params, x] = [layer.init(source), source.normal([6, 5, 9])];
+    const initial = { hidden: source.normal([2, 6, 40]), cell: source.normal([2, 6, 40]) };
+    const options = { lengths: [5, 0, 3, 5, 1, 2], initial };
+    const [outside, own] = await withAndWithout(() => {
+      const { output, state } = layer.run(params, x, options);
+      const loss = (p: typeof params, input: Tensor): Tensor => {
+        const result = layer.run(p, input, options);
+        return result.output.square().sum().add(result.state.hidden.sum());
+      };
+      const [own, byInput] = grad(loss, { argnums: [0, 1] })(params, x);
+      return [output, state.hidden, byInput, ...Object.values(own.forward), ...Object.values(own.backward!)].flatMap(
+        (t) => numbers(t as Tensor),
+      );
+    });
+    expect(difference(outside, own)).toBeLessThan(1e-4);
+    expect(outside).not.toEqual(own);
+  });
+
   test('too small ones, and those of integers, are tapegrad’s own, to the bit', async () => {
     const [a, b] = [source.normal([8, 8]), source.normal([8, 8])];
     const integers = source.integers([40, 40], -9, 9);

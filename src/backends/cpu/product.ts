@@ -20,3 +20,6 @@ export const outsideProduct = (): OutsideProduct | null => current;
 export function setOutsideProduct(product: OutsideProduct | null): void {
   current = product;
 }
+
+/** Multiplications from which on a product from outside, whose call takes 0.3 us, is quicker than the WebAssembly. */
+export const WORTH_LEAVING: Readonly<Record<ProductType, number>> = { float32: 2 ** 13, float64: 2 ** 12 };

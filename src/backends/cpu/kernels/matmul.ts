@@ -2,7 +2,7 @@ import { BYTES, type DType } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { cut, parallel, partsFor } from '../pool.js';
-import { type OutsideProduct, outsideProduct, type ProductType } from '../product.js';
+import { type OutsideProduct, outsideProduct, type ProductType, WORTH_LEAVING } from '../product.js';
 
 type Sizes = [batch: number, m: number, n: number, k: number, strideA: number, strideB: number];
 
@@ -41,9 +41,6 @@ function inside(call: CpuCall, name: string): void {
       : cut(m, parts, 4).map(([begin, end]) => task(0, 1, begin, end));
   parallel(name, tasks);
 }
-
-/** Multiplications from which on a product from outside, whose call takes 0.3 us, is quicker than the kernels here. */
-const WORTH_LEAVING: Readonly<Record<ProductType, number>> = { float32: 2 ** 13, float64: 2 ** 8 };
 
 /** The element type of a product that is worth computing outside; null for others. */
 function leavingType(call: CpuCall): ProductType | null {

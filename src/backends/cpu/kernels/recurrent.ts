@@ -1,6 +1,7 @@
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { cut, parallel, partsFor } from '../pool.js';
+import { type OutsideProduct, outsideProduct, WORTH_LEAVING } from '../product.js';
 
 /** Sizes, and where a frame's states before and behind it lie: `at(s, slot)` is the first element of a state at a slot. */
 function problem(call: CpuCall) {
@@ -184,41 +185,86 @@ const gruVjp: CpuKernel = (call) => {
   });
 };
 
-/**
- * The WebAssembly function of the same name where the data is float32, threads sharing the batch; the weights, input `weights` of the kernel, are
- * packed once for all frames.
- */
+/** A cell's function in WebAssembly: which of its inputs are the weights, how many gates' rows these have, and which way it walks. */
+interface Cell {
+  readonly name: string;
+  readonly weights: number;
+  readonly gates: number;
+  readonly isForward: boolean;
+}
+
+/** All frames at once, threads sharing the batch; the weights are packed once. */
+function together(call: CpuCall, { name, weights, gates, isForward }: Cell): void {
+  const { functions } = heap();
+  const { frames, batch, hidden } = problem(call);
+  const [n, k] = isForward ? [gates * hidden, hidden] : [hidden, gates * hidden];
+  const inputs = call.inputs.map((_, i) => call.in(i));
+  const panels = call.scratch(Math.ceil(n / 8) * 8 * k * 4);
+  functions.packPanels!(inputs[weights]!, panels, n, k, Number(isForward));
+  inputs[weights] = panels;
+  const outputs = call.outputs.map((_, i) => call.out(i));
+  const parts = partsFor((frames * batch * hidden * (hidden * gates + 100)) / 4);
+  const tasks = cut(batch, parts, 4).map(([first, last]) => [
+    ...inputs,
+    ...outputs,
+    call.scratch(functions.recurrentScratch!(last - first, hidden)),
+    ...[frames, batch, hidden, call.number('reverse'), first, last],
+  ]);
+  parallel(name, tasks);
+}
+
+/** Frame by frame, the products from outside. */
+function withLibrary(call: CpuCall, { name, weights, gates, isForward }: Cell, multiply: OutsideProduct): void {
+  const { frames, batch, hidden, begin, frameOf, at, before } = problem(call);
+  const width = gates * hidden;
+  const inputs = call.inputs.map((_, i) => call.in(i));
+  const outputs = call.outputs.map((_, i) => call.out(i));
+  const products = call.scratch(batch * width * 4);
+  const { functions, u8 } = heap();
+  const weight = inputs[weights]!;
+  const walk = (place: number): void => {
+    const sizes = [frames, batch, hidden, call.number('reverse'), 0, batch, place];
+    functions[name]!(...inputs, ...outputs, products, ...sizes);
+  };
+  const how = { transA: false, transB: isForward, accumulate: !isForward };
+  if (isForward) {
+    const [states, gateValues] = outputs as [number, number];
+    const slot = batch * hidden * 4;
+    for (let s = 0; s * slot < call.inputs[3]!.bytes; s++)
+      u8.copyWithin(states + at(s, begin) * 4, inputs[3]! + s * slot, inputs[3]! + (s + 1) * slot);
+    for (let k = 0; k < frames; k++) {
+      const t = frameOf(k);
+      const to = gates === 4 ? gateValues + t * batch * width * 4 : products;
+      multiply('float32', states + at(0, before(t)) * 4, weight, to, { m: batch, n: width, k: hidden }, how);
+      walk(k + 1);
+    }
+    return;
+  }
+  const [product, carried] = outputs.slice(-2) as [number, number];
+  u8.fill(0, carried, carried + call.outputs.at(-1)!.bytes);
+  for (let place = 1; place <= frames; place++) {
+    walk(place);
+    const from = product + frameOf(frames - place) * batch * width * 4;
+    multiply('float32', from, weight, carried, { m: batch, n: hidden, k: width }, how);
+  }
+  walk(frames + 1);
+}
+
+/** The way for float32, by WebAssembly, and the one for everything else. */
 const overBatch =
-  (name: string, weights: number, gates: number, transposed: boolean, generic: CpuKernel): CpuKernel =>
+  (cell: Cell, generic: CpuKernel): CpuKernel =>
   (call) => {
-    if (call.inputs[0]!.dtype !== 'float32') return generic(call);
-    const { functions } = heap();
-    const { frames, batch, hidden } = problem(call);
-    const [n, k] = transposed ? [gates * hidden, hidden] : [hidden, gates * hidden];
-    const inputs = call.inputs.map((_, i) => call.in(i));
-    const panels = call.scratch(Math.ceil(n / 8) * 8 * k * 4);
-    functions.packPanels!(inputs[weights]!, panels, n, k, Number(transposed));
-    inputs[weights] = panels;
-    const outputs = call.outputs.map((_, i) => call.out(i));
-    const tasks = cut(batch, partsFor((frames * batch * hidden * (hidden * gates + 100)) / 4), 4).map(
-      ([first, last]) => [
-        ...inputs,
-        ...outputs,
-        call.scratch(functions.recurrentScratch!(last - first, hidden)),
-        frames,
-        batch,
-        hidden,
-        call.number('reverse'),
-        first,
-        last,
-      ],
-    );
-    parallel(name, tasks);
+    const multiply = outsideProduct();
+    const { batch, hidden } = problem(call);
+    if (call.inputs[0]!.dtype !== 'float32') generic(call);
+    else if (multiply && batch * cell.gates * hidden * hidden >= WORTH_LEAVING.float32)
+      withLibrary(call, cell, multiply);
+    else together(call, cell);
   };
 
 export const recurrentKernels = {
-  lstm: overBatch('lstm', 1, 4, true, lstm),
-  lstmVjp: overBatch('lstmVjp', 3, 4, false, lstmVjp),
-  gru: overBatch('gru', 1, 3, true, gru),
-  gruVjp: overBatch('gruVjp', 3, 3, false, gruVjp),
+  lstm: overBatch({ name: 'lstm', weights: 1, gates: 4, isForward: true }, lstm),
+  lstmVjp: overBatch({ name: 'lstmVjp', weights: 3, gates: 4, isForward: false }, lstmVjp),
+  gru: overBatch({ name: 'gru', weights: 1, gates: 3, isForward: true }, gru),
+  gruVjp: overBatch({ name: 'gruVjp', weights: 3, gates: 3, isForward: false }, gruVjp),
 };
