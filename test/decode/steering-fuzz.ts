@@ -40,6 +40,7 @@ export function automaton(rng: Random, classes: number): SteeredCase {
       step: (state, label) => [table[state]![label]!.weight, table[state]![label]!.next],
       finish: (state) => ends[state]!,
       ...(rng.next() < 0.7 ? { bound: most } : {}),
+      ...(rng.next() < 0.5 ? { states } : {}),
     },
     weightOf: (labels) => {
       let [state, sum] = [0, 0];
@@ -205,7 +206,17 @@ function words(rng: Random, classes: number): SteeredCase {
 const word = (rng: Random, letters: readonly string[]): string =>
   Array.from({ length: rng.integer(1, 4) }, () => letters[rng.integer(0, letters.length)]!).join('');
 
-/** Phrases of one to four labels with boosts of their own, some below 0; whole words where the last class separates them. */
+/** A part of a phrase, or all of it and more. */
+function akin(rng: Random, phrase: readonly number[]): readonly number[] {
+  const at = rng.integer(0, phrase.length);
+  const parts = [phrase, phrase.slice(at), phrase.slice(0, at + 1), [...phrase.slice(at), ...phrase]];
+  return parts[rng.integer(0, parts.length)]!.slice(0, 6);
+}
+
+/**
+ * Phrases of one to four labels with boosts of their own, some below 0 and some of nothing, and some that overlap with others; whole words where the last
+ * class separates them.
+ */
 function phrases(rng: Random, classes: number): SteeredCase {
   const isWhole = classes > 2 && rng.next() < 0.4;
   const separator = classes - 1;
@@ -215,8 +226,10 @@ function phrases(rng: Random, classes: number): SteeredCase {
       ? []
       : Array.from({ length: rng.integer(1, 5) }, () => ({
           phrase: Array.from({ length: rng.integer(1, 5) }, () => labels[rng.integer(0, labels.length)]!),
-          boost: rng.next() < 0.2 ? -rng.next() : 2 * rng.next(),
+          boost: rng.next() < 0.2 ? -rng.next() : rng.next() < 0.1 ? 0 : 2 * rng.next(),
         }));
+  for (const { phrase } of [...list])
+    if (rng.next() < 0.3) list.push({ phrase: [...akin(rng, phrase)], boost: 3 * rng.next() - 0.5 });
   return {
     steering: hotwords(list, TOKENS, isWhole ? { separator } : {}),
     weightOf: (text) => {

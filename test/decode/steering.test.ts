@@ -1,6 +1,7 @@
 import {
   beamDecodeSync,
   BeamStream,
+  hotwords,
   loadSafetensors,
   memory,
   random,
@@ -185,6 +186,116 @@ test('more questions than the table of answers has room for', () => {
     }
     expect(weight).toBeCloseTo(sum, 9);
   }
+});
+
+describe('a steering of few states', () => {
+  const TOKENS = ['', ...'abcdefghij'];
+  const classes = TOKENS.length;
+  const phrases = [
+    'abc',
+    'bc',
+    'bca',
+    'aab',
+    'c',
+    'cab',
+    'abcab',
+    'jj',
+    { phrase: 'ia', boost: -1 },
+    { phrase: 'ab', boost: 0 },
+  ];
+  const make = (): Steering => hotwords(phrases, TOKENS);
+  /** The same, with nothing said of how many states there are. */
+  const asked = (): Steering => {
+    const { states, ...rest } = make();
+    expect(states).toBeGreaterThan(10);
+    return rest;
+  };
+  const options = { width: 12, nBest: 12, rescore: false };
+  const x = noise(80, classes, 41, 3);
+
+  test('is read as one that is asked when it has to be, and proves no less', () => {
+    for (const [width, peaky] of [
+      [1, 2],
+      [12, 1],
+      [12, 6],
+      [400, 4],
+    ] as const) {
+      const scores = noise(40, classes, 42 + width, peaky);
+      const search = { ...options, width, nBest: Math.min(width, 12) };
+      const [whole] = beamDecodeSync(scores, { ...search, steering: make() });
+      const [inTime] = beamDecodeSync(scores, { ...search, steering: asked() });
+      expect(whole!.hypotheses).toEqual(inTime!.hypotheses);
+      expect(whole!.lostLogProb).toBeLessThanOrEqual(inTime!.lostLogProb + 1e-4);
+    }
+  });
+
+  test('again and again, with other classes and another blank: what is known of it is of the right ones', () => {
+    const steering = make();
+    const once = beamDecodeSync(x, { ...options, steering: make() });
+    const more = tensor(
+      [...x.dataSync()].flatMap((score, i) => (i % classes === classes - 1 ? [score, -9] : [score])),
+      {
+        shape: [80, classes + 1],
+      },
+    );
+    const others = [make(), make()].map((fresh, i) =>
+      i === 0
+        ? beamDecodeSync(more, { ...options, steering: fresh })
+        : beamDecodeSync(x, { ...options, blank: 4, steering: fresh }),
+    );
+    for (let k = 0; k < 2; k++) {
+      expect(beamDecodeSync(x, { ...options, steering })).toEqual(once);
+      expect(beamDecodeSync(more, { ...options, steering })).toEqual(others[0]);
+      expect(beamDecodeSync(x, { ...options, blank: 4, steering })).toEqual(others[1]);
+    }
+  });
+
+  test.each([1, 3, 10, 79])('in pieces of %d frames, saved and restored on the way', (size) => {
+    const search = { width: 12, horizon: 8 };
+    const whole = new BeamStream(classes, { ...search, steering: make() }).push(x);
+    let stream = new BeamStream(classes, { ...search, steering: make() });
+    for (let t = 0; t < 80; t += size) {
+      stream.push(x.slice([t, Math.min(t + size, 80)]));
+      if (t % 3 === 0) stream = BeamStream.restore(stream.save(), { steering: make() });
+    }
+    // What a state begins with: counts, scales, and what has been lost. Nodes may have other numbers.
+    const head = (own: BeamStream): ArrayLike<number> => own.save().state.dataSync().slice(0, 10);
+    expect(head(stream)).toEqual(head(whole));
+    expect(stream.readings()).toEqual(whole.readings());
+    expect(stream.finish()).toEqual(whole.finish());
+  });
+
+  test('that has more than it says, or answers only what can be asked', () => {
+    const honest: Steering = {
+      start: 0,
+      step: (state, label) => [label === 2 && state === 1 ? 1 : -0.5, Math.min(state + 1, 5) % (label + 1)],
+      bound: () => 1,
+    };
+    const wanted = beamDecodeSync(x, { ...options, steering: honest });
+    const same = ({ hypotheses }: (typeof wanted)[0]): unknown => hypotheses;
+    for (const states of [1, 2, 5]) {
+      const [result] = beamDecodeSync(x, { ...options, steering: { ...honest, states } });
+      expect(same(result!)).toEqual(same(wanted[0]!));
+    }
+    const shy: Steering = {
+      ...honest,
+      states: 50,
+      step: (state, label) => {
+        if (state > 5) throw new RangeError('no such state');
+        return honest.step(state, label);
+      },
+    };
+    expect(same(beamDecodeSync(x, { ...options, steering: shy })[0]!)).toEqual(same(wanted[0]!));
+    const greedy: Steering = {
+      ...honest,
+      states: 6,
+      step: (state, label) => [state > 5 ? 9 : honest.step(state, label)[0], 0],
+    };
+    expect(() => beamDecodeSync(x, { ...options, steering: { ...greedy, step: () => [9, 0] } })).toThrow(
+      'more than its bound',
+    );
+    expect(beamDecodeSync(x, { ...options, steering: greedy })[0]!.hypotheses).toHaveLength(12);
+  });
 });
 
 test('topClasses and drop leave out what they say; a blank penalty is one of the scores', () => {

@@ -17,6 +17,8 @@ export class Beam {
   top: i32;
   /** Not 0 where each node has a state and a weight beside it; then what is known of their bounds: see steered-bounds.ts. */
   steered: i32;
+  /** Whether other prefixes than before may be in the beam. */
+  changed: i32;
   /** Prefixes less likely than the best one by this factor are dropped; 0 for none. */
   drop: f64;
   /** Beside `scale`, of what has been lost: that may be out of all proportion to the beam. */
@@ -40,13 +42,15 @@ export const enum Step { State = 0, Factor = 8, Bytes = 16 }
 
 /** Candidates that are gathered before all but the best are dropped, as a multiple of the width. */
 export const GATHERED = 6;
+/** Rows of a steering's states that are known to have been looked at. */
+export const SEEN = 64;
 /** Classes that share a vector of maxima: four maxima, of every fourth class each. */
 export const GROUP = 64;
 
 // Where the parts of the state lie that the running call works on.
 export let b: Beam = changetype<Beam>(0);
 export let expStamps: usize, maxima: usize, entriesBefore: usize, stays: usize, heads: usize;
-export let exps: usize, marks: usize, listed: usize, entries: usize, others: usize, children: usize, candidates: usize, nodes: usize, steps: usize, gains: usize, rows: usize, rests: usize;
+export let exps: usize, marks: usize, listed: usize, entries: usize, others: usize, children: usize, candidates: usize, nodes: usize, steps: usize, gains: usize, rows: usize, rests: usize, seen: usize;
 
 @inline function up(bytes: usize): usize { return (bytes + 15) & ~15; }
 
@@ -68,8 +72,9 @@ export function layOut(state: usize, width: usize, classes: usize, slots: usize,
   if (steered) {
     steps = at; at += room * Step.Bytes;
     gains = at; at += up(classes << 3);
-    rows = at; at += up(classes << 2) * 6;
+    rows = at; at += up(classes << 2) * 7;
     rests = at; at += up((classes + 1) << 3);
+    seen = at; at += SEEN << 2;
   }
   return at - state;
 }

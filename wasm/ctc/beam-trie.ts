@@ -110,6 +110,7 @@ export function decide(): void {
     else b.lost += asLost(load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel));
   }
   b.count = kept;
+  b.changed = 1;
 }
 
 /** Cuts the state back to the labels that are still open; those before go to `labels` (int32). Returns how many there are. */

@@ -95,7 +95,7 @@ function advance(row: usize, stride: usize, frames: i32): Status {
 @inline export function isFull(): bool {
   if (b.nodeCount + b.width <= b.room) return false;
   collect(false, 0);
-  return b.nodeCount + b.width > b.room >> 1;
+  return b.nodeCount + b.width > b.room >> 2;
 }
 
 // What `stay` has found: the sum and the greatest of the prefixes' probabilities before the frame, and what a candidate must reach.
@@ -194,10 +194,10 @@ function read(row: usize, greatest: f32): void {
     store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
 }
 
-/** Puts candidates in order, the greatest first: the `stayed` first ones, and as many of the others as may be kept. */
+/** Puts candidates in order: the prefixes that stay, and as many of the others as may be kept. Both nearly are, as most have changed by the same factor. */
 @inline export function order(stayed: i32, offers: i32): void {
-  settle(candidates, stayed); // prefixes that stay have mostly changed by the same factor
   const others = candidate(stayed), count = offers - stayed;
+  settle(candidates, stayed);
   if (count > b.width) select(others, count, b.width);
   settle(others, min(count, b.width));
 }
@@ -226,6 +226,7 @@ export function keep(stayed: i32, offers: i32, lost: f64, offered: f64): void {
       store<f64>(to, load<f64>(stays + (<usize>source << 4), 8), Entry.InLabel);
     } else {
       store<i32>(to, child(prefix, label));
+      b.changed = 1;
       store<f64>(to, 0, Entry.InBlank);
       store<f64>(to, value, Entry.InLabel);
     }
@@ -239,6 +240,7 @@ export function keep(stayed: i32, offers: i32, lost: f64, offered: f64): void {
   }
   leftOut = rest;
   memory.copy(entries, others, <usize>kept * Entry.Bytes);
+  if (kept < b.count) b.changed = 1;
   b.count = kept;
   b.lost = lost + asLost(offered == EXACTLY ? rest : max<f64>(offered - after, 0));
   // Above 2^700: 700 more go to its scale.

@@ -4,7 +4,8 @@
  */
 import { select, sort } from './beam-order';
 import { boundOf, greatestOf, massOf, NOTHING, probability } from './beam-scores';
-import { b, enter, gains, listed, rows, step, Step } from './beam-state';
+import { b, enter, entry, gains, listed, rows, seen, SEEN, step, Step } from './beam-state';
+import { hasRows, rowOf, SMALL, upwards } from './steered-table';
 
 /** What is known of a steering: `Beam.steered`. */
 export const enum Bounds {
@@ -19,12 +20,12 @@ export const enum Bounds {
 /** The highest bound, a logarithm, that is low. */
 const LOW: f64 = 20;
 
-/** Rows of float32 behind the gains: their logarithms without the blank, those above 0, two to work in, and the first two as factors. */
-export const enum Row { Gains = 0, Growth = 1, Work = 2, Usable = 3, GainFactors = 4, GrowthFactors = 5 }
+/**
+ * Rows of float32 behind the gains: their logarithms without the blank, those above 0, what each class may be worth in the frame (in logarithms or not), the
+ * scores of classes with a use, the first two as factors, and the most that any prefix of the beam may gain.
+ */
+export const enum Row { Gains = 0, Growth = 1, Worth = 2, Usable = 3, GainFactors = 4, GrowthFactors = 5, BeamFactors = 6 }
 @inline export function rowAt(which: Row): usize { return rows + <usize>which * <usize>(((b.classes << 2) + 15) & ~15); }
-
-/** More than any factor is rounded to float32 by; and more than what is too small for it. */
-const UPWARDS: f64 = 1 + 1e-7, SMALL: f64 = 1e-37;
 
 /**
  * Steers a decoder that has just been opened or restored: the first state, and log bounds of what a step by each class may gain (float64 [C];
@@ -41,8 +42,8 @@ export function ctcBeamSteer(state: usize, first: f64, bounds: usize): void {
     store<f64>(gains + (<usize>c << 3), gain);
     store<f32>(rowAt(Row.Gains) + at, isBlank ? -Infinity : <f32>bound);
     store<f32>(rowAt(Row.Growth) + at, isBlank ? 0 : <f32>max<f64>(bound, 0));
-    store<f32>(rowAt(Row.GainFactors) + at, isBlank || gain == 0 ? 0 : <f32>(gain * UPWARDS + SMALL));
-    store<f32>(rowAt(Row.GrowthFactors) + at, isBlank ? 1 : <f32>(max<f64>(gain, 1) * UPWARDS));
+    store<f32>(rowAt(Row.GainFactors) + at, isBlank ? 0 : upwards(gain));
+    store<f32>(rowAt(Row.GrowthFactors) + at, isBlank ? 1 : upwards(max<f64>(gain, 1)));
     if (!isBlank) highest = max(highest, bound);
   }
   b.steered = highest == Infinity ? Bounds.None : highest > LOW ? Bounds.Given : Bounds.Low;
@@ -63,13 +64,14 @@ export let mostOfOne: f64 = 0;
 
 /** Adds them up. Low bounds are factors of the probabilities, each of which may be SMALL too great. */
 export function addUp(row: usize, greatest: f32): void {
-  const classes = b.classes, by = rowAt(Row.GainFactors), growing = rowAt(Row.GrowthFactors);
+  const classes = b.classes, by = factors(), growing = rowAt(Row.GrowthFactors), worth = rowAt(Row.Worth);
   const top = f32x4.splat(greatest), log2e = f32x4.splat(1.442695), least = f32x4.splat(-126), round = f32x4.splat(12582912);
   const c5 = f32x4.splat(0.00132765), c4 = f32x4.splat(0.00967554), c3 = f32x4.splat(0.05550714), c2 = f32x4.splat(0.24022122), c1 = f32x4.splat(0.69314702), c0 = f32x4.splat(1.0000003);
   let gained = f32x4.splat(0), grown = gained, highest = gained, at: usize = 0;
   for (const end = <usize>(classes >> 2) << 4; at < end; at += 16) {
     const p = boundOf(v128.load(row + at), top, log2e, least, round, c5, c4, c3, c2, c1, c0);
     const gain = f32x4.mul(p, v128.load(by + at));
+    v128.store(worth + at, gain);
     highest = f32x4.pmax(highest, gain);
     gained = f32x4.add(gained, gain);
     grown = f32x4.add(grown, f32x4.mul(p, v128.load(growing + at)));
@@ -79,6 +81,7 @@ export function addUp(row: usize, greatest: f32): void {
   for (const end = <usize>classes << 2; at < end; at += 4) {
     const p = NativeMath.exp(<f64>load<f32>(row + at) - <f64>greatest);
     const gain = p * <f64>load<f32>(by + at);
+    store<f32>(worth + at, upwards(gain));
     most += gain; mostOfOne = max(mostOfOne, gain);
     growth += p * <f64>load<f32>(growing + at);
   }
@@ -87,26 +90,49 @@ export function addUp(row: usize, greatest: f32): void {
   most = (most + SMALL) * roundings; mostOfOne = (mostOfOne + SMALL) * roundings; growth *= roundings;
 }
 
+/** The most that a step by each class may gain: of any state, or, where all is known of them, of those of the beam. */
+@inline function factors(): usize { return hasRows() ? rowAt(Row.BeamFactors) : rowAt(Row.GainFactors); }
+
+/** Looks what the prefixes of the beam may gain, after it has changed. */
+export function lookAtBeam(): void {
+  b.changed = 0;
+  if (!hasRows() || b.steered != Bounds.Low) return;
+  const to = rowAt(Row.BeamFactors), any = rowAt(Row.GainFactors), end = <usize>b.classes << 2;
+  memory.fill(to, 0, end);
+  memory.fill(seen, 0, SEEN << 2);
+  for (let i = 0; i < b.count; i++) {
+    const from = rowOf(load<f64>(step(load<i32>(entry(i)))), any), mark = seen + (<usize>(<u32>from >> 5 & SEEN - 1) << 2);
+    if (load<u32>(mark) == <u32>from) continue;
+    store<u32>(mark, <u32>from);
+    for (let at: usize = 0; at < end; at += 16) v128.store(to + at, f32x4.pmax(v128.load(to + at), v128.load(from + at)));
+  }
+}
+
 @inline function sumOf(x: v128): f64 {
   return <f64>f32x4.extract_lane(x, 0) + <f64>f32x4.extract_lane(x, 1) + <f64>f32x4.extract_lane(x, 2) + <f64>f32x4.extract_lane(x, 3);
 }
 
 /** The same for any bounds, and without anything that is too great by more than its share: in logarithms. */
 export function addUpExactly(row: usize, greatest: f32): void {
-  most = massWith(row, greatest, Row.Gains); growth = massWith(row, greatest, Row.Growth); mostOfOne = Infinity;
+  growth = massWith(row, greatest, Row.Growth); most = massWith(row, greatest, Row.Gains); mostOfOne = Infinity;
 }
 
 /** Where there are no bounds, any step may be worth anything. */
-export function addUpNothing(): void { most = 0; mostOfOne = Infinity; }
+export function addUpNothing(row: usize): void { most = 0; mostOfOne = Infinity; addTo(row, Row.Gains); }
 
-/** Scores and a row of logarithms, added up, as a mass relative to `greatest`; the sums of each class stay in the row to work in. */
+/** Scores and a row of logarithms, added up, as a mass relative to `greatest`. */
 function massWith(row: usize, greatest: f32, which: Row): f64 {
-  const by = rowAt(which), to = rowAt(Row.Work), end = <usize>b.classes << 2;
+  const to = addTo(row, which), top = greatestOf(to);
+  return top == -Infinity ? 0 : massOf(to, top) * NativeMath.exp(<f64>top - <f64>greatest) * (1 + 1e-5);
+}
+
+/** What each class may be worth, in logarithms. */
+function addTo(row: usize, which: Row): usize {
+  const by = rowAt(which), to = rowAt(Row.Worth), end = <usize>b.classes << 2;
   let at: usize = 0;
   for (; at + 16 <= end; at += 16) v128.store(to + at, f32x4.add(v128.load(row + at), v128.load(by + at)));
   for (; at < end; at += 4) store<f32>(to + at, load<f32>(row + at) + load<f32>(by + at));
-  const top = greatestOf(to);
-  return top == -Infinity ? 0 : massOf(to, top) * NativeMath.exp(<f64>top - <f64>greatest) * (1 + 1e-5);
+  return to;
 }
 
 /** Whether there is a class that may lengthen a prefix, however unlikely. */
@@ -116,25 +142,35 @@ export function canGoOn(row: usize): bool {
   return false;
 }
 
-/** Four classes' log-probabilities with the most that they may gain. */
-@inline function withGains(row: usize, by: usize): v128 { return f32x4.add(v128.load(row), v128.load(by)); }
-@inline function withGain(row: usize, by: usize): f32 { return load<f32>(row) + load<f32>(by); }
+/** A class in the list, with the most that a step by it may be worth. */
+@inline function enlist(place: i32, row: usize, greatest: f32, c: i32): void {
+  const to = listed + (<usize>place << 4);
+  store<f64>(to, probability(row, c, <f64>greatest));
+  store<i32>(to, c, 8);
+}
+@inline function weigh(place: i32, isExact: bool): void {
+  const at = listed + (<usize>place << 4), c = <usize>load<i32>(at, 8);
+  store<f64>(at, load<f64>(at) * (isExact ? load<f64>(gains + (c << 3)) : <f64>load<f32>(factors() + (c << 2))));
+}
 
-/** Lists the class whose step may be worth most. Returns how many there are: 0 where there is no step at all. */
-export function listForemost(row: usize, greatest: f32): i32 {
-  const by = rowAt(Row.Gains), end = <usize>b.classes << 2;
-  let tops = f32x4.splat(-Infinity), at: usize = 0;
-  for (; at + 16 <= end; at += 16) tops = f32x4.pmax(tops, withGains(row + at, by + at));
+/** How far below the greatest probabilities are told apart in float32, as a logarithm. */
+const NOTHING_SINGLE: f32 = 80;
+
+/** Lists the class whose step may be worth most. Returns how many there are: 0 where there is no step at all, -1 where it is too unlikely to tell. */
+export function listForemost(row: usize, greatest: f32, isExact: bool): i32 {
+  const worth = rowAt(Row.Worth), end = <usize>b.classes << 2, least: f32 = isExact ? -Infinity : 0;
+  let tops = f32x4.splat(least), at: usize = 0;
+  for (; at + 16 <= end; at += 16) tops = f32x4.pmax(tops, v128.load(worth + at));
   let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
-  for (; at < end; at += 4) top = max(top, withGain(row + at, by + at));
-  if (top == -Infinity) return 0;
+  for (; at < end; at += 4) top = max(top, load<f32>(worth + at));
+  if (!(top > least)) return 0;
   const four = f32x4.splat(top);
   at = 0;
-  while (at + 16 <= end && !v128.any_true(f32x4.eq(withGains(row + at, by + at), four))) at += 16;
-  while (withGain(row + at, by + at) != top) at += 4;
-  const c = <i32>(at >> 2);
-  store<f64>(listed, probability(row, c, <f64>greatest) * load<f64>(gains + (<usize>c << 3)));
-  store<i32>(listed, c, 8);
+  while (at + 16 <= end && !v128.any_true(f32x4.eq(v128.load(worth + at), four))) at += 16;
+  while (load<f32>(worth + at) != top) at += 4;
+  if (!isExact && load<f32>(row + at) < greatest - NOTHING_SINGLE) return -1;
+  enlist(0, row, greatest, <i32>(at >> 2));
+  weigh(0, isExact);
   return 1;
 }
 
@@ -142,26 +178,21 @@ export function listForemost(row: usize, greatest: f32): i32 {
  * Lists the classes, but for the blank, that may reach `share` of the greatest by what they are worth at most, the greatest first; after the first one,
  * where that is listed.
  */
-export function list(row: usize, greatest: f32, share: f64, from: i32): i32 {
-  const by = rowAt(Row.Gains), end = <usize>b.classes << 2, top = <f64>greatest, first = from > 0 ? load<i32>(listed, 8) : -1;
-  const limit = <f32>(top + (share > 0 ? max(NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING)), four = f32x4.splat(limit);
+export function list(row: usize, greatest: f32, share: f64, from: i32, isExact: bool): i32 {
+  const worth = rowAt(Row.Worth), end = <usize>b.classes << 2, first = from > 0 ? load<i32>(listed, 8) : -1;
+  const limit = isExact ? greatest + <f32>(share > 0 ? max(NativeMath.log(share) - 1e-3, -NOTHING) : -NOTHING) : <f32>(share * (1 - 1e-6)), four = f32x4.splat(limit);
   let count = from;
   for (let at: usize = 0; at < end; at += 16) {
-    let bits = at + 16 <= end ? i32x4.bitmask(f32x4.ge(withGains(row + at, by + at), four)) : 15 >> <i32>(at + 16 - end >> 2);
+    let bits = at + 16 <= end ? i32x4.bitmask(f32x4.ge(v128.load(worth + at), four)) : 15 >> <i32>(at + 16 - end >> 2);
     for (; bits; bits &= bits - 1) {
-      const k = <i32>(at >> 2) + ctz(bits), own = <usize>k << 2;
-      if (k == b.blank || k == first || !(withGain(row + own, by + own) >= limit)) continue;
-      const to = listed + (<usize>count << 4);
+      const c = <i32>(at >> 2) + ctz(bits), own = load<f32>(worth + (<usize>c << 2));
+      if (c == b.blank || c == first || !(own >= limit) || !(isExact || (own > 0 && load<f32>(row + (<usize>c << 2)) >= greatest - NOTHING))) continue;
+      enlist(count, row, greatest, c);
       count++;
-      store<f64>(to, probability(row, k, top));
-      store<i32>(to, k, 8);
     }
   }
   if (count > b.top) { select(listed, count, b.top); count = b.top; }
-  for (let k = from; k < count; k++) {
-    const at = listed + (<usize>k << 4);
-    store<f64>(at, load<f64>(at) * load<f64>(gains + (<usize>load<i32>(at, 8) << 3)));
-  }
+  for (let k = from; k < count; k++) weigh(k, isExact);
   sort(listed, from, count);
   return count;
 }

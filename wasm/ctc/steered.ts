@@ -11,7 +11,7 @@ import { select } from './beam-order';
 import { greatestOf } from './beam-scores';
 import { asLost, b, candidate, candidates, enter, Entry, entry, exps, GATHERED, listed, marks, Node, node, rests, stays, Step, step } from './beam-state';
 import { decide, LOOK_EVERY } from './beam-trie';
-import { addUp, addUpExactly, addUpNothing, Bounds, canGoOn, growth, list, listForemost, most, mostOfOne, Row, rowAt } from './steered-bounds';
+import { addUp, addUpExactly, addUpNothing, Bounds, canGoOn, growth, list, listForemost, lookAtBeam, most, mostOfOne, Row, rowAt } from './steered-bounds';
 import { Answer, answerTo, asked, consult, hashOf } from './steered-table';
 
 /** A piece of one sequence, as `ctcBeam` reads it. Asks: `status` has the number of questions in its third word; those there was room for lie in `asks`. */
@@ -19,6 +19,7 @@ export function ctcBeamSteered(state: usize, scores: usize, stride: usize, frame
   enter(state);
   consult(table, asks, mostAsked);
   if (fresh) remember();
+  b.changed = 1;
   const what = advance(scores, stride, frames);
   if (what == Status.Done) b.countBefore = -1;
   store<i32>(status, what);
@@ -59,13 +60,15 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
   b.stamp++;
   stay(row, greatest, true);
   let least = threshold;
-  if (!isBounded) addUpNothing(); else if (isExact) addUpExactly(row, greatest); else addUp(row, greatest);
+  if (b.changed) lookAtBeam();
+  if (!isBounded) addUpNothing(row); else if (isExact) addUpExactly(row, greatest); else addUp(row, greatest);
   let offers = n, stayed = n, count = 0, open = 0, given: f64 = 0;
   if (heaviest * mostOfOne < least) given = before * most;
   else {
     // By the class that may be worth most first, as in beam.ts. The other classes have to be looked at only when that has raised what counts.
-    const isLimited = b.top < b.classes, share = isBounded && least > 0 ? least / heaviest : 0;
-    count = isLimited ? list(row, greatest, share, 0) : listForemost(row, greatest);
+    count = b.top < b.classes ? -1 : listForemost(row, greatest, isExact);
+    const isListed = count < 0;
+    if (isListed) count = list(row, greatest, isBounded && least > 0 ? least / heaviest : 0, 0, isExact);
     let reached: f64 = Infinity;
     for (const key = count > 0 ? load<f64>(listed) : 0, to = load<i32>(listed, 8); open < n && count > 0; open++) {
       const e = entry(open), id = load<i32>(e), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
@@ -84,7 +87,7 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
     }
     given += totalOf(open, n) * most;
     if (open == width) least = max(least, reached);
-    if (open > 0 && !isLimited) count = list(row, greatest, isBounded && least > 0 ? least / heaviest : 0, 1);
+    if (open > 0 && !isListed) count = list(row, greatest, isBounded && least > 0 ? least / heaviest : 0, 1, isExact);
     sumRests(count);
     if (!isBounded && hasUnlisted(row, count)) given = VANISHED;
   }

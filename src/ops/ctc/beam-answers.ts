@@ -6,9 +6,10 @@ import { boundOf, isAbove, type Steering, stepOf } from './steering/steering.js'
 
 const declare = declareIn('ctc/steered-table');
 
+const SIZES = ['slots', 'states', 'classes'];
 const KERNELS = {
-  bytes: declare('ctcBeamTableBytes', [], ['bytes'], ['slots']),
-  open: declare('ctcBeamTableOpen', [], ['table'], ['slots']),
+  bytes: declare('ctcBeamTableBytes', [], ['bytes'], SIZES),
+  open: declare('ctcBeamTableOpen', [], ['table'], SIZES),
   move: declare('ctcBeamTableMove', ['table'], ['larger'], []),
   learn: declare('ctcBeamLearn', ['answers'], ['table'], []),
 };
@@ -17,12 +18,21 @@ const KERNELS = {
 const SLOTS = { first: 1 << 12, usual: 1 << 18 } as const;
 /** The share of slots that may be filled. */
 const LOAD = 0.7;
+/**
+ * Of a steering with few states everything is asked at once, up to so many answers: what the prefixes of a beam may gain is known then, which is far
+ * less than what any could, and a row of factors for each state pays only for so many classes.
+ */
+const WHOLE = { answers: 1 << 16, classes: 128 } as const;
 /** Numbers in a question (state, label) and in an answer (those, log weight, next state). */
 const QUESTION = 2;
 const ANSWER = 4;
 
 interface Table {
   readonly slots: number;
+  /** Of how many states everything is known, 0 where it is not, with so many classes and such a blank. */
+  readonly states: number;
+  readonly classes: number;
+  readonly blank: number;
   readonly filled: number;
   /** float32, whatever is in it: the type of which the host keeps copies that are wanted again and again where kernels work. */
   readonly buffer: Buffer;
@@ -56,21 +66,55 @@ export class Answers {
     this.asking = hostBackend().openArena();
     this.most = Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
     this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
-    this.held = kept.get(steering) ?? this.empty(SLOTS.first);
+    const before = kept.get(steering);
+    const isOf = before?.states === 0 || (before?.classes === classes && before.blank === blank);
+    this.held = before && isOf ? before : this.first(classes, blank);
   }
 
   get table(): Buffer {
     return this.held.buffer;
   }
 
-  private empty(slots: number): Table {
+  /** A table with all answers of a steering with few states, or an empty one. */
+  private first(classes: number, blank: number): Table {
+    const { states = Infinity } = this.steering;
+    const isSmall =
+      states * classes <= WHOLE.answers && classes <= WHOLE.classes && this.bounds.every((bound) => bound < Infinity);
+    const answers = isSmall ? this.allOf(states, classes, blank) : null;
+    if (!answers) return this.empty({ slots: SLOTS.first, states: 0, classes, blank });
+    const table = this.empty({ slots: 2 ** Math.ceil(Math.log2(states * classes + 1)), states, classes, blank });
+    launch(this.op, KERNELS.learn, [hostBackend().upload('float64', answers)], [table.buffer], {});
+    return { ...table, filled: answers.length / ANSWER };
+  }
+
+  /** Everything that a steering answers; null if that is not sound: what is never asked for may be so. */
+  private allOf(states: number, classes: number, blank: number): Float64Array | null {
+    const answers = new Float64Array(states * (classes - 1) * ANSWER);
+    let at = 0;
+    try {
+      for (let state = 0; state < states; state++)
+        for (let label = 0; label < classes; label++) {
+          if (label === blank) continue;
+          const [weight, next] = stepOf(this.op, this.steering, state, label);
+          if (isAbove(weight, this.bounds[label]!)) return null;
+          answers.set([state, label, weight, next], at);
+          at += ANSWER;
+        }
+    } catch {
+      return null;
+    }
+    return answers;
+  }
+
+  private empty(sizes: Pick<Table, 'slots' | 'states' | 'classes' | 'blank'>): Table {
+    const { slots, states, classes } = sizes;
     const bytes = array('float64', 1);
-    launch(this.op, KERNELS.bytes, [], [bytes], { slots });
+    launch(this.op, KERNELS.bytes, [], [bytes], { slots, states, classes });
     const arena = hostBackend().openArena();
     try {
       const buffer = hostBackend().allocate('float32', Math.ceil(view(bytes)[0]! / 4), arena);
-      launch(this.op, KERNELS.open, [], [buffer], { slots });
-      return { slots, filled: 0, buffer, arena };
+      launch(this.op, KERNELS.open, [], [buffer], { slots, states, classes });
+      return { ...sizes, filled: 0, buffer, arena };
     } catch (error) {
       arena.close();
       throw error;
@@ -124,7 +168,8 @@ export class Answers {
     const filled = isEmptied ? 0 : before.filled;
     let { slots } = before;
     while (filled + count > LOAD * slots) slots *= 4;
-    this.held = { ...this.empty(slots), filled };
+    // A table that is emptied does not know everything any more.
+    this.held = { ...this.empty({ ...before, slots, ...(isEmptied ? { states: 0 } : {}) }), filled };
     if (slots === before.slots && !isEmptied) view(this.table).set(view(before.buffer));
     else if (!isEmptied) launch(this.op, KERNELS.move, [before.buffer], [this.table], {});
     before.arena?.close();

@@ -282,7 +282,7 @@ export class BeamStates {
     if (nodes < 0) return false;
     const { width } = this.sizes;
     let room = firstRoom(width);
-    while (2 * (nodes + width) > room) room *= 4;
+    while (4 * (nodes + width) > room) room *= 4;
     const made = this.open(room);
     launch(this.op, KERNELS.restore, [saved], [answer, made.buffer], {});
     const isSound = view(answer)[0] === 1;

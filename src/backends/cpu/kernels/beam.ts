@@ -79,13 +79,15 @@ const ctcBeamSteered: CpuKernel = (of) => {
   advance(of, 'ctcBeamSteered', 3, 2, (n) => [table, questions + n * most * 16, most]);
 };
 
+const tableSizes = (of: CpuCall): number[] => ['slots', 'states', 'classes'].map((name) => of.number(name));
+
 /** Bytes of a table of answers: output 0, float64 [1]. */
 const ctcBeamTableBytes: CpuKernel = (of) => {
-  of.outputs[0]!.view()[0] = call('ctcBeamTableBytes', of.number('slots'));
+  of.outputs[0]!.view()[0] = call('ctcBeamTableBytes', ...tableSizes(of));
 };
 
 const ctcBeamTableOpen: CpuKernel = (of) => {
-  call('ctcBeamTableOpen', of.out(0), of.number('slots'));
+  call('ctcBeamTableOpen', of.out(0), ...tableSizes(of));
 };
 
 /** A table's answers in a larger one. */
