@@ -48,6 +48,7 @@ const KINDS = [
   'impossible',
   'small',
   'repeated',
+  'faint',
 ] as const;
 type Kind = (typeof KINDS)[number];
 
@@ -214,6 +215,8 @@ function score(rng: Random, kind: Kind, isPeak: boolean, isBlank: boolean, t: nu
       return noise * 1e-3;
     case 'repeated':
       return noise * 2;
+    case 'faint':
+      return 0.1 * noise - (isBlank ? 0 : height / 2);
   }
 }
 

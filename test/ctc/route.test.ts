@@ -99,15 +99,6 @@ const falling = (depth: number, begin: number, end: number, target: readonly num
     return c === 3 ? (isDown ? 0 : -20) : isDown ? -depth : -0.1 * c * (1 + Math.sin(3 * t + 7 * c));
   });
 
-/** So many labels, each of them 2^-25 as likely as the blank. */
-const faint = (labels: number): Problem =>
-  sequenceOf(
-    200,
-    22,
-    Array.from({ length: labels }, (_, i) => i + 1),
-    (t, c) => (c === 0 ? 0 : -25.2 * Math.LN2 + 0.1 * Math.sin(t + c * c)),
-  );
-
 /** Frames of which one class has `share`, and a loss of about 1. */
 const nearlyAll = (share: number): Problem => {
   const height = Math.log((share / (1 - share)) * 4);
@@ -121,9 +112,10 @@ const nearlyAll = (share: number): Problem => {
 type Bounds = readonly [loss: number, gradient: number];
 const PRECISE: Bounds = [1.3e-7, 1.5e-7];
 const LOG: Bounds = [6.1e-8, 6.1e-8];
+const SURE: Bounds = [1e-7, 1e-7];
 const BOUNDS: Record<From, Record<Rung, Bounds>> = {
-  logits: { fast: [1.3e-7, 1e-6], precise: PRECISE, log: LOG },
-  logProbs: { fast: [1.3e-7, 1.3e-7], precise: PRECISE, log: LOG },
+  logits: { fast: [1.3e-7, 1e-6], precise: PRECISE, sure: SURE, log: LOG },
+  logProbs: { fast: [1.3e-7, 1.3e-7], precise: PRECISE, sure: SURE, log: LOG },
 };
 
 /** That a problem takes the rung, whether its gradient is wanted or not (or as `only` says), and that its numbers are right. */
@@ -171,7 +163,7 @@ describe('thresholds, just below and just above', () => {
 
   test.each([40, 400, 1000])('VANISHING and VANISHING_PER_FRAME: 1e-6 and 2e-8 for each of %d frames', (frames) => {
     for (const [share, rung] of [
-      [0.99, 'log'],
+      [0.99, 'sure'],
       [1.01, 'fast'],
     ] as const) {
       const problem = withLoss(share * (1e-6 + 2e-8 * frames), (height) => one(frames, height), 5, 40);
@@ -237,20 +229,37 @@ describe('thresholds, just below and just above', () => {
 
   test('PRODUCT_LOW: 1e-250, where states are at 2^340 less 11.5 depth bits', () => {
     const depth = (340 * Math.LN2 + 125 * Math.LN10) / 8;
-    check('fast', falling(depth - 0.1, 24, 56), 'logProbs', 'gradient');
-    check('log', falling(depth + 0.1, 24, 56), 'logProbs', 'gradient');
-    check('fast', falling(depth - 2, 24, 56, [1, 2, 1]), 'logProbs', 'gradient');
-    check('log', falling(depth + 2, 24, 56, [1, 2, 1]), 'logProbs', 'gradient');
+    // Beyond it, a scale for every cell is enough.
+    for (const side of [-1, 1]) {
+      check('fast', falling(depth + 0.1 * side, 24, 56), 'logProbs', 'gradient');
+      check('fast', falling(depth + 2 * side, 24, 56, [1, 2, 1]), 'logProbs', 'gradient');
+    }
   });
 
   test('GREATEST_RESCALE: 900 bits between the scales of both bounds', () => {
     const depth = (900 * Math.LN2) / 8;
-    check('fast', falling(depth - 0.1, 72, 80), 'logProbs', 'gradient');
-    check('log', falling(depth + 0.1, 72, 80), 'logProbs', 'gradient');
+    for (const side of [-1, 1]) check('fast', falling(depth + 0.1 * side, 72, 80), 'logProbs', 'gradient');
   });
 
-  test('UNTILTED_BITS: 500, of 19 and 20 labels of 25 bits', () => {
-    for (const labels of [19, 20]) check('fast', faint(labels), 'logProbs');
+  test('UNGAUGED_FRAMES: 2048', () => {
+    for (const frames of [2048, 2049]) check('fast', asLogProbs(one(frames)), 'logProbs');
+  });
+
+  test('LARGE_LOSS_PER_FRAME: 4, of 60 frames that are the same', () => {
+    for (const loss of [239, 241])
+      check(
+        'precise',
+        withLoss(
+          loss,
+          (size) =>
+            periodic(
+              1,
+              sequenceOf(60, 400, [1, 2, 3], (_, c) => -size * Number(c < 4) + 0.1 * Math.sin(c * c)),
+            ),
+          4,
+          0,
+        ),
+      );
   });
 });
 

@@ -2,7 +2,7 @@
 import { ctcLoss, logSoftmax, type Random, resetCtcStatistics, tensor, type Tensor, vjp } from 'tapegrad';
 import { ctcTiers, withCtcTier } from '../../src/backends/cpu/kernels/ctc.js';
 
-export type Rung = 'fast' | 'precise' | 'log';
+export type Rung = 'fast' | 'precise' | 'sure' | 'log';
 export type From = 'logits' | 'logProbs';
 
 export interface Problem {
@@ -57,7 +57,12 @@ export interface Answer {
 }
 
 /** Losses and their gradients, where no sequence takes a rung above `rung`. float64 takes the log tier. */
-export function solveUpTo(rung: Rung, from: From, problem: Problem, dtype: 'float32' | 'float64' = 'float32'): Answer {
+export function solveUpTo(
+  rung: Exclude<Rung, 'sure'>,
+  from: From,
+  problem: Problem,
+  dtype: 'float32' | 'float64' = 'float32',
+): Answer {
   const { shape, targets, inputLengths } = problem;
   const x = tensor(dtype === 'float32' ? problem.scores : new Float64Array(problem.scores), { shape });
   const ones = tensor(new Array<number>(shape[1]).fill(1), { dtype });
@@ -70,11 +75,16 @@ export function solveUpTo(rung: Rung, from: From, problem: Problem, dtype: 'floa
 
 /** That every sequence of the last call took this rung. */
 export function expectTaken(rung: Rung | 'lengths', problem: Problem): void {
-  expect(ctcTiers()).toEqual({ lengths: 0, fast: 0, precise: 0, log: 0, [rung]: problem.shape[1] });
+  expect(ctcTiers()).toEqual({ lengths: 0, fast: 0, precise: 0, sure: 0, log: 0, [rung]: problem.shape[1] });
 }
 
 /** The problem solved on one rung, which every sequence must have taken. */
-export function solveOn(rung: Rung, from: From, problem: Problem, dtype: 'float32' | 'float64' = 'float32'): Answer {
+export function solveOn(
+  rung: Exclude<Rung, 'sure'>,
+  from: From,
+  problem: Problem,
+  dtype: 'float32' | 'float64' = 'float32',
+): Answer {
   const answer = solveUpTo(rung, from, problem, dtype);
   expectTaken(rung, problem);
   return answer;

@@ -5,8 +5,8 @@
  * Emissions of CTC: e^x of logits in blocks of four frames, transposed so that one vector holds one class of four consecutive frames, and the
  * way back from such a block to four rows of a gradient. (Blocks of log-probabilities: see log-probs.ts.)
  *
- * A block is `classes + 4` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), what
- * float32 leaves of that sum, and the greatest emission.
+ * A block is `classes + 5` vectors: the classes, the emission that stands for "impossible", the frame's normaliser (the sum of e^x), what
+ * float32 leaves of that sum, the greatest emission, and what emissions are relative to (see `originsOf`).
  */
 
 import { fromPairs, highPair, lowPair, maxLane } from '../lanes';
@@ -17,14 +17,15 @@ import { fromPairs, highPair, lowPair, maxLane } from '../lanes';
  */
 @inline export const REACH: f32 = 80.0;
 @inline const LN2: f32 = 0.6931471805599453;
+@inline const LN2_64: f64 = 0.69314718055994530942;
 @inline const LOG2_E: f32 = 1.44269504088896341;
 /** 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum. And the bias of float32's exponent. */
 @inline export const ROUNDER: f32 = 12582912.0 + 127.0;
 @inline const LN2_HIGH: f32 = 0.693359375;
 @inline const LN2_LOW: f32 = -2.12194440e-4;
-/** Frames whose normaliser leaves this range are evaluated again, relative to their greatest value. */
+/** Frames whose normaliser is below this, or an emission above that, are evaluated again, relative to their greatest value. */
 @inline const NORMALISER_LOW: f32 = 9.5367431640625e-7;
-@inline const NORMALISER_HIGH: f32 = 16384.0;
+@inline const EMISSION_HIGH: f32 = 16384.0;
 /**
  * Beyond this the distance of two inputs, as far as it matters, is exact in float32, and up to this the reduction of inputs rounds by no more than
  * that of small ones.
@@ -32,7 +33,7 @@ import { fromPairs, highPair, lowPair, maxLane } from '../lanes';
 @inline const EXACT_DISTANCES: f32 = 1024.0;
 
 /** Vectors of a block beside its classes. */
-@inline export const BLOCK_EXTRA: i32 = 4;
+@inline const BLOCK_EXTRA: i32 = 5;
 
 @inline export function splat(x: f32): v128 { return f32x4.splat(x); }
 
@@ -64,6 +65,25 @@ import { fromPairs, highPair, lowPair, maxLane } from '../lanes';
 
 /** What stands for "impossible" in a block: no emission of logits is below it, and no log-probability at or below it counts. */
 @inline export function floorOf(block: usize, classes: i32): v128 { return v128.load(block + (<usize>classes << 4)); }
+
+/**
+ * What a block's emissions are relative to, in each frame, as the bits of an int32: 2 to that, where it is small; else the number e^x with these
+ * bits for x, which is then one beyond EXACT_DISTANCES.
+ */
+@inline function originAt(end: usize): usize { return end + 64; }
+/** Integers that are below this in size are exponents. The bits of a float32 beyond EXACT_DISTANCES, of either sign, are not. */
+@inline const GREATEST_EXPONENT: i32 = 1 << 16;
+
+@inline function originOf(end: usize, frame: i32): f64 {
+  const bits = load<i32>(originAt(end) + (<usize>frame << 2));
+  return abs(bits) < GREATEST_EXPONENT ? <f64>bits * LN2_64 : <f64>reinterpret<f32>(bits);
+}
+
+/** The inputs whose exponentials are 1 in a block, in two frames. */
+@inline export function originsOf(block: usize, classes: i32, frame: i32): v128 {
+  const end = block + (<usize>classes << 4);
+  return f64x2.replace_lane(f64x2.splat(originOf(end, frame)), 1, originOf(end, frame + 1));
+}
 
 @inline export function evenPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 0, 4, 1, 5); }
 @inline export function oddPairs(a: v128, b: v128): v128 { return v128.shuffle<f32>(a, b, 2, 6, 3, 7); }
@@ -109,8 +129,9 @@ export function fillBlock(block: usize, x0: usize, x1: usize, x2: usize, x3: usi
   const sum = fromPairs(low, high), most = exp4(greatest, rounder);
   v128.store(end, exp4(lowest, rounder));
   v128.store(end, most, 48);
+  v128.store(originAt(end), i32x4.splat(<i32>shift));
   // What is above the highest has wrapped around; NaN is in no range.
-  const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(sum, splat(NORMALISER_HIGH))), f32x4.le(greatest, highest));
+  const inRange = v128.and(v128.and(f32x4.gt(sum, splat(NORMALISER_LOW)), f32x4.lt(most, splat(EMISSION_HIGH))), f32x4.le(greatest, highest));
   if (!i32x4.all_true(inRange)) return fillShifted(block, x0, x1, x2, x3, classes, shiftAt);
   v128.store(end, sum, 16);
   v128.store(end, fromPairs(f64x2.sub(low, lowPair(sum)), f64x2.sub(high, highPair(sum))), 32);
@@ -161,6 +182,7 @@ function fillShifted(block: usize, x0: usize, x1: usize, x2: usize, x3: usize, c
   }
   v128.store(e, floor);
   v128.store(e, exp4(top, rounder), 48);
+  v128.store(originAt(e), v128.bitselect(i32x4.trunc_sat_f32x4_s(shifts), base, f32x4.eq(base, splat(0))));
   refineNormaliser(block, e);
   return true;
 }

@@ -9,7 +9,7 @@ import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './
 import { linearSequence, linearWorkspace } from './linear';
 import { fillLogProbs } from './log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './log';
-import { route } from './route';
+import { resetRoute, route } from './route';
 import { Known, Sequence, Tier, align, lossByLengths } from './sequence';
 
 /** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
@@ -38,7 +38,7 @@ function clearRow(at: usize, bytes: usize): void {
   for (; i < bytes; i += 4) store<u32>(at + i, 0);
 }
 
-@inline function isLinear(tier: Tier): bool { return tier == Tier.Fast || tier == Tier.Precise; }
+@inline function isLinear(tier: Tier): bool { return tier == Tier.Fast || tier == Tier.Precise || tier == Tier.Sure; }
 
 @inline function lengthAt(lengths: usize, n: i32): i32 { return load<i32>(lengths + (<usize>n << 2)); }
 
@@ -104,10 +104,14 @@ export function ctcLoss(
       sequence.blocks = blocks + <usize>j * blocksBytes;
       sequence.workspace = blocks + <usize>group * blocksBytes;
       sequence.filled = tier == Tier.Fast;
+      sequence.tier = tier;
+      resetRoute(sequence);
+      let gauged: bool;
       do {
         sequence.tier = tier;
+        gauged = sequence.gauged;
         tier = linearSequence(sequence);
-      } while (tier != sequence.tier && isLinear(tier));
+      } while (isLinear(tier) && (tier != sequence.tier || gauged != sequence.gauged));
       store<i32>(tierAt, tier);
       if (isLinear(tier)) store<f64>(losses + (<usize>n << 3), sequence.loss);
     }

@@ -3,10 +3,10 @@
  */
 import { highPair, lowPair } from '../lanes';
 
-/** Forward states below this become 0. Four frames of ordinary emissions below it are still normal numbers. */
-@inline const FORWARD_FLOOR: f64 = 1.3007557725152497e-259;
-/** Backward states are raised to this. */
-@inline const BACKWARD_FLOOR: f64 = 1.3007557725152497e-259;
+/** Where states are bounded: forward ones below this become 0, backward ones are raised to it. Four frames of ordinary emissions below it are still normal numbers. */
+@inline export const STATE_FLOOR: f64 = 1.3007557725152497e-259;
+/** The same where blanks are kept, for sure.ts, with emissions that are far from ordinary: 2^-640 of the greatest state is e^-443. */
+@inline const SURE_STATE_FLOOR: f64 = 4.909093465297727e-91;
 
 @inline function both(x: f64): v128 { return f64x2.splat(x); }
 @inline function add(a: v128, b: v128): v128 { return f64x2.add(a, b); }
@@ -38,15 +38,16 @@ import { highPair, lowPair } from '../lanes';
 /**
  * Four frames of the forward pass over cells [lo, hi). `slotAt` says where in `emissions` each cell's label lies.
  * `blanks` is updated in place, `before` is the labels' row of the frame before,
- * `history` the first of the four rows to be written (`row` bytes apart; 0 keeps only the newest). Returns the greatest state.
+ * `history` the first of the four rows to be written (`row` bytes apart; 0 keeps only the newest); where blanks are `kept` as well, their rows are at
+ * `kept` bytes behind. Where cells are `gauged`, `ratios` has what the left neighbour's states are multiplied by. Returns the greatest state.
  */
 @inline export function forwardBlock(
-  tilted: bool, upwards: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, before: usize, history: usize, row: usize,
-  carry: f64, tilt: f64, lo: i32, hi: i32,
+  gauged: bool, upwards: bool, keeps: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, before: usize, history: usize, row: usize,
+  kept: usize, ratios: usize, carry: f64, lo: i32, hi: i32,
 ): f64 {
   const w0 = v128.load64_splat(emissions), w1 = v128.load64_splat(emissions, 8);
   const w2 = v128.load64_splat(emissions, 16), w3 = v128.load64_splat(emissions, 24);
-  const tilts = both(tilt), tiny = both(FORWARD_FLOOR);
+  const tiny = both(keeps ? SURE_STATE_FLOOR : STATE_FLOOR);
   const history1 = history + row, history2 = history1 + row, history3 = history2 + row;
   let left0 = both(carry), left1 = both(0), left2 = both(0), left3 = both(0), greatest = both(0);
   const end = <usize>hi << 3;
@@ -54,26 +55,30 @@ import { highPair, lowPair } from '../lanes';
   do {
     const at = slotAt + (i >> 1), first = emissions + load<u32>(at), second = emissions + load<u32>(at, 4);
     const first01 = v128.load(first), second01 = v128.load(second);
-    const mask = v128.load(skip + i);
+    const mask = v128.load(skip + i), ratio = gauged ? v128.load(ratios + i) : mask;
     let b = v128.load(blanks + i), l = v128.load(before + i), s = leftOf(left0, l);
     left0 = l;
-    if (tilted) s = mul(s, tilts);
+    if (gauged) s = mul(s, ratio);
     l = mul(add(add(b, l), v128.and(s, mask)), lowOf(first01, second01)); b = mul(add(b, s), w0);
     v128.store(history + i, l);
+    if (keeps) v128.store(history + kept + i, b);
     s = leftOf(left1, l); left1 = l;
-    if (tilted) s = mul(s, tilts);
+    if (gauged) s = mul(s, ratio);
     l = mul(add(add(b, l), v128.and(s, mask)), highOf(first01, second01)); b = mul(add(b, s), w1);
     v128.store(history1 + i, l);
+    if (keeps) v128.store(history1 + kept + i, b);
     const first23 = v128.load(first, 16), second23 = v128.load(second, 16);
     s = leftOf(left2, l); left2 = l;
-    if (tilted) s = mul(s, tilts);
+    if (gauged) s = mul(s, ratio);
     l = mul(add(add(b, l), v128.and(s, mask)), lowOf(first23, second23)); b = mul(add(b, s), w2);
     v128.store(history2 + i, l);
+    if (keeps) v128.store(history2 + kept + i, b);
     s = leftOf(left3, l); left3 = l;
-    if (tilted) s = mul(s, tilts);
+    if (gauged) s = mul(s, ratio);
     l = mul(add(add(b, l), v128.and(s, mask)), highOf(first23, second23)); b = mul(add(b, s), w3);
     b = upwards ? f64x2.pmax(b, tiny) : v128.and(b, f64x2.ge(b, tiny)); l = upwards ? f64x2.pmax(l, tiny) : v128.and(l, f64x2.ge(l, tiny));
     v128.store(history3 + i, l);
+    if (keeps) v128.store(history3 + kept + i, b);
     v128.store(blanks + i, b);
     greatest = f64x2.pmax(greatest, f64x2.pmax(b, l));
     i += 16;
@@ -84,43 +89,53 @@ import { highPair, lowPair } from '../lanes';
 /**
  * Four frames of the backward pass over cells [lo, hi), from the last frame to the first. `blanks` and `labels` hold the states times
  * emission of the frame after and are updated in place; the products with the forward labels are added up in `sums`, laid out as
- * `emissions`. `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
+ * `emissions`; those of blanks as well where the pass forward `keeps` them, else the blank's sum is left alone. Where cells are `gauged`, `ratios` has what
+ * the right neighbour's states are multiplied by, and `weights` what the products are. `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
  */
 @inline export function backwardBlock(
-  tilted: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, labels: usize, history: usize, row: usize, sums: usize,
-  inflow: f64, tilt: f64, lo: i32, hi: i32,
+  gauged: bool, keeps: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, labels: usize, history: usize, row: usize, kept: usize,
+  sums: usize, ratios: usize, weights: usize, inflow: f64, lo: i32, hi: i32,
 ): f64 {
   const w0 = v128.load64_splat(emissions), w1 = v128.load64_splat(emissions, 8);
   const w2 = v128.load64_splat(emissions, 16), w3 = v128.load64_splat(emissions, 24);
-  const tilts = both(tilt), tiny = both(BACKWARD_FLOOR);
+  const tiny = both(keeps ? SURE_STATE_FLOOR : STATE_FLOOR);
   const history1 = history + row, history2 = history1 + row, history3 = history2 + row;
   let right3 = both(inflow), right2 = both(0), right1 = both(0), right0 = both(0), greatest = both(0);
+  let blank3 = both(0), blank2 = blank3, blank1 = blank3, blank0 = blank3;
   const end = <usize>lo << 3;
   let i = <usize>hi << 3;
   do {
     i -= 16;
     const at = slotAt + (i >> 1), firstAt = <usize>load<u32>(at), secondAt = <usize>load<u32>(at, 4);
     const first23 = v128.load(emissions + firstAt, 16), second23 = v128.load(emissions + secondAt, 16);
-    const mask = v128.load(skip + i);
+    const mask = v128.load(skip + i), ratio = gauged ? v128.load(ratios + i) : mask, weight = gauged ? v128.load(weights + i) : mask;
     let b = v128.load(blanks + i), l = v128.load(labels + i);
     let h = add(b, v128.and(l, mask)), onward = rightOf(h, right3);
     right3 = h;
-    let state = add(l, tilted ? mul(onward, tilts) : onward);
-    const g3 = mul(v128.load(history3 + i), state);
-    b = mul(add(b, l), w3); l = mul(state, highOf(first23, second23));
+    let state = add(l, gauged ? mul(onward, ratio) : onward);
+    const g3 = mul(gauged ? mul(v128.load(history3 + i), weight) : v128.load(history3 + i), state);
+    b = add(b, l);
+    if (keeps) blank3 = add(blank3, mul(v128.load(history3 + kept + i), b));
+    b = mul(b, w3); l = mul(state, highOf(first23, second23));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right2); right2 = h;
-    state = add(l, tilted ? mul(onward, tilts) : onward);
-    const g2 = mul(v128.load(history2 + i), state);
-    b = mul(add(b, l), w2); l = mul(state, lowOf(first23, second23));
+    state = add(l, gauged ? mul(onward, ratio) : onward);
+    const g2 = mul(gauged ? mul(v128.load(history2 + i), weight) : v128.load(history2 + i), state);
+    b = add(b, l);
+    if (keeps) blank2 = add(blank2, mul(v128.load(history2 + kept + i), b));
+    b = mul(b, w2); l = mul(state, lowOf(first23, second23));
     const first01 = v128.load(emissions + firstAt), second01 = v128.load(emissions + secondAt);
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right1); right1 = h;
-    state = add(l, tilted ? mul(onward, tilts) : onward);
-    const g1 = mul(v128.load(history1 + i), state);
-    b = mul(add(b, l), w1); l = mul(state, highOf(first01, second01));
+    state = add(l, gauged ? mul(onward, ratio) : onward);
+    const g1 = mul(gauged ? mul(v128.load(history1 + i), weight) : v128.load(history1 + i), state);
+    b = add(b, l);
+    if (keeps) blank1 = add(blank1, mul(v128.load(history1 + kept + i), b));
+    b = mul(b, w1); l = mul(state, highOf(first01, second01));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right0); right0 = h;
-    state = add(l, tilted ? mul(onward, tilts) : onward);
-    const g0 = mul(v128.load(history + i), state);
-    b = f64x2.pmax(mul(add(b, l), w0), tiny); l = f64x2.pmax(mul(state, lowOf(first01, second01)), tiny);
+    state = add(l, gauged ? mul(onward, ratio) : onward);
+    const g0 = mul(gauged ? mul(v128.load(history + i), weight) : v128.load(history + i), state);
+    b = add(b, l);
+    if (keeps) blank0 = add(blank0, mul(v128.load(history + kept + i), b));
+    b = f64x2.pmax(mul(b, w0), tiny); l = f64x2.pmax(mul(state, lowOf(first01, second01)), tiny);
     v128.store(blanks + i, b); v128.store(labels + i, l);
     greatest = f64x2.pmax(greatest, f64x2.pmax(b, l));
     let sum = sums + firstAt;
@@ -130,5 +145,9 @@ import { highPair, lowPair } from '../lanes';
     v128.store(sum, add(v128.load(sum), highOf(g0, g1)));
     v128.store(sum, add(v128.load(sum, 16), highOf(g2, g3)), 16);
   } while (i > end);
+  if (keeps) {
+    v128.store(sums, add(lowOf(blank0, blank1), highOf(blank0, blank1)));
+    v128.store(sums, add(lowOf(blank2, blank3), highOf(blank2, blank3)), 16);
+  }
   return greater(greatest);
 }

@@ -5,7 +5,8 @@
  * down to one that can. From the bottom:
  *
  *   Log      log.ts      the plain recursion, on logarithms: correct on anything
- *   Precise  precise.ts  the recursion on probabilities (linear.ts, recursion.ts), with exponentials of logits in float64: 10 to 25 times faster
+ *   Sure     sure.ts     the recursion on probabilities (linear.ts, recursion.ts), of logits that are all but certain of the target: 10 times faster
+ *   Precise  precise.ts  the same with exponentials of logits in float64: 10 to 25 times faster than the log domain
  *   Fast     blocks.ts   the same with exponentials in float32, 1.4 to 1.7 times; of log-probabilities, which need float64, those of log-probs.ts
  *   Lengths  sequence.ts nothing to compute
  *
@@ -18,24 +19,28 @@
  *            logits, many frames, exponentials fit              LONG, GREATEST_CACHE             Precise  rounding adds up in the odds of distant alignments
  *            all others                                         -                                Fast
  *   Special  a score is NaN or infinite as none should be       -                                Log      it says what comes of them
- *   Loss     no path left                                       -                                Log      below the range of the states, or impossible
- *            logits, a loss next to 0                           VANISHING, .._PER_FRAME          Log      digits are lost to numbers next to 1
+ *   Loss     no path left                                       -                                Levels   below the range of the states, or impossible
+ *            logits, a loss next to 0                           VANISHING, .._PER_FRAME          Sure*    digits are lost to numbers next to 1
  *            Fast logits, frames repeat                         MANY_REPEATS, LEAST_LOSS_PER_..  Precise* their roundings are the same and add up
  *            Fast logits, frames are alike in some class        ALIKE_BITS, ONE_ALIKE_IN         Precise* the same
  *            Fast logits, frames have a longer period           LONGEST_PERIOD, ONE_PERIODIC_IN  Precise* the same
  *            Fast logits, the loss of a few frames              LEAST_LOSS, GREATEST_LOSS        Precise* rounding has few frames to average out over
- *   Bounds   upper and lower bound of the probability disagree  AGREEMENT                        Log      the certificate fails: something was out of range
- *            their scales are too far apart to compare          GREATEST_RESCALE                 Log      the same; with a gradient only
- *            a frame's products leave float64's safe range      PRODUCT_LOW, _HIGH, .._SCALE     Log      then there is no upper bound; the same
+ *   Bounds   upper and lower bound of the probability disagree  AGREEMENT                        Levels   the certificate fails: something was out of range
+ *            their scales are too far apart to compare          GREATEST_RESCALE                 Levels   the same; with a gradient only
+ *            a frame's products leave float64's safe range      PRODUCT_LOW, _HIGH, .._SCALE     Levels   then there is no upper bound; the same
  *
- *   * where the exponentials fit GREATEST_CACHE; otherwise Log.
+ * Levels: the same once more, of logits on Precise*, with a scale for every cell (gauge.ts); from there, and from Sure, Log. Sequences of more than
+ * UNGAUGED_FRAMES have these scales from the beginning.
+ *
+ *   * where the exponentials, and for Sure the blanks' states, fit GREATEST_CACHE; otherwise Log. Of a sequence that becomes precise by its frames with a loss of
+ *     LARGE_LOSS_PER_FRAME, the classes that the target does not use stay as they are.
  *
  * docs/ctc.md has the same table. test/ctc/route.test.ts has a problem on either side of every threshold; test/ctc/ladder.test.ts holds the rungs against
  * each other.
  */
 import { cacheBytes } from './log-probs';
 import { countRepeats, isPeriodic } from './repeats';
-import { Known, Sequence, Tier } from './sequence';
+import { Known, Sequence, Tier, align, cellsOf } from './sequence';
 
 /** Over so few frames the rounding of float32 exponentials does not average out. */
 @inline const SHORT: i32 = 31;
@@ -78,9 +83,19 @@ import { Known, Sequence, Tier } from './sequence';
 /** Exponents of one power of two: how far a block is rescaled, and how far apart the scales of two probabilities may be that are compared. */
 @inline export const GREATEST_RESCALE: i32 = 900;
 
-/** Within the linear tiers: longer sequences, or ones whose labels and blank differ by more bits than this over the target, are tilted. */
-@inline export const UNTILTED_FRAMES: i32 = 2048;
-@inline export const UNTILTED_BITS: f64 = 500;
+/** Within the linear tiers: longer sequences have a scale for every cell. */
+@inline const UNGAUGED_FRAMES: i32 = 2048;
+/**
+ * What the float32 exponentials of classes that the target does not use can add to a loss is 1e-7 of their share of every frame: of as large a loss, not
+ * enough to be seen.
+ */
+@inline const LARGE_LOSS_PER_FRAME: f64 = 4;
+
+/** Forgets what `route` has decided for another sequence. */
+export function resetRoute(sequence: Sequence): void {
+  sequence.gauged = sequence.frames > UNGAUGED_FRAMES;
+  sequence.onlyTarget = false;
+}
 
 /** The tier for a sequence by what is known of it; its own where nothing speaks against that. */
 export function route(sequence: Sequence, known: Known): Tier {
@@ -93,17 +108,32 @@ export function route(sequence: Sequence, known: Known): Tier {
       if (frames <= SHORT) return Tier.Precise;
       return (frames > LONG || sequence.least == Tier.Precise) && fits(sequence, min(sequence.labels, sequence.classes) + 1) ? Tier.Precise : Tier.Fast;
     case Known.Loss:
-      if (!(sequence.lower > 0)) return Tier.Log;
-      if (!sequence.logits) return tier;
-      if (loss < VANISHING + VANISHING_PER_FRAME * <f64>frames) return Tier.Log;
+      if (!(sequence.lower > 0)) return levelled(sequence);
+      if (!sequence.logits || tier == Tier.Sure) return tier;
+      if (loss < VANISHING + VANISHING_PER_FRAME * <f64>frames) {
+        sequence.gauged = false;
+        return fits(sequence, sequence.slotCount) && stateBytes(frames, sequence.labels) <= GREATEST_CACHE ? Tier.Sure : Tier.Log;
+      }
       if (tier != Tier.Fast || !roundingShows(sequence)) return tier;
+      sequence.onlyTarget = loss > LARGE_LOSS_PER_FRAME * <f64>frames;
       return fits(sequence, sequence.slotCount) ? Tier.Precise : Tier.Log;
     case Known.Bounds:
-      return abs(sequence.upper / sequence.lower - 1.0) <= AGREEMENT ? tier : Tier.Log;
+      return abs(sequence.upper / sequence.lower - 1.0) <= AGREEMENT ? tier : levelled(sequence);
     default:
       return Tier.Log;
   }
 }
+
+/** The tier of a sequence that was out of range: once more with a scale for every cell, then the log domain. */
+function levelled(sequence: Sequence): Tier {
+  if (sequence.gauged || sequence.tier == Tier.Sure) return Tier.Log;
+  sequence.gauged = true;
+  if (!sequence.logits) return Tier.Fast;
+  return fits(sequence, sequence.slotCount) ? Tier.Precise : Tier.Log;
+}
+
+/** Bytes of the blanks' states of all frames. */
+@inline function stateBytes(frames: i32, labels: i32): usize { return <usize>(frames + 4) * align(<usize>cellsOf(labels) << 3); }
 
 /** Whether the exponentials of so many classes may be kept for all frames. */
 @inline function fits(sequence: Sequence, slots: i32): bool { return cacheBytes((sequence.frames + 3) >> 2, slots) <= GREATEST_CACHE; }

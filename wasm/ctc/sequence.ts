@@ -11,8 +11,10 @@ export const enum Tier {
   Fast = 1,
   /** The same with float64 exponentials. */
   Precise = 2,
+  /** The same for what is all but certain. */
+  Sure = 3,
   /** On logarithms. */
-  Log = 3,
+  Log = 4,
 }
 
 /** When `route` is asked, by what has come to be known of the sequence. */
@@ -54,9 +56,13 @@ export class Sequence {
   logits: bool;
   /** Whether inputs and gradient are float64. */
   double: bool;
-  /** Whether the blocks hold float32 exponentials before they are made precise, and the share of a frame that one class must have for these to do. */
+  /**
+   * Whether the blocks hold what the fast rung has put there; of float32 exponentials that are to be made precise, the share of a frame that one class must
+   * have for these to do, and whether they do for all classes that the target does not use.
+   */
   filled: bool;
   closed: f32;
+  onlyTarget: bool;
   cotangent: f64;
   /** The result: minus the logarithm of the probability. */
   loss: f64;
@@ -80,8 +86,11 @@ export class Sequence {
   /** Each slot's place in a block, in bytes. */
   distinct: usize;
   slotCount: i32;
-  /** A weight for every step to a new label; 1 for none. */
-  tilt: f64;
+  /** Whether every cell has a scale of its own: see gauge.ts, with these in its tables. */
+  gauged: bool;
+  gauges: usize;
+  ratios: usize;
+  weights: usize;
   /** One block's emissions, and its posteriors, as float64 [slot][4]. */
   emissions: usize;
   sums: usize;
@@ -91,12 +100,27 @@ export class Sequence {
   blanks: usize;
   betas: usize;
   history: usize;
-  /** Bytes of a frame's row in `history`; 0 keeps only the newest. */
+  /** Bytes of a frame's row in `history`; 0 keeps only the newest. Where those of the blanks are kept as well, they are at `kept` behind. */
   row: usize;
+  kept: usize;
   /** The probability at the end of a pass forward, scaled. */
   ending: f64;
   /** Each block's rescaling in the forward pass, as an exponent. */
   rescales: usize;
+  /** What bounds emissions from above that do not count. */
+  floor: f64;
+
+  // What sure.ts knows.
+  /** Each frame's likeliest class, and the emissions of all others. */
+  tops: usize;
+  rests: usize;
+  /** Where the likeliest path is: labels that are read, and whether it is on the last of these; and the scale there. */
+  place: i32;
+  onLabel: bool;
+  scaleBefore: i32;
+  /** The probability that has joined the path, and the normalisers' product less 1. */
+  others: f64;
+  surplus: f64;
 }
 
 @inline export function align(bytes: usize): usize { return (bytes + 63) & ~63; }

@@ -15,19 +15,19 @@ export interface CtcStatistics {
 }
 
 /** The kernels' tiers in the order of `Tier` in wasm/ctc/sequence.ts, each faster than those after it; wasm/ctc/route.ts says which takes what. */
-const TIERS = ['lengths', 'fast', 'precise', 'log'] as const;
+const TIERS = ['lengths', 'fast', 'precise', 'sure', 'log'] as const;
 type CtcTier = (typeof TIERS)[number];
 
-const taken: Record<CtcTier, number> = { lengths: 0, fast: 0, precise: 0, log: 0 };
+const taken: Record<CtcTier, number> = { lengths: 0, fast: 0, precise: 0, sure: 0, log: 0 };
 
 /** A copy of the counts of sequences by tier. */
 export const ctcStatistics = (): CtcStatistics => ({
   lengths: taken.lengths,
-  linear: taken.fast + taken.precise,
+  linear: taken.fast + taken.precise + taken.sure,
   log: taken.log,
 });
 
-/** @internal The counts with both linear tiers apart, with exponentials of logits in float32 (`fast`) and in float64: for tests of the route. */
+/** @internal The counts with the linear tiers apart, with exponentials of logits in float32 (`fast`), in float64, and for losses next to 0: for tests of the route. */
 export const ctcTiers = (): Readonly<Record<CtcTier, number>> => ({ ...taken });
 
 /** Sets the counts to 0. */
@@ -38,7 +38,7 @@ export function resetCtcStatistics(): void {
 let least: CtcTier = 'fast';
 
 /** @internal What `run` returns, where no sequence takes a tier above `tier`: for tests that hold one tier against another. */
-export function withCtcTier<T>(tier: Exclude<CtcTier, 'lengths'>, run: () => T): T {
+export function withCtcTier<T>(tier: Exclude<CtcTier, 'lengths' | 'sure'>, run: () => T): T {
   const before = least;
   least = tier;
   try {
@@ -55,12 +55,12 @@ export function withCtcTier<T>(tier: Exclude<CtcTier, 'lengths'>, run: () => T):
 function scratchSize(call: CpuCall, name: string, perCell: number, ...rest: number[]): number {
   const [frames, , classes] = sizes(call);
   const labels = longestTarget(lengthsOf(call));
-  // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables, kept exponentials.
+  // A little more than any of the kernels takes: states, blocks of emissions, columns of a number a frame, tables, kept exponentials and blanks.
   const most =
     (frames + 8) * ((labels + 6) * perCell + (classes + 3) * 4 + 32) +
     (labels + 6) * 256 +
     classes * 128 +
-    65 * 2 ** 20;
+    80 * 2 ** 20;
   if (most > 2 ** 32) {
     throw new OutOfMemoryError(
       'ctcLoss',
