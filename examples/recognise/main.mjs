@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { alphabet, FormatError, random } from 'tapegrad';
 import { lossCurve } from '../shared/charts.mjs';
 import { trainUntilSignal, writeWhole } from '../shared/loop.mjs';
@@ -13,9 +14,11 @@ import {
   fits,
   judge,
   loadRecogniser,
+  loadTraining,
   rateOf,
   readAll,
   saveRecogniser,
+  saveTraining,
   startTraining,
   trainStep,
 } from './training.mjs';
@@ -32,26 +35,36 @@ const SAMPLES = 6;
 
 const commands = { help: () => process.stdout.write(USAGE), train, read, test };
 
-/** Reads and decodes the files of a folder; whatever cannot be used joins the skipped ones. */
+/** Reads and decodes the files of a folder; whatever cannot be used joins the skipped ones. The digest is of all that can. */
 async function openFolder(folder, wanted = null) {
   const { kind, items, skipped } = await listFolder(folder);
   const isKind = wanted === null || kind === wanted;
   const samples = [];
+  const hash = createHash('sha256');
   for (const { file, text } of items) {
     try {
       if (!isKind) throw new Error(`is no ${wanted === 'image' ? 'image' : 'sound'}, as the recogniser wants it`);
-      samples.push({ file, text, decoded: decode(kind, await bytesOf(file)) });
+      const bytes = await bytesOf(file);
+      samples.push({ file, text, decoded: decode(kind, bytes) });
+      hash.update(`${relative(folder, file)}\t${text}\t${bytes.length}\n`).update(bytes);
     } catch (error) {
       skipped.push({ file, reason: oneLine(error) });
     }
   }
-  return { kind, samples, skipped };
+  return { kind, samples, skipped, digest: hash.digest('hex') };
 }
 
 const oneLine = ({ message }) => message.replace(/\s+/g, ' ').slice(0, 200);
 
-async function train(options) {
-  const { kind, samples, skipped } = await openFolder(options.data);
+async function train(given) {
+  const earlier = given.resume === null ? null : await openTraining(given.resume);
+  const seedAndData = { seed: earlier?.run.seed ?? given.seed, data: given.data ?? earlier.run.data };
+  const options = { ...given, ...seedAndData };
+  const { kind, samples, skipped, digest } = await openFolder(options.data);
+  if (earlier && digest !== earlier.run.digest)
+    throw new UsageError(
+      `--resume: the files of ${options.data} are not those that ${given.resume} was learning from; train anew, or say where they are with --data`,
+    );
   const total = samples.length + skipped.length;
   const texts = [...new Set(samples.map(({ text }) => text))];
   if (texts.length < 2) {
@@ -72,7 +85,9 @@ async function train(options) {
     seen.map(({ decoded }) => decoded),
   );
   for (const sample of samples) sample.prepared = prepare(settings, sample.decoded);
-  const { recogniser, run } = startTraining({ settings, letters, seed: options.seed, steps: options.steps });
+  const { seed, steps, batch, patience, data } = options;
+  const { recogniser, run } =
+    earlier ?? startTraining({ settings, letters, seed, steps, batch, patience, data, digest });
   const training = seen.filter((sample) => {
     const isShort = !fits(recogniser, sample, letters.encode(sample.text));
     if (isShort) skipped.push({ file: sample.file, reason: 'is too short for its text' });
@@ -89,52 +104,65 @@ async function train(options) {
   if (unknown.length > 0) console.log(`No text to learn from has these of the held-out ones: ${unknown.join(' ')}`);
 
   await mkdir(options.out, { recursive: true });
-  const file = join(options.out, 'recogniser.safetensors');
-  const best = await fit(recogniser, run, { training, heldOut, ...options });
-  const facts = { seed: options.seed, step: best.step, heldOutCharacterErrorRate: best.rate };
-  const kept = { ...recogniser, params: best.params };
-  await writeWhole(file, await saveRecogniser(kept, facts));
+  const [file, checkpoint] = ['recogniser', 'checkpoint'].map((name) => join(options.out, `${name}.safetensors`));
+  const end = await fit(recogniser, run, { training, heldOut, checkpoint });
+  const { rate, step } = run.best;
+  const kept = { ...recogniser, params: run.kept };
+  await writeWhole(file, await saveRecogniser(kept, { seed: run.seed, step, heldOutCharacterErrorRate: rate }));
   const curve = join(options.out, 'loss.svg');
   await writeFile(curve, await lossCurve('CTC loss and held-out character error rate', run));
-  console.log(`${best.why} The best recogniser, of step ${best.step}, is kept.`);
+  console.log(`${end.why} The best recogniser, of step ${step}, is kept.`);
+  if (end.isInterrupted) console.log(`Go on with:\n\n  npm run recognise -- train --resume ${checkpoint}\n`);
   conclude('Held-out', kept, heldOut);
   if (options.test !== null) await testOn(kept, options.test);
   console.log(`Recogniser ${file}, loss curve ${curve}`);
 }
 
-/** Trains to the end, to a signal, or until nothing gets better. Returns the best parameters. */
-async function fit(recogniser, run, { training, heldOut, batch: size, patience }) {
-  const batches = batchesOf(recogniser, training, size, run.random);
+async function openTraining(file) {
+  try {
+    return loadTraining(await readFile(file));
+  } catch (error) {
+    if (error.code === 'ENOENT') throw new UsageError(`--resume: there is no file ${file}`);
+    if (error instanceof FormatError) throw new UsageError(`--resume: cannot go on from ${file}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Trains to the end, to a signal, or until nothing gets better; keeps the best parameters in the run, and the run in the checkpoint. */
+async function fit(recogniser, run, { training, heldOut, checkpoint }) {
+  const batches = batchesOf(recogniser, training, run);
   const checked = heldOut.slice(0, ON_THE_WAY);
   const progress = new Progress(run, { unit: 'files', rateOf });
-  let best = { rate: Infinity, step: 0, params: run.params };
-  let worse = 0;
+  const save = async () => writeWhole(checkpoint, await saveTraining(recogniser, run));
+  const isIdle = () => run.worse >= run.patience;
   let count = 0;
-  const isDone = await trainUntilSignal(run, {
-    step: async () => {
-      const { value: batch } = batches.next();
-      count = batch.length;
-      trainStep(recogniser, run, batch);
-    },
-    interval: Math.max(LEAST_INTERVAL, Math.ceil(run.steps / EVALUATIONS)),
-    evaluate: async () => {
-      const [{ rate }] = judge(checked, readAll({ ...recogniser, params: run.params }, checked));
-      run.evaluations.push({ step: run.step, characterErrorRate: rate });
-      // On the plateau on which every CTC net begins nothing gets better, and that means nothing.
-      worse = rate < best.rate || best.rate > READS ? 0 : worse + 1;
-      if (rate < best.rate) best = { rate, step: run.step, params: run.params };
-    },
-    show: () => progress.update(run, count),
-    agree: async (isAsked) => isAsked || worse >= patience,
-  });
+  if (!isIdle())
+    await trainUntilSignal(run, {
+      step: async () => {
+        const { value: batch } = batches.next();
+        count = batch.length;
+        trainStep(recogniser, run, batch);
+      },
+      interval: Math.max(LEAST_INTERVAL, Math.ceil(run.steps / EVALUATIONS)),
+      evaluate: async () => {
+        const [{ rate }] = judge(checked, readAll({ ...recogniser, params: run.params }, checked));
+        run.evaluations.push({ step: run.step, characterErrorRate: rate });
+        const { rate: least } = run.best;
+        const isBetter = least === null || rate < least;
+        // On the plateau on which every CTC net begins nothing gets better, and that means nothing.
+        run.worse = isBetter || least > READS ? 0 : run.worse + 1;
+        if (isBetter) Object.assign(run, { best: { rate, step: run.step }, kept: run.params });
+        await save();
+      },
+      show: () => progress.update(run, count),
+      agree: async (isAsked) => isAsked || isIdle(),
+    });
   progress.stop();
-  if (best.step === 0) best = { rate: NaN, step: run.step, params: run.params };
-  const why = isDone
-    ? 'All steps are made.'
-    : worse >= patience
-      ? `Nothing got better in ${patience} evaluations: stopped at step ${run.step}.`
-      : `Stopped at step ${run.step}.`;
-  return { ...best, why };
+  if (run.best.rate === null) Object.assign(run, { best: { rate: null, step: run.step }, kept: run.params });
+  await save();
+  if (run.step === run.steps) return { why: 'All steps are made.' };
+  if (isIdle()) return { why: `Nothing got better in ${run.patience} evaluations: stopped at step ${run.step}.` };
+  return { why: `Stopped at step ${run.step}.`, isInterrupted: true };
 }
 
 /** Shows some readings and the error rates. */

@@ -8,13 +8,14 @@ import {
   loadSafetensors,
   optim,
   padSequences,
+  Random,
   random,
   restoreTree,
   saveSafetensors,
   scope,
   valueAndGrad,
 } from 'tapegrad';
-import { newRun, noteStep } from '../shared/run.mjs';
+import { loadRun, newRun, noteStep, saveRun } from '../shared/run.mjs';
 import { featuresOf, widthOf } from './features.mjs';
 import { modelOf } from './model.mjs';
 
@@ -34,6 +35,14 @@ const GRADIENT_NORM = 1;
  * @property {object} params
  *
  * @typedef {{ file: string, text: string, prepared: import('tapegrad').Tensor }} Sample
+ *
+ * @typedef {import('../shared/run.mjs').Run & Plan & Progress} Run `kept`: the parameters that have read best.
+ * @typedef {{ data: string, batch: number, patience: number, digest: string }} Plan `digest`: of the files that it learns from
+ * @typedef {object} Progress
+ * @property {number[] | null} epoch the state of `random` before the epoch's batches were drawn
+ * @property {number} place which of them comes next
+ * @property {{ rate: number | null, step: number }} best held-out error rate so far; null before there is one
+ * @property {number} worse evaluations since then
  */
 
 const withParams = (settings, letters, paramsOf) => {
@@ -42,11 +51,13 @@ const withParams = (settings, letters, paramsOf) => {
 };
 
 /** @returns {Promise<Uint8Array>} a safetensors file: the weights, and beside them the alphabet and how files are brought to one form. */
-export const saveRecogniser = ({ settings, letters, params }, facts = {}) =>
+export const saveRecogniser = (recogniser, facts = {}) =>
   saveSafetensors(
-    { params },
-    { metadata: { recogniser: JSON.stringify({ settings, letters }), facts: JSON.stringify(facts) } },
+    { params: recogniser.params },
+    { metadata: { recogniser: textOf(recogniser), facts: JSON.stringify(facts) } },
   );
+
+const textOf = ({ settings, letters }) => JSON.stringify({ settings, letters });
 
 /** @returns {Recogniser} @throws {FormatError} for another file */
 export function loadRecogniser(file) {
@@ -61,13 +72,40 @@ export function loadRecogniser(file) {
   );
 }
 
-/** A recogniser that knows nothing, and its training run. */
-export function startTraining({ settings, letters, seed, steps }) {
-  const source = random(seed);
+/**
+ * A recogniser that knows nothing, and its training run.
+ *
+ * @param {{ settings: import('./features.mjs').Settings, letters: import('tapegrad').Alphabet, seed: number, steps: number } & Plan} options
+ * @returns {{ recogniser: Recogniser, run: Run }}
+ */
+export function startTraining({ settings, letters, ...rest }) {
+  const source = random(rest.seed);
   const recogniser = withParams(settings, letters, (model) => model.init(source));
   const { params } = recogniser;
-  const plan = { seed, steps, peakRate: PEAK_RATES[settings.kind] };
-  return { recogniser, run: newRun(plan, { random: source, params, state: optimizerOf(plan).init(params) }) };
+  const plan = { ...rest, peakRate: PEAK_RATES[settings.kind] };
+  const progress = { epoch: null, place: 0, best: { rate: null, step: 0 }, worse: 0 };
+  const run = newRun({ ...plan, ...progress }, { random: source, params, state: optimizerOf(plan).init(params) });
+  return { recogniser, run: { ...run, kept: params } };
+}
+
+/** @returns {Promise<Uint8Array>} a safetensors file: all that the rest of the training depends on, but for the files that it learns from. */
+export const saveTraining = (recogniser, run) => saveRun(run, { recogniser: textOf(recogniser) });
+
+/** What `saveTraining` saved; it goes on as if it had never stopped, to the last bit. @throws {FormatError} for another file */
+export function loadTraining(file) {
+  let recogniser;
+  const run = loadRun(file, (plan, metadata) => {
+    if (metadata.recogniser === undefined)
+      throw new FormatError(
+        'loadTraining',
+        "the file is a checkpoint of another example: its metadata has no 'recogniser'",
+      );
+    const { settings, letters } = JSON.parse(metadata.recogniser);
+    const fresh = startTraining({ settings, letters: alphabet(letters), ...plan });
+    recogniser = fresh.recogniser;
+    return fresh.run;
+  });
+  return { recogniser: { ...recogniser, params: run.params }, run };
 }
 
 /** The learning rate of the next step. */
@@ -93,16 +131,26 @@ export function fits(recogniser, sample, labels) {
 }
 
 /**
- * Batches of files of about the same length, without end: about `size` in each, fewer of long ones.
+ * Batches of files of about the same length, without end: about `run.batch` in each, fewer of long ones. Notes in `run` where it is.
  *
  * @param {Recogniser} recogniser
  * @param {Sample[]} samples
+ * @param {Run} run
  */
-export function* batchesOf({ settings }, samples, size, source) {
+export function* batchesOf({ settings }, samples, run) {
   const lengths = samples.map((sample) => framesOf(sample, settings));
   const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
-  const most = Math.max(Math.ceil(size * mean), ...lengths);
-  for (;;) yield* bucketedBatches(lengths, most, source).map((batch) => batch.map((i) => samples[i]));
+  const most = Math.max(Math.ceil(run.batch * mean), ...lengths);
+  // A run that goes on draws the batches of its epoch again.
+  let batches = run.epoch === null ? [] : bucketedBatches(lengths, most, Random.fromState(run.epoch));
+  for (;;) {
+    if (run.place === batches.length) {
+      run.epoch = run.random.state;
+      run.place = 0;
+      batches = bucketedBatches(lengths, most, run.random);
+    }
+    yield batches[run.place++].map((i) => samples[i]);
+  }
 }
 
 /** One step on a batch; changes `run`. */

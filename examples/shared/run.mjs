@@ -19,6 +19,7 @@ const SPEAKING = 0.25;
  * @property {'start' | 'plateau' | 'learning'} phase
  * @property {number | null} plateauEnd the step at which the net began to read
  * @property {{ step: number, characterErrorRate: number }[]} evaluations
+ * @property {object} [kept] parameters that an example keeps beside those that it trains, of the same form
  */
 
 /**
@@ -74,7 +75,7 @@ function watchPlateau(run, share, warmup) {
  */
 export async function saveRun(run, metadata = {}) {
   const host = { device: await device('cpu') }; // whatever trains: few GPUs have float64
-  const { params, state, losses, evaluations, random, ...rest } = run;
+  const { params, state, kept, losses, evaluations, random, ...rest } = run;
   const history = {
     losses: tensor(Float64Array.from(losses), host),
     evaluatedSteps: tensor(
@@ -87,7 +88,7 @@ export async function saveRun(run, metadata = {}) {
     ),
   };
   return saveSafetensors(
-    { params, state, history },
+    { params, state, history, ...(kept && { kept }) },
     { metadata: { ...metadata, run: JSON.stringify({ ...rest, random: random.state }) } },
   );
 }
@@ -111,13 +112,12 @@ export function loadRun(file, start) {
     'history.evaluatedRates': rates,
     ...weights
   } = tensors;
-  const { params, state } = restoreTree({ params: fresh.params, state: fresh.state }, weights);
+  const wanted = { params: fresh.params, state: fresh.state, ...(fresh.kept && { kept: fresh.kept }) };
   const evaluatedRates = rates.dataSync();
   return {
     ...fresh,
     ...rest,
-    params,
-    state,
+    ...restoreTree(wanted, weights),
     random: Random.fromState(randomState),
     losses: Array.from(losses.dataSync()),
     evaluations: Array.from(steps.dataSync(), (step, i) => ({ step, characterErrorRate: evaluatedRates[i] })),

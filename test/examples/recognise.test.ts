@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSafetensors, random } from 'tapegrad';
@@ -143,6 +143,67 @@ test('recordings with texts beside them, any alphabet; stops when nothing gets b
   expect(errorRateIn(out, 'Held-out')).toBeLessThan(10);
   const again = recognise('read', '--model', 'heard/recogniser.safetensors', join(set, '0.wav'));
   expect(again.out.trim().split('\t')[1]).toBe(signs(TEXTS[0]!));
+}, 300_000);
+
+test('a training that Ctrl-C stops and --resume ends is the uninterrupted one, byte for byte', async () => {
+  const set = folder('resumed', {
+    'labels.tsv': TEXTS.slice(0, 24)
+      .map((text, i) => `${i}.png\t${text}`)
+      .join('\n'),
+    ...Object.fromEntries(TEXTS.slice(0, 24).map((text, i) => [`${i}.png`, drawn(text)])),
+  });
+  const fixed = ['train', '--data', 'resumed', '--steps', '44', '--seed', '3', '--batch', '4'];
+  const files = ['recogniser.safetensors', 'checkpoint.safetensors'];
+  const bytesIn = (out: string): Buffer[] => files.map((file) => readFileSync(join(scratch, out, file)));
+  expect(recognise(...fixed, '--out', 'whole')).toMatchObject({ code: 0, error: '' });
+
+  const child = spawn(process.execPath, [join(ROOT, 'examples/recognise/recognise.mjs'), ...fixed, '--out', 'parts'], {
+    cwd: scratch,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let out = '';
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  const checkpoint = join(scratch, 'parts', files[1]!);
+  const watch = setInterval(() => {
+    if (!existsSync(checkpoint)) return;
+    clearInterval(watch);
+    child.kill('SIGINT');
+  }, 5);
+  const code = await new Promise((ended) => child.on('close', ended));
+  clearInterval(watch);
+  expect(code).toBe(0);
+  expect(out).toMatch(
+    /Stopped at step [2-4]\d\. The best recogniser, of step [24]0, is kept\.\nGo on with:\n\n {2}npm run /,
+  );
+  expect(bytesIn('parts')[1]!.equals(bytesIn('whole')[1]!)).toBe(false);
+
+  const resume = ['train', '--resume', 'parts/checkpoint.safetensors'];
+  const resumed = recognise(...resume);
+  expect(resumed).toMatchObject({ code: 0, error: '' });
+  expect(resumed.out).toContain('All steps are made.');
+  expect(bytesIn('parts').map((bytes, i) => bytes.equals(bytesIn('whole')[i]!))).toEqual([true, true]);
+  // There is nothing left to do, and nothing changes.
+  expect(recognise(...resume, '--data', set)).toMatchObject({ code: 0, error: '' });
+  expect(bytesIn('parts').map((bytes, i) => bytes.equals(bytesIn('whole')[i]!))).toEqual([true, true]);
+
+  for (const [wrong, message] of [
+    [
+      ['--resume', 'parts/recogniser.safetensors'],
+      '--resume: cannot go on from parts/recogniser.safetensors: [loadRun] the',
+    ],
+    [['--resume', 'gone'], '--resume: there is no file gone'],
+    [['--resume', 'parts/checkpoint.safetensors', '--seed', '3'], '--seed, --steps, --patience and --batch do not go'],
+  ] as const) {
+    const refused = recognise('train', ...wrong);
+    expect(refused.error).toContain(message);
+    expect(refused.code).toBe(2);
+  }
+  writeFileSync(join(set, '7.png'), drawn('cab'));
+  const changed = recognise(...resume);
+  expect(changed.error).toContain(
+    'the files of resumed are not those that parts/checkpoint.safetensors was learning from',
+  );
+  expect(changed.code).toBe(2);
 }, 300_000);
 
 test.each([
