@@ -43,8 +43,8 @@ const bundlers = {
       // A module, so that what is loaded on demand (WebGPU) is found beside it in Node as well.
       experiments: { outputModule: true },
       output: { path: dirname(output), filename: basename(output), module: true },
-      // It remarks on any script beyond 250 kB; a third of this one is WebAssembly. Growing on unseen is not what is meant.
-      performance: { maxAssetSize: 280_000, maxEntrypointSize: 280_000 },
+      // It remarks on any script beyond 250 kB; more than a third of this one is WebAssembly. Growing on unseen is not what is meant.
+      performance: { maxAssetSize: 340_000, maxEntrypointSize: 340_000 },
     };
     const stats = await new Promise((done, fail) => {
       webpack(config, (error, result) => (error ? fail(error) : done(result)));
