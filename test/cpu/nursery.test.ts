@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { setImmediate } from 'node:timers/promises';
 import {
   adaptiveAvgPool1d,
+  concat,
   cumsum,
   gelu,
   grad,
@@ -11,6 +12,7 @@ import {
   memory,
   optim,
   OutOfMemoryError,
+  pad,
   random,
   RecycledError,
   scope,
@@ -65,6 +67,15 @@ const FORMULAS: Readonly<Record<string, (x: Tensor, y: Tensor) => Tensor>> = {
     const z = x.add(row);
     return maximum(z.square(), z);
   },
+  'of a transpose': (x) => x.transpose(),
+  'of a slice': (x) => x.slice([1], [2, 200]),
+  'of softmax': (x) => x.softmax(0),
+  'of float16': (x) => x.cast('float16').cast('float32'),
+  'of a slice that something is added to': (x, y) =>
+    x
+      .slice([], [0, 100])
+      .permute([1, 0])
+      .add(y.slice([0, 100], [0, 256]).sum()),
   'of ordinary results': (x) => cumsum(x, 0).add(x.sum(0)),
 };
 
@@ -88,6 +99,20 @@ test.each(Object.entries(FORMULAS))(
     expect(bytesOf(again).equals(wanted)).toBe(true);
   },
 );
+
+test('what is written in parts is an array, and right', () => {
+  const parts = [filled(1, N + 7), filled(2, N + 7), filled(3, N + 7)];
+  const [joined, padded] = [concat(parts), pad(parts[1]!, [[3, 4]])];
+  expect([joined, padded].map(stateOf)).toEqual(['array', 'array']); // below 1 MiB
+  crowd();
+  expect(
+    joined
+      .reshape([3, N + 7])
+      .mean(1)
+      .arraySync(),
+  ).toEqual([1, 2, 3]);
+  expect([padded.sum().itemSync(), padded.slice([0, 5]).arraySync()]).toEqual([2 * (N + 7), [0, 0, 0, 2, 2]]);
+});
 
 test('forgotten ones are there for every use', async () => {
   const make = (): Tensor => {

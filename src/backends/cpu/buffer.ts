@@ -42,8 +42,8 @@ export class CpuBuffer implements Buffer {
   }
 
   get alive(): boolean {
-    const { array, arena, pending, donatedTo } = this;
-    return (array !== null || (arena ? arena.isOpen : pending !== null)) && donatedTo === undefined;
+    if (this.donatedTo !== undefined) return false;
+    return this.array !== null || (this.arena !== null ? this.arena.isOpen : this.pending !== null);
   }
 
   /** A copy in the heap that outlives arenas. */

@@ -1,12 +1,13 @@
 import { OutOfMemoryError } from '../../errors.js';
 import { type Backend, BYTES, type DType, type TypedArray } from '../backend.js';
 import type { Dispatch, Kernel } from '../kernel.js';
+import { functionOf } from '../registry.js';
 import { CpuArena, CpuBuffer } from './buffer.js';
 import { align, heap } from './heap.js';
 import { isHandedOut } from './resident.js';
 
 /**
- * Elementwise results outside of scopes. Nothing tells within a turn of the event loop which of them are still wanted; most are, by the next op, and then never
+ * Results of elementwise ops, of copies (transpose, slice and the like) and of softmax outside of scopes. Nothing tells within a turn of the event loop which of them are still wanted; most are, by the next op, and then never
  * again. So a result stays in the heap, where it was computed and the caches have it, until a few more have come. Then it is forgotten rather than copied to
  * memory that no cache has, which takes longer than an addition: it is known what it was made of. Whoever does want it has it computed again, to the same bits,
  * and for good; its kind is not put here the next times.
@@ -52,6 +53,16 @@ export class Source {
   }
 }
 
+/** Kernels whose results are not much dearer to compute again than to copy. */
+const CHEAP: ReadonlySet<string> = new Set(['copy', 'cast', 'softmax', 'logSoftmax']);
+
+/** Whether a launch is one of a cheap kernel and writes the whole result: `copy` may write a part. */
+const isCheap = ({ kernel, outputs, grid }: Dispatch): boolean =>
+  kernel.elementwise !== undefined ||
+  (CHEAP.has(kernel.name) &&
+    (kernel.name !== 'copy' || grid === outputs[0]!.length) &&
+    functionOf(kernel) === undefined);
+
 const kindOf = ({ name }: Kernel, length: number): string => `${name} ${length}`;
 
 /** Gives a buffer, which is about to be written to, an array that nothing is made of. */
@@ -84,11 +95,10 @@ export class Nursery extends CpuArena {
 
   /** Takes the result of a launch, if it could be computed again and there is memory. The launch comes next, and then `tidy()`. */
   adopt(launch: Dispatch): boolean {
-    const { kernel, inputs, outputs } = launch;
+    const { inputs, outputs } = launch;
     const output = outputs[0] as CpuBuffer;
     const { bytes } = output;
-    if (!kernel.elementwise || outputs.length !== 1 || bytes < LEAST || bytes > MOST || this.lasts(launch))
-      return false;
+    if (!isCheap(launch) || outputs.length !== 1 || bytes < LEAST || bytes > MOST || this.lasts(launch)) return false;
     const sources = sourcesOf(inputs as readonly CpuBuffer[]);
     if (!sources) return false;
     const source = new Source(output.dtype, output.length, null);
