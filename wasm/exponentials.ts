@@ -3,7 +3,7 @@
 import { largestOfRows, largestOfRun } from "./extremes";
 import { fromPairs, highPair, lowPair, sumPair } from "./lanes";
 import { expNegative, log1p } from "./math";
-import { exp as exp64 } from "./math64";
+import { exp as exp64, log as log64 } from "./math64";
 import { bytes, lanes, storeVector, vectorAt } from "./vectors";
 
 /** e^x for x <= 0. */
@@ -12,7 +12,7 @@ import { bytes, lanes, storeVector, vectorAt } from "./vectors";
 }
 
 /** e^(x - shift) of n elements side by side, none above `shift`; they go to `out` where `keeps`. @returns their sum */
-@inline export function exponentialsOfRun<T>(x: usize, out: usize, n: i32, shift: T, keeps: bool): f64 {
+@inline function exponentialsIn<T>(x: usize, out: usize, n: i32, shift: T, keeps: bool): f64 {
   const shifts = v128.splat<T>(shift), end = x + bytes<T>(n & ~(lanes<T>() - 1)), left = n & (lanes<T>() - 1);
   let low = f64x2.splat(0), high = low;
   if (x < end) do { // not while: the constants of e^x stay out of the loop only where it is sure to run
@@ -34,6 +34,16 @@ import { bytes, lanes, storeVector, vectorAt } from "./vectors";
     if (keeps) storeVector<T>(out, vector, left);
   }
   return sum;
+}
+
+/** The exponentials of n elements side by side less `shift`, none of which is above it. @returns their sum */
+export function exponentialsOfRun<T>(x: usize, out: usize, n: i32, shift: T): f64 {
+  return exponentialsIn<T>(x, out, n, shift, true);
+}
+
+/** Only their sum. */
+export function sumOfRun<T>(x: usize, n: i32, shift: T): f64 {
+  return exponentialsIn<T>(x, 0, n, shift, false);
 }
 
 // Down the columns: what is known of some of them waits in the scratch memory while rows are read from end to end, as many as the cache holds
@@ -78,7 +88,7 @@ const CACHED: i32 = 1 << 16;
 }
 
 /** The exponentials of n columns of `axis` rows, to `out` where `keeps`; their sums and the columns' largest elements go to the scratch memory. */
-@inline export function exponentialsOfRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32, keeps: bool): void {
+@inline function exponentialsDown<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32, keeps: bool): void {
   const sums = sumsIn(scratch);
   largestOfRows<T>(x, scratch, axis, stride, n);
   memory.fill(sums, 0, bytes<f64>(n));
@@ -87,16 +97,24 @@ const CACHED: i32 = 1 << 16;
   if (i < axis) exponentialsOfRow<T>(x, out, scratch, sums, stride, n, false, keeps);
 }
 
-/** What `finish` would make of the sums: their inverses where `inverse`, else their logarithms, one element each, in the place of the sums. */
+/** The exponentials of n columns of `axis` rows less the columns' largest elements; these and the sums go to the scratch memory. */
+export function exponentialsOfRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32): void {
+  exponentialsDown<T>(x, out, scratch, axis, stride, n, true);
+}
+
+/** Only their sums, and the largest elements. */
+export function sumsOfRows<T>(x: usize, scratch: usize, axis: i32, stride: usize, n: i32): void {
+  exponentialsDown<T>(x, 0, scratch, axis, stride, n, false);
+}
+
+/** Makes of the sums, in their place, their inverses where `inverse`, else their logarithms, one element each. */
 @inline export function finishSums<T>(scratch: usize, n: i32, inverse: bool): void {
   const sums = sumsIn(scratch);
   for (let i = 0; i < n; i += lanes<T>()) {
     const from = sums + bytes<f64>(i), to = sums + bytes<T>(i), one = f64x2.splat(1);
     const low = v128.load(from), high = sizeof<T>() == 8 ? low : v128.load(from, 16);
-    if (sizeof<T>() == 8) {
-      const a = f64x2.extract_lane(low, 0), b = f64x2.extract_lane(low, 1);
-      v128.store(to, inverse ? f64x2.div(one, low) : f64x2.replace_lane(f64x2.splat(NativeMath.log(a)), 1, NativeMath.log(b)));
-    } else if (inverse) v128.store(to, fromPairs(f64x2.div(one, low), f64x2.div(one, high)));
+    if (sizeof<T>() == 8) v128.store(to, inverse ? f64x2.div(one, low) : log64(low));
+    else if (inverse) v128.store(to, fromPairs(f64x2.div(one, low), f64x2.div(one, high)));
     // The largest element gives 1 to the sum: without it the rest keeps its digits.
     else v128.store(to, log1p(fromPairs(f64x2.sub(low, one), f64x2.sub(high, one))));
   }
@@ -108,12 +126,12 @@ const CACHED: i32 = 1 << 16;
   for (let o = 0; o < outer; o++, x += <usize>axis * stride, out += stride) {
     if (inner == 1) {
       const top = largestOfRun<T>(x, axis);
-      store<T>(out, abs<T>(top) < <T>Infinity ? <T>(<f64>top + NativeMath.log(exponentialsOfRun<T>(x, 0, axis, top, false))) : top);
+      store<T>(out, abs<T>(top) < <T>Infinity ? <T>(<f64>top + NativeMath.log(sumOfRun<T>(x, axis, top))) : top);
       continue;
     }
     for (let c = 0; c < columns; c += width) {
       const n = min(width, columns - c);
-      exponentialsOfRows<T>(x + bytes<T>(c), 0, scratch, axis, stride, n, false);
+      sumsOfRows<T>(x + bytes<T>(c), scratch, axis, stride, n);
       finishSums<T>(scratch, n, false);
       for (let at: usize = 0, left = n; left > 0; at += 16, left -= lanes<T>()) {
         const top = v128.load(scratch + at), isFinite = v128.lt<T>(v128.abs<T>(top), v128.splat<T>(<T>Infinity));
