@@ -6,9 +6,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import { ctcLoss, random, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
-import { ctcTiers, resetCtcStatistics } from '../dist/backends/cpu/kernels/ctc.js';
-import { warmThreads } from '../dist/backends/cpu/pool.js';
+import { ctcLoss, random, resetCtcStatistics, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
+import { ctcTiers, warmThreads } from '../dist/internals.js';
 import { describeTorch, machine, processorTimes, startTorch } from './harness.mjs';
 
 /** Noise of one size, and a path that spells each target `height` above it. */
