@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ctcLoss, memory, random, type Tensor, valueAndGrad } from 'tapegrad';
 import { heap } from '../../src/backends/cpu/heap.js';
@@ -157,6 +158,32 @@ describe('thread pool', () => {
     });
     expect(stderr).toBe('');
     expect(stdout.trim()).toBe('[ 256 ] true 1 true');
+  });
+
+  test('unless somebody asks for them, threads are started when there has been work that is worth it', () => {
+    const program = `
+      import { syncBuiltinESMExports } from 'node:module';
+      import workers from 'node:worker_threads';
+      import { matmul, ones } from 'tapegrad';
+      let started = 0;
+      workers.Worker = class extends workers.Worker { constructor(...args) { super(...args); started++; } };
+      syncBuiltinESMExports();
+      const a = ones([256, 256]);
+      const counts = [];
+      for (let i = 1; i <= 40; i++) {
+        matmul(a, a);
+        if (i === 5 || i === 40) counts.push(started > 0);
+      }
+      console.log(counts.join());
+      process.exit();
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: join(__dirname, '../..'),
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toBe(`false,${availableParallelism() > 1}`); // one core wants no thread
   });
 
   test("under Node's permissions there is one thread, known at once", () => {

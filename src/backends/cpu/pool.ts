@@ -7,7 +7,7 @@ import { mayStartWorkers, startWorker, type WorkerHandle } from './worker.js';
  * own range; threads claim tasks one by one, the caller as well, and the call returns when all are done. Which thread takes which task
  * changes nothing, so results are the same for any number of threads.
  *
- * Threads are started on the first call that could use them, and are used from the moment they are ready: nothing waits for them, and
+ * Threads are started when there has been work for them that is worth it, and are used from the moment they are ready: nothing waits for them, and
  * nothing is kept alive by them.
  */
 
@@ -32,6 +32,12 @@ const CONTROL_BYTES = ARGUMENTS_AT + MOST_TASKS * MOST_ARGUMENTS * 8;
 const WORTH_SHARING = 1 << 20;
 
 /**
+ * Work that is done on one thread, in the same unit, before others are started: to start one takes some 40 ms of a processor, in which the caller had better
+ * have the machine to itself if there is no more to do than that.
+ */
+const WORTH_A_THREAD = 1 << 27;
+
+/**
  * A thread that has claimed a task and does not finish it in this many milliseconds, or in this many times what the caller's own tasks took, is
  * given up, and its task is computed again here. Nothing tells a thread that was lost in the middle of a task from one that works, so this is
  * longer than any task should take.
@@ -52,6 +58,7 @@ interface Pool {
 let wished: number | null = null;
 let pool: Pool | null = null;
 let stillborn = 0;
+let doneAlone = 0;
 let haveStarted = false;
 let tellOthers: (n: number) => void = () => undefined;
 
@@ -72,7 +79,7 @@ export function threads(): number {
 
 /** Threads to be used as soon as they are ready. */
 function wanted(): number {
-  if (!canShare || mayStartWorkers() === false) return 1;
+  if (wished === 1 || !canShare || mayStartWorkers() === false) return 1;
   const most = wished ?? available();
   return stillborn < MOST_STILLBORN ? most : Math.min(most, 1 + (pool?.workers.size ?? 0));
 }
@@ -91,6 +98,7 @@ export function setThreads(n: number): void {
     );
   wished = n;
   stillborn = 0;
+  doneAlone = WORTH_A_THREAD; // who asks for threads has work for them
   tellOthers(n);
   if (pool) while (pool.workers.size > n - 1) retire(pool, [...pool.workers].pop()!);
 }
@@ -111,6 +119,7 @@ function builtinParallelism(): number {
  */
 export function partsFor(work: number, uneven = false): number {
   if (work < WORTH_SHARING || wanted() === 1) return 1;
+  if (!pool && (doneAlone += work) < WORTH_A_THREAD) return 1;
   const ready = readyWorkers();
   return ready === 0
     ? 1
