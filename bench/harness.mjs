@@ -121,7 +121,7 @@ export async function startTorch() {
 
 /** What is said of a torch, or of its absence. */
 export const describeTorch = (torch) =>
-  torch ? `torch ${torch.version} with ${torch.blas}, one thread` : 'no python3 with torch';
+  torch ? `torch ${torch.version} (${torch.instructions}) with ${torch.blas}, one thread` : 'no python3 with torch';
 
 /** Milliseconds of this process's processor time of one call out of `count`, collecting garbage included. */
 export async function processorTimeOf(run, count) {

@@ -379,5 +379,13 @@ if (chosen.includes('start')) {
 }
 if (options.json)
   console.log(
-    JSON.stringify({ machine: machine(), torch: torch && { version: torch.version, blas: torch.blas }, rows }, null, 1),
+    JSON.stringify(
+      {
+        machine: machine(),
+        torch: torch && { version: torch.version, instructions: torch.instructions, blas: torch.blas },
+        rows,
+      },
+      null,
+      1,
+    ),
   );

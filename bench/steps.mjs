@@ -77,5 +77,13 @@ for (const { title, make, sizes } of MODELS) {
 torch?.stop();
 if (options.json)
   console.log(
-    JSON.stringify({ machine: machine(), torch: torch && { version: torch.version, blas: torch.blas }, rows }, null, 1),
+    JSON.stringify(
+      {
+        machine: machine(),
+        torch: torch && { version: torch.version, instructions: torch.instructions, blas: torch.blas },
+        rows,
+      },
+      null,
+      1,
+    ),
   );

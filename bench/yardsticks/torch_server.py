@@ -1,6 +1,7 @@
 """What torch takes, for bench/steps.mjs and bench/ops.mjs: one thread, processor time.
 
-The first line out says which torch this is and which BLAS it uses. A line in is {"setup": code that defines run()}, answered by "ready", or
+The first line out says which torch this is, which BLAS it uses and which instructions its own kernels. OPENBLAS_CORETYPE=Haswell and
+ATEN_CPU_CAPABILITY=avx2 hold both to AVX2 on a processor with AVX-512. A line in is {"setup": code that defines run()}, answered by "ready", or
 {"count": n}, answered by the milliseconds of processor time of one run() out of n.
 """
 
@@ -51,7 +52,8 @@ try:
     name = blas()
 except OSError:
     name = "unknown"
-print(json.dumps({"version": torch.__version__, "blas": name}), flush=True)
+used = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+print(json.dumps({"version": torch.__version__, "blas": name, "instructions": used.group(1) if used else "unknown"}), flush=True)
 
 scope = {}
 for line in sys.stdin:

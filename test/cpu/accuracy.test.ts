@@ -132,7 +132,6 @@ describe('float32 functions', () => {
     ['step', 0],
     ['sigmoid', 2.2],
     ['softplus', 2],
-    ['normalCdf', 6],
     ['gelu', 7],
   ] as const)('%s is accurate to %d ulp', (name, limit) => {
     const { error, at } = worst(
@@ -172,7 +171,7 @@ describe('float32 functions', () => {
 
   test('a lane is the same whatever lies beside it', () => {
     const x = [0.3, -2, 12.9, 13, -13.1, 86.9, -87.1, 200, -200, NaN, 0, 1e-40, -5, 100, 3];
-    for (const name of ['exp', 'sigmoid', 'gelu', 'normalCdf', 'tanh', 'softplus', 'silu']) {
+    for (const name of ['exp', 'sigmoid', 'gelu', 'geluSlope', 'tanh', 'softplus', 'silu']) {
       const run = (values: readonly number[]): number[] => {
         const [from, out] = [arena.allocate(values.length * 4), arena.allocate(values.length * 4)];
         heap().f32.set(values, from / 4);
