@@ -48,11 +48,14 @@ export class CpuCall {
     return this.params[name] as readonly number[];
   }
 
-  /** The address of input `i` in the heap. */
-  in(i: number): number {
+  /**
+   * The address of input `i` in the heap.
+   * @param short bytes up to which an ordinary array is copied for this call alone, as one that comes once is sooner copied than kept track of.
+   */
+  in(i: number, short = TINY): number {
     const buffer = this.inputs[i]!;
     if (!buffer.array) return buffer.address;
-    return buffer.bytes <= TINY ? this.copyOf(buffer) : this.arena.addressOf(buffer);
+    return buffer.bytes <= short ? this.copyOf(buffer) : this.arena.addressOf(buffer);
   }
 
   private copyOf(buffer: CpuBuffer): number {

@@ -78,6 +78,8 @@ const firstRoom = (width: number): number => 16 * width + 1024;
  * Scores up to so many are copied to where the next ones go as well: a stream's pieces are short, and to make room for one would take as long as to read it.
  */
 const SHORT = 1 << 14;
+/** And so few are copied by each launch, which takes less time than to look where they go. */
+const TINY = 1 << 10;
 
 interface HeldState {
   readonly arena: Arena;
@@ -164,6 +166,7 @@ export class BeamStates {
 
   private copyOf(scores: Buffer): Buffer {
     this.desk ??= hostBackend().openArena();
+    if (scores.length <= TINY) return scores;
     if (this.piece && this.piece.length < scores.length) {
       hostBackend().discard(this.piece);
       this.piece = null;
@@ -183,7 +186,8 @@ export class BeamStates {
     const { answers, held, status } = this;
     const { width } = this.sizes;
     const words = answers ? 3 : 2;
-    view(this.frameCounts).set(lengths);
+    const counts = view(this.frameCounts);
+    for (let n = 0; n < held.length; n++) counts[n] = lengths[n]!;
     const inputs = [scores, this.frameCounts];
     for (let [fresh, before] = [1, -1]; ; fresh = 0) {
       const buffers = held.map(({ buffer }) => buffer);
@@ -203,7 +207,7 @@ export class BeamStates {
         const how = values[words * n];
         if (how === STATUS.bad) return { sequence: n, frame: values[words * n + 1]! };
         if (how === STATUS.full) this.grow(n);
-        asked.push(how === STATUS.asks ? values[words * n + 2]! : 0);
+        if (answers) asked.push(how === STATUS.asks ? values[words * n + 2]! : 0);
         frames += values[words * n + 1]!;
         isDone &&= how === STATUS.done;
       }

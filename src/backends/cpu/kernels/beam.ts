@@ -33,11 +33,14 @@ const ctcBeamUndo: CpuKernel = (of) => {
   of.outputs.forEach((_, i) => call('ctcBeamUndo', of.out(i)));
 };
 
+/** Bytes of a stream's piece that are copied for one launch. */
+const SHORT_PIECE = 4096;
+
 /** A piece of each sequence: `name` takes each one's state, scores, stride, frames, fresh, status, and `more`. Output 0 is int32 [N, words], the statuses. */
 function advance(of: CpuCall, name: string, words: number, first: number, more: (n: number) => number[]): void {
   const batch = of.outputs.length - first;
   const status = of.scratch(batch * words * 4);
-  const scores = of.in(0);
+  const scores = of.in(0, SHORT_PIECE);
   const lengths = of.inputs[1]!.view() as Int32Array;
   const stride = 4 * of.number('frameStride');
   const sequence = 4 * of.number('sequenceStride');
