@@ -10,7 +10,7 @@ export interface CtcStatistics {
   lengths: number;
   /** The linear float64 tier, its certificate accepted. */
   linear: number;
-  /** The log-domain float64 tier: the certificate refused, the loss is very near to 0, an input was NaN or infinite, or the dtype is float64. */
+  /** The log-domain float64 tier: the certificate refused, an input was NaN or infinite, or the dtype is float64. */
   log: number;
 }
 
