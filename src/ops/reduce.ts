@@ -67,8 +67,9 @@ export function min(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
 /** Whether an element over axes (all when left out) is true, which any number but 0 is, NaN too. Of none it is false. bool. */
 export function any(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('any', x, options);
+  const isTrue = x.dtype === 'bool' ? x : notEqual(x, 0);
   // The count in float32: it may be rounded, but never to 0.
-  return notEqual(sum(cast(notEqual(x, 0), 'float32'), normalizeAxes('any', axes, x.rank), { keepDims }), 0);
+  return notEqual(sum(cast(isTrue, 'float32'), normalizeAxes('any', axes, x.rank), { keepDims }), 0);
 }
 
 /** Whether all elements over axes (all when left out) are true, which any number but 0 is, NaN too. Of none it is true. bool. */
