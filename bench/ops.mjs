@@ -167,7 +167,15 @@ const GROUPS = {
   ],
   other: [
     product(256, 'float64'),
-    unary('exp, 1 M, float64', [MI], (x) => x.exp(), 'x.exp()', float64, `torch.randn(${MI}).double()`),
+    ...Object.entries({
+      add: [(x) => x.add(x), 'x + x'],
+      exp: [(x) => x.exp(), 'x.exp()'],
+      log1p: [(x) => x.log1p(), 'x.log1p()'],
+      tanh: [(x) => x.tanh(), 'x.tanh()'],
+      sigmoid: [(x) => x.sigmoid(), 'x.sigmoid()'],
+    }).map(([title, [ours, torch]]) =>
+      unary(`${title}, 1 M, float64`, [MI], ours, torch, float64, `torch.randn(${MI}).double()`),
+    ),
     ...Object.entries({
       sum: ['sum', 'sum'],
       'sum along axis 0': ['sum', 'sum', 0],
@@ -239,6 +247,25 @@ const GROUPS = {
         `torch.randn(${MI}) > 0`,
       ),
     ),
+    unary(
+      'less than a number, 1 M, int32',
+      [MI],
+      (x) => x.less(5),
+      'x < 5',
+      integers([MI]),
+      `torch.randint(-1000, 1000, (${MI},)).int()`,
+    ),
+    unary(
+      'logicalNot, 1 M',
+      [MI],
+      (x) => tg.logicalNot(x),
+      'x.logical_not()',
+      () => source.normal([MI]).greater(0),
+      `torch.randn(${MI}) > 0`,
+    ),
+    unary('cast to bfloat16, 1 M', [MI], (x) => x.cast('bfloat16'), 'x.bfloat16()'),
+    unary('cast to int32, 1 M', [MI], (x) => x.cast('int32'), 'x.int()'),
+    unary('cast to float64, 1 M', [MI], (x) => x.cast('float64'), 'x.double()'),
     unary('cast to float16, 1 M', [MI], (x) => x.cast('float16'), 'x.half()'),
     unary(
       'cast from float16, 1 M',

@@ -73,7 +73,7 @@ export const ELEMENTS = [
       '../math': 'exp expm1 log log1p sin cos atan tanh rem pow isnan isfinite'.split(' '),
       '../error-function': ['erf', 'erfc', 'normalCdf'],
     },
-    often: ['exp', 'sigmoid', 'gelu'],
+    often: ['exp', 'log', 'sigmoid', 'gelu'],
     splatNumber: (value) => `f32x4.splat(${float(value)})`,
     lane: 'f32x4',
     operators: operators('f32x4', '+-*/'),

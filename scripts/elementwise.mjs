@@ -95,18 +95,16 @@ function unrolled(name, formula, element, streams) {
   ];
 }
 
-/** One whole vector a step, for what is called often enough to be worth its bytes. */
-function wholeVectors(name, { arity, result }, { suffix, lanes }) {
+/** The loop over whole vectors and what is left apart, for what is called often enough to be worth its bytes. */
+function apart(name, { arity, result }, { suffix, lanes, part, storePart }) {
   if (arity !== 1 || result === 'bool') throw new Error(`no loop over whole vectors for '${name}'`);
+  const of = (vector) => `${name}${suffix}Lanes(${vector})`;
   return [
-    `if (left >= ${lanes}) {`,
-    `  const end = x + (<usize>n / ${lanes} << 4);`,
-    '  do {',
-    `    v128.store(out, ${name}${suffix}Lanes(v128.load(x)));`,
-    '    x += 16; out += 16;',
-    '  } while (x < end);',
-    `  left &= ${lanes - 1};`,
+    `for (; left >= ${lanes}; left -= ${lanes}) {`,
+    `  v128.store(out, ${of('v128.load(x)')});`,
+    '  x += 16; out += 16;',
     '}',
+    `if (left > 0) ${storePart('out', of(part('x', 'left')), 'left')};`,
   ];
 }
 
@@ -143,17 +141,17 @@ function loops(name, formula, element, streams) {
       streams[index] ? [] : [`const ${operand}Splat = ${reader(formula, index, element).splat};`],
     ),
     'let left = n;',
-    ...(isCheap(formula, element)
-      ? unrolled(name, formula, element, streams)
-      : element.often.includes(name)
-        ? wholeVectors(name, formula, element)
-        : []),
-    ...remaining(
-      name,
-      formula,
-      element,
-      streams.map((moves) => (moves ? 'moves' : 'stays')),
-    ),
+    ...(element.often.includes(name)
+      ? apart(name, formula, element)
+      : [
+          ...(isCheap(formula, element) ? unrolled(name, formula, element, streams) : []),
+          ...remaining(
+            name,
+            formula,
+            element,
+            streams.map((moves) => (moves ? 'moves' : 'stays')),
+          ),
+        ]),
   ];
 }
 

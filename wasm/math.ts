@@ -146,7 +146,8 @@ function logSpecial(x: v128): v128 {
 /** Natural logarithm. */
 @inline export function log(x: v128): v128 {
   const normal = v128.and(f32x4.ge(x, num(f32.MIN_NORMAL_VALUE)), f32x4.lt(x, num(Infinity)));
-  return i32x4.all_true(normal) ? logNormal(x, num(0)) : logSpecial(x);
+  const value = logNormal(x, num(0)); // before the branch, as in exp
+  return i32x4.all_true(normal) ? value : logSpecial(x);
 }
 
 /** log(1 + x), without cancellation near 0. */

@@ -119,7 +119,8 @@ function logSpecial(x: v128, beside: v128): v128 {
 
 @inline function logBeside(x: v128, beside: v128): v128 {
   const normal = v128.and(f64x2.ge(x, num(f64.MIN_NORMAL_VALUE)), f64x2.lt(x, num(Infinity)));
-  return i64x2.all_true(normal) ? logNormal(x, beside, num(0)) : logSpecial(x, beside);
+  const value = logNormal(x, beside, num(0)); // before the branch, as in exp
+  return i64x2.all_true(normal) ? value : logSpecial(x, beside);
 }
 
 /** Natural logarithm. */

@@ -227,6 +227,9 @@ export interface Beyond extends CpuArena {
   keep(buffer: CpuBuffer): void;
 }
 
+/** Elements up to which they are copied one by one. */
+const FEW = 8;
+
 /** Elements from which on copying takes longer than preparing it. */
 const MANY = 4096;
 
@@ -265,10 +268,25 @@ function copyOf(address: number, length: number, dtype: DType): TypedArray {
 }
 
 /** Copies the elements at an address of the heap to an array. Node fills large ones with a pattern, here all of the data, by memcpy; `set` goes word by word. */
-export function copyTo({ buffer, byteOffset, byteLength, length }: TypedArray, address: number): void {
+export function copyTo(array: TypedArray, address: number): void {
+  const { buffer, byteOffset, byteLength, length } = array;
+  if (length <= FEW) return copyFew(array, address);
   const data = heap().u8.subarray(address, address + byteLength);
   if (nodeBuffers && length >= MANY) nodeBuffers.from(buffer, byteOffset, byteLength).fill(data);
   else new Uint8Array(buffer, byteOffset, byteLength).set(data);
+}
+
+/** One by one: a view of them would take longer. */
+function copyFew(array: TypedArray, address: number): void {
+  const { f32, f64, i32, u8 } = heap();
+  const { length } = array;
+  if (array instanceof Float32Array) for (let i = 0, at = address / 4; i < length; i++) array[i] = f32[at + i]!;
+  else if (array instanceof Float64Array) for (let i = 0, at = address / 8; i < length; i++) array[i] = f64[at + i]!;
+  else if (array instanceof Int32Array) for (let i = 0, at = address / 4; i < length; i++) array[i] = i32[at + i]!;
+  else {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = u8[address + i]!;
+  }
 }
 
 /** Copies an ordinary array to an address of the heap. */
@@ -281,5 +299,6 @@ export function write(address: number, data: TypedArray): void {
 function writeAll(address: number, data: TypedArray): void {
   if (data instanceof Float32Array) heap().f32.set(data, address / 4);
   else if (data instanceof Int32Array) heap().i32.set(data, address / 4);
+  else if (data instanceof Float64Array) heap().f64.set(data, address / 8);
   else heap().u8.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address);
 }
