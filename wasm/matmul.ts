@@ -25,10 +25,10 @@ const FEW_ROWS: i32 = 2;
   return n <= NARROW * panelOf<T>() && m >= STRIP;
 }
 
-/** Bytes of scratch memory that each call needs for itself, whatever the elements. */
-export function matmulScratch(m: i32, _n: i32, k: i32): usize {
+/** Bytes of scratch memory that each call needs for itself, for elements of 4 bytes or of 8. */
+export function matmulScratch(m: i32, _n: i32, k: i32, bytes: i32): usize {
   const rows = (min(m, ROWS) + STRIP - 1) & ~(STRIP - 1);
-  return PANELS_BYTES + EDGE_BYTES + <usize>(rows * min(k, DEPTH)) * sizeof<f64>();
+  return PANELS_BYTES + EDGE_BYTES + <usize>(rows * min(k, DEPTH)) * (bytes == 8 ? 8 : 4);
 }
 
 function tiles<T>(

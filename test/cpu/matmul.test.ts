@@ -57,7 +57,7 @@ describe.each([
       const a = place(m * k, 0);
       const b = place(k * n, 1);
       const out = room(m * n);
-      const scratch = arena.allocate(functions.matmulScratch!(m, n, k));
+      const scratch = arena.allocate(functions.matmulScratch!(m, n, k, View.BYTES_PER_ELEMENT));
       const rows = (from: number, to: number, accumulate = 0): void => {
         functions[name]!(a, b, out, scratch, 1, m, n, k, 0, 0, 0, transA, transB, accumulate, from, to);
       };

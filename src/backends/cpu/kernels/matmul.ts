@@ -24,7 +24,7 @@ function inside(call: CpuCall, name: string): void {
   const accumulate = call.number('accumulate');
   const [a, b, out] = [call.in(0), call.in(1), accumulate ? call.update(0) : call.out(0)];
   const bytes = BYTES[call.outputs[0]!.dtype];
-  const scratch = heap().functions.matmulScratch!(m, n, k);
+  const scratch = heap().functions.matmulScratch!(m, n, k, bytes);
   const parts = partsFor((batch * m * n * k) / 4, m > MANY_ROWS);
   const task = (first: number, matrices: number, begin: number, end: number): number[] => [
     a + first * strideA * bytes,
