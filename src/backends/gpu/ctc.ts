@@ -171,7 +171,7 @@ function launchRows(
 
 type RowSizes = Pick<PassageParams, 'classes' | 'width'>;
 
-const emitLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 8, 4, 32);
+const emitLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, 32);
 const gradLanes = ({ classes, width }: RowSizes): number =>
   powerOfTwo(Math.max(classes / 16, width / 8), 8, GROUP_WIDTH);
 const dualLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, GROUP_WIDTH);
