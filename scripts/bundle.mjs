@@ -6,6 +6,7 @@
 //   internals.js                                        what benchmarks want beside these; not published
 //   others                                              what is loaded on demand: WebGPU, Metal, MPI
 // Names stay as they are written, for stack traces. Packages are not bundled.
+import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,5 +66,9 @@ await bundle.close();
 
 // What an earlier build has left.
 const written = new Set(output.map(({ fileName }) => fileName));
+const isStale = (name) =>
+  name.endsWith('.d.ts')
+    ? !existsSync(join(ROOT, 'src', name.replace(/\.d\.ts$/, '.ts')))
+    : name.endsWith('.tsbuildinfo') || (name.endsWith('.js') && !written.has(name));
 for (const name of await readdir(join(ROOT, 'dist'), { recursive: true }))
-  if (name.endsWith('.js') && !written.has(name.replaceAll(sep, '/'))) await rm(join(ROOT, 'dist', name));
+  if (isStale(name.replaceAll(sep, '/'))) await rm(join(ROOT, 'dist', name));

@@ -1,5 +1,5 @@
 // The element types that elementwise kernels are generated for: how a formula's constructs are written on their SIMD lanes, and how vectors of
-// them are read and stored (wasm/lanes.ts, wasm/lanes-by-type.ts).
+// them are read and stored (wasm/lanes.ts, wasm/vectors.ts).
 
 const TRUTH_OPERATORS = { '&&': 'v128.and', '||': 'v128.or' };
 const COMPARISONS = { '<': 'lt', '<=': 'le', '>': 'gt', '>=': 'ge', '==': 'eq', '!=': 'ne' };

@@ -1,7 +1,7 @@
 // Sums and means along the middle axis of x[outer, axis, inner]. float32 is summed in float64 and rounded once; of float64 the rounding errors are summed as
 // well (Knuth's two-sum), so that a sum is right to its last digit however much cancels; int32 wraps around.
 // The kernels work on `columns` of the inner elements, from those on that x and out point to.
-import { highPair, lowPair, sumPair } from "./lanes";
+import { sumPair } from "./lanes";
 import { bytes, pairAt, storeVector, vectorAt } from "./vectors";
 
 /** Long rows are summed in parts of this many elements, which threads may share: what a sum is does not depend on who has added what. */
@@ -11,7 +11,7 @@ export const PART: i32 = 1 << 16;
 const COLUMNS: i32 = 512;
 
 /** What has been lost in rounding a + b to `sum`, lane by lane. */
-@inline export function lostOf(a: v128, b: v128, sum: v128): v128 {
+@inline function lostOf(a: v128, b: v128, sum: v128): v128 {
   const part = f64x2.sub(sum, a);
   return f64x2.add(f64x2.sub(a, f64x2.sub(sum, part)), f64x2.sub(b, part));
 }

@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { checkFunction, onBehalfOf } from '../tensor/arguments.js';
+import { checkFunction, isPromise, onBehalfOf } from '../tensor/arguments.js';
 import { redrawing, withDraws } from '../tensor/random.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor, type Trace } from '../tensor/tensor.js';
@@ -70,8 +70,8 @@ export function checkpoint<Args extends unknown[], Result>(fn: (...args: Args) =
 const tensorsIn = (what: string, tree: unknown): Tensor[] => onBehalfOf('checkpoint', what, () => tensorsOf(tree));
 
 function refusePromise<T>(result: T): T {
-  if (!(result instanceof Promise)) return result;
-  result.catch(() => undefined); // what it throws now would only repeat this
+  if (!isPromise(result)) return result;
+  Promise.resolve(result).catch(() => undefined); // what it throws now would only repeat this
   throw new GradientError(
     'checkpoint',
     'the function is asynchronous, and a backward pass cannot wait for it; await first, and compute inside',

@@ -1,5 +1,5 @@
 import { GradientError } from '../errors.js';
-import { describe, isCallable, nameOf, onBehalfOf } from '../tensor/arguments.js';
+import { describe, isCallable, isPromise, nameOf, onBehalfOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
 import { mapLeaves } from '../tensor/tree.js';
@@ -32,9 +32,9 @@ export function withTape(
       tape,
       leaves.map((leaf) => tape.watch(leaf)),
     );
-    if (result instanceof Promise) {
+    if (isPromise(result)) {
       pending = true;
-      return result.finally(() => {
+      return Promise.resolve(result).finally(() => {
         tape.close();
       });
     }
@@ -46,7 +46,7 @@ export function withTape(
 
 /** Goes on with a result, at once or when it is there. */
 export const after = (result: unknown, then: (value: unknown) => unknown): unknown =>
-  result instanceof Promise ? result.then(then) : then(result);
+  isPromise(result) ? Promise.resolve(result).then(then) : then(result);
 
 /** Refuses what is no function, arguments in the wrong order for instance. */
 export function checkFunction(op: string, fn: unknown): void {

@@ -2,7 +2,7 @@ import { NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { describe } from '../tensor/arguments.js';
 import { ones, onesLike } from '../tensor/create.js';
-import { toFloat } from '../tensor/dtype.js';
+import { isFloat, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { alongAxes, axisView, type Run } from './along-axes.js';
@@ -131,7 +131,8 @@ export function prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
     if (t.device.supports('float64')) return prodOp(t, run);
     const { outer, axis, inner } = axisView(t.shape, run.from, run.to);
     const rest = [...t.shape.slice(0, run.from), ...t.shape.slice(run.to)];
-    return reshape(levelsOf(reshape(t, [outer, axis, inner])).at(-1)!, rest);
+    const wide = isFloat(t.dtype) ? cast(t, 'float32') : t; // halves are rounded once, at the end
+    return cast(reshape(levelsOf(reshape(wide, [outer, axis, inner])).at(-1)!, rest), t.dtype);
   });
 }
 

@@ -39,7 +39,7 @@ export class Donated {
   /**
    * @param lists the parameters, the gradients, and each tree of the state. Within a transform's function nothing is donated: a backward pass may
    *   want all of it.
-   * @throws {ValueError} for an option that says nothing.
+   * @throws {ValueError} for an option that is neither a boolean nor a list of names.
    */
   constructor(
     private readonly op: string,

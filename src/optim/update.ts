@@ -21,7 +21,7 @@ export interface UpdateOptions {
    * Gives tensors up to the update, as `donate_argnames` of jax.jit does: it writes its results over them where it can, and a step copies nothing. `true` is
    * parameters and state; a list names them: `['params', 'gradients', 'state']`. Whoever uses one of them afterwards, or what shares its memory (`reshape` and
    * the like), gets a `RecycledError`; frozen parameters and arrays that were read before stay. An update that throws has taken nothing. Within a
-   * transform's function nothing is given up. False when left out.
+   * transform's function, up to its first `await`, nothing is given up. False when left out.
    */
   readonly donate?: Donation | undefined;
 }

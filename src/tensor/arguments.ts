@@ -7,6 +7,11 @@ import { Tensor } from './tensor.js';
  * that says what was got and what goes there, before anything is touched.
  */
 
+/** @internal Whether a value is a promise, of whatever realm or library. */
+export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  value instanceof Promise ||
+  (typeof value === 'object' && value !== null && typeof (value as Partial<PromiseLike<unknown>>).then === 'function');
+
 /** What a value is, for messages; never its contents, but for single numbers, strings and the like. */
 export function nameOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);

@@ -15,6 +15,7 @@ export function integerTensor(op: string, what: string, data: TensorLike): Tenso
 export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
   if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
   const t = integerTensor(op, what, data);
+  t.checkAlive(op);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
   const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
   if (!values)

@@ -1,4 +1,4 @@
-import { checkFunction } from './arguments.js';
+import { checkFunction, isPromise } from './arguments.js';
 import { currentRegion, leaveOpen, withinRegion } from './device.js';
 import { Region } from './region.js';
 import { replaceTensors } from './tree.js';
@@ -36,9 +36,9 @@ export function scope<T>(fn: () => T): T {
   let isPending = false;
   try {
     const result = withinRegion(region, fn);
-    if (!(result instanceof Promise)) return keep(result);
+    if (!isPromise(result)) return keep(result);
     isPending = true;
-    return leaveOpen(region, result.then(keep)) as T;
+    return leaveOpen(region, Promise.resolve(result).then(keep)) as T;
   } finally {
     if (!isPending) region.close();
   }

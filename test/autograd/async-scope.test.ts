@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { grad, memory, nn, optim, random, RecycledError, scope, tensor, type Tensor, valueAndGrad } from 'tapegrad';
 
 const pause = (): Promise<void> =>
@@ -123,4 +124,13 @@ test('training steps that read their loss inside hold memory flat', async () => 
   }
   expect(losses.at(-1)).toBeLessThan(losses[0]!);
   expect(seen.at(-1)).toBeLessThanOrEqual(seen[5]!);
+});
+
+test('promises of another realm, and of libraries, are promises', async () => {
+  const x = tensor([1, 2]);
+  const foreign = runInNewContext('(async (f) => { const y = f(); await null; return y; })') as (
+    f: () => Tensor,
+  ) => Promise<Tensor>;
+  expect((await scope(() => foreign(() => x.mul(2)))).arraySync()).toEqual([2, 4]);
+  expect((await grad((t: Tensor) => foreign(() => t.square().sum()))(x)).arraySync()).toEqual([2, 4]);
 });

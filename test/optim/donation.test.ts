@@ -11,6 +11,7 @@ import {
   scope,
   tensor,
   type Tensor,
+  valueAndGrad,
   ValueError,
 } from 'tapegrad';
 import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
@@ -216,4 +217,25 @@ test.each([['all'], [1], [null], [['params', 'grads']], [{ params: true }]])('do
     /^\[adamw\] donate is .*; it must be true, false or a list of 'params', 'gradients', 'state'/,
   );
   expect(all(params, state).every((t) => t.buffer.alive)).toBe(true);
+});
+
+test('the count of steps is given up with the state', () => {
+  const params = draw(1);
+  const state = adamw.init(params);
+  const next = adamw.update(params, draw(2), state, { donate: true });
+  const mixed = { ...next.state, step: state.step };
+  expect(() => adamw.update(next.params, draw(2), mixed)).toThrow(RecycledError);
+  expect(() => adamw.learningRate(state)).toThrow(RecycledError);
+});
+
+test('a backward pass whose parameters were given up meanwhile says so', async () => {
+  const params = { w: tensor([1, 2]) };
+  const state = adamw.init(params);
+  const pending = valueAndGrad(async (p: typeof params) => {
+    const y = p.w.square();
+    await Promise.resolve();
+    return y.sum();
+  })(params);
+  adamw.update(params, { w: tensor([1, 1]) }, state, { donate: true });
+  await expect(pending).rejects.toThrow(/donate/);
 });

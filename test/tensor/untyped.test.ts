@@ -20,7 +20,6 @@ import {
   ones,
   pad,
   random,
-  scope,
   ShapeError,
   softmax,
   stack,
@@ -202,17 +201,6 @@ describe('callers without types', () => {
   ])('numbers that would end in nonsense: %s', (_, run, message) => {
     expect(run).toThrow(ValueError);
     expect(run).toThrow(message);
-  });
-
-  test('an asynchronous function in a scope', () => {
-    const run = (): unknown =>
-      scope(async () => {
-        const y = matrix.exp();
-        await Promise.resolve();
-        return y.add(1);
-      });
-    expect(run).toThrow(ValueError);
-    expect(run).toThrow('[scope] the function is asynchronous');
   });
 });
 

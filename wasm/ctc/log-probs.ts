@@ -100,11 +100,6 @@ export function loadLogProbs(
   }
 }
 
-/** Four frames' emissions of the class at `at` in a block, roughly: as float32. */
-@inline export function roughEmission(block: usize, at: usize, classes: i32): v128 {
-  return exp4(f32x4.pmax(splat(-REACH), f32x4.sub(v128.load(block + at), greatestOf(block, classes))), splat(ROUNDER));
-}
-
 /** The logarithm of what all frames' emissions are relative to. */
 export function sumOfGreatest(sequence: Sequence): f64 {
   const size = blockBytes(sequence.classes), count = (sequence.frames + 3) >> 2;

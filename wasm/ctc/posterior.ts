@@ -2,7 +2,7 @@
  * The end of the linear tiers: a block of emissions becomes one of the gradient. Whatever the tier, a gradient is the emission less the posterior, up to a
  * factor for each frame that takes the normaliser's place.
  */
-import { blockBytes, floorOf, splat } from './blocks';
+import { floorOf, splat } from './blocks';
 import { Sequence } from './sequence';
 import { fromPairs, highPair, lowPair } from '../lanes';
 

@@ -7,10 +7,10 @@ import { align, heap } from './heap.js';
 import { isHandedOut } from './resident.js';
 
 /**
- * Results of elementwise ops, of copies (transpose, slice and the like) and of softmax outside of scopes. Nothing tells within a turn of the event loop which of them are still wanted; most are, by the next op, and then never
- * again. So a result stays in the heap, where it was computed and the caches have it, until a few more have come. Then it is forgotten rather than copied to
- * memory that no cache has, which takes longer than an addition: it is known what it was made of. Whoever does want it has it computed again, to the same bits,
- * and for good; its kind is not put here the next times.
+ * Results of elementwise ops, of copies (transpose, slice and the like) and of softmax outside of scopes. Nothing tells within a turn of the event loop which of
+ * them are still wanted; most are, by the next op, and then never again. So a result stays in the heap, where it was computed and the caches have it, until a few
+ * more have come. Then it is forgotten rather than copied to memory that no cache has, which takes longer than an addition: it is known what it was made of.
+ * Whoever does want it has it computed again, to the same bits, and for good; its kind is not put here the next times.
  */
 
 /** Bytes of the least and of the largest result: smaller ones cost little anywhere, and larger ones are in no cache anyway. */
