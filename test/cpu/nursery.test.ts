@@ -180,6 +180,16 @@ test('dispose() takes young ones; what is made of them stays', () => {
   expect(new Set(b.dataSync())).toEqual(new Set([7]));
 });
 
+test('dispose() takes forgotten ones as well', () => {
+  const a = filled(3, N + 3).mul(2);
+  const b = a.add(1);
+  crowd();
+  a.dispose();
+  expect(() => a.dataSync()).toThrow(RecycledError);
+  a.dispose();
+  expect(new Set(b.dataSync())).toEqual(new Set([7]));
+});
+
 test('a long chain is computed again in short pieces, and keeps little', async () => {
   let value = filled(0, MIB / 4);
   collect();

@@ -7,7 +7,7 @@ import { arrayForResult, CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, type CpuKernel, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
-import { detach, Nursery } from './nursery.js';
+import { detach, forsake, Nursery } from './nursery.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 import { Shelf } from './shelf.js';
 
@@ -51,7 +51,8 @@ class CpuBackend implements Backend {
 
   discard(buffer: Buffer): void {
     const own = buffer as CpuBuffer;
-    if (own.alive) own.arena?.discard(own);
+    if (own.alive && own.arena) own.arena.discard(own);
+    else if (!own.array) forsake(own);
   }
 
   renew(buffer: Buffer): Buffer {

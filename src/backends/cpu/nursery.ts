@@ -74,6 +74,13 @@ export function detach(buffer: CpuBuffer): void {
   buffer.source = null;
 }
 
+/** Ends a forgotten buffer: nobody will ask for it again. What was made of it knows for itself where that comes from. */
+export function forsake(buffer: CpuBuffer): void {
+  if (!buffer.source) return;
+  buffer.pending = null;
+  buffer.source = null;
+}
+
 export class Nursery extends CpuArena {
   /** What lies here, oldest first. */
   private readonly young: CpuBuffer[] = [];
