@@ -77,7 +77,7 @@ async function resume(file) {
   try {
     return loadRun(world ? await broadcastFile(world, file) : await readFile(file));
   } catch (error) {
-    if (error.code === 'ENOENT') throw new UsageError(`--resume: there is no file ${file}`);
+    if (['ENOENT', 'EISDIR'].includes(error.code)) throw new UsageError(`--resume: there is no file ${file}`);
     if (error instanceof FormatError) throw new UsageError(`--resume: cannot go on from ${file}: ${error.message}`);
     throw error;
   }

@@ -122,7 +122,7 @@ async function openTraining(file) {
   try {
     return loadTraining(await readFile(file));
   } catch (error) {
-    if (['ENOENT', 'EISDIR'].includes(error.code)) throw new UsageError(`--resume: there is no file '${file}'`);
+    if (['ENOENT', 'EISDIR'].includes(error.code)) throw new UsageError(`--resume: there is no file ${file}`);
     if (error instanceof FormatError) throw new UsageError(`--resume: cannot go on from ${file}: ${error.message}`);
     throw error;
   }

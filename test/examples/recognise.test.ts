@@ -192,6 +192,7 @@ test('a training that Ctrl-C stops and --resume ends is the uninterrupted one, b
       '--resume: cannot go on from parts/recogniser.safetensors: [loadRun] the',
     ],
     [['--resume', 'gone'], '--resume: there is no file gone'],
+    [['--resume', '.'], '--resume: there is no file .'],
     [['--resume', 'parts/checkpoint.safetensors', '--seed', '3'], '--seed, --steps, --patience and --batch do not go'],
   ] as const) {
     const refused = recognise('train', ...wrong);
