@@ -24,7 +24,7 @@ mpiTests(
     test.each(launcher.env.TAPEGRAD_MPI ? [2] : [1, 2, 4])(
       'on %i ranks: the right numbers, the same on all of them',
       async (ranks) => {
-        const job = await mpirun(launcher, ranks, 'calls.mjs', [], { nodeOptions: ['--expose-gc'], limit: 100_000 });
+        const job = await mpirun(launcher, ranks, 'calls.mjs', [], { nodeOptions: ['--expose-gc'], limit: 280_000 });
         ended(job);
         const seen = job.reports as Seen[];
         expect(seen.map(({ rank, size, localRank, localSize }) => [rank, size, localRank, localSize])).toEqual(
@@ -36,7 +36,7 @@ mpiTests(
         ];
         expect(seen[0]!.library).toMatch(library ?? /^MPICH .*\/libmpi_abi\.so\.1\)$/);
       },
-      120_000,
+      300_000,
     );
   },
   ['Open MPI', 'MPICH', 'the standard interface'],
