@@ -3,6 +3,7 @@
 // include rows.wgsl
 
 struct ReduceParams { outer: u32, axis: u32, inner: u32 }
+struct PartialSumsParams { outer: u32, axis: u32, inner: u32, parts: u32, whole: u32 }
 struct CumsumParams { outer: u32, axis: u32, inner: u32, reverse: u32 }
 
 // A sum is kept together with what rounding has lost, so that it is right to its last digit or two at any length. Of whole numbers nothing is.
@@ -23,8 +24,7 @@ fn totalOf(sum: Sum) -> IN { return select(sum.total, sum.total + sum.lost, isFi
 @group(0) @binding(1) var<storage, read_write> out: array<OUT>;
 @group(0) @binding(2) var<uniform> p: ReduceParams;
 
-var<workgroup> totals: array<IN, WIDTH>;
-var<workgroup> losses: array<IN, WIDTH>;
+// include totals.wgsl
 
 fn onRow(row: u32, s: Share, lanes: u32) {
   let active_ = s.inRow && row < p.outer * p.inner;
@@ -33,19 +33,59 @@ fn onRow(row: u32, s: Share, lanes: u32) {
     let start = startOf(row, p.axis, p.inner);
     for (var j = s.lane; j < p.axis; j += s.lanes) { part = plus(part, x[start + j * p.inner]); }
   }
-  totals[s.slot] = part.total;
-  losses[s.slot] = part.lost;
-  workgroupBarrier();
-  for (var span = lanes / 2u; span > 0u; span /= 2u) {
-    if (s.inRow && s.lane < span) {
-      part = plus(part, totals[s.slot + span]);
-      part.lost += losses[s.slot + span];
-      totals[s.slot] = part.total;
-      losses[s.slot] = part.lost;
-    }
-    workgroupBarrier();
+  let total = rowTotal(part, s, lanes);
+  if (active_ && s.lane == 0u) { out[row] = totalOf(total); }
+}
+
+// include each-row.wgsl
+
+// == partialSums == the sums of a long axis by parts of it: rows are [outer / parts, parts, inner], and `axis` is the length of a part of `whole`
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read_write> totals: array<OUT>;
+@group(0) @binding(2) var<storage, read_write> losses: array<OUT>;
+@group(0) @binding(3) var<uniform> p: PartialSumsParams;
+
+// include totals.wgsl
+
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  var part = Sum(IN(0), IN(0));
+  if (active_) {
+    let place = row / p.inner;
+    let start = place / p.parts * p.whole * p.inner + row % p.inner;
+    let first = place % p.parts * p.axis;
+    let end = min(first + p.axis, p.whole);
+    for (var j = first + s.lane; j < end; j += s.lanes) { part = plus(part, x[start + j * p.inner]); }
   }
-  if (active_ && s.lane == 0u) { out[row] = totalOf(part); }
+  let total = rowTotal(part, s, lanes);
+  if (active_ && s.lane == 0u) {
+    totals[row] = total.total;
+    losses[row] = total.lost;
+  }
+}
+
+// include each-row.wgsl
+
+// == sumOfPartials ==
+@group(0) @binding(0) var<storage, read> totals: array<IN>;
+@group(0) @binding(1) var<storage, read> losses: array<IN>;
+@group(0) @binding(2) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(3) var<uniform> p: ReduceParams;
+
+// include totals.wgsl
+
+fn onRow(row: u32, s: Share, lanes: u32) {
+  let active_ = s.inRow && row < p.outer * p.inner;
+  var part = Sum(IN(0), IN(0));
+  if (active_) {
+    let start = startOf(row, p.axis, p.inner);
+    for (var j = s.lane; j < p.axis; j += s.lanes) {
+      part = plus(part, totals[start + j * p.inner]);
+      part.lost += losses[start + j * p.inner];
+    }
+  }
+  let total = rowTotal(part, s, lanes);
+  if (active_ && s.lane == 0u) { out[row] = totalOf(total); }
 }
 
 // include each-row.wgsl

@@ -8,21 +8,14 @@ import {
   type TypedArray,
 } from '../backend.js';
 import { DeviceError, DTypeError } from '../../errors.js';
-import { type Dispatch, type Kernel, packParams, takesTypes } from '../kernel.js';
-import { textOf } from '../registry.js';
+import { type Dispatch, packParams } from '../kernel.js';
 import type { GpuDevice, GpuProgram, Launch, ReadRequest, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
 import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
 import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
-import { plans } from './plans.js';
 import { Programs } from './programs.js';
-
-function planOf(kernel: Kernel, device: DeviceName): Plan | undefined {
-  const plan = plans[kernel.name];
-  return plan && textOf(device, kernel) === undefined ? plan : undefined;
-}
 
 interface InFlight {
   readonly number: number;
@@ -204,18 +197,11 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   has(launch: Dispatch): boolean {
-    const { kernel, inputs, outputs } = launch;
-    const plan = planOf(kernel, this.name);
-    if (!plan) return this.programs.has(launch);
-    const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
-    return (
-      takesTypes(kernel, typesOf(inputs), typesOf(outputs)) &&
-      plan.kernels.every((part) => this.programs.hasEntry(part))
-    );
+    return this.programs.has(launch);
   }
 
   dispatch(launch: Dispatch, _arena: Arena | null, op: string): void {
-    const plan = planOf(launch.kernel, this.name);
+    const plan = this.programs.planOf(launch.kernel);
     if (plan) this.follow(plan, launch, op);
     else if (launch.grid > 0) this.record(launch, op);
   }

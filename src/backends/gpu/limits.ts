@@ -9,6 +9,9 @@ export const MOST_GROUPS = 65535;
 /** Groups that are launched for kernels with layout 'groups' at most, unless they ask for a width; each goes on to further units. */
 export const MOST_SHARED_GROUPS = 4096;
 
+/** Groups that keep a large GPU busy. */
+export const BUSY_GROUPS = 512;
+
 /** Launches that are gathered before they are submitted without anybody waiting. */
 export const BATCH = 128;
 

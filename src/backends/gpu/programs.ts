@@ -1,11 +1,13 @@
 /** The kernels of a GPU's folder and those generated from elementwise code: which there are, and their compiled programs. */
-import type { DeviceName, DType } from '../backend.js';
+import type { Buffer, DeviceName, DType } from '../backend.js';
 import { type Dispatch, type Kernel, overLimits, takesTypes } from '../kernel.js';
 import type { GpuDevice, GpuProgram } from './device.js';
 import type { Dialect } from './dialect.js';
 import { textOf } from '../registry.js';
 import { KernelError } from '../../errors.js';
 import { elementwiseEntry, elementwiseSource } from './elementwise.js';
+import type { Plan } from './plan.js';
+import { plans } from './plans.js';
 
 /** @internal A file of kernels, or what one of them needs of it, with the files that it includes put in. Exported for tests of the texts. */
 export function sourceOf(dialect: Dialect, family: string, kernel?: string): string {
@@ -38,11 +40,25 @@ export class Programs {
   ) {}
 
   has(launch: Dispatch): boolean {
-    return this.variant(launch).code !== null;
+    const { kernel, inputs, outputs } = launch;
+    if (!this.planOf(kernel)) return this.variant(launch).code !== null;
+    const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
+    return takesTypes(kernel, typesOf(inputs), typesOf(outputs)) && this.hasParts(plans[kernel.name]!);
+  }
+
+  /** The plan that answers a kernel, if one does: where its parts are missing, the kernel is used if it has a text. */
+  planOf(kernel: Kernel): Plan | undefined {
+    const plan = plans[kernel.name];
+    if (!plan || textOf(this.name(), kernel) !== undefined) return undefined;
+    return this.hasParts(plan) || !this.hasEntry(kernel) ? plan : undefined;
+  }
+
+  private hasParts(plan: Plan): boolean {
+    return plan.kernels.every((part) => this.hasEntry(part));
   }
 
   /** Whether there is a file with the kernel's text. */
-  hasEntry(kernel: Kernel): boolean {
+  private hasEntry(kernel: Kernel): boolean {
     const { dialect, entries } = this;
     let found = entries.get(kernel);
     if (found === undefined) {
