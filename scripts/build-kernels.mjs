@@ -122,7 +122,6 @@ if ((await readFile(at(STAMP), 'utf8').catch(() => '')) === stamp) {
     'src/backends/cpu/generated/kernels.ts',
     `${NOTE}/** The kernels, for shared memory: deflated, in base64. */
 export const code: string = '${deflateRawSync(code, { level: 9 }).toString('base64')}';
-export const codeBytes = ${code.length};
 /** The byte that says ${PLAIN} for plain and ${SHARED} for shared memory. */
 export const memoryFlags = { at: ${memoryFlagsAt(code)}, plain: ${PLAIN}, shared: ${SHARED} } as const;
 `,

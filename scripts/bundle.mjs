@@ -1,7 +1,7 @@
 // Bundles src/ into the modules of dist/, beside the declarations that tsc writes there: a program that imports the package loads a handful of
 // files rather than two hundred.
 //   index.js, index.browser.js, distributed/index.js    the entries that package.json names
-//   core.js                                             all that they share; there is one engine, whichever of them a program imports
+//   surface.js, core.js                                 all that they share; there is one engine, whichever of them a program imports
 //   nn, optim, audio, image                             modules of their own, of which bundlers take what a program uses
 //   internals.js                                        what benchmarks want beside these; not published
 //   others                                              what is loaded on demand: WebGPU, Metal, MPI
@@ -18,7 +18,7 @@ const source = (name) => join(ROOT, 'src', `${name}.ts`);
 const ENTRIES = ['index', 'index.browser', 'distributed/index', 'internals'];
 /** What the public surface has as namespaces. Within one bundle these would be objects, whose members no bundler can tell to be unused. */
 const NAMESPACES = ['nn/index', 'optim/index', 'data/audio/index', 'data/image'];
-const SURFACE = source('index.browser');
+const SURFACE = source('surface');
 
 /** Has the surface import the namespaces from the modules that they are in the build, as if they were another package's. */
 const namespaces = {

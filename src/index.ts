@@ -1,6 +1,5 @@
-/** The entry for Node: the public surface of src/index.browser.ts, with Metal, BLAS and the ndarray packages. */
-// First: what it registers for browsers is registered anew for Node below.
-export * from './index.browser.js';
+/** The entry for Node: the public surface, with Metal, WebGPU by a package, BLAS and the ndarray packages. */
+export * from './surface.js';
 
 export { blas, type BlasLibrary, findBlas, useBlas } from './backends/cpu/blas/index.js';
 import { registerDevice } from './tensor/device.js';

@@ -33,11 +33,13 @@ test('import and require give the same module', () => {
   expect(project.node('--no-warnings', '-e', program).trim()).toBe('true 4,6');
 });
 
+const textOf = (file: string): string => readFileSync(join(project.folder, 'node_modules/tapegrad/dist', file), 'utf8');
+
 /** The files of the package that are loaded with one of them. */
 function loadedWith(file: string, found = new Set<string>()): Set<string> {
   if (found.has(file)) return found;
   found.add(file);
-  const text = readFileSync(join(project.folder, 'node_modules/tapegrad/dist', file), 'utf8');
+  const text = textOf(file);
   for (const [, next] of text.matchAll(/^(?:import|export) (?:.* from )?"(\.[^"]+)";$/gm))
     loadedWith(join(dirname(file), next!), found);
   return found;
@@ -47,6 +49,9 @@ test('an import loads a bundle, of one engine for all entries; ndarray-ops, BLAS
   const files = loadedWith('index.js');
   expect(files).toContain('core.js');
   expect(files.size).toBeLessThan(10);
+  const inflating = (file: string): boolean => textOf(file).includes('from "fflate"');
+  expect([...files].filter(inflating)).toEqual([]);
+  expect([...loadedWith('index.browser.js')].filter(inflating)).toEqual(['index.browser.js']);
   for (const entry of ['index.browser.js', 'distributed/index.js']) expect(loadedWith(entry)).toContain('core.js');
   const program = `
     import { createRequire } from 'node:module';

@@ -1,6 +1,6 @@
-import { inflateSync } from 'fflate';
 import { OutOfMemoryError } from '../../errors.js';
-import { code, codeBytes, memoryFlags } from './generated/kernels.js';
+import { inflater } from '../../inflate.js';
+import { code, memoryFlags } from './generated/kernels.js';
 
 const PAGE = 65536;
 const MAX_PAGES = 65536; // 4 GiB, the address space of WebAssembly
@@ -180,13 +180,7 @@ function abort(): never {
 }
 
 /** @internal The WebAssembly of the kernels; exported for a test of memory that is not shared. */
-export const kernelCode = (): Uint8Array<ArrayBuffer> => inflate(decodeBase64(code));
-
-/** What was deflated, by Node itself where it is there. */
-function inflate(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const zlib = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:zlib');
-  return zlib ? new Uint8Array(zlib.inflateRawSync(bytes)) : inflateSync(bytes, { out: new Uint8Array(codeBytes) });
-}
+export const kernelCode = (): Uint8Array<ArrayBuffer> => inflater().inflate(decodeBase64(code));
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text);

@@ -1,5 +1,5 @@
-import { gunzipSync } from 'fflate';
 import { FormatError, ValueError } from '../../../errors.js';
+import { inflater } from '../../../inflate.js';
 import { checkArray, checkOptions, describe, isPlainObject } from '../../../tensor/arguments.js';
 import { fromTypedArray } from '../../../tensor/create.js';
 import { Tensor } from '../../../tensor/tensor.js';
@@ -228,12 +228,12 @@ export function ngram(
   return new Ngram(builder.build(order), words, { bos, eos, unk });
 }
 
-/** What was gzipped, by Node itself where it is there. */
+/** What was gzipped, or the bytes themselves. */
 function inflate(op: string, bytes: Uint8Array): Uint8Array {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const zlib = typeof process === 'undefined' ? undefined : process.getBuiltinModule?.('node:zlib');
+  const { gunzip } = inflater();
   try {
-    return zlib ? zlib.gunzipSync(bytes) : gunzipSync(bytes);
+    return gunzip(bytes);
   } catch (error) {
     throw new FormatError(op, `the bytes begin as gzip does, and cannot be inflated: ${(error as Error).message}`);
   }
