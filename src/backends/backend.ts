@@ -81,6 +81,8 @@ export interface Backend {
   isRewritable?(buffer: Buffer): boolean;
   /** Sees to it that launches that read the buffer need no more memory for that, as long as the arena is open. */
   bringNear?(buffer: Buffer, arena: Arena): void;
+  /** Says that the buffer is going to be written over before long: it may stay where kernels write when it leaves its arena, if it is not a small one. */
+  keepNear?(buffer: Buffer): void;
   /** A buffer with the given contents, in the arena or on its own. The array may be kept: the caller gives it away. */
   upload(dtype: DType, data: TypedArray, arena?: Arena | null): Buffer;
   /** A buffer whose contents come from another device, later. Where they do not come, reads of it and of what was made of it reject. */

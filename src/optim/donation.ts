@@ -85,6 +85,8 @@ export class Donated {
   end(results: readonly (readonly Tensor[])[], further: readonly Tensor[]): void {
     if (this.isNothing) return;
     const kept = new Set(results.flat().map(({ buffer }) => buffer));
+    // Whoever donates does so step after step.
+    for (const buffer of kept) buffer.backend.keepNear?.(buffer);
     for (const [i, list] of [...this.lists, further].entries()) {
       if (!this.has(i)) continue;
       for (const { buffer } of list) {

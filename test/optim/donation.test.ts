@@ -105,6 +105,28 @@ test('what is given up is written over where it lies, step after step, and nothi
   gone(...large);
 });
 
+test('what an update has made of donated tensors stays where the next one writes from 64 KiB on, looked at or not', () => {
+  const places = (donate: boolean, length: number): readonly (number | null)[][] => {
+    let params = random(1).normal([length]);
+    let state = adamw.init(params);
+    return Array.from({ length: 4 }, (_, step) => {
+      const given = params;
+      ({ params, state } = scope(() => adamw.update(params, random(step).normal([length]), state, { donate })));
+      if (donate) expect(() => given.dataSync()).toThrow(RecycledError);
+      expect(params.dataSync().length).toBe(length);
+      return [params, state.mean, state.variance].map(({ buffer }) =>
+        (buffer as CpuBuffer).array ? null : (buffer as CpuBuffer).address,
+      );
+    });
+  };
+  const [first, ...others] = places(true, 2 ** 14);
+  expect(first).not.toContain(null);
+  for (const later of others) expect(later).toEqual(first);
+  const none = [null, null, null];
+  expect(places(true, 2 ** 14 - 64)).toEqual([none, none, none, none]);
+  expect(places(false, 2 ** 14)).toEqual([none, none, none, none]);
+});
+
 test('donated tensors and views of them cannot be used afterwards; gradients can unless they are named', () => {
   const params = draw(1);
   const state = adamw.init(params);

@@ -1,7 +1,7 @@
 import { type Block, heap } from './heap.js';
 
 /** Pieces from this size on are large: a search for room costs less than touching them. */
-const LARGE = 2 ** 16;
+export const LARGE = 2 ** 16;
 /** Small pieces are cut from blocks of this size: what an arena holds is at most this much more than what it has needed. */
 const BLOCK = 2 ** 18;
 

@@ -72,6 +72,10 @@ class CpuBackend implements Backend {
     if (!own.arrival) (arena as CpuArena).addressOf(own);
   }
 
+  keepNear(buffer: Buffer): void {
+    (buffer as CpuBuffer).staysNear = true;
+  }
+
   upload(dtype: DType, data: TypedArray): CpuBuffer {
     return new CpuBuffer(this, dtype, data.length, data);
   }

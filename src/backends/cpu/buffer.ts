@@ -29,6 +29,8 @@ export class CpuBuffer implements Buffer {
   claims = 0;
   disposable = false;
   donatedTo?: string;
+  /** Whether it is going to be written over, so that less of a size is enough for the shelf. */
+  staysNear = false;
   /** Where the contents come from, if something has been made of them or they can be computed again. */
   source: Source | null = null;
 
@@ -166,7 +168,7 @@ export class CpuArena implements Arena {
     own.settle();
     own.settleReaders();
     if (to) return this.handOver(own, to as CpuArena);
-    if (!this.beyond?.takes(own.dtype, own.length)) return this.moveOut(own);
+    if (!this.beyond?.takes(own.dtype, own.length, own.staysNear)) return this.moveOut(own);
     this.handOver(own, this.beyond);
     this.beyond.keep(own);
   }
@@ -221,8 +223,8 @@ export class CpuArena implements Arena {
 
 /** An arena for what has left its own. */
 export interface Beyond extends CpuArena {
-  /** Whether it has room for a result. */
-  takes(dtype: DType, length: number): boolean;
+  /** Whether it has room for a result; for one that stays near it has even if it is not large. */
+  takes(dtype: DType, length: number, staysNear: boolean): boolean;
   /** Keeps a buffer that has been handed over to it. */
   keep(buffer: CpuBuffer): void;
 }

@@ -1,4 +1,5 @@
 import { type Backend, BYTES, type DType } from '../backend.js';
+import { LARGE } from './allocator.js';
 import { type Beyond, CpuArena, type CpuBuffer, nodeBuffers } from './buffer.js';
 import { align, canShare, heap } from './heap.js';
 
@@ -12,7 +13,7 @@ import { align, canShare, heap } from './heap.js';
 /**
  * What the shelf holds at most, if not two results (of at most as much each) take more: the older one is collected when the next comes. From a quarter of it
  * on the collector is told; before, it would come for nothing. And the least that a result takes here: smaller ones are copied sooner than memory is found
- * that is not in a cache.
+ * that is not in a cache. What an optimizer is going to write over where it lies needs no memory to be found: of that, all that changes hands in place.
  */
 const ROOM = 2 ** 28;
 const QUIET = ROOM / 4;
@@ -43,9 +44,10 @@ export class Shelf extends CpuArena implements Beyond {
     super(backend, () => undefined);
   }
 
-  takes(dtype: DType, length: number): boolean {
+  takes(dtype: DType, length: number, staysNear = false): boolean {
     const bytes = align(length * BYTES[dtype]);
-    if (dtype !== 'float32' || bytes < LEAST || bytes > ROOM || this.held + bytes > Math.max(ROOM, 2 * bytes))
+    const least = staysNear ? LARGE : LEAST;
+    if (dtype !== 'float32' || bytes < least || bytes > ROOM || this.held + bytes > Math.max(ROOM, 2 * bytes))
       return false;
     this.setRoomAside();
     return true;
