@@ -25,5 +25,6 @@ export * from "./optimizer";
 export * from "./recurrent";
 export * from "./reduce";
 export * from "./softmax";
+export * from "./softmax-vjp";
 export { argsort, argsortScratch } from "./sort";
 export { sumOfParts, sumParts } from "./sums";

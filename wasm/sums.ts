@@ -61,7 +61,7 @@ export function sumOfParts(parts: usize, out: usize, count: i32, divisor: f64): 
 }
 
 /** The sums of n columns of `axis` rows, as float64. */
-function sumRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32): void {
+export function sumRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32): void {
   memory.fill(sums, 0, bytes<f64>(n));
   const whole = bytes<f32>(n & ~3);
   let i = 0;
@@ -106,7 +106,7 @@ function sumSequence(x: usize, n: i32, step: usize, divisor: f64, start: f64, lo
 }
 
 /** The sum of n float64 that lie side by side. */
-function sumDoubles(x: usize, n: i32): f64 {
+export function sumDoubles(x: usize, n: i32): f64 {
   let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0, l0 = s0, l1 = s0, l2 = s0, l3 = s0;
   let from = x, left = n;
   for (; left >= 8; left -= 8, from += 64) {
@@ -128,7 +128,7 @@ function sumDoubles(x: usize, n: i32): f64 {
 }
 
 /** The sums of n columns of `axis` rows; what they have lost comes behind them in the scratch memory. */
-function sumDoubleRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32): void {
+export function sumDoubleRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32): void {
   const losses = sums + bytes<f64>(COLUMNS), start = x;
   memory.fill(sums, 0, bytes<f64>(n + 1));
   memory.fill(losses, 0, bytes<f64>(n + 1));

@@ -50,6 +50,8 @@ const OPS: Readonly<Record<string, () => Tensor>> = {
   'comparison and choice': () => where(greater(flat, row), flat, column),
   softmax: () => softmax(flat),
   'softmax down the first axis': () => softmax(flat, 0),
+  'softmax gradient': () => valueAndGrad((x: Tensor) => sum(mul(softmax(x), flat)))(flat)[1],
+  'softmax gradient down the first axis': () => valueAndGrad((x: Tensor) => sum(mul(softmax(x, 0), flat)))(flat)[1],
   logSoftmax: () => logSoftmax(flat),
   layerNorm: () => layerNorm(flat),
   'sum of rows': () => sum(flat, 1),

@@ -5,7 +5,7 @@ import { cut, parallel, partsFor } from '../pool.js';
 import { sizes } from './float32.js';
 import { variant } from './variant.js';
 
-/** A kernel along the middle axis of x[outer, axis, inner]. */
+/** A kernel along the middle axis of x[outer, axis, inner], or of several inputs of that shape. */
 interface AlongAxis {
   /** What one element of x costs, in multiplications or so. */
   readonly cost: number;
@@ -38,10 +38,11 @@ export const alongAxis =
     const [outer, axis, inner] = sizes(call);
     const parts = partsFor(cost * outer * axis * inner, true);
     if (parts > 1 && outer * inner === 1 && shareRow?.(call)) return;
-    const [from, to] = [call.in(0), call.out(0)];
+    const sources = call.inputs.map((_, i) => call.in(i));
+    const to = call.out(0);
     const [step, outStep] = [axis * inner * BYTES[x.dtype], (out.length / outer) * BYTES[out.dtype]];
     const args = (first: number, rows: number, column: number, columns: number): number[] => [
-      from + first * step + column * BYTES[x.dtype],
+      ...sources.map((from) => from + first * step + column * BYTES[x.dtype]),
       to + first * outStep + column * BYTES[out.dtype],
       ...(scratch ? [call.scratch(SCRATCH_BYTES)] : []),
       rows,
