@@ -231,7 +231,9 @@ export const erf = unary('erf', {
 // Activations
 
 /** max(x, 0); its derivative at 0 is 0. */
-export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => mulNoNaN(g, step(x)) });
+export const relu = unary('relu', { code: 'max(x, 0)', vjp: (g, x) => reluVjp(g, x) });
+/** mulNoNaN(x, step(y)) in one pass. */
+const reluVjp = binary('reluVjp', { code: 'x == 0 || y <= 0 ? 0 : y > 0 ? x : y', vjp: [(g, _a, b) => reluVjp(g, b)] });
 /** 1 where x > 0, else 0 (NaN stays). Its derivative is 0. */
 export const step = unary('step', { code: 'x <= 0 ? 0 : x > 0 ? 1 : x' });
 /** 1 / (1 + exp(-x)). Only exponentials of negative numbers, so that neither end overflows. */
