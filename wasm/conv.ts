@@ -51,7 +51,19 @@ function moveEdge(row: usize, patch: usize, left: i32, width: i32, channels: i32
             store<i32>(patch, load<i32>(at, 8), 8);
           }
         } else {
-          for (; ow < last; ow++, patch += patchBytes, at += step) move(at, patch, wide, fold);
+          // Not a call for each: the runs are short.
+          const run = <usize>wide << 2, whole = run & ~15;
+          for (; ow < last; ow++, patch += patchBytes, at += step) {
+            let i: usize = 0;
+            for (; i < whole; i += 16) {
+              if (fold) v128.store(at + i, f32x4.add(v128.load(at + i), v128.load(patch + i)));
+              else v128.store(patch + i, v128.load(at + i));
+            }
+            for (; i < run; i += 4) {
+              if (fold) store<f32>(at + i, load<f32>(at + i) + load<f32>(patch + i));
+              else store<i32>(patch + i, load<i32>(at + i));
+            }
+          }
         }
         for (; ow < outW; ow++, patch += patchBytes) moveEdge(row, patch, ow * strideW - padW, width, channels, kernelW, dilationW, fold);
       }
@@ -76,6 +88,31 @@ export function fold(
   walk(out, patches, batch, height, width, channels, outH, outW, kernelH, kernelW, strideH, strideW, padH, padW, dilationH, dilationW, true);
 }
 
+/** The first of a window's elements that lies within an axis, when its own first one is at `start`. */
+@inline function firstInside(start: i32, dilation: i32): i32 {
+  return start < 0 ? (dilation - 1 - start) / dilation : 0;
+}
+
+/** The end of those that do. */
+@inline function endInside(start: i32, kernel: i32, dilation: i32, size: i32): i32 {
+  return start + (kernel - 1) * dilation < size ? kernel : (size - start + dilation - 1) / dilation;
+}
+
+/** Where up to four channels have their first largest element among `rows` x `columns` positions of an image that begins at x; steps are in positions. */
+@inline function firstLargest(x: usize, pixel: usize, first: i32, rows: i32, columns: i32, rowStep: i32, step: i32, channels: i32): v128 {
+  let best = loadUpTo(x + <usize>first * pixel, channels), index = i32x4.splat(first);
+  for (; rows > 0; rows--, first += rowStep) {
+    for (let position = first, end = first + columns * step; position < end; position += step) {
+      const lanes = loadUpTo(x + <usize>position * pixel, channels);
+      // Unless it is at most the best one: NaN is not. Nothing is better than NaN.
+      const better = v128.andnot(f32x4.eq(best, best), f32x4.le(lanes, best));
+      best = v128.bitselect(lanes, best, better);
+      index = v128.bitselect(i32x4.splat(position), index, better);
+    }
+  }
+  return index;
+}
+
 /**
  * For each window and channel the position h * width + w (int32) of its first largest element within the image; NaN counts as largest.
  * Every window touches the image.
@@ -84,30 +121,18 @@ export function maxPoolIndices(
   x: usize, out: usize, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32, kernelH: i32, kernelW: i32,
   strideH: i32, strideW: i32, padH: i32, padW: i32, dilationH: i32, dilationW: i32,
 ): void {
-  const pixel = <usize>channels << 2, image = <usize>(height * width) * pixel;
+  const pixel = <usize>channels << 2, image = <usize>(height * width) * pixel, rowStep = dilationH * width;
   for (let n = 0; n < batch; n++, x += image) {
     for (let oh = 0; oh < outH; oh++) {
+      const top = oh * strideH - padH, kh = firstInside(top, dilationH), rows = endInside(top, kernelH, dilationH, height) - kh;
       for (let ow = 0; ow < outW; ow++, out += pixel) {
-        const top = oh * strideH - padH, left = ow * strideW - padW;
-        for (let c = 0; c < channels; c += 4) {
-          const from = x + (<usize>c << 2), count = channels - c;
-          let best = f32x4.splat(-Infinity), index = i32x4.splat(-1);
-          for (let kh = 0; kh < kernelH; kh++) {
-            const h = top + kh * dilationH;
-            if (h < 0 || h >= height) continue;
-            for (let kw = 0; kw < kernelW; kw++) {
-              const w = left + kw * dilationW;
-              if (w < 0 || w >= width) continue;
-              const position = h * width + w;
-              const lanes = loadUpTo(from + <usize>position * pixel, count);
-              const isNaN = f32x4.ne(lanes, lanes), bestIsNaN = f32x4.ne(best, best);
-              const unset = i32x4.lt_s(index, i32x4.splat(0));
-              const better = v128.or(v128.or(f32x4.gt(lanes, best), v128.andnot(isNaN, bestIsNaN)), unset);
-              best = v128.bitselect(lanes, best, better);
-              index = v128.bitselect(i32x4.splat(position), index, better);
-            }
-          }
-          storeUpTo(out + (<usize>c << 2), index, count);
+        const left = ow * strideW - padW, kw = firstInside(left, dilationW), columns = endInside(left, kernelW, dilationW, width) - kw;
+        const first = (top + kh * dilationH) * width + left + kw * dilationW;
+        let c = 0;
+        for (; c + 4 <= channels; c += 4) v128.store(out + (<usize>c << 2), firstLargest(x + (<usize>c << 2), pixel, first, rows, columns, rowStep, dilationW, 4));
+        if (c < channels) {
+          const at = <usize>c << 2;
+          storeUpTo(out + at, firstLargest(x + at, pixel, first, rows, columns, rowStep, dilationW, channels - c), channels - c);
         }
       }
     }
