@@ -21,12 +21,11 @@ function generic(call: CpuCall): void {
 
 /** The three innermost axes run inside WebAssembly, in a function of that name. */
 function strided(call: CpuCall, name: string): void {
-  const shape = call.numbers('shape');
-  const s = call.numbers('sourceStrides');
-  const d = call.numbers('outStrides');
+  const isCopy = name.startsWith('copy');
+  const given = ['shape', 'sourceStrides', 'outStrides'].map((what) => call.numbers(what));
+  const [shape, s, d] = (isCopy ? arranged(given) : given) as [readonly number[], readonly number[], readonly number[]];
   const bytes = BYTES[call.outputs[0]!.dtype];
   const source = call.in(0) + call.number('sourceOffset') * bytes;
-  const isCopy = name.startsWith('copy');
   const replaces = isCopy && sizeOf(shape) === call.outputs[0]!.length;
   const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * bytes;
   const inner = shape.length - 3;
@@ -58,6 +57,14 @@ function strided(call: CpuCall, name: string): void {
   visit(0, source, out);
   const shared = blocks.length < parts ? blocks.flatMap((block) => cutBlock(block, parts, bytes)) : blocks;
   for (let i = 0; i < shared.length; i += MOST_TASKS) parallel(name, shared.slice(i, i + MOST_TASKS));
+}
+
+/** Lengths and steps in an order that suits the functions: before the last axis comes the one along which the source's elements lie side by side. */
+function arranged(lists: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  const near = lists[1]!.indexOf(1);
+  const last = lists[1]!.length - 1;
+  if (near < 0 || near >= last - 1) return lists;
+  return lists.map((list) => [...list.slice(0, near), ...list.slice(near + 1, last), list[near]!, list[last]!]);
 }
 
 /** Moving an element, in multiplications or so; and elements that a thread's block has at least. */
