@@ -2,13 +2,11 @@
 // Loss and gradient by the logits, in a scope, one thread, processor time, medians of rounds in turns. At the end wall times: a sequence alone on two
 // threads beside what two processes get of this machine, and the first calls of a process.
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { isMainThread, workerData } from 'node:worker_threads';
 import { ctcLoss, random, resetCtcStatistics, scope, setThreads, tensor, valueAndGrad } from '../dist/index.js';
-import { ctcTiers, warmThreads } from '../dist/internals.js';
-import { describeTorch, machine, processorTimes, startTorch } from './harness.mjs';
+import { ctcTiers } from '../dist/internals.js';
+import { describeTorch, machine, processorTimes, serveWork, startTorch, twoThreads } from './harness.mjs';
 
 /** Noise of one size, and a path that spells each target `height` above it. */
 function problem([frames, batch, classes, labels], { size = 1, height = 0 }) {
@@ -70,44 +68,12 @@ const ROWS = [
   ]),
 ];
 
-/** One sequence on one and on two threads, and two workers that share nothing: what this machine has to give. Wall time. */
-async function alone(shape) {
+/** Calls of one sequence, many at a time: they are short. */
+function callsOf(shape) {
   const run = ours(problem(shape, PLAIN));
-  const workers = [1, 2].map(() => new Worker(fileURLToPath(import.meta.url), { workerData: shape, argv: ['worker'] }));
-  await Promise.all(workers.map((worker) => once(worker, 'message')));
-  const ask = (some) =>
-    Promise.all(
-      some.map((worker) => {
-        worker.postMessage('go');
-        return once(worker, 'message');
-      }),
-    );
-  const times = { one: [], two: [], alone: [], both: [] };
-  const clock = async (name, work) => {
-    const start = performance.now();
-    await work();
-    times[name].push(performance.now() - start);
-  };
-  const many = () => {
+  return () => {
     for (let i = 0; i < CALLS; i++) run();
   };
-  for (let round = 0; round < 15; round++) {
-    setThreads(1);
-    many();
-    await clock('one', many);
-    setThreads(2);
-    await warmThreads();
-    many();
-    await clock('two', many);
-    await clock('alone', () => ask(workers.slice(0, 1)));
-    await clock('both', () => ask(workers));
-  }
-  setThreads(1);
-  await Promise.all(workers.map((worker) => worker.terminate()));
-  const [one, two, single, both] = Object.values(times).map(
-    (list) => list.sort((a, b) => a - b)[list.length >> 1] / CALLS,
-  );
-  return { shape: shape.join('x'), one, two, faster: one / two, machineGives: (2 * single) / both };
 }
 const CALLS = 20;
 
@@ -175,14 +141,25 @@ async function main() {
     );
   }
   torch?.stop();
-  const single = await alone([2000, 1, 32, 160]);
+  const shape = [2000, 1, 32, 160];
+  const single = await twoThreads(callsOf(shape), import.meta.url, { rounds: 15, workerData: shape });
   const first = firstCalls();
   if (options.json)
     return console.log(
-      JSON.stringify({ machine: machine(), torch: torch?.version ?? null, rows, alone: single, first }, null, 1),
+      JSON.stringify(
+        {
+          machine: machine(),
+          torch: torch?.version ?? null,
+          rows,
+          alone: { shape: shape.join('x'), calls: CALLS, ...single },
+          first,
+        },
+        null,
+        1,
+      ),
     );
   console.log(
-    `\none sequence of ${single.shape}, wall time: one thread ${single.one.toFixed(2)} ms, two ${single.two.toFixed(2)} ms, ${single.faster.toFixed(2)} times as fast;` +
+    `\none sequence of ${shape.join('x')}, wall time: one thread ${(single.one / CALLS).toFixed(2)} ms, two ${(single.two / CALLS).toFixed(2)} ms, ${single.faster.toFixed(2)} times as fast;` +
       ` two workers that share nothing do ${single.machineGives.toFixed(2)} times as much as one: what this machine gives`,
   );
   console.log(
@@ -191,14 +168,4 @@ async function main() {
 }
 
 if (isMainThread) await main();
-else {
-  const { workerData } = await import('node:worker_threads');
-  setThreads(1);
-  const run = ours(problem(workerData, PLAIN));
-  for (let i = 0; i < 200; i++) run();
-  parentPort.on('message', () => {
-    for (let i = 0; i < CALLS; i++) run();
-    parentPort.postMessage('done');
-  });
-  parentPort.postMessage('ready');
-}
+else serveWork(callsOf(workerData));

@@ -1,9 +1,64 @@
 // What the benchmarks share: fair timing of alternatives side by side, and a description of the machine.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { useBlas } from '../dist/index.js';
+import { parentPort, Worker } from 'node:worker_threads';
+import { setThreads, useBlas } from '../dist/index.js';
+import { warmThreads } from '../dist/internals.js';
+
+/**
+ * What two threads make of some work, beside what the machine has to give: the same work in one Node worker, and in two at once that share nothing. Cores that
+ * are hyperthreads of one another, or busy with other work, give two workers less than twice of one. Wall time, medians; all take turns.
+ *
+ * `run` does the work once, here; `file` is the program of the workers, given `workerData`, which does it as `serveWork` says.
+ */
+export async function twoThreads(run, file, { rounds = 9, workerData } = {}) {
+  const workers = [1, 2].map(() => new Worker(fileURLToPath(file), { workerData }));
+  await Promise.all(workers.map((worker) => once(worker, 'message')));
+  const ask = (some) =>
+    Promise.all(
+      some.map((worker) => {
+        worker.postMessage('go');
+        return once(worker, 'message');
+      }),
+    );
+  const times = { one: [], two: [], alone: [], both: [] };
+  const clock = async (name, work) => {
+    const start = performance.now();
+    await work();
+    times[name].push(performance.now() - start);
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, count] of [
+      ['one', 1],
+      ['two', 2],
+    ]) {
+      setThreads(count);
+      await warmThreads();
+      if (round === 0) run();
+      await clock(name, run);
+    }
+    await clock('alone', () => ask(workers.slice(0, 1)));
+    await clock('both', () => ask(workers));
+  }
+  setThreads(1);
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  const [one, two, alone, both] = Object.values(times).map(medianOf);
+  return { one, two, alone, both, faster: one / two, machineGives: (2 * alone) / both };
+}
+
+/** A worker's part in `twoThreads`: does `run`, on one thread, whenever it is asked. */
+export function serveWork(run) {
+  setThreads(1);
+  run();
+  parentPort.on('message', () => {
+    run();
+    parentPort.postMessage('done');
+  });
+  parentPort.postMessage('ready');
+}
 
 /** Milliseconds of one call of each alternative: the median and the best over `rounds`, the alternatives taking turns. */
 export async function race(alternatives, { rounds = 15, minRoundMs = 20 } = {}) {

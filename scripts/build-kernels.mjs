@@ -89,8 +89,8 @@ const PLAIN = 1;
 const SHARED = 3;
 
 /**
- * Where the module says that its imported memory is shared: the flags behind the import's name. The kernels use no atomics, so that byte is
- * all that a module for plain memory differs in, and one module is enough to keep.
+ * Where the module says that its imported memory is shared: the flags behind the import's name. Of atomics the kernels use loads and stores, which
+ * plain memory has as well, so that byte is all that a module for it differs in, and one module is enough to keep.
  */
 function memoryFlagsAt(code) {
   const name = Buffer.from('\x03env\x06memory\x02', 'latin1');

@@ -43,7 +43,7 @@ try {
   });
   if (process.stderr.isTTY) process.stderr.write('\n');
   console.log(JSON.stringify({ seed, ...report, seconds: Math.round((performance.now() - start) / 1000) }, null, 1));
-  if (report.falseAccepts > 0) process.exitCode = 1;
+  if (report.falseAccepts > 0 || report.differences > 0) process.exitCode = 1;
 } finally {
   await rm(folder, { recursive: true });
 }

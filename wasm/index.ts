@@ -5,6 +5,7 @@ export * from "./cast";
 export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";
+export * from "./ctc/alone";
 export { ctcBeam, ctcBeamBytes, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamUndo } from "./ctc/beam";
 export * from "./ctc/beam-save";
 export { ctcBeamCut, ctcBeamShared } from "./ctc/beam-trie";

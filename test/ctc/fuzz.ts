@@ -9,10 +9,12 @@ import {
   type Tensor,
   vjp,
 } from 'tapegrad';
+import { ctcSplit, withCtcSplit } from '../../src/backends/cpu/kernels/ctc-alone.js';
 
 /**
  * Random sequences of the kinds that break implementations, in mixed batches, the float32 tiers against the float64 log-domain tier. What the
- * certificate accepts must be right: a sequence that misses the bounds is counted as a false accept.
+ * certificate accepts must be right: a sequence that misses the bounds is counted as a false accept. And what several threads make of a sequence together
+ * must have the bits that it has on one.
  */
 
 export interface FuzzReport {
@@ -23,6 +25,9 @@ export interface FuzzReport {
   /** Sequences whose loss or gradient missed the bounds, and the first few of them. */
   falseAccepts: number;
   readonly examples: string[];
+  /** Sequences that several threads have solved together, and batches in which that made a difference. */
+  split: number;
+  differences: number;
   /** The worst errors, in the measures that the bounds are for. */
   worstGradient: number;
   worstLoss: number;
@@ -65,7 +70,11 @@ interface Batch {
 export function fuzz(cases: number, seed: number, progress?: (done: number) => void): FuzzReport {
   const rng = random(seed);
   const tiers = { lengths: 0, linear: 0, log: 0 };
-  const report: FuzzReport = { cases: 0, tiers, falseAccepts: 0, examples: [], worstGradient: 0, worstLoss: 0 };
+  const [errors, counts] = [
+    { worstGradient: 0, worstLoss: 0 },
+    { falseAccepts: 0, split: 0, differences: 0 },
+  ];
+  const report: FuzzReport = { cases: 0, tiers, ...counts, examples: [], ...errors };
   while (report.cases < cases) {
     const made = makeBatch(rng);
     resetCtcStatistics();
@@ -74,12 +83,30 @@ export function fuzz(cases: number, seed: number, progress?: (done: number) => v
     tiers.lengths += counted.lengths;
     tiers.linear += counted.linear;
     tiers.log += counted.log;
+    compareSplit(made, fast, MEETINGS[report.cases % MEETINGS.length]!, report);
     compare(made, fast, solve(made, 'float64'), report);
     report.cases += made.targets.length;
     progress?.(report.cases);
   }
   return report;
 }
+
+/** So many threads that every sequence with a share in the work is split, and where its two passes meet. */
+const THREADS = 1000;
+const MEETINGS = [0, 0.5, 1];
+
+function compareSplit(made: Batch, alone: Solved, meeting: number, report: FuzzReport): void {
+  const before = ctcSplit();
+  const split = withCtcSplit(THREADS, meeting, () => solve(made, 'float32'));
+  report.split += ctcSplit() - before;
+  if (sameBits(split.losses, alone.losses) && sameBits(split.gradient, alone.gradient)) return;
+  report.differences++;
+  if (report.examples.length < 10)
+    report.examples.push(`case ${report.cases} (${made.from}, shape ${made.shape.join('x')}): split, it is another`);
+}
+
+const sameBits = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
+  Array.prototype.every.call(a, (x, i) => Object.is(x, b[i]));
 
 interface Solved {
   readonly losses: ArrayLike<number>;
@@ -144,11 +171,12 @@ const between = (rng: Random, low: number, high: number): number => low + rng.in
 function makeBatch(rng: Random): Batch {
   const from = rng.next() < 0.6 ? 'logits' : 'logProbs';
   const classes = between(rng, 2, 12);
-  const frames = between(rng, 1, rng.next() < 0.1 ? 150 : 40);
-  const batch = between(rng, 1, 24);
+  const isLong = rng.next() < 0.01;
+  const frames = isLong ? between(rng, 700, 2600) : between(rng, 1, rng.next() < 0.1 ? 150 : 40);
+  const batch = isLong ? 1 : between(rng, 1, 24);
   const kinds = Array.from({ length: batch }, () => pick(rng, KINDS));
   const blank = rng.integer(0, classes);
-  const widest = between(rng, 0, Math.min(frames, 30));
+  const widest = between(rng, 0, isLong ? 200 : Math.min(frames, 30));
   const inputLengths = Array.from({ length: batch }, () => (rng.next() < 0.4 ? frames : between(rng, 0, frames)));
   const targets = inputLengths.map((length) => {
     const wished = rng.next() < 0.3 ? Math.min(widest, length) : between(rng, 0, widest);

@@ -212,6 +212,13 @@ export function writeRows(
   }
 }
 
+/** Zeroes a row of a gradient. */
+export function clearRow(at: usize, bytes: usize): void {
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) v128.store(at + i, i64x2.splat(0));
+  for (; i < bytes; i += 4) store<u32>(at + i, 0);
+}
+
 /** A gradient times a cotangent. What is 0 stays +0, also beside an infinite or negative cotangent: no path depends on it. */
 @inline export function scaled(gradient: v128, cotangent: v128): v128 {
   return v128.andnot(f32x4.mul(gradient, cotangent), f32x4.eq(gradient, f32x4.splat(0)));

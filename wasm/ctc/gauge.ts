@@ -46,7 +46,8 @@ export function gaugeBytes(blocks: i32, cells: i32, withGradient: bool): usize {
 
 @inline function rowAt(sequence: Sequence, row: i32): usize { return sequence.gauges + <usize>row * (<usize>cellsOf(sequence.labels) << 2); }
 @inline function gaugesOf(sequence: Sequence, k: i32): usize { return rowAt(sequence, sequence.gradient ? k : k & 1); }
-@inline function backwardGauges(sequence: Sequence): usize { return rowAt(sequence, (sequence.frames + 3) >> 2); }
+/** Those of the pass backward: one row behind, or, where they are stored, one for every block, in place of the pass forward's. */
+@inline function backwardGauges(sequence: Sequence, k: i32, stored: bool): usize { return rowAt(sequence, stored ? k : (sequence.frames + 3) >> 2); }
 
 /**
  * Levels the states of the pass forward for block k, of cells from `from` up to all that it reaches. `before` is the labels' row of the frame before; what is
@@ -82,13 +83,12 @@ export function lastGauge(sequence: Sequence): i32 {
 }
 
 /**
- * The same for the pass backward, before block k. Its states so far are those of cells [reached, end), the first ones if it `isFirst`. `scale` is what the
- * scales of both passes are without the cells' own, less that of the probability; the weights of products are set from it. Returns false where one is too
- * great.
+ * The same for the pass backward, before block k. Its states so far are those of cells [reached, end), the first ones if it `isFirst`. Where it `stores` its
+ * states, the gauges of every block are kept as well.
  */
-export function levelBackward(sequence: Sequence, k: i32, isFirst: bool, reached: i32, end: i32, scale: i32): bool {
-  const labels = sequence.labels, own = backwardGauges(sequence), forward = gaugesOf(sequence, k);
-  const reach = firstCell(labels, sequence.frames, k << 2), hi = endCell(labels, (k << 2) + 3);
+export function levelBackward(sequence: Sequence, k: i32, isFirst: bool, stores: bool, reached: i32, end: i32): void {
+  const labels = sequence.labels, own = backwardGauges(sequence, k, stores), then = backwardGauges(sequence, k + 1, stores);
+  const reach = firstCell(labels, sequence.frames, k << 2);
   let right = isFirst ? 0 : NO_LIMIT;
   for (let i = end - 1; i >= reach; i--) {
     const at = <usize>i << 3;
@@ -96,7 +96,7 @@ export function levelBackward(sequence: Sequence, k: i32, isFirst: bool, reached
     if (!isFirst && i >= reached) {
       const b = load<f64>(sequence.blanks + at), l = load<f64>(sequence.betas + at), most = max<f64>(b, l);
       if (most > 0) {
-        const old = load<i32>(own + (<usize>i << 2));
+        const old = load<i32>(then + (<usize>i << 2));
         gauge = gaugeFor(most, old, right);
         const factor = boundOfPower(old - gauge, false);
         store<f64>(sequence.blanks + at, atLeast(b * factor, true));
@@ -106,14 +106,24 @@ export function levelBackward(sequence: Sequence, k: i32, isFirst: bool, reached
     store<i32>(own + (<usize>i << 2), gauge);
     store<f64>(sequence.ratios + at, i < end - 1 && i < labels ? boundOfPower(right - gauge, true) : 1);
     right = i > labels ? NO_LIMIT : gauge;
-    if (i >= hi) continue;
+  }
+}
+
+/**
+ * Sets the weights of block k's products, in cells [lo, hi), from the gauges of both passes. `scale` is what the scales of both passes are without the
+ * cells' own, less that of the probability. Returns false where one is too great.
+ */
+export function weighProducts(sequence: Sequence, backward: Sequence, stored: bool, k: i32, lo: i32, hi: i32, scale: i32): bool {
+  const forward = gaugesOf(sequence, k), own = backwardGauges(backward, k, stored), labels = sequence.labels;
+  for (let i = lo; i < hi; i++) {
+    const at = <usize>i << 2;
     // Beyond the labels nothing is read forward.
-    const weight = i < labels ? load<i32>(forward + (<usize>i << 2)) + gauge - scale : 0;
+    const weight = i < labels ? load<i32>(forward + at) + load<i32>(own + at) - scale : 0;
     if (weight > GREATEST_WEIGHT) return false;
-    store<f64>(sequence.weights + at, boundOfPower(weight, false));
+    store<f64>(sequence.weights + (at << 1), boundOfPower(weight, false));
   }
   return true;
 }
 
 /** The gauge of the first cell at the end of the pass backward. */
-@inline export function firstGauge(sequence: Sequence): i32 { return load<i32>(backwardGauges(sequence)); }
+@inline export function firstGauge(sequence: Sequence, stored: bool): i32 { return load<i32>(backwardGauges(sequence, 0, stored)); }

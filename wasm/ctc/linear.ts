@@ -24,14 +24,19 @@ import { highPair, lowPair } from '../lanes';
 /** Rows of states that are kept: of all frames for a gradient, else of a block and of the frame before. */
 @inline function rowsOf(blocks: i32, withGradient: bool): usize { return withGradient ? <usize>(4 * blocks + 1) : 5; }
 
-/** Bytes of workspace that `linearSequence` needs beside the blocks. */
-export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
+/** Bytes of a pass's states: of all frames for a gradient, else of a block and of the frame before. */
+export function historyBytes(frames: i32, labels: i32, withGradient: bool): usize {
+  return rowsOf((frames + 3) >> 2, withGradient) * align(<usize>cellsOf(labels) << 3);
+}
+
+/** Bytes of workspace that `linearSequence` needs beside the blocks; less where no sequence takes the sure rung. */
+export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool, sure: bool = true): usize {
   const cells = cellsOf(labels), row = align(<usize>cells << 3), blocks = (frames + 3) >> 2, slots = align(<usize>(min(labels, classes) + 2) << 5);
   const tables: usize = 6 * row + align(<usize>(labels + 1) << 2) + align(<usize>blocks << 2) + 2 * slots + align(gaugeBytes(blocks, cells, withGradient))
     + align(framesBytes(blocks));
   const kept = min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
-  const history = rowsOf(blocks, withGradient) * row;
-  return tables + kept + history + min(history, GREATEST_CACHE);
+  const history = historyBytes(frames, labels, withGradient);
+  return tables + kept + history + (sure ? min(history, GREATEST_CACHE) : 0);
 }
 
 /** Logarithm of the product of all frames' normalisers, of logits. */
@@ -87,16 +92,20 @@ function indexTarget(sequence: Sequence): void {
   sequence.slotCount = count;
 }
 
-/** Blocks of log-probabilities again, after a gradient has taken their place. */
-function refill(sequence: Sequence): void {
+/** Blocks [begin, end) of log-probabilities, again after a gradient has taken their place. */
+export function fillWithLogProbs(sequence: Sequence, begin: i32, end: i32): bool {
   const stride = sequence.stride, classes = sequence.classes, certain = sequence.certain, size = blockBytes(classes);
-  let block = sequence.blocks, x = sequence.inputs;
-  for (let left = sequence.frames; left > 0; left -= 4, block += size, x += 4 * stride)
-    fillLogProbs(block, x, left > 1 ? x + stride : certain, left > 2 ? x + 2 * stride : certain, left > 3 ? x + 3 * stride : certain, classes);
+  let block = sequence.blocks + <usize>begin * size, x = sequence.inputs + <usize>(begin << 2) * stride;
+  for (let k = begin; k < end; k++, block += size, x += 4 * stride) {
+    const left = sequence.frames - (k << 2);
+    if (!fillLogProbs(block, x, left > 1 ? x + stride : certain, left > 2 ? x + 2 * stride : certain, left > 3 ? x + 3 * stride : certain, classes))
+      return false;
+  }
+  return true;
 }
 
-/** Gives the sequence its tables and rows in the workspace, and emissions. False where only the log-domain tier can name what a value leads to. */
-function prepare(sequence: Sequence): bool {
+/** Gives the sequence its tables and rows in the workspace. */
+export function layOut(sequence: Sequence): void {
   const labels = sequence.labels, cells = cellsOf(labels), count = (sequence.frames + 3) >> 2, bytes = align(<usize>cells << 3);
   const slots = align(<usize>(min(labels, sequence.classes) + 2) << 5), tier = sequence.tier, withGradient = sequence.gradient != 0;
   sequence.blanks = sequence.workspace;
@@ -115,16 +124,39 @@ function prepare(sequence: Sequence): bool {
   indexTarget(sequence);
   const kept = sequence.rests + align(framesBytes(count)), keptBytes = cacheBytes(count, sequence.slotCount);
   sequence.cache = tier != Tier.Fast || !sequence.logits && keptBytes <= GREATEST_CACHE ? kept : 0;
+  sequence.cached = false;
+  sequence.progress = 0;
   sequence.history = kept + (sequence.cache ? align(keptBytes) : 0);
   sequence.row = withGradient ? bytes : 0;
   sequence.kept = rowsOf(count, withGradient) * bytes;
   sequence.floor = tier == Tier.Sure ? SURE_FLOOR : FLOOR;
   const dummy = sequence.emissions + (<usize>sequence.slotCount << 5);
   v128.store(dummy, f64x2.splat(0)); v128.store(dummy, f64x2.splat(0), 16);
-  if (tier == Tier.Sure) return fillSurely(sequence);
-  if (tier == Tier.Precise) return fillPrecisely(sequence);
-  if (!sequence.filled) refill(sequence);
-  return true;
+}
+
+/** Fills the blocks by the sequence's rung, unless they are. False where only the log-domain tier can name what a value leads to. */
+function fill(sequence: Sequence): bool {
+  const count = (sequence.frames + 3) >> 2;
+  if (sequence.tier == Tier.Sure) return fillSurely(sequence);
+  if (sequence.tier == Tier.Precise) return fillPrecisely(sequence, 0, count);
+  return sequence.filled || fillWithLogProbs(sequence, 0, count);
+}
+
+/** The pass forward that bounds the probability from below: see `forwardPass`. */
+export function lowerPass(sequence: Sequence): i32 {
+  return sequence.gauged ? forwardPass(true, false, false, sequence) : forwardPass(false, false, false, sequence);
+}
+
+/** The one that bounds it from above. */
+export function upperPass(sequence: Sequence): i32 {
+  return sequence.gauged ? forwardPass(true, true, false, sequence) : forwardPass(false, true, false, sequence);
+}
+
+/** The tier that takes the sequence by what the pass forward has found, whose exponent is given. */
+export function routeByLoss(sequence: Sequence, exponents: i32): Tier {
+  sequence.lower = exponents == NO_PATH ? 0 : sequence.ending;
+  if (exponents != NO_PATH && sequence.tier != Tier.Sure) sequence.loss = lossOf(sequence, logScaled(sequence.lower, exponents - TOP_EXPONENT));
+  return route(sequence, Known.Loss);
 }
 
 /**
@@ -132,19 +164,17 @@ function prepare(sequence: Sequence): bool {
  * already. Returns the tier that has to take the sequence: unless that is its own, and `gauged` what it was, nothing that was written is valid.
  */
 export function linearSequence(sequence: Sequence): Tier {
-  if (!prepare(sequence)) return route(sequence, Known.Special);
+  layOut(sequence);
+  if (!fill(sequence)) return route(sequence, Known.Special);
   const sure = sequence.tier == Tier.Sure, gauged = sequence.gauged;
-  const exponents = sure ? forwardPass(false, false, true, sequence)
-    : gauged ? forwardPass(true, false, false, sequence) : forwardPass(false, false, false, sequence);
-  sequence.lower = exponents == NO_PATH ? 0 : sequence.ending;
-  if (exponents != NO_PATH && !sure) sequence.loss = lossOf(sequence, logScaled(sequence.lower, exponents - TOP_EXPONENT));
-  const onward = route(sequence, Known.Loss);
+  const exponents = sure ? forwardPass(false, false, true, sequence) : lowerPass(sequence);
+  const onward = routeByLoss(sequence, exponents);
   if (onward != sequence.tier || sequence.gauged != gauged) return onward;
   if (sequence.gradient) {
-    sequence.upper = sure ? backwardPass(false, true, sequence, exponents)
-      : gauged ? backwardPass(true, false, sequence, exponents) : backwardPass(false, false, sequence, exponents);
+    sequence.upper = sure ? backwardPass(false, true, false, sequence, exponents)
+      : gauged ? backwardPass(true, false, false, sequence, exponents) : backwardPass(false, false, false, sequence, exponents);
   } else {
-    const upperExponents = gauged ? forwardPass(true, true, false, sequence) : forwardPass(false, true, false, sequence);
+    const upperExponents = upperPass(sequence);
     sequence.upper = inScaleOf(sequence.ending, upperExponents, exponents);
   }
   return route(sequence, Known.Bounds);

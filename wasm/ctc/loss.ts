@@ -5,7 +5,7 @@
  * the linear tier and, where its certificate fails, through the log-domain tier. Nothing depends on where the range begins or ends, so a
  * batch may be split over threads without changing a bit.
  */
-import { scaled, blockBytes, fillBlock, sequenceBlockBytes, writeRows } from './blocks';
+import { scaled, blockBytes, clearRow, fillBlock, sequenceBlockBytes, writeRows } from './blocks';
 import { linearSequence, linearWorkspace } from './linear';
 import { fillLogProbs } from './log-probs';
 import { logSequence32, logSequence64, logWorkspace } from './log';
@@ -30,12 +30,6 @@ export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGra
 /** Bytes of workspace that `ctcLoss64` needs. */
 export function ctcLoss64Workspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   return 512 + logWorkspace(frames, classes, labels, withGradient);
-}
-
-function clearRow(at: usize, bytes: usize): void {
-  let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) v128.store(at + i, i64x2.splat(0));
-  for (; i < bytes; i += 4) store<u32>(at + i, 0);
 }
 
 @inline function isLinear(tier: Tier): bool { return tier == Tier.Fast || tier == Tier.Precise || tier == Tier.Sure; }

@@ -4,7 +4,7 @@
  * logit and with 0 in the floor's place; what the target uses of them is kept in float64 beside, less the floor.
  */
 import { REACH, ROUNDER, blockBytes, column, exp4, floorOf, originsOf, splat } from './blocks';
-import { expPair, fillLogProbs, greatestOf } from './log-probs';
+import { cacheBytes, expPair, fillLogProbs, greatestOf } from './log-probs';
 import { Sequence } from './sequence';
 import { fromPairs, highPair, lowPair } from '../lanes';
 
@@ -14,14 +14,15 @@ import { fromPairs, highPair, lowPair } from '../lanes';
 @inline const SMALL: f32 = 20;
 
 /**
- * Fills the sequence's cache and its blocks, unless they hold float32 exponentials that are good enough.
+ * Fills blocks [begin, end) of the sequence's cache, and its blocks, unless they hold float32 exponentials that are good enough.
  * False where only the log-domain tier can name what a value leads to.
  */
-export function fillPrecisely(sequence: Sequence): bool {
+export function fillPrecisely(sequence: Sequence, begin: i32, end: i32): bool {
   const stride = sequence.stride, classes = sequence.classes, slots = sequence.slotCount, distinct = sequence.distinct, certain = sequence.certain;
   const blockSize = blockBytes(classes), filled = sequence.filled;
-  let block = sequence.blocks, kept = sequence.cache, x = sequence.inputs;
-  for (let left = sequence.frames; left > 0; left -= 4, block += blockSize, x += 4 * stride) {
+  let block = sequence.blocks + <usize>begin * blockSize, kept = sequence.cache + cacheBytes(begin, slots), x = sequence.inputs + <usize>(begin << 2) * stride;
+  for (let k = begin; k < end; k++, block += blockSize, x += 4 * stride) {
+    const left = sequence.frames - (k << 2);
     const precise = !filled || isOpen(block, classes, sequence.closed);
     const x1 = left > 1 ? x + stride : certain, x2 = left > 2 ? x + 2 * stride : certain, x3 = left > 3 ? x + 3 * stride : certain;
     if (precise && filled && sequence.onlyTarget) {

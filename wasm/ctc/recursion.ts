@@ -86,14 +86,29 @@ import { highPair, lowPair } from '../lanes';
   return greater(greatest);
 }
 
+/** A label's state times what the pass forward has left at `at`; or, of a pass that `stores` its states for later, the state itself, which is put there. */
+@inline function meet(gauged: bool, stores: bool, at: usize, weight: v128, state: v128): v128 {
+  if (stores) { v128.store(at, state); return state; }
+  return mul(gauged ? mul(v128.load(at), weight) : v128.load(at), state);
+}
+
+/** Adds two cells' products of four frames to the sums of their labels. */
+@inline function addProducts(first: usize, second: usize, g0: v128, g1: v128, g2: v128, g3: v128): void {
+  v128.store(first, add(v128.load(first), lowOf(g0, g1)));
+  v128.store(first, add(v128.load(first, 16), lowOf(g2, g3)), 16);
+  v128.store(second, add(v128.load(second), highOf(g0, g1)));
+  v128.store(second, add(v128.load(second, 16), highOf(g2, g3)), 16);
+}
+
 /**
  * Four frames of the backward pass over cells [lo, hi), from the last frame to the first. `blanks` and `labels` hold the states times
  * emission of the frame after and are updated in place; the products with the forward labels are added up in `sums`, laid out as
  * `emissions`; those of blanks as well where the pass forward `keeps` them, else the blank's sum is left alone. Where cells are `gauged`, `ratios` has what
- * the right neighbour's states are multiplied by, and `weights` what the products are. `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
+ * the right neighbour's states are multiplied by, and `weights` what the products are. Where it `stores`, there are no products: the labels' states go to
+ * `history`, for `productBlock`. `inflow` is what cell `hi` passes to its left neighbour. Returns the greatest state.
  */
 @inline export function backwardBlock(
-  gauged: bool, keeps: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, labels: usize, history: usize, row: usize, kept: usize,
+  gauged: bool, keeps: bool, stores: bool, emissions: usize, slotAt: usize, skip: usize, blanks: usize, labels: usize, history: usize, row: usize, kept: usize,
   sums: usize, ratios: usize, weights: usize, inflow: f64, lo: i32, hi: i32,
 ): f64 {
   const w0 = v128.load64_splat(emissions), w1 = v128.load64_splat(emissions, 8);
@@ -108,46 +123,59 @@ import { highPair, lowPair } from '../lanes';
     i -= 16;
     const at = slotAt + (i >> 1), firstAt = <usize>load<u32>(at), secondAt = <usize>load<u32>(at, 4);
     const first23 = v128.load(emissions + firstAt, 16), second23 = v128.load(emissions + secondAt, 16);
-    const mask = v128.load(skip + i), ratio = gauged ? v128.load(ratios + i) : mask, weight = gauged ? v128.load(weights + i) : mask;
+    const mask = v128.load(skip + i), ratio = gauged ? v128.load(ratios + i) : mask, weight = gauged && !stores ? v128.load(weights + i) : mask;
     let b = v128.load(blanks + i), l = v128.load(labels + i);
     let h = add(b, v128.and(l, mask)), onward = rightOf(h, right3);
     right3 = h;
     let state = add(l, gauged ? mul(onward, ratio) : onward);
-    const g3 = mul(gauged ? mul(v128.load(history3 + i), weight) : v128.load(history3 + i), state);
+    const g3 = meet(gauged, stores, history3 + i, weight, state);
     b = add(b, l);
     if (keeps) blank3 = add(blank3, mul(v128.load(history3 + kept + i), b));
     b = mul(b, w3); l = mul(state, highOf(first23, second23));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right2); right2 = h;
     state = add(l, gauged ? mul(onward, ratio) : onward);
-    const g2 = mul(gauged ? mul(v128.load(history2 + i), weight) : v128.load(history2 + i), state);
+    const g2 = meet(gauged, stores, history2 + i, weight, state);
     b = add(b, l);
     if (keeps) blank2 = add(blank2, mul(v128.load(history2 + kept + i), b));
     b = mul(b, w2); l = mul(state, lowOf(first23, second23));
     const first01 = v128.load(emissions + firstAt), second01 = v128.load(emissions + secondAt);
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right1); right1 = h;
     state = add(l, gauged ? mul(onward, ratio) : onward);
-    const g1 = mul(gauged ? mul(v128.load(history1 + i), weight) : v128.load(history1 + i), state);
+    const g1 = meet(gauged, stores, history1 + i, weight, state);
     b = add(b, l);
     if (keeps) blank1 = add(blank1, mul(v128.load(history1 + kept + i), b));
     b = mul(b, w1); l = mul(state, highOf(first01, second01));
     h = add(b, v128.and(l, mask)); onward = rightOf(h, right0); right0 = h;
     state = add(l, gauged ? mul(onward, ratio) : onward);
-    const g0 = mul(gauged ? mul(v128.load(history + i), weight) : v128.load(history + i), state);
+    const g0 = meet(gauged, stores, history + i, weight, state);
     b = add(b, l);
     if (keeps) blank0 = add(blank0, mul(v128.load(history + kept + i), b));
     b = f64x2.pmax(mul(b, w0), tiny); l = f64x2.pmax(mul(state, lowOf(first01, second01)), tiny);
     v128.store(blanks + i, b); v128.store(labels + i, l);
     greatest = f64x2.pmax(greatest, f64x2.pmax(b, l));
-    let sum = sums + firstAt;
-    v128.store(sum, add(v128.load(sum), lowOf(g0, g1)));
-    v128.store(sum, add(v128.load(sum, 16), lowOf(g2, g3)), 16);
-    sum = sums + secondAt;
-    v128.store(sum, add(v128.load(sum), highOf(g0, g1)));
-    v128.store(sum, add(v128.load(sum, 16), highOf(g2, g3)), 16);
+    if (!stores) addProducts(sums + firstAt, sums + secondAt, g0, g1, g2, g3);
   } while (i > end);
   if (keeps) {
     v128.store(sums, add(lowOf(blank0, blank1), highOf(blank0, blank1)));
     v128.store(sums, add(lowOf(blank2, blank3), highOf(blank2, blank3)), 16);
   }
   return greater(greatest);
+}
+
+/**
+ * The products of four frames' states over cells [lo, hi), of `alphas` that `forwardBlock` has left and `betas` that `backwardBlock` has stored, added to
+ * `sums` in the order in which that one adds them.
+ */
+@inline export function productBlock(
+  gauged: bool, slotAt: usize, alphas: usize, betas: usize, row: usize, sums: usize, weights: usize, lo: i32, hi: i32,
+): void {
+  const end = <usize>lo << 3;
+  let i = <usize>hi << 3;
+  do {
+    i -= 16;
+    const at = slotAt + (i >> 1), weight = gauged ? v128.load(weights + i) : both(0), a = alphas + i, b = betas + i;
+    const g3 = meet(gauged, false, a + 3 * row, weight, v128.load(b + 3 * row)), g2 = meet(gauged, false, a + 2 * row, weight, v128.load(b + 2 * row));
+    const g1 = meet(gauged, false, a + row, weight, v128.load(b + row)), g0 = meet(gauged, false, a, weight, v128.load(b));
+    addProducts(sums + load<u32>(at), sums + load<u32>(at, 4), g0, g1, g2, g3);
+  } while (i > end);
 }

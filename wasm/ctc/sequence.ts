@@ -96,6 +96,8 @@ export class Sequence {
   sums: usize;
   /** Exponentials [block][slot][4], float64: of log-probabilities, as the first pass leaves them for the second, and of precise logits; 0 for none. */
   cache: usize;
+  /** Whether exponentials of log-probabilities are there before the first pass. */
+  cached: bool;
   /** States: the blanks' of one frame, the labels' of one frame backward, and of all frames forward. */
   blanks: usize;
   betas: usize;
@@ -103,6 +105,11 @@ export class Sequence {
   /** Bytes of a frame's row in `history`; 0 keeps only the newest. Where those of the blanks are kept as well, they are at `kept` behind. */
   row: usize;
   kept: usize;
+  /** Where a pass forward says how many blocks it has done, for a pass backward that runs beside it; 0 for none. */
+  progress: usize;
+  /** Of that one: the other's states, and the block below which it has left sums of products in the place of its own. */
+  alphas: usize;
+  met: i32;
   /** The probability at the end of a pass forward, scaled. */
   ending: f64;
   /** Each block's rescaling in the forward pass, as an exponent. */

@@ -3,6 +3,7 @@ import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { parallel, partsFor } from '../pool.js';
+import { sequencesAlone, solveAlone } from './ctc-alone.js';
 
 /** Sequences by the tier of the CTC kernels that took them, since the process started or `resetCtcStatistics()`. */
 export interface CtcStatistics {
@@ -111,30 +112,50 @@ function workspaces(call: CpuCall, count: number, bytes: number): number[] {
 }
 
 /**
+ * Multiplications or so for each sequence; those that cannot fit cost nothing.
+ * @param scale of them for a frame's label and for its class.
+ */
+function worksOf(call: CpuCall, scale: number): Float64Array {
+  const classes = call.number('classes');
+  const [frames, labels] = lengthsOf(call);
+  const works = new Float64Array(labels.length);
+  for (let n = 0; n < works.length; n++)
+    if (labels[n]! <= frames[n]!) works[n] = frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
+  return works;
+}
+
+function totalOf(works: Float64Array): number {
+  let total = 0;
+  for (const work of works) total += work;
+  return total;
+}
+
+type TaskArguments = (workspace: number, begin: number, end: number) => number[];
+
+/**
  * Sequences cut into ranges of about the same work, one task each, with scratch memory of its own.
  * @param scale multiplications or so for a frame's label and for its class.
  */
-export function tasksOf(
-  call: CpuCall,
-  scale: number,
-  bytes: number,
-  argumentsOf: (workspace: number, begin: number, end: number) => number[],
+export function tasksOf(call: CpuCall, scale: number, bytes: number, argumentsOf: TaskArguments): number[][] {
+  const works = worksOf(call, scale);
+  return cutByWork(works, 0, workspaces(call, partsFor(totalOf(works), true), bytes), argumentsOf);
+}
+
+/** The tasks for the sequences of these works, the first of which is `first` of its batch. */
+function cutByWork(
+  works: Float64Array,
+  first: number,
+  places: readonly number[],
+  argumentsOf: TaskArguments,
 ): number[][] {
-  const batch = call.number('batch');
-  const classes = call.number('classes');
-  const [frames, labels] = lengthsOf(call);
-  const workOf = (n: number): number =>
-    labels[n]! > frames[n]! ? 0 : frames[n]! * (4 * labels[n]! + 2 * classes) * scale;
-  let total = 0;
-  for (let n = 0; n < batch; n++) total += workOf(n);
-  const places = workspaces(call, partsFor(total, true), bytes);
+  const total = totalOf(works);
   const parts = places.length;
   const tasks: number[][] = [];
-  for (let begin = 0, part = 1, done = 0; part <= parts && begin < batch; part++) {
+  for (let begin = 0, part = 1, done = 0; part <= parts && begin < works.length; part++) {
     let end = begin;
-    while (end < batch && (end === begin || part === parts || done + workOf(end) <= (total * part) / parts))
-      done += workOf(end++);
-    tasks.push(argumentsOf(places[part - 1]!, begin, end));
+    while (end < works.length && (end === begin || part === parts || done + works[end]! <= (total * part) / parts))
+      done += works[end++]!;
+    tasks.push(argumentsOf(places[part - 1]!, first + begin, first + end));
     begin = end;
   }
   return tasks;
@@ -142,30 +163,52 @@ export function tasksOf(
 
 /** Runs the loss kernel; `gradient` is 0 where only losses are wanted, `cotangents` 0 for ones. Returns the addresses of the losses (float64) and tiers. */
 function solve(call: CpuCall, gradient: number, cotangents: number): { losses: number; tiers: number } {
-  const shape = sizes(call);
   const batch = call.number('batch');
   const name = call.inputs[0]!.dtype === 'float64' ? 'ctcLoss64' : 'ctcLoss';
   const bytes = scratchSize(call, `${name}Workspace`, gradient ? 16 : 0, gradient ? 1 : 0);
-  const losses = call.scratch(batch * 8);
-  const tiers = call.scratch(batch * 4);
-  const inputs = addresses(call);
-  const scale = name === 'ctcLoss' ? 3 : 60;
-  parallel(
-    name,
-    tasksOf(call, scale, bytes, (workspace, begin, end) => [
-      ...inputs,
-      cotangents,
-      losses,
-      gradient,
-      tiers,
-      workspace,
-      ...shape,
-      begin,
-      end,
-      TIERS.indexOf(least),
-    ]),
-  );
+  const problem = {
+    inputs: [...addresses(call), cotangents],
+    gradient,
+    shape: sizes(call),
+    losses: call.scratch(batch * 8),
+    tiers: call.scratch(batch * 4),
+    least: TIERS.indexOf(least),
+  };
+  const { inputs, shape, losses, tiers } = problem;
+  const works = worksOf(call, name === 'ctcLoss' ? 3 : 60);
+  const total = totalOf(works);
+  const parts = partsFor(total, true);
+  const alone = name === 'ctcLoss' ? sequencesAlone(works, total, parts >> 1) : [];
+  const left = alone.length > 0 ? solveAlone(call, alone, problem, lengthsOf(call), parts >> 1, MOST_SCRATCH) : [];
+  const rest = without(batch, alone, left);
+  const places = rest.length > 0 ? workspaces(call, parts, bytes) : [];
+  for (const [first, last] of rest)
+    parallel(
+      name,
+      cutByWork(works.subarray(first, last), first, places, (workspace, begin, end) => [
+        ...inputs,
+        losses,
+        gradient,
+        tiers,
+        workspace,
+        ...shape,
+        begin,
+        end,
+        problem.least,
+      ]),
+    );
   return { losses, tiers };
+}
+
+/** What a batch has beside the sequences `alone`, but for those `left` of them, as ranges. */
+function without(batch: number, alone: readonly number[], left: readonly number[]): [first: number, last: number][] {
+  const ranges: [number, number][] = [];
+  let first = 0;
+  for (const n of [...alone.filter((one) => !left.includes(one)), batch]) {
+    if (n > first) ranges.push([first, n]);
+    first = n + 1;
+  }
+  return ranges;
 }
 
 const sizes = (call: CpuCall): [number, number, number, number, number, number] => [

@@ -1,0 +1,147 @@
+import { OutOfMemoryError } from '../../../errors.js';
+import type { TypedArray } from '../../backend.js';
+import type { CpuCall } from '../call.js';
+import { heap } from '../heap.js';
+import { parallel } from '../pool.js';
+
+/** What `ctcAlone...` of wasm/ctc/alone.ts say is to be done next. */
+const NEXT = { leave: 0, go: 1, again: 2 };
+
+/** Parts of a sequence for each thread that it has, where each works on a part of its own: they may take unequally long. */
+const PARTS_PER_THREAD = 2;
+
+/** Multiplications or so of a sequence that is worth more than one thread, each of which has to be waited for three times. */
+const WORTH_SPLITTING = 1 << 21;
+
+/** A sequence that takes so many times its share of the threads' time is better split: a thread of its own it has anyway. */
+const SHARES = 1.5;
+
+/** In place of threads: how many each call takes for granted, and in which part of a sequence its two passes meet. */
+interface Pretended {
+  readonly threads: number;
+  readonly meeting: number;
+}
+
+let pretended: Pretended | null = null;
+
+/**
+ * @internal What `run` returns, where sequences alone are split as if for `threads` threads, however short they are, and the pass backward multiplies in the
+ * first `meeting` of a sequence: for tests. It takes no threads, so that it goes the same way every time.
+ */
+export function withCtcSplit<T>(threads: number, meeting: number, run: () => T): T {
+  const before = pretended;
+  pretended = { threads, meeting };
+  try {
+    return run();
+  } finally {
+    pretended = before;
+  }
+}
+
+/** All tasks, by threads or as if by threads. */
+function share(name: string, tasks: readonly (readonly number[])[]): void {
+  if (pretended) for (const task of [...tasks].reverse()) heap().functions[name]!(...task);
+  else parallel(name, tasks);
+}
+
+let split = 0;
+
+/** @internal Sequences that were solved by several threads, since the process started: for tests. */
+export const ctcSplit = (): number => split;
+
+/** The sequences that had better be solved by all threads together: those that would keep one busy when the others are done. */
+export function sequencesAlone(works: Float64Array, total: number, threads: number): number[] {
+  const [ready, least] = pretended ? [pretended.threads, 0] : [threads, WORTH_SPLITTING];
+  if (ready < 2) return [];
+  const alone: number[] = [];
+  works.forEach((work, n) => {
+    if (work >= least && work * ready > SHARES * total) alone.push(n);
+  });
+  return alone;
+}
+
+/** A batch as the kernel's arguments describe it. */
+export interface CtcBatch {
+  /** Scores, targets, input lengths, target lengths and cotangents. */
+  readonly inputs: readonly number[];
+  readonly gradient: number;
+  /** Frames, sequences, classes, width, blank, whether logits. */
+  readonly shape: readonly number[];
+  readonly losses: number;
+  readonly tiers: number;
+  /** The highest tier, as a number. */
+  readonly least: number;
+}
+
+/**
+ * Solves these sequences of a batch, every one by several threads at once, to the bits that `ctcLoss` gives. Returns those that are not done, because they
+ * need a tier that goes by one thread, or there is no memory for both passes' states.
+ * @param most bytes of scratch memory that they may take together.
+ */
+export function solveAlone(
+  call: CpuCall,
+  sequences: readonly number[],
+  batch: CtcBatch,
+  [frames, labels]: readonly [frames: TypedArray, labels: TypedArray],
+  threads: number,
+  most: number,
+): number[] {
+  const { functions } = heap();
+  const { inputs, gradient, shape, losses, tiers, least } = batch;
+  const parts = Math.max(2, Math.floor(((pretended?.threads ?? threads) * PARTS_PER_THREAD) / sequences.length));
+  const left: number[] = [];
+  let open: { n: number; at: number }[] = [];
+  const keep = (some: typeof open, step: (at: number, n: number) => number): typeof open =>
+    some.filter(({ n, at }) => step(at, n) !== NEXT.leave || !left.push(n));
+  const each = (some: typeof open, count: number): number[][] =>
+    some.flatMap(({ at }) => Array.from({ length: count }, (_, part) => [at, part]));
+  // Threads take the last tasks first: so forward passes are under way before backward ones look for what they have left.
+  const passes = (some: typeof open): number[][] =>
+    [1, 0].flatMap((part) =>
+      some.map(({ n, at }) => [at, part, Math.ceil(((frames[n]! + 3) >> 2) * (pretended?.meeting ?? 1))]),
+    );
+  let taken = 0;
+  for (const n of sequences) {
+    const bytes = scratchFor(frames[n]!, labels[n]!, shape[2]!, gradient !== 0, parts);
+    const at = taken + bytes <= most ? scratchIfAny(call, bytes) : null;
+    if (at === null) {
+      left.push(n);
+      continue;
+    }
+    open.push({ n, at });
+    taken += bytes;
+  }
+  open = keep(open, (at, n) => functions.ctcAloneOpen!(at, ...inputs, gradient, ...shape, n, least, parts));
+  while (open.length > 0) {
+    share('ctcAloneFill', each(open, parts));
+    open = keep(open, (at) => functions.ctcAloneReady!(at));
+    share('ctcAlonePass', passes(open));
+    const again: typeof open = [];
+    const accepted = keep(open, (at, n) => {
+      const next = functions.ctcAloneDecide!(at);
+      if (next === NEXT.again) again.push({ n, at });
+      return next;
+    }).filter((one) => !again.some(({ n }) => n === one.n));
+    if (gradient) share('ctcAloneFinish', each(accepted, parts));
+    split += keep(accepted, (at, n) => functions.ctcAloneClose!(at, losses + 8 * n, tiers + 4 * n)).length;
+    open = again;
+  }
+  return left.sort((a, b) => a - b);
+}
+
+/** Bytes of scratch memory for one sequence. Kernels count them modulo 2^32, so what does not fit is Infinity. */
+function scratchFor(frames: number, labels: number, classes: number, withGradient: boolean, parts: number): number {
+  const atLeast = (frames + 8) * ((withGradient ? 24 * (labels + 6) : 0) + 4 * (classes + 8));
+  return atLeast > 2 ** 31
+    ? Infinity
+    : heap().functions.ctcAloneWorkspace!(frames, classes, labels, withGradient ? 1 : 0, parts) >>> 0;
+}
+
+function scratchIfAny(call: CpuCall, bytes: number): number | null {
+  try {
+    return call.scratch(bytes);
+  } catch (error) {
+    if (error instanceof OutOfMemoryError) return null;
+    throw error;
+  }
+}
