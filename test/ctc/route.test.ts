@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { ctcLoss, grad, random, resetCtcStatistics, tensor, type Tensor } from 'tapegrad';
+import { ctcTiers } from '../../src/backends/cpu/kernels/ctc.js';
 import {
   asLogProbs,
   expectClose,
@@ -161,6 +162,24 @@ describe('thresholds, just below and just above', () => {
     check('fast', { ...logProbs, targets: wide(2048, 2047).targets }, 'logProbs', 'gradient');
   });
 
+  test('GREATEST_STATES: 128 MB of blanks, 8 bytes each', () => {
+    for (const [frames, tier] of [
+      [8188, 'sure'],
+      [8189, 'log'],
+    ] as const) {
+      // 2048 cells, and four frames more than there are.
+      const target = Array.from({ length: 2044 }, (_, i) => 1 + (i % 2));
+      const { scores, shape } = sequenceOf(frames, 3, target, (t, c) => {
+        const state = Math.min(t >> 1, 4088);
+        return c === (state % 2 ? target[state >> 1] : 0) ? 60 : 0;
+      });
+      resetCtcStatistics();
+      const [loss] = ctcLoss(tensor(scores, { shape }), [target], { from: 'logits' }).dataSync();
+      expect(ctcTiers()[tier]).toBe(1);
+      expect(loss).toBeCloseTo(0, 6);
+    }
+  });
+
   test.each([40, 400, 1000])('VANISHING and VANISHING_PER_FRAME: 1e-6 and 2e-8 for each of %d frames', (frames) => {
     for (const [share, rung] of [
       [0.99, 'sure'],
@@ -308,6 +327,10 @@ test('the table in docs/ctc.md has every threshold of the route, with its value'
   const told = page.matchAll(/`([A-Z_]{4,})`,? (?:of |\()?(\d[\d.]*(?:e-?\d+)?(?: MB| of \d+)?)/g);
   const values = new Map([...told].map(([, name, value]) => [name, value]));
   const written = (text: string): string =>
-    text === '1 << 26' ? '64 MB' : text === '1.0 - 1.0 / 32.0' ? '31 of 32' : text.replace(/\.0(?=e|$)/, '');
+    text.startsWith('1 << ')
+      ? `${2 ** (Number(text.slice(5)) - 20)} MB`
+      : text === '1.0 - 1.0 / 32.0'
+        ? '31 of 32'
+        : text.replace(/\.0(?=e|$)/, '');
   for (const [, name, text] of constants) expect([name, values.get(name)]).toEqual([name, written(text!)]);
 });

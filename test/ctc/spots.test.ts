@@ -138,6 +138,20 @@ describe('scales for every cell', () => {
     check('precise', faint(40), 'logits');
   });
 
+  test.each([
+    [2500, 400, 20, 1],
+    [2100, 150, 30, 1],
+    [2200, 900, 10, 2],
+    [2500, 1200, 10, 1],
+  ])('%d frames for %d labels %d below the blank, %d of them different', (frames, count, depth, different) => {
+    // The pass forward takes a blank between equal neighbours, and so comes later to a label than the band of cells says.
+    const rng = random(frames + count);
+    const target = Array.from({ length: count }, () => 1 + rng.integer(0, different));
+    const problem = sequenceOf(frames, 4, target, (_, c) => (c === 0 ? 0 : -depth) + 0.1 * rng.gaussian());
+    check('precise', problem, 'logits');
+    check('fast', asLogProbs(problem), 'logProbs');
+  });
+
   test('a target in the first frames only, or in the last', () => {
     for (const late of [false, true])
       check(

@@ -110,6 +110,15 @@ export function levelBackward(sequence: Sequence, k: i32, isFirst: bool, stores:
 }
 
 /**
+ * Whether the pass forward has not come to label i by the end of block k: equal neighbours take longer than `endCell` knows. Its gauge says nothing then, and
+ * products are 0 by any weight.
+ */
+function isUnreached(sequence: Sequence, k: i32, i: i32): bool {
+  const row = sequence.row, at = sequence.history + <usize>((k << 2) + 1) * row + (<usize>i << 3);
+  return load<f64>(at) == 0 && load<f64>(at + row) == 0 && load<f64>(at + 2 * row) == 0 && load<f64>(at + 3 * row) == 0;
+}
+
+/**
  * Sets the weights of block k's products, in cells [lo, hi), from the gauges of both passes. `scale` is what the scales of both passes are without the
  * cells' own, less that of the probability. Returns false where one is too great.
  */
@@ -118,8 +127,11 @@ export function weighProducts(sequence: Sequence, backward: Sequence, stored: bo
   for (let i = lo; i < hi; i++) {
     const at = <usize>i << 2;
     // Beyond the labels nothing is read forward.
-    const weight = i < labels ? load<i32>(forward + at) + load<i32>(own + at) - scale : 0;
-    if (weight > GREATEST_WEIGHT) return false;
+    let weight = i < labels ? load<i32>(forward + at) + load<i32>(own + at) - scale : 0;
+    if (weight > GREATEST_WEIGHT) {
+      if (!isUnreached(sequence, k, i)) return false;
+      weight = NO_LIMIT;
+    }
     store<f64>(sequence.weights + (at << 1), boundOfPower(weight, false));
   }
   return true;

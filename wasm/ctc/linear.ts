@@ -14,7 +14,7 @@ import { TOP_EXPONENT, exponentOf, gaugeBytes, powerOfTwo } from './gauge';
 import { NORMALISED, cacheBytes, fillLogProbs, isNormalised, sumOfGreatest } from './log-probs';
 import { NO_PATH, backwardPass, forwardPass, inScaleOf } from './passes';
 import { FLOOR, fillPrecisely } from './precise';
-import { GREATEST_CACHE, route } from './route';
+import { GREATEST_CACHE, GREATEST_STATES, route } from './route';
 import { Known, Sequence, Tier, align, cellsOf, labelAt, maySkip } from './sequence';
 import { SURE_FLOOR, fillSurely, framesBytes } from './sure';
 import { highPair, lowPair } from '../lanes';
@@ -36,7 +36,7 @@ export function linearWorkspace(frames: i32, classes: i32, labels: i32, withGrad
     + align(framesBytes(blocks));
   const kept = min(align(cacheBytes(blocks, min(labels, classes) + 1)), GREATEST_CACHE);
   const history = historyBytes(frames, labels, withGradient);
-  return tables + kept + history + (sure ? min(history, GREATEST_CACHE) : 0);
+  return tables + kept + history + (sure ? min(history, GREATEST_STATES) : 0);
 }
 
 /** Logarithm of the product of all frames' normalisers, of logits. */

@@ -32,8 +32,8 @@
  * Levels: the same once more, of logits on Precise*, with a scale for every cell (gauge.ts); from there, and from Sure, Log. Sequences of more than
  * UNGAUGED_FRAMES have these scales from the beginning.
  *
- *   * where the exponentials, and for Sure the blanks' states, fit GREATEST_CACHE; otherwise Log. Of a sequence that becomes precise by its frames with a loss of
- *     LARGE_LOSS_PER_FRAME, the classes that the target does not use stay as they are.
+ *   * where the exponentials fit GREATEST_CACHE, and for Sure the blanks' states GREATEST_STATES; otherwise Log. Of a sequence that becomes precise by its
+ *     frames with a loss of LARGE_LOSS_PER_FRAME, the classes that the target does not use stay as they are.
  *
  * docs/ctc.md has the same table. test/ctc/route.test.ts has a problem on either side of every threshold; test/ctc/ladder.test.ts holds the rungs against
  * each other.
@@ -48,6 +48,8 @@ import { Known, Sequence, Tier, align, cellsOf } from './sequence';
 @inline const LONG: i32 = 2048;
 /** The most that a sequence's kept exponentials may take, in bytes. (Those of log-probabilities are computed again beyond that.) */
 @inline export const GREATEST_CACHE: usize = 1 << 26;
+/** The most that the blanks' states of a sequence may take, where they are kept. */
+@inline export const GREATEST_STATES: usize = 1 << 27;
 
 /** Below this, and as much for every fifty frames, a loss from logits and its gradient have lost digits to numbers next to 1; the sure rung keeps them. */
 @inline const VANISHING: f64 = 1.0e-6;
@@ -112,7 +114,7 @@ export function route(sequence: Sequence, known: Known): Tier {
       if (!sequence.logits || tier == Tier.Sure) return tier;
       if (loss < VANISHING + VANISHING_PER_FRAME * <f64>frames) {
         sequence.gauged = false;
-        return fits(sequence, sequence.slotCount) && stateBytes(frames, sequence.labels) <= GREATEST_CACHE ? Tier.Sure : Tier.Log;
+        return fits(sequence, sequence.slotCount) && stateBytes(frames, sequence.labels) <= GREATEST_STATES ? Tier.Sure : Tier.Log;
       }
       if (tier != Tier.Fast || !roundingShows(sequence)) return tier;
       sequence.onlyTarget = loss > LARGE_LOSS_PER_FRAME * <f64>frames;
