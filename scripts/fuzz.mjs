@@ -11,7 +11,12 @@ const { values, positionals } = parseArgs({
   options: { cases: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
 });
 /** What can be fuzzed: modules that export `fuzz(cases, seed, progress)`. */
-const SUBJECTS = { ctc: 'test/ctc/fuzz.ts', align: 'test/decode/align-fuzz.ts', beam: 'test/decode/search-fuzz.ts' };
+const SUBJECTS = {
+  ctc: 'test/ctc/fuzz.ts',
+  align: 'test/decode/align-fuzz.ts',
+  beam: 'test/decode/search-fuzz.ts',
+  heap: 'test/cpu/heap-fuzz.ts',
+};
 
 const [cases, seed] = [Number(values.cases), Number(values.seed)];
 const subject = positionals.length === 1 ? SUBJECTS[positionals[0]] : undefined;
@@ -36,7 +41,7 @@ try {
   const { fuzz } = await import(outfile);
   const start = performance.now();
   let shown = start;
-  const report = fuzz(cases, seed, (done) => {
+  const report = await fuzz(cases, seed, (done) => {
     if (!process.stderr.isTTY || performance.now() - shown < 500) return;
     shown = performance.now();
     process.stderr.write(`\r${done} of ${cases}, ${Math.round(done / ((shown - start) / 1000))} a second `);

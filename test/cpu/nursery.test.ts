@@ -8,6 +8,7 @@ import {
   cumsum,
   gelu,
   grad,
+  logicalOr,
   maximum,
   memory,
   optim,
@@ -15,15 +16,17 @@ import {
   pad,
   random,
   RecycledError,
+  scatterAdd,
   scope,
   sigmoid,
+  stack,
   tensor,
   type Tensor,
-  tensorsOf,
   where,
 } from 'tapegrad';
 import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
 import { heap } from '../../src/backends/cpu/heap.js';
+import { fuzz } from './heap-fuzz.js';
 
 const MIB = 2 ** 20;
 const N = 2 ** 16; // elements of a result: 256 KiB, of which a few stay
@@ -77,6 +80,26 @@ const FORMULAS: Readonly<Record<string, (x: Tensor, y: Tensor) => Tensor>> = {
       .permute([1, 0])
       .add(y.slice([0, 100], [0, 256]).sum()),
   'of ordinary results': (x) => cumsum(x, 0).add(x.sum(0)),
+  'joined along an axis': (x, y) => concat([x, y.mul(2), x], 1),
+  'joined of ordinary ones': (x, y) => concat([x, y]),
+  'side by side': (x, y) => stack([x, y], 2),
+  padded: (x) =>
+    pad(
+      x,
+      [
+        [1, 0],
+        [3, 2],
+      ],
+      { value: 0.5 },
+    ),
+  'of scattered numbers': (x, y) => {
+    const columns = Int32Array.from({ length: x.size }, (_, i) => (i * 7) % 256);
+    return scatterAdd(x, tensor(columns, { shape: x.shape }), y, 1);
+  },
+  'of float64': (x, y) => x.cast('float64').mul(y).add(1),
+  'of int32': (x, y) => x.mul(100).cast('int32').maximum(y.cast('int32')),
+  'of truth values alone': (x, y) => logicalOr(x.greater(y), x.less(0)),
+  'of bfloat16': (x, y) => concat([x.cast('bfloat16'), y.cast('bfloat16')]).neg(),
 };
 
 test.each(Object.entries(FORMULAS))(
@@ -100,18 +123,25 @@ test.each(Object.entries(FORMULAS))(
   },
 );
 
-test('what is written in parts is an array, and right', () => {
+test('what a result in parts is made of stays as it was, and one of very many parts is an array', () => {
   const parts = [filled(1, N + 7), filled(2, N + 7), filled(3, N + 7)];
-  const [joined, padded] = [concat(parts), pad(parts[1]!, [[3, 4]])];
-  expect([joined, padded].map(stateOf)).toEqual(['array', 'array']); // below 1 MiB
+  const joined = concat(parts);
+  expect(stateOf(joined)).toBe('young');
+  const padded = pad(parts[1]!.mul(2), [[3, 4]]);
+  expect(stateOf(padded)).toBe('young');
+  const many = concat(Array.from({ length: 300 }, (_, i) => filled(i, 300)));
+  expect(stateOf(many)).toBe('array');
+  parts[0]!.ndarray().data.fill(50); // the user's to write to, and nothing that was made of it changes
   crowd();
+  expect([joined, padded].map(stateOf)).toEqual(['forgotten', 'forgotten']);
   expect(
     joined
       .reshape([3, N + 7])
       .mean(1)
       .arraySync(),
   ).toEqual([1, 2, 3]);
-  expect([padded.sum().itemSync(), padded.slice([0, 5]).arraySync()]).toEqual([2 * (N + 7), [0, 0, 0, 2, 2]]);
+  expect([padded.sum().itemSync(), padded.slice([0, 5]).arraySync()]).toEqual([4 * (N + 7), [0, 0, 0, 4, 4]]);
+  expect(many.reshape([300, 300]).mean(1).arraySync()).toEqual(Array.from({ length: 300 }, (_, i) => i));
 });
 
 test('forgotten ones are there for every use', async () => {
@@ -229,48 +259,8 @@ test('where there is no memory to compute one again the error is typed, and late
   expect(new Set(late.dataSync())).toEqual(new Set([42]));
 });
 
-test('random programs: whatever is kept, given away or written to, every tensor is what it was', () => {
-  const rng = random(99);
-  const pick = <T>(list: readonly T[]): T => list[rng.integer(0, list.length)]!;
-  const start = (): { t: Tensor; value: Float32Array } => {
-    const value = Float32Array.from(rng.normal([N]).dataSync());
-    return { t: tensor(value), value };
-  };
-  let live = [start(), start(), start()];
-  for (let step = 0; step < 300; step++) {
-    const [a, b] = [pick(live), pick(live)];
-    switch (rng.integer(0, 8)) {
-      case 0:
-        live.push({ t: a.t.add(b.t), value: a.value.map((v, i) => v + b.value[i]!) });
-        break;
-      case 1:
-        live.push({ t: a.t.sub(b.t).reshape([N]), value: a.value.map((v, i) => v - b.value[i]!) });
-        break;
-      case 2:
-        live.push({ t: a.t.mul(0.5), value: a.value.map((v) => v * 0.5) });
-        break;
-      case 3:
-        live.push({ t: maximum(a.t, b.t).neg(), value: a.value.map((v, i) => -Math.max(v, b.value[i]!)) });
-        break;
-      case 4:
-        live.push({ t: scope(() => a.t.mul(0.25).relu()), value: a.value.map((v) => Math.max(v * 0.25, 0)) });
-        break;
-      case 5:
-        if (rng.integer(0, 3) === 0) {
-          // A view of it that the user writes to: the tensor changes with it, and those made of it do not.
-          (a.t.ndarray().data as Float32Array).fill(step);
-          for (const other of live) if (other.t.buffer === a.t.buffer) other.value.fill(step);
-        }
-        break;
-      case 6:
-        live.push(start());
-        break;
-      default:
-        expect(bytesOf(a.t).equals(Buffer.from(a.value.buffer))).toBe(true);
-    }
-    if (live.length > 12) live = live.filter(() => rng.integer(0, 2) === 0);
-    while (live.length < 3) live.push(start());
-  }
-  expect(tensorsOf(live.map(({ t }) => t)).length).toBe(live.length);
-  for (const { t, value } of live) expect(bytesOf(t).equals(Buffer.from(value.buffer))).toBe(true);
+test('random programs, of every element type: whatever is kept, given away, written to or collected, every tensor is what it would be in a scope', async () => {
+  const report = await fuzz(5, 99); // `npm run fuzz -- heap` for more
+  expect(report).toMatchObject({ programs: 5, steps: 200 });
+  expect(report.reads).toBeGreaterThan(50);
 });

@@ -49,15 +49,18 @@ const filled = (value: number, length = LARGE): Tensor => tensor(new Float32Arra
 jest.setTimeout(120_000); // hundreds of megabytes, and collections of garbage, perhaps on a busy machine
 beforeEach(turn);
 
-test('large results of ops, transforms and scopes stay in the heap, small ones and other dtypes do not', () => {
+test('large results of ops, transforms and scopes stay in the heap, of any dtype, small ones do not', () => {
   const x = filled(2);
   expect(isInHeap(x)).toBe(false);
   expect(isInHeap(x.mul(3))).toBe(true);
   expect(isInHeap(grad((t: Tensor) => t.square().sum())(x))).toBe(true);
   expect(isInHeap(scope(() => x.mul(3).add(1)))).toBe(true);
   expect(isInHeap(x.slice([0, 1000]).mul(3))).toBe(false);
-  expect(isInHeap(x.cast('int32').mul(3))).toBe(false);
-  expect(isInHeap(x.cast('float64').mul(3))).toBe(false);
+  for (const dtype of ['float64', 'int32', 'bool', 'float16', 'bfloat16'] as const) {
+    const y = filled(2, 4 * LARGE).cast(dtype);
+    expect([dtype, isInHeap(y), isInHeap(scope(() => y.neg()))]).toEqual([dtype, true, true]);
+    expect([dtype, isInHeap(y.slice([0, 100]).neg())]).toEqual([dtype, false]);
+  }
 });
 
 test('they are what they would be elsewhere, and count for nothing in memory()', () => {

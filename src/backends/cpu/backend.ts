@@ -3,13 +3,14 @@ import type { Dispatch } from '../kernel.js';
 import { functionOf, hasRegistered } from '../registry.js';
 import { ownArray } from '../host-array.js';
 import { allArrived, receive, receiveCopy, runLater } from './arrival.js';
-import { arrayForResult, CpuArena, CpuBuffer } from './buffer.js';
+import { CpuArena, CpuBuffer } from './buffer.js';
 import { CpuCall, type CpuKernel, scratchBytes } from './call.js';
 import { heap } from './heap.js';
 import { kernels } from './kernels/index.js';
 import { detach, forsake, Nursery } from './nursery.js';
 import { beginCall, forbidKeeping, residentBytes } from './resident.js';
 import { Shelf } from './shelf.js';
+import { arrayForResult } from './transfer.js';
 
 /** The default device: WebAssembly SIMD, and plain loops for element types that a kernel has no WebAssembly function for. */
 class CpuBackend implements Backend {
@@ -42,6 +43,7 @@ class CpuBackend implements Backend {
   private place(launch: Dispatch, mayBeForgotten: boolean): void {
     for (const output of launch.outputs as readonly CpuBuffer[]) {
       if (!output.arena) output.settle();
+      if (output.arena === this.nursery && mayBeForgotten && this.nursery.extend(launch)) continue;
       if (output.array || output.arena) detach(output);
       else if (mayBeForgotten && this.nursery.adopt(launch)) continue;
       else if (mayBeForgotten && this.shelf.takes(output.dtype, output.length)) this.shelf.adopt(output);

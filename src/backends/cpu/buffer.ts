@@ -1,10 +1,10 @@
 import { type Arena, arrayClass, BYTES, type Backend, type Buffer, type DType, type TypedArray } from '../backend.js';
 import { DeviceError } from '../../errors.js';
-import { hostArray } from '../host-array.js';
 import { Allocator } from './allocator.js';
 import { heap } from './heap.js';
 import type { Source } from './nursery.js';
 import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
+import { copyOf, write } from './transfer.js';
 
 /**
  * CPU memory. What is computed in an arena lies there, where kernels read and write it in place; everything else is an ordinary typed array,
@@ -227,80 +227,4 @@ export interface Beyond extends CpuArena {
   takes(dtype: DType, length: number, staysNear: boolean): boolean;
   /** Keeps a buffer that has been handed over to it. */
   keep(buffer: CpuBuffer): void;
-}
-
-/** Elements up to which they are copied one by one. */
-const FEW = 8;
-
-/** Elements from which on copying takes longer than preparing it. */
-const MANY = 4096;
-
-const isNode = typeof process !== 'undefined' && Boolean(process.versions?.node);
-
-interface NodeBuffer {
-  readonly buffer: ArrayBuffer;
-  fill(pattern: Uint8Array): this;
-}
-
-interface NodeBuffers {
-  allocUnsafeSlow(bytes: number): NodeBuffer;
-  from(buffer: ArrayBufferLike, offset: number, bytes: number): NodeBuffer;
-}
-
-/** Node's; a page's own idea of Buffer would be slower. */
-export const nodeBuffers = isNode ? (globalThis as { Buffer?: NodeBuffers }).Buffer : undefined;
-
-/** An array for a result, of which every element is going to be written: large ones come without zeroes where that is possible. @throws {OutOfMemoryError} */
-export function arrayForResult(dtype: DType, length: number): TypedArray {
-  if (length < MANY || !nodeBuffers) return hostArray(dtype, length);
-  try {
-    return new (arrayClass(dtype))(nodeBuffers.allocUnsafeSlow(length * BYTES[dtype]).buffer);
-  } catch {
-    return hostArray(dtype, length); // which says what is wrong
-  }
-}
-
-/** An array of its own with the elements at an address of the heap. */
-function copyOf(address: number, length: number, dtype: DType): TypedArray {
-  if (dtype === 'float32' && length < MANY) return heap().f32.slice(address / 4, address / 4 + length);
-  if (length < MANY || !nodeBuffers) return new (arrayClass(dtype))(heap().memory.buffer, address, length).slice();
-  const array = arrayForResult(dtype, length);
-  copyTo(array, address);
-  return array;
-}
-
-/** Copies the elements at an address of the heap to an array. Node fills large ones with a pattern, here all of the data, by memcpy; `set` goes word by word. */
-export function copyTo(array: TypedArray, address: number): void {
-  const { buffer, byteOffset, byteLength, length } = array;
-  if (length <= FEW) return copyFew(array, address);
-  const data = heap().u8.subarray(address, address + byteLength);
-  if (nodeBuffers && length >= MANY) nodeBuffers.from(buffer, byteOffset, byteLength).fill(data);
-  else new Uint8Array(buffer, byteOffset, byteLength).set(data);
-}
-
-/** One by one: a view of them would take longer. */
-function copyFew(array: TypedArray, address: number): void {
-  const { f32, f64, i32, u8 } = heap();
-  const { length } = array;
-  if (array instanceof Float32Array) for (let i = 0, at = address / 4; i < length; i++) array[i] = f32[at + i]!;
-  else if (array instanceof Float64Array) for (let i = 0, at = address / 8; i < length; i++) array[i] = f64[at + i]!;
-  else if (array instanceof Int32Array) for (let i = 0, at = address / 4; i < length; i++) array[i] = i32[at + i]!;
-  else {
-    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = u8[address + i]!;
-  }
-}
-
-/** Copies an ordinary array to an address of the heap. */
-export function write(address: number, data: TypedArray): void {
-  if (data.length === 1 && data instanceof Float32Array)
-    heap().f32[address / 4] = data[0]!; // scalars come often, and calling set() takes longer
-  else writeAll(address, data);
-}
-
-function writeAll(address: number, data: TypedArray): void {
-  if (data instanceof Float32Array) heap().f32.set(data, address / 4);
-  else if (data instanceof Int32Array) heap().i32.set(data, address / 4);
-  else if (data instanceof Float64Array) heap().f64.set(data, address / 8);
-  else heap().u8.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), address);
 }

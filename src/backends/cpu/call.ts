@@ -1,7 +1,8 @@
 import { BYTES } from '../backend.js';
 import type { Dispatch, Params } from '../kernel.js';
 import { Allocator } from './allocator.js';
-import { copyTo, type CpuArena, type CpuBuffer, write } from './buffer.js';
+import type { CpuArena, CpuBuffer } from './buffer.js';
+import { copyTo, write } from './transfer.js';
 
 /** A kernel of the CPU: reads and writes the call's buffers, by address (WebAssembly) or through views (JavaScript). */
 export type CpuKernel = (call: CpuCall) => void;

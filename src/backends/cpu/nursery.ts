@@ -4,10 +4,10 @@ import type { Dispatch, Kernel } from '../kernel.js';
 import { functionOf } from '../registry.js';
 import { CpuArena, CpuBuffer } from './buffer.js';
 import { align, heap } from './heap.js';
-import { isHandedOut } from './resident.js';
+import { dropCopy, isHandedOut } from './resident.js';
 
 /**
- * Results of elementwise ops, of copies (transpose, slice and the like) and of softmax outside of scopes. Nothing tells within a turn of the event loop which of
+ * Results of elementwise ops, of copies (transpose, concat and the like) and of softmax outside of scopes. Nothing tells within a turn of the event loop which of
  * them are still wanted; most are, by the next op, and then never again. So a result stays in the heap, where it was computed and the caches have it, until a few
  * more have come. Then it is forgotten rather than copied to memory that no cache has, which takes longer than an addition: it is known what it was made of.
  * Whoever does want it has it computed again, to the same bits, and for good; its kind is not put here the next times.
@@ -21,16 +21,23 @@ const ROOM = 2 ** 20;
 /** Ops that may have to be done again for one result, one after the other, and how many times its own size may be kept for that. */
 const DEEPEST = 8;
 const MOST_KEPT = 4;
+/** Launches, at most, that write one result: a part each. */
+const MOST_STEPS = 256;
 /** Results of a kind that go elsewhere after one of it was computed again; twice as many each time, up to a point. */
 const CAUTION = { first: 32, last: 2 ** 16 };
 const MOST_KINDS = 1000;
 
-/** Where contents come from that never change: an array, or a launch and what went into it. */
+/** A launch, and what went into it. */
+interface Step {
+  readonly launch: Dispatch;
+  readonly inputs: readonly Source[];
+}
+
+/** Where contents come from that never change: an array, or launches, one after the other, that write it. */
 export class Source {
   /** Whether something else is made of it: then the array must not be given to anybody who may write to it. */
   isShared = false;
-  launch: Dispatch | null = null;
-  inputs: readonly Source[] = [];
+  steps: readonly Step[] = [];
   depth = 0;
   /** Bytes of the arrays that it is made of. */
   kept: number;
@@ -46,28 +53,41 @@ export class Source {
   /** From here on it is an array. */
   become(array: TypedArray): void {
     this.array = array;
-    this.launch = null;
-    this.inputs = [];
+    this.steps = [];
     this.depth = 0;
     this.kept = array.byteLength;
+  }
+
+  /** What the array will hold once this has run as well; false where that would be too much to keep or to do again. */
+  add(launch: Dispatch, inputs: readonly Source[]): boolean {
+    const depth = Math.max(this.depth, 1, ...inputs.map((input) => 1 + input.depth));
+    const before = this.steps.length === 0 ? 0 : this.kept;
+    const kept = [...new Set(inputs)].reduce((sum, input) => sum + input.kept, before);
+    const most = MOST_KEPT * this.length * BYTES[this.dtype];
+    if (depth > DEEPEST || kept > most || this.steps.length === MOST_STEPS) return false;
+    this.depth = depth;
+    this.kept = kept;
+    this.steps = [...this.steps, { launch: { ...launch, inputs: [], outputs: [] }, inputs }];
+    for (const input of inputs) input.isShared = true;
+    return true;
   }
 }
 
 /** Kernels whose results are not much dearer to compute again than to copy. */
-const CHEAP: ReadonlySet<string> = new Set(['copy', 'cast', 'softmax', 'logSoftmax']);
+const CHEAP: ReadonlySet<string> = new Set(['copy', 'fill', 'cast', 'softmax', 'logSoftmax']);
+/** Those that may write, or add to, what an earlier launch has begun. */
+const PARTS: ReadonlySet<string> = new Set(['copy', 'accumulate', 'takeAdjoint', 'scatterAlongAxis']);
 
-/** Whether a launch is one of a cheap kernel and writes the whole result: `copy` may write a part. */
-const isCheap = ({ kernel, outputs, grid }: Dispatch): boolean =>
-  kernel.elementwise !== undefined ||
-  (CHEAP.has(kernel.name) &&
-    (kernel.name !== 'copy' || grid === outputs[0]!.length) &&
-    functionOf(kernel) === undefined);
+const isOneOf = (names: ReadonlySet<string>, kernel: Kernel): boolean =>
+  names.has(kernel.name) && functionOf(kernel) === undefined;
+const isCheap = ({ kernel }: Dispatch): boolean => kernel.elementwise !== undefined || isOneOf(CHEAP, kernel);
 
 const kindOf = ({ name }: Kernel, length: number): string => `${name} ${length}`;
 
 /** Gives a buffer, which is about to be written to, an array that nothing is made of. */
 export function detach(buffer: CpuBuffer): void {
   const { source } = buffer;
+  dropCopy(buffer);
   if (!source) return;
   if (buffer.arena) buffer.arena.moveOut(buffer);
   if (source.isShared && buffer.array) buffer.array = buffer.array.slice();
@@ -97,7 +117,7 @@ export class Nursery extends CpuArena {
 
   /** Whether a buffer waits for `adopt` to say where it goes. */
   mayTake(dtype: DType, length: number): boolean {
-    return dtype === 'float32' && length * BYTES[dtype] >= LEAST;
+    return length * BYTES[dtype] >= LEAST;
   }
 
   /** Takes the result of a launch, if it could be computed again and there is memory. The launch comes next, and then `tidy()`. */
@@ -107,16 +127,20 @@ export class Nursery extends CpuArena {
     const { bytes } = output;
     if (!isCheap(launch) || outputs.length !== 1 || bytes < LEAST || bytes > MOST || this.lasts(launch)) return false;
     const sources = sourcesOf(inputs as readonly CpuBuffer[]);
-    if (!sources) return false;
     const source = new Source(output.dtype, output.length, null);
-    source.depth = 1 + Math.max(...sources.map(({ depth }) => depth));
-    source.kept = [...new Set(sources)].reduce((sum, { kept }) => sum + kept, 0);
-    if (source.depth > DEEPEST || source.kept > MOST_KEPT * bytes || !this.place(output)) return false;
-    for (const input of sources) input.isShared = true;
-    source.inputs = sources;
-    source.launch = { ...launch, inputs: [], outputs: [] };
+    if (!sources || !source.add(launch, sources)) return false;
+    this.makeRoom(bytes, inputs as readonly CpuBuffer[]);
+    if (!this.place(output)) return false;
     output.source = source;
     return true;
+  }
+
+  /** Goes on with a result that lies here, where the next launch writes a further part of it: of those joined together, or set into zeroes. */
+  extend(launch: Dispatch): boolean {
+    const { source } = launch.outputs[0] as CpuBuffer;
+    if (!source || source.isShared || !isOneOf(PARTS, launch.kernel)) return false;
+    const sources = sourcesOf(launch.inputs as readonly CpuBuffer[]);
+    return sources !== null && !sources.includes(source) && source.add(launch, sources);
   }
 
   private lasts({ kernel, outputs }: Dispatch): boolean {
@@ -146,6 +170,15 @@ export class Nursery extends CpuArena {
     return true;
   }
 
+  /** Forgets the oldest results for one that comes, so that it gets memory which the caches have, but not what it is made of. */
+  private makeRoom(bytes: number, inputs: readonly CpuBuffer[]): void {
+    const room = Math.max(ROOM, 2 * bytes) - align(bytes);
+    for (const buffer of [...this.young]) {
+      if (this.held <= room) return;
+      if (!inputs.includes(buffer)) this.forget(buffer);
+    }
+  }
+
   /** Forgets the oldest results until there is room for one like the newest. */
   tidy(): void {
     const room = Math.max(ROOM, 2 * (this.young.at(-1)?.bytes ?? 0));
@@ -154,7 +187,7 @@ export class Nursery extends CpuArena {
 
   private forget(buffer: CpuBuffer): void {
     const source = buffer.source!;
-    const kind = kindOf(source.launch!.kernel, buffer.length);
+    const kind = kindOf(source.steps[0]!.launch.kernel, buffer.length);
     this.discard(buffer);
     buffer.pending = () => {
       if (!source.array) {
@@ -172,9 +205,10 @@ export class Nursery extends CpuArena {
     const make = (wanted: Source): CpuBuffer => {
       const known = made.get(wanted);
       if (known) return known;
-      const { dtype, length, array, launch } = wanted;
+      const { dtype, length, array, steps } = wanted;
       const buffer = array ? new CpuBuffer(this.backend, dtype, length, array) : arena.allocate(dtype, length);
-      if (launch) this.run({ ...launch, inputs: wanted.inputs.map(make), outputs: [buffer] }, arena);
+      for (const { launch, inputs } of steps)
+        this.run({ ...launch, inputs: inputs.map(make), outputs: [buffer] }, arena);
       made.set(wanted, buffer);
       return buffer;
     };

@@ -1,6 +1,7 @@
 import { OutOfMemoryError } from '../../errors.js';
 import type { CpuBuffer } from './buffer.js';
 import { type Block, heap } from './heap.js';
+import { write } from './transfer.js';
 
 /**
  * Copies of ordinary arrays that stay in the heap: of large ones that one arena after another has wanted (a data set, fixed weights). Tensors
@@ -44,7 +45,12 @@ export function residentAddress({ resident }: CpuBuffer): number | undefined {
 /** Called when the array itself is given to the user: tensors are read-only, but a copy that could go stale unseen is not worth its speed. */
 export function forbidKeeping(buffer: CpuBuffer): void {
   handedOut.add(buffer);
-  if (buffer.resident) release(buffer.resident);
+  dropCopy(buffer);
+}
+
+/** Called when the array is about to change. */
+export function dropCopy({ resident }: CpuBuffer): void {
+  if (resident) release(resident);
 }
 
 /** Whether the array has been given to the user, who may write to it. */
@@ -66,8 +72,8 @@ function relieve(): void {
 /** Called when an arena closes, with what it had to copy: what was copied before as well becomes resident. */
 export function considerKeeping(copied: readonly CpuBuffer[]): void {
   for (const buffer of copied) {
-    const size = buffer.length * 4;
-    if (buffer.dtype !== 'float32' || handedOut.has(buffer) || size < LEAST_BYTES || size > MOST_BYTES) continue;
+    const size = buffer.bytes;
+    if (handedOut.has(buffer) || size < LEAST_BYTES || size > MOST_BYTES) continue;
     const before = wantedAt.get(buffer);
     wantedAt.set(buffer, clock++);
     if (before !== undefined && makeRoom(size, before)) keep(buffer, size);
@@ -88,7 +94,7 @@ function keep(buffer: CpuBuffer, size: number): void {
   heap().relieve = relieve;
   const block = takeIfRoom(size);
   if (!block) return;
-  heap().f32.set(buffer.array as Float32Array, block.start / 4);
+  write(block.start, buffer.array!);
   const copy = { ...block, isGone: false, lastUse: clock++ };
   buffer.resident = copy;
   kept.add(copy);

@@ -1,10 +1,11 @@
 import { type Backend, BYTES, type DType } from '../backend.js';
 import { LARGE } from './allocator.js';
-import { type Beyond, CpuArena, type CpuBuffer, nodeBuffers } from './buffer.js';
+import { type Beyond, CpuArena, type CpuBuffer } from './buffer.js';
 import { align, canShare, heap } from './heap.js';
+import { nodeBuffers } from './transfer.js';
 
 /**
- * Large float32 results that belong to no scope: those of single ops outside, and what transforms and scopes have returned. They stay in the heap, where
+ * Large results that belong to no scope: those of single ops outside, and what transforms and scopes have returned. They stay in the heap, where
  * the next op finds them, until somebody looks at the numbers; then they move to ordinary memory, for good. A result's room is given back when the
  * collector has found that nobody can see it any more, which engines tell between turns of the event loop and never within one: whatever does not
  * fit meanwhile goes to ordinary memory at once.
@@ -47,8 +48,7 @@ export class Shelf extends CpuArena implements Beyond {
   takes(dtype: DType, length: number, staysNear = false): boolean {
     const bytes = align(length * BYTES[dtype]);
     const least = staysNear ? LARGE : LEAST;
-    if (dtype !== 'float32' || bytes < least || bytes > ROOM || this.held + bytes > Math.max(ROOM, 2 * bytes))
-      return false;
+    if (bytes < least || bytes > ROOM || this.held + bytes > Math.max(ROOM, 2 * bytes)) return false;
     this.setRoomAside();
     return true;
   }

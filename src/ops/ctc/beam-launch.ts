@@ -1,4 +1,5 @@
 import type { Arena, Buffer, DType, TypedArray } from '../../backends/backend.js';
+import { hostArray } from '../../backends/host-array.js';
 import type { Kernel, ParamType } from '../../backends/kernel.js';
 import { hostBackend } from '../../tensor/device.js';
 
@@ -25,5 +26,12 @@ export function launch(
   hostBackend().dispatch({ kernel, inputs, outputs, params, grid: outputs.length }, arena, op);
 }
 
-export const array = (dtype: DType, length: number): Buffer => hostBackend().allocate(dtype, length, null);
+/** An ordinary array for what kernels give, in whatever arena they run; the host may write to a view of it. */
+export function array(dtype: DType, length: number): Buffer {
+  const host = hostBackend();
+  const buffer = host.upload(dtype, hostArray(dtype, length));
+  host.readSync!(buffer, 'share'); // so that nothing takes its contents for settled
+  return buffer;
+}
+
 export const view = (buffer: Buffer): TypedArray => hostBackend().readSync!(buffer, 'view');

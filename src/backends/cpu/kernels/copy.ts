@@ -1,10 +1,11 @@
 import { BYTES, type DType } from '../../backend.js';
 import { fromBfloat16, fromHalf, toBfloat16, toHalf } from '../../../half.js';
 import { copyStrided } from '../../strided.js';
-import { copyTo, type CpuBuffer, write } from '../buffer.js';
+import type { CpuBuffer } from '../buffer.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { heap } from '../heap.js';
 import { cut, MOST_TASKS, parallel, partsFor } from '../pool.js';
+import { copyTo, fillView, write } from '../transfer.js';
 import { run } from './float32.js';
 import { SHORT, variant } from './variant.js';
 
@@ -140,10 +141,10 @@ const accumulate: CpuKernel = (call) => {
 };
 
 const fill: CpuKernel = (call) => {
-  const [buffer] = call.outputs;
-  if (buffer!.dtype === 'float32' && !buffer!.array)
-    heap().functions.fill!(call.out(0), buffer!.length, call.number('value'));
-  else buffer!.view().fill(encoder(buffer!.dtype)(call.number('value')));
+  const buffer = call.outputs[0]!;
+  const value = encoder(buffer.dtype)(call.number('value'));
+  if (buffer.dtype === 'float32' && !buffer.array) heap().functions.fill!(call.out(0), buffer.length, value);
+  else fillView(buffer.view(), value);
 };
 
 const decoder = (dtype: DType): ((stored: number) => number) =>
