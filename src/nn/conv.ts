@@ -4,7 +4,7 @@ import { conv1d as convolve1d, conv2d as convolve2d, convTranspose1d as transpos
 import { convTranspose2d as transpose2d, type Pair } from '../ops/conv/index.js';
 import { checkTransposed1d, checkTransposed2d, sizeOfResult } from '../ops/conv/transposed.js';
 import { checkPair, checkWindow1d, checkWindows, count } from '../ops/conv/windows.js';
-import { add } from '../ops/elementwise.js';
+import { addOver } from '../ops/elementwise.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Layer, layer, uniformByFan } from './layer.js';
 import { type Lengths, maskFrames } from './lengths.js';
@@ -171,7 +171,7 @@ function convolution(
     apply: (params, x, { lengths }) => {
       checkFeatures(op, x, [weightShape.length], inChannels, layout);
       const result = convolve(maskFrames(op, x, lengths), params.weight);
-      return params.bias ? add(result, params.bias) : result;
+      return params.bias ? addOver(result, params.bias) : result;
     },
     outputLength: (length) => (length === 0 ? 0 : Math.max(0, outputLength(length))),
   });

@@ -1,6 +1,6 @@
 import { checkBoolean, checkOptions, describe } from '../tensor/arguments.js';
 import { ShapeError, ValueError } from '../errors.js';
-import { add } from '../ops/elementwise.js';
+import { addOver } from '../ops/elementwise.js';
 import { linear as multiply } from '../ops/matmul.js';
 import { formatShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -54,7 +54,7 @@ export function linear(
     apply: (params, x) => {
       checkFeatures('linear', x, null, inFeatures, `[..., ${inFeatures}]`);
       const product = multiply(x, params.weight);
-      return params.bias ? add(product, params.bias) : product;
+      return params.bias ? addOver(product, params.bias) : product;
     },
   });
 }

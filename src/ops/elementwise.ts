@@ -3,7 +3,7 @@ import { ValueError } from '../errors.js';
 import type { TensorLike } from '../tensor/create.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
-import { binary, ternary, unary } from './formulas.js';
+import { binary, over, ternary, unary } from './formulas.js';
 
 export { formulas } from './formulas.js';
 
@@ -34,6 +34,8 @@ export const divNoNaN = binary('divNoNaN', {
 
 /** a + b */
 export const add = binary('add', { code: 'x + y', vjp: [(g) => g, (g) => g] });
+/** @internal a + b over the memory of a: see `over`. */
+export const addOver = (a: Tensor, b: Tensor): Tensor => over('add', a, b);
 /** a - b */
 export const sub = binary('sub', { code: 'x - y', vjp: [(g) => g, (g) => neg(g)] });
 /** a * b */

@@ -1,12 +1,12 @@
 import { onBehalfOf } from '../tensor/arguments.js';
-import { defineOp } from '../autograd/op.js';
+import { defineMultiOp } from '../autograd/op.js';
 import type { DType } from '../backends/backend.js';
 import type { ElementwiseCode, Kernel } from '../backends/kernel.js';
 import { DTypeError } from '../errors.js';
 import { fromTypedArray, lendTo, hostTensor, type TensorLike } from '../tensor/create.js';
 import { defaultDevice, hostBackend } from '../tensor/device.js';
 import { isFloat, promote, scalarDType, toFloat } from '../tensor/dtype.js';
-import { broadcastShapes, type Shape, sizeOf } from '../tensor/shape.js';
+import { broadcastShapes, sameShape, type Shape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { broadcastStrides, sumTo } from './broadcast.js';
 import { cast } from './cast.js';
@@ -45,13 +45,34 @@ const ZERO = [0];
 /** The cotangent of one operand, before it is summed down to the operand's shape. */
 type Partial = (g: Tensor, inputs: readonly Tensor[], output: Tensor) => Tensor | null;
 
+/** Applies an op, over the memory of its first operand where that is said to be given up. */
+type Apply = (inputs: readonly Tensor[], givenUp?: readonly boolean[]) => Tensor;
+
+/** The ops by name. */
+const applies = new Map<string, Apply>();
+
+const FIRST = [true, false, false];
+
+/**
+ * @internal An op on two tensors whose result takes the place of the first one, where that is no larger and its memory allows it: a tensor that the caller has
+ * just computed, that nobody else has seen, and that its own op's vjp does not read. It is dead then.
+ */
+export function over(name: string, a: Tensor, b: Tensor): Tensor {
+  const inputs = prepare(name, formulas.get(name)!, [a, b]);
+  const fits =
+    inputs[0] === a &&
+    sameShape(broadcastShapes(name, a.shape, b.shape), a.shape) &&
+    a.device.isRewritable?.(a.buffer) === true;
+  return applies.get(name)!(inputs, fits ? FIRST : undefined);
+}
+
 function define(
   name: string,
   arity: 1 | 2 | 3,
   formula: Formula,
   partials?: readonly (Partial | null)[],
   readsResult = true,
-): (inputs: readonly Tensor[]) => Tensor {
+): Apply {
   formulas.set(name, { ...formula, arity });
   const elementwise: ElementwiseCode = {
     code: formula.code,
@@ -69,8 +90,9 @@ function define(
   };
   const dtypeOf = (inputs: readonly Tensor[]): DType =>
     formula.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype;
-  const op = defineOp<null>({
+  const op = defineMultiOp<null>({
     name,
+    rewrites: [0],
     infer: (inputs) => ({
       shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)),
       dtype: dtypeOf(inputs),
@@ -89,7 +111,9 @@ function define(
         }),
     }),
   });
-  return (inputs) => op(inputs, null);
+  const apply: Apply = (inputs, givenUp) => op(inputs, null, givenUp)[0]!;
+  applies.set(name, apply);
+  return apply;
 }
 
 function launchParams(

@@ -7,7 +7,7 @@ import { formatShape, sameShape, sizeOf } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { KEEP, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { add, div, mul, neg } from './elementwise.js';
+import { add, addOver, div, mul, neg } from './elementwise.js';
 import { mean } from './moments.js';
 import { concat, permute, reshape, slice, transpose } from './movement/index.js';
 
@@ -120,8 +120,9 @@ function checkNorm(op: string, x: Tensor, { weight, bias }: Affine, eps: unknown
 const meantByNorm = (given: unknown): string | null => (given instanceof Tensor ? 'write { weight, bias }' : null);
 
 function scaleAndShift(normal: Tensor, { weight, bias }: Affine): Tensor {
-  const scaled = weight ? mul(normal, weight) : normal;
-  return bias ? add(scaled, bias) : scaled;
+  if (!weight) return bias ? add(normal, bias) : normal;
+  const scaled = mul(normal, weight);
+  return bias ? addOver(scaled, bias) : scaled;
 }
 
 /** Rows along the last axis with mean 0 and variance 1. */
