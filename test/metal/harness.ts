@@ -79,9 +79,5 @@ export async function withSettings<T>(
 /** Objective-C objects alive in the software device. */
 export async function liveObjects(): Promise<number> {
   const runtime = await Runtime.load(softLibrary);
-  // The queue's thread lets go of a command buffer just after it has said that it is done.
-  await new Promise((resolve) => {
-    setTimeout(resolve, 50);
-  });
   return runtime.cFunction<() => number>('long soft_live_objects()')();
 }

@@ -80,17 +80,17 @@ static void defineCommands() {
   addMethod(commandBuffer, "commit", [](id self, Selector) { static_cast<CommandBuffer *>(self)->commit(); });
   addMethod(commandBuffer, "waitUntilCompleted", [](id self, Selector) { static_cast<CommandBuffer *>(self)->wait(); });
   addMethod(commandBuffer, "status", [](id self, Selector) -> NSUInteger {
-    auto buffer = static_cast<CommandBuffer *>(self);
-    std::lock_guard guard(buffer->lock);
-    return buffer->status;
+    auto &progress = *static_cast<CommandBuffer *>(self)->progress;
+    std::lock_guard guard(progress.lock);
+    return progress.status;
   });
   addMethod(commandBuffer, "error", [](id self, Selector) -> id {
-    auto buffer = static_cast<CommandBuffer *>(self);
-    std::lock_guard guard(buffer->lock);
-    return buffer->error.empty() ? nullptr : objc_autorelease(new Error(buffer->error));
+    auto &progress = *static_cast<CommandBuffer *>(self)->progress;
+    std::lock_guard guard(progress.lock);
+    return progress.error.empty() ? nullptr : objc_autorelease(new Error(progress.error));
   });
-  addMethod(commandBuffer, "GPUStartTime", [](id self, Selector) -> double { return static_cast<CommandBuffer *>(self)->started; });
-  addMethod(commandBuffer, "GPUEndTime", [](id self, Selector) -> double { return static_cast<CommandBuffer *>(self)->ended; });
+  addMethod(commandBuffer, "GPUStartTime", [](id self, Selector) -> double { return static_cast<CommandBuffer *>(self)->progress->started; });
+  addMethod(commandBuffer, "GPUEndTime", [](id self, Selector) -> double { return static_cast<CommandBuffer *>(self)->progress->ended; });
 
   Class *encoder = classNamed("SoftMTLComputeCommandEncoder");
   addMethod(encoder, "setComputePipelineState:", [](id self, Selector, id pipeline) {

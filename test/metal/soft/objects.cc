@@ -32,14 +32,14 @@ MemoryBuffer::~MemoryBuffer() {
 
 Library::~Library() { if (image) dlclose(image); }
 
-CommandQueue::CommandQueue() : Object("SoftMTLCommandQueue"), thread([this] { run(); }) {}
+CommandQueue::CommandQueue() : Object("SoftMTLCommandQueue"), thread([work = work] { work->run(); }) {}
 
 CommandQueue::~CommandQueue() {
   {
-    std::lock_guard guard(lock);
-    stopping = true;
+    std::lock_guard guard(work->lock);
+    work->stopping = true;
   }
-  changed.notify_all();
+  work->changed.notify_all();
   // The last reference may be given up by a command buffer that the queue's own thread has just finished.
   if (thread.get_id() == std::this_thread::get_id()) thread.detach();
   else thread.join();
@@ -51,7 +51,7 @@ static double now() {
   return double(time.tv_sec) + double(time.tv_nsec) * 1e-9;
 }
 
-void CommandQueue::run() {
+void CommandQueue::Work::run() {
   for (;;) {
     CommandBuffer *next;
     {
@@ -64,18 +64,18 @@ void CommandQueue::run() {
     double started = now();
     std::string error;
     for (Dispatch &dispatch : next->dispatches) if (error.empty()) error = runDispatch(dispatch);
-    // What the work used is given back before anybody can see that it is done, as a retain-count test would otherwise see it late.
+    double ended = now();
+    // All that the work used, itself included, is given back before anybody can see that it is done: live objects can be counted then.
+    auto progress = next->progress;
     for (id object : next->held) objc_release(object);
     next->held.clear();
-    {
-      std::lock_guard guard(next->lock);
-      next->error = error;
-      next->started = started;
-      next->ended = now();
-      next->status = error.empty() ? CommandBuffer::Completed : CommandBuffer::Failed;
-      next->changed.notify_all();
-    }
     objc_release(next);
+    std::lock_guard guard(progress->lock);
+    progress->error = error;
+    progress->started = started;
+    progress->ended = ended;
+    progress->status = error.empty() ? CommandBuffer::Completed : CommandBuffer::Failed;
+    progress->changed.notify_all();
   }
 }
 
@@ -88,18 +88,18 @@ CommandBuffer::~CommandBuffer() {
 
 void CommandBuffer::commit() {
   if (encoding) fatal("commit command buffer with uncommitted encoder");
-  if (status != NotEnqueued) fatal("command buffer already committed");
-  status = Committed;
+  if (progress->status != NotEnqueued) fatal("command buffer already committed");
+  progress->status = Committed;
   objc_retain(this);
-  std::lock_guard guard(queue->lock);
-  queue->pending.push_back(this);
-  queue->changed.notify_all();
+  std::lock_guard guard(queue->work->lock);
+  queue->work->pending.push_back(this);
+  queue->work->changed.notify_all();
 }
 
 void CommandBuffer::wait() {
-  if (status == NotEnqueued) fatal("waitUntilCompleted before commit");
-  std::unique_lock guard(lock);
-  changed.wait(guard, [&] { return status >= Completed; });
+  std::unique_lock guard(progress->lock);
+  if (progress->status == NotEnqueued) fatal("waitUntilCompleted before commit");
+  progress->changed.wait(guard, [&] { return progress->status >= Completed; });
 }
 
 Encoder::Encoder(CommandBuffer *c) : Object("SoftMTLComputeCommandEncoder"), commandBuffer(c) { objc_retain(c); }

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -135,27 +136,35 @@ std::string runDispatch(Dispatch &dispatch);
 struct CommandBuffer;
 
 struct CommandQueue : Object {
-  std::deque<CommandBuffer *> pending;
-  std::mutex lock;
-  std::condition_variable changed;
-  bool stopping = false;
+  /** Shared with the queue's thread, which may be the one to give up the queue's last reference, and goes on after that. */
+  struct Work {
+    std::deque<CommandBuffer *> pending;
+    std::mutex lock;
+    std::condition_variable changed;
+    bool stopping = false;
+    void run();
+  };
+  const std::shared_ptr<Work> work = std::make_shared<Work>();
   std::thread thread;
   CommandQueue();
   ~CommandQueue();
-  void run();
 };
 
 struct CommandBuffer : Object {
   enum Status : NSUInteger { NotEnqueued = 0, Committed = 2, Completed = 4, Failed = 5 };
+  /** Shared with the queue's thread, which gives the command buffer back before it tells that it is done. */
+  struct Progress {
+    std::mutex lock;
+    std::condition_variable changed;
+    Status status = NotEnqueued;
+    std::string error;
+    double started = 0, ended = 0;
+  };
   CommandQueue *queue;
   std::vector<Dispatch> dispatches;
   std::vector<id> held;       // what the dispatches use stays alive until they have run
   bool encoding = false;
-  std::mutex lock;
-  std::condition_variable changed;
-  Status status = NotEnqueued;
-  std::string error;
-  double started = 0, ended = 0;
+  const std::shared_ptr<Progress> progress = std::make_shared<Progress>();
   explicit CommandBuffer(CommandQueue *q);
   ~CommandBuffer();
   void commit();
