@@ -29,8 +29,8 @@ export default {
     'Set',
     'Atomics',
   ],
-  // Tests judge results, not times: what hangs is ended, and a busy machine may take ten times as long as a quiet one.
-  testTimeout: 60_000,
+  // Tests judge results, not times: what hangs is ended, and a busy machine may take a hundred times as long as a quiet one. No test has a limit of its own.
+  testTimeout: 600_000,
   reporters: ['default', 'summary', '<rootDir>/test/not-run.mjs'],
   transform: {
     '^.+\\.ts$': [

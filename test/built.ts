@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
+import { nodeArgs } from './node.js';
 
 export const ROOT = join(__dirname, '..');
 
@@ -52,7 +53,7 @@ export function installTarball(extra: readonly string[] = []): Project {
   }
   return {
     folder,
-    node: (...args) => execFileSync(process.execPath, args, { cwd: folder, ...quiet }),
+    node: (...args) => execFileSync(process.execPath, nodeArgs(...args), { cwd: folder, ...quiet }),
     remove: () => {
       rmSync(folder, { recursive: true, force: true });
     },

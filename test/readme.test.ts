@@ -101,12 +101,8 @@ describe('documentation', () => {
     expect(problems).toEqual([]);
   });
 
-  test.each(snippets.map((snippet) => [snippet.name, snippet] as const))(
-    '%s',
-    async (_name, { code, output }) => {
-      const printed = await run(code);
-      if (output !== undefined) expect(printed.trim()).toBe(output.trim());
-    },
-    120_000,
-  );
+  test.each(snippets.map((snippet) => [snippet.name, snippet] as const))('%s', async (_name, { code, output }) => {
+    const printed = await run(code);
+    if (output !== undefined) expect(printed.trim()).toBe(output.trim());
+  });
 });

@@ -61,7 +61,7 @@ async function join(timeout: number): Promise<World> {
   const isNear = machines.map((machine) => machine === machines[mpi.rank]);
   const countNear = (near: readonly boolean[]): number => near.filter(Boolean).length;
   const local = { rank: countNear(isNear.slice(0, mpi.rank)), size: countNear(isNear) };
-  link.isCrowded = local.size > cpus().length;
+  link.pace.isCrowded = local.size > cpus().length;
   return new World(link, local);
 }
 

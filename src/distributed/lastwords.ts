@@ -5,7 +5,7 @@ import { writeSync } from 'node:fs';
  * print through pipes, and ends itself as soon as it hears that the job is over: on a busy machine MPICH's loses what it has not read by then, and
  * with it the only line that says why the job has ended.
  */
-export const LAST_WORDS_MS = 500;
+export const LAST_WORDS_MS = 2000;
 
 /** Stops the thread, event loop and all: for a process whose event loop does not run any more. */
 export function pause(ms: number): void {

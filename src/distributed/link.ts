@@ -11,13 +11,12 @@ import {
   ranksText,
 } from './agreement.js';
 import { MismatchError, TimeoutError } from './errors.js';
-import { sayLast } from './lastwords.js';
+import { pause, sayLast } from './lastwords.js';
 import type { Flat, Mpi, Reduction, Request } from './mpi.js';
+import { Pace } from './pace.js';
 
 /** Polls in a row. MPI gets on with its work only while it is polled, and short calls are over within one row. */
 const POLLS = 50;
-/** A waiting rank polls once a turn of the event loop, and after a while once a millisecond. */
-const EAGER_MS = 50;
 
 /** How long a process that ends without close() waits for the others to end as well. */
 const PATIENCE_AT_EXIT_MS = 10_000;
@@ -56,8 +55,7 @@ export class Link {
   /** Milliseconds: waiting for slower ranks, and moving data. */
   readonly spent = { waiting: 0, moving: 0 };
   bytes = 0;
-  /** Where there are more ranks than cores, a rank that polls without rest keeps the core from those it waits for. */
-  isCrowded = false;
+  readonly pace = new Pace();
   private readonly lanes = new Map<string, Promise<unknown>>();
   private failure: Error | null = null;
   private isClosed = false;
@@ -235,12 +233,11 @@ export class Link {
   /** Waits for a call without stopping the event loop. */
   private async finish(request: Request, op: string): Promise<void> {
     const began = performance.now();
-    const eagerMs = this.isCrowded ? 0 : EAGER_MS;
+    const isEager = this.pace.begin();
     for (;;) {
       for (let i = 0; i < POLLS; i++) if (this.mpi.isDone(request)) return;
-      const waited = performance.now() - began;
-      if (waited > this.timeoutMs) throw await this.timeOut(op);
-      await (waited > eagerMs ? sleep(1) : nextTurn());
+      if (performance.now() - began > this.timeoutMs) throw await this.timeOut(op);
+      await (isEager() ? nextTurn() : sleep(1));
     }
   }
 
@@ -250,7 +247,7 @@ export class Link {
     const others = Array.from({ length: size }, (_, r) => r).filter((r) => r !== rank);
     const heard = others.map((r) => ({ rank: r, request: this.mpi.receive(new Uint8Array(1), r, TAGS.present) }));
     for (const r of others) this.mpi.send(new Uint8Array(1), r, TAGS.present);
-    const until = performance.now() + Math.min(30_000, Math.max(1000, this.timeoutMs / 10));
+    const until = performance.now() + Math.min(30_000, Math.max(10_000, this.timeoutMs / 10));
     let missing = heard;
     while (missing.length > 0 && performance.now() < until) {
       await sleep(1);
@@ -290,9 +287,11 @@ export class Link {
   private agreeToLeave(): void {
     const until = performance.now() + PATIENCE_AT_EXIT_MS;
     const wait = (request: Request): void => {
-      while (!this.mpi.isDone(request))
+      while (!this.mpi.isDone(request)) {
         if (performance.now() > until)
           throw new TimeoutError('exit', 'the process ends without close(), while other ranks are still at work');
+        pause(1); // those it waits for may need its core
+      }
     };
     for (const request of this.compare({ ...CLOSE, told: 'the end of its process, without close()' })) wait(request);
   }

@@ -64,23 +64,19 @@ browserTests('in a page', () => {
     ['with a strict policy', false, STRICT, 1],
     ['isolated, with a strict policy', true, STRICT, 1],
     ['isolated, with a strict policy that allows workers', true, `${STRICT}; worker-src blob:`, 2],
-  ])(
-    '%s',
-    async (_name, isolated, policy, threads) => {
-      const report = await visit<Report>({
-        isolated,
-        ...(policy && { policy }),
-        files: await bundle(TRAINING),
-      });
-      const { loss, gradient } = expected();
-      expect(report).toMatchObject({ isolated, threads, atFirst: 1, loss, gradient });
-      expect(report.error).toBeUndefined();
-      expect(report.sum).toBeGreaterThan(1);
-      // Workers that are refused are tried once: one for each thread.
-      expect(report.violations).toEqual(isolated && threads === 1 ? ['worker-src blob'] : []);
-    },
-    60_000,
-  );
+  ])('%s', async (_name, isolated, policy, threads) => {
+    const report = await visit<Report>({
+      isolated,
+      ...(policy && { policy }),
+      files: await bundle(TRAINING),
+    });
+    const { loss, gradient } = expected();
+    expect(report).toMatchObject({ isolated, threads, atFirst: 1, loss, gradient });
+    expect(report.error).toBeUndefined();
+    expect(report.sum).toBeGreaterThan(1);
+    // Workers that are refused are tried once: one for each thread.
+    expect(report.violations).toEqual(isolated && threads === 1 ? ['worker-src blob'] : []);
+  });
 
   test("the README's example runs and prints what it prints in Node, where no code may come from text", async () => {
     const { code, output } = readmeExample();
@@ -104,5 +100,5 @@ browserTests('in a page', () => {
       ],
       refusal: expect.stringMatching(/^\[ndarray\] there are no ndarrays in the browser's build/) as string,
     });
-  }, 60_000);
+  });
 });

@@ -64,5 +64,5 @@ browserTests('WebGPU in a page', () => {
     here.forEach((loss, i) => {
       expect(Math.abs(report.gpuLosses[i]! - loss)).toBeLessThanOrEqual(1e-5 * loss);
     });
-  }, 180_000);
+  });
 });

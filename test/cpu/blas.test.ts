@@ -25,6 +25,7 @@ import {
 } from 'tapegrad';
 import { checkBuilt } from '../built.js';
 import { requirement } from '../requirements.js';
+import { nodeArgs } from '../node.js';
 
 const blasTests = requirement(
   'BLAS',
@@ -201,7 +202,7 @@ blasTests('products by the system’s BLAS', () => {
       await useBlas();
       console.log(JSON.stringify([before, loaded()]));`;
     checkBuilt();
-    const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    const child = spawnSync(process.execPath, nodeArgs('--input-type=module', '-e', program), { encoding: 'utf8' });
     expect(child.stderr).toBe('');
     expect(JSON.parse(child.stdout)).toEqual([false, true]);
   });

@@ -50,7 +50,6 @@ const filled = (value: number, length = N): Tensor => tensor(new Float32Array(le
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-jest.setTimeout(60_000);
 afterEach(() => {
   jest.restoreAllMocks();
 });

@@ -46,7 +46,6 @@ async function turn(): Promise<void> {
 
 const filled = (value: number, length = LARGE): Tensor => tensor(new Float32Array(length).fill(value));
 
-jest.setTimeout(120_000); // hundreds of megabytes, and collections of garbage, perhaps on a busy machine
 beforeEach(turn);
 
 test('large results of ops, transforms and scopes stay in the heap, of any dtype, small ones do not', () => {

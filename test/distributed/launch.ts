@@ -3,11 +3,12 @@
  * interface before it. Where one of them is missing, its tests do not run, and the last lines of jest's say so; with MPI_REQUIRED=1 they fail.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkBuilt } from '../built.js';
 import { requirement } from '../requirements.js';
+import { nodeArgs } from '../node.js';
 
 export const ROOT = resolve(__dirname, '../..');
 
@@ -64,10 +65,11 @@ export function mpiTests(name: string, body: (launcher: Launcher) => void, only 
   }
 }
 
+/** Milliseconds after which a job counts as hung: many times what the longest takes on a busy machine. */
+const LIMIT_MS = 280_000;
+
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Milliseconds after which the job is ended. */
-  readonly limit?: number;
   readonly nodeOptions?: readonly string[];
   /** Whether, from what has been printed, it is time for Ctrl-C. */
   readonly interruptAt?: (out: string) => boolean;
@@ -87,8 +89,9 @@ export async function mpirun(
   const reports = mkdtempSync(join(tmpdir(), 'mpi-reports-'));
   const job = await runJob(
     command!,
-    [...fixed, '-n', String(ranks), process.execPath, ...(options.nodeOptions ?? []), file, ...args],
+    [...fixed, '-n', String(ranks), process.execPath, ...nodeArgs(...(options.nodeOptions ?? []), file, ...args)],
     { ...options, env: { ...launcher.env, REPORTS: reports, ...options.env } },
+    () => lastDoings(reports),
   );
   const read = (rank: number): unknown => {
     const report = join(reports, String(rank));
@@ -99,8 +102,22 @@ export async function mpirun(
   return { ...job, reports: found };
 }
 
+/** What each rank of a job that hangs was doing, how long ago it began with that, and what its process is doing now. */
+function lastDoings(reports: string): string {
+  const notes = readdirSync(reports).filter((name) => name.startsWith('doing'));
+  return notes
+    .map((name) => {
+      const note = join(reports, name);
+      const { pid, what } = JSON.parse(readFileSync(note, 'utf8')) as { pid: number; what: string };
+      const seconds = Math.round((Date.now() - statSync(note).mtimeMs) / 1000);
+      const now = spawnSync('ps', ['-o', 'stat=,time=,wchan:30=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
+      return `\n${name}: ${what}, ${seconds} s ago; now ${now.trim() || 'gone'}`;
+    })
+    .join('');
+}
+
 /** Runs a command in a process group of its own, so that nothing of it can outlive the test. */
-export function runJob(command: string, args: readonly string[], options: RunOptions = {}): Promise<Job> {
+function runJob(command: string, args: readonly string[], options: RunOptions, explain: () => string): Promise<Job> {
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: ROOT,
@@ -121,9 +138,10 @@ export function runJob(command: string, args: readonly string[], options: RunOpt
     // mpirun ends its ranks when it is asked to end; the group is for what is left.
     const ask = setTimeout(() => {
       hasHung = true;
+      error += `The job has not ended after ${LIMIT_MS / 1000} s.${explain()}`;
       child.kill('SIGTERM');
-    }, options.limit ?? 60_000);
-    const kill = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), (options.limit ?? 60_000) + 5000);
+    }, LIMIT_MS);
+    const kill = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), LIMIT_MS + 5000);
     child.on('close', (code) => {
       clearTimeout(ask);
       clearTimeout(kill);

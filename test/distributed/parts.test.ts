@@ -11,6 +11,7 @@ import {
   ranksText,
 } from '../../src/distributed/agreement.js';
 import { launcherOf, libraryCandidates } from '../../src/distributed/launcher.js';
+import { Pace } from '../../src/distributed/pace.js';
 
 describe('the launcher', () => {
   test.each([
@@ -160,5 +161,52 @@ describe('a world of one', () => {
       '[allSum] the tensor is being differentiated, and no gradient passes through other ranks',
     );
     await expect(world.recvLike(tensor([1]), 0)).rejects.toThrow("[recvLike] 'from' is 0, this very rank");
+  });
+});
+
+describe('how often a waiting rank polls', () => {
+  /** A pace on a machine whose clock and preemptions the test says; `turn` is a row of polls that ends then. */
+  function simulated(): { pace: Pace; begin: () => (at: number, preemptions?: number) => boolean } {
+    const system = { time: 0, taken: 0 };
+    const pace = new Pace({ now: () => system.time, preemptions: () => system.taken });
+    return {
+      pace,
+      begin: () => {
+        const isEager = pace.begin();
+        return (at, taken = system.taken) => {
+          Object.assign(system, { time: at, taken });
+          return isEager();
+        };
+      },
+    };
+  }
+
+  test('without rest at first, and after a while with rests', () => {
+    const { begin } = simulated();
+    const turn = begin();
+    expect([0.1, 0.5, 20, 49.9, 50.1, 200].map((at) => turn(at))).toEqual([true, true, true, true, false, false]);
+    const next = begin(); // at 200
+    expect([200.1, 249, 251].map((at) => next(at))).toEqual([true, true, false]);
+  });
+
+  test('with rests from the beginning where there are more ranks than cores', () => {
+    const { pace, begin } = simulated();
+    pace.isCrowded = true;
+    expect(begin()(0.1)).toBe(false);
+  });
+
+  test('with rests for a second where another process was given the core, however many waits that is', () => {
+    const { begin } = simulated();
+    const turn = begin();
+    expect([turn(0.1, 7), turn(0.2, 7), turn(4, 8), turn(5, 8)]).toEqual([true, true, false, false]);
+    const second = begin();
+    expect([5.1, 20].map((at) => second(at))).toEqual([false, false]);
+    expect([begin()(1003), begin()(1005)]).toEqual([false, true]);
+  });
+
+  test('a long turn that was the event loop’s own work changes nothing, nor does a short interruption', () => {
+    const { begin } = simulated();
+    const turn = begin();
+    expect([turn(0.1, 7), turn(30, 7), turn(30.5, 8), turn(31, 8)]).toEqual([true, true, true, true]);
   });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSafetensors } from 'tapegrad';
 import { type Job, mpirun, mpiTests } from './launch.js';
+import { nodeArgs } from '../node.js';
 
 interface Trained {
   losses: number[];
@@ -30,7 +31,9 @@ function trainAlone(): Trained {
     Object.entries(process.env).filter(([key]) => !/^(OMPI|PMI|SLURM|TAPEGRAD)/.test(key)),
   );
   const program = join(__dirname, 'programs', 'train.mjs');
-  execFileSync(process.execPath, [program, 'SAVE', join(scratch, 'alone')], { env: { ...env, REPORTS: scratch } });
+  execFileSync(process.execPath, nodeArgs(program, 'SAVE', join(scratch, 'alone')), {
+    env: { ...env, REPORTS: scratch },
+  });
   return JSON.parse(readFileSync(join(scratch, '0'), 'utf8')) as Trained;
 }
 
@@ -39,12 +42,12 @@ mpiTests('20 training steps', (launcher) => {
   const checkpoint = (ranks: number): string => join(scratch, `${launcher.name.replace(' ', '')}-${ranks}`);
   beforeAll(() => {
     alone ??= trainAlone();
-  }, 60_000);
+  });
 
   test.each([2, 4])(
     'on %i ranks: the losses of one process, ranks equal to the bit, resumed to the bit',
     async (ranks) => {
-      const job = await mpirun(launcher, ranks, 'train.mjs', ['SAVE', checkpoint(ranks)], { limit: 100_000 });
+      const job = await mpirun(launcher, ranks, 'train.mjs', ['SAVE', checkpoint(ranks)]);
       expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
       const trained = job.reports as Trained[];
       expect(alone.losses).toHaveLength(20);
@@ -54,17 +57,16 @@ mpiTests('20 training steps', (launcher) => {
       }
       if (ranks === 2) half = trained[0]!.half;
     },
-    120_000,
   );
 
   test('from 2 ranks to 4: the same tensors, and it goes on', async () => {
-    const job = await mpirun(launcher, 4, 'train.mjs', ['RESUME', checkpoint(2)], { limit: 100_000 });
+    const job = await mpirun(launcher, 4, 'train.mjs', ['RESUME', checkpoint(2)]);
     expect({ code: job.code, error: job.error }).toEqual({ code: 0, error: '' });
     for (const wide of job.reports as Trained[]) {
       expect(wide.half).toBe(half);
       expect(distance(alone.losses, wide.losses)).toBeLessThan(1e-6);
     }
-  }, 300_000);
+  });
 });
 
 /** The processes of a run's ranks, found by the folder on their command line. */
@@ -81,7 +83,7 @@ let uninterrupted: Buffer;
 
 mpiTests('npm start -- --distributed', (launcher) => {
   const start = (args: string[]): Promise<Job> =>
-    mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args], { limit: 100_000 });
+    mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args]);
   // A signal that asks the run to stop, and one that no process survives.
   const signal = launcher.name === 'MPICH' ? 'SIGTERM' : 'SIGKILL';
 
@@ -119,7 +121,7 @@ mpiTests('npm start -- --distributed', (launcher) => {
       uninterrupted = readFileSync(join(folder('whole'), 'checkpoint.safetensors'));
     }
     expect(uninterrupted.equals(readFileSync(file))).toBe(true);
-  }, 200_000);
+  });
 
   test('what is wrong is said once', async () => {
     const many = await start(['--batch', '1']);
@@ -128,5 +130,5 @@ mpiTests('npm start -- --distributed', (launcher) => {
     const missing = await start(['--resume', join(scratch, 'nothing')]);
     expect(missing.code).not.toBe(0);
     expect(missing.error.match(/--resume: cannot read .*nothing on the first process/g)).toHaveLength(1);
-  }, 60_000);
+  });
 });

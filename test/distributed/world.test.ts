@@ -1,5 +1,6 @@
 import { type Job, mpirun, mpiTests, ROOT } from './launch.js';
 import { execFileSync } from 'node:child_process';
+import { nodeArgs } from '../node.js';
 
 interface Seen {
   rank: number;
@@ -24,7 +25,7 @@ mpiTests(
     test.each(launcher.env.TAPEGRAD_MPI ? [2] : [1, 2, 4])(
       'on %i ranks: the right numbers, the same on all of them',
       async (ranks) => {
-        const job = await mpirun(launcher, ranks, 'calls.mjs', [], { nodeOptions: ['--expose-gc'], limit: 280_000 });
+        const job = await mpirun(launcher, ranks, 'calls.mjs', [], { nodeOptions: ['--expose-gc'] });
         ended(job);
         const seen = job.reports as Seen[];
         expect(seen.map(({ rank, size, localRank, localSize }) => [rank, size, localRank, localSize])).toEqual(
@@ -36,7 +37,6 @@ mpiTests(
         ];
         expect(seen[0]!.library).toMatch(library ?? /^MPICH .*\/libmpi_abi\.so\.1\)$/);
       },
-      300_000,
     );
   },
   ['Open MPI', 'MPICH', 'the standard interface'],
@@ -57,7 +57,7 @@ mpiTests('the library of another MPI', (launcher) => {
     expect(started?.[2]).toContain(named);
     expect(job.error).toContain("sees rank 0 of 1: it is not this launcher's library.");
     expect(job.reports).toEqual([undefined, undefined]);
-  }, 60_000);
+  });
 
   test('a file that is no MPI, or is not there', async () => {
     const nothing = await mpirun(launcher, 1, 'mismatches.mjs', [], { env: { TAPEGRAD_MPI: '/nowhere/libmpi.so' } });
@@ -67,7 +67,7 @@ mpiTests('the library of another MPI', (launcher) => {
     );
     const other = await mpirun(launcher, 1, 'mismatches.mjs', [], { env: { TAPEGRAD_MPI: 'libm.so.6' } });
     expect(other.error).toMatch(/MpiError: \[init\] libm\.so\.6 is no MPI library/);
-  }, 60_000);
+  });
 });
 
 test('without a launcher: a world of one, for which neither MPI nor koffi is loaded', () => {
@@ -89,7 +89,11 @@ test('without a launcher: a world of one, for which neither MPI nor koffi is loa
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([key]) => !/^(OMPI|PMI|SLURM|TAPEGRAD)/.test(key)),
   );
-  const out = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT, env, encoding: 'utf8' });
+  const out = execFileSync(process.execPath, nodeArgs('--input-type=module', '-e', code), {
+    cwd: ROOT,
+    env,
+    encoding: 'utf8',
+  });
   expect(JSON.parse(out)).toEqual({
     rank: 0,
     size: 1,
@@ -100,4 +104,4 @@ test('without a launcher: a world of one, for which neither MPI nor koffi is loa
     gathered: [1],
     loaded: [],
   });
-}, 60_000);
+});

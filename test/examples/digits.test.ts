@@ -60,7 +60,7 @@ test('lines: no image on both sides of the split, always readable by CTC, decide
     same: true,
     other: true,
   });
-}, 60_000);
+});
 
 test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte for byte; it shows what it promises', async () => {
   const args = ['--steps', '48', '--seed', '3', '--check-digit'];
@@ -97,7 +97,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
   const resumed = await runDigits(['--resume', checkpoint]);
   expect(resumed).toMatchObject({ code: 0, error: '' });
   expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(true);
-}, 300_000);
+});
 
 describe('the command line', () => {
   test.each([
@@ -106,22 +106,18 @@ describe('the command line', () => {
     [['--seed', '1.5'], 2, 'error', '--seed is 1.5'],
     [['--fast'], 2, 'error', "Unknown option '--fast'"],
     [['--resume', 'x', '--quick'], 2, 'error', '--resume goes on with the seed, steps and batch of its checkpoint'],
-  ] as const)(
-    '%j',
-    async (args, code, stream, message) => {
-      const result = await runDigits([...args]);
-      expect(result.code).toBe(code);
-      expect(result[stream]).toContain(message);
-    },
-    30_000,
-  );
+  ] as const)('%j', async (args, code, stream, message) => {
+    const result = await runDigits([...args]);
+    expect(result.code).toBe(code);
+    expect(result[stream]).toContain(message);
+  });
 
   test('a file that is no checkpoint is named so', async () => {
     const result = await runDigits(['--resume', join(ROOT, 'package.json')]);
     expect(result.code).toBe(2);
     expect(result.error).toMatch(/--resume: cannot go on from .*package\.json: \[loadSafetensors\] /);
     expect((await runDigits(['--resume', join(scratch, 'nothing')])).error).toContain('there is no file');
-  }, 60_000);
+  });
 
   test('what is not installed is named, with the command that installs it', async () => {
     const alone = join(scratch, 'alone');

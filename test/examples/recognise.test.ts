@@ -111,7 +111,7 @@ test('lines of text: learns from a folder, names what it cannot use, reads and m
   const tested = recognise('test', '--data', others, ...model);
   expect(tested.code).toBe(0);
   expect(errorRateIn(tested.out, others)).toBe(0);
-}, 300_000);
+});
 
 test('recordings with texts beside them, any alphabet; stops when nothing gets better', () => {
   const sign: Readonly<Record<string, string>> = { a: 'é', b: 'ß', c: '字' };
@@ -143,7 +143,7 @@ test('recordings with texts beside them, any alphabet; stops when nothing gets b
   expect(errorRateIn(out, 'Held-out')).toBeLessThan(10);
   const again = recognise('read', '--model', 'heard/recogniser.safetensors', join(set, '0.wav'));
   expect(again.out.trim().split('\t')[1]).toBe(signs(TEXTS[0]!));
-}, 300_000);
+});
 
 test('a training that Ctrl-C stops and --resume ends is the uninterrupted one, byte for byte', async () => {
   const set = folder('resumed', {
@@ -205,7 +205,7 @@ test('a training that Ctrl-C stops and --resume ends is the uninterrupted one, b
     'the files of resumed are not those that parts/checkpoint.safetensors was learning from',
   );
   expect(changed.code).toBe(2);
-}, 300_000);
+});
 
 test.each([
   [['fly'], /there is no command 'fly'; there are train, read, test/],

@@ -66,7 +66,7 @@ test('texts as they are spoken', async () => {
     console.log(JSON.stringify(${JSON.stringify(Object.keys(said))}.map(spell)));
   `;
   expect(await evaluate(EXAMPLE, code)).toEqual(Object.values(said));
-}, 60_000);
+});
 
 test('a word model: probabilities after any context sum to 1, and are those of the formula', async () => {
   const facts = (await evaluate(
@@ -99,7 +99,7 @@ test('a word model: probabilities after any context sum to 1, and are those of t
   facts.values.forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i]!, 6);
   });
-}, 60_000);
+});
 
 describe('a run on recordings of its own', () => {
   const data = (): string => join(scratch, 'tones');
@@ -152,7 +152,7 @@ describe('a run on recordings of its own', () => {
     const { metadata } = loadSafetensors(readFileSync(checkpoint));
     const letters = alphabet(JSON.parse(metadata.alphabet!) as SavedAlphabet);
     expect([letters.size, letters.decode(letters.encode("it's"))]).toEqual([29, "it's"]);
-  }, 180_000);
+  });
 
   test('names and leaves out what it cannot use; takes other rates', async () => {
     const other = join(scratch, 'others');
@@ -175,7 +175,7 @@ describe('a run on recordings of its own', () => {
       'Left out: 1 without words, 1 with numbers of several digits, 1 without a recording, 1 too short for their text.',
     );
     expect(code).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('the command line', () => {
@@ -187,15 +187,11 @@ describe('the command line', () => {
     [['--resume', 'x', '--quick'], 2, 'error', '--resume goes on with the seed and steps of its checkpoint'],
     [['--data', 'no/such/folder'], 1, 'error', '--data: there is no folder no/such/folder'],
     [['--data', 'docs'], 1, 'error', '--data: docs has no transcript core-sounds-en.txt'],
-  ] as const)(
-    '%j',
-    async (args, code, stream, message) => {
-      const result = await runSpeech([...args]);
-      expect(result.code).toBe(code);
-      expect(result[stream]).toContain(message);
-    },
-    30_000,
-  );
+  ] as const)('%j', async (args, code, stream, message) => {
+    const result = await runSpeech([...args]);
+    expect(result.code).toBe(code);
+    expect(result[stream]).toContain(message);
+  });
 
   test('missing packages are named, with the command that installs them', async () => {
     const code = `
@@ -212,7 +208,7 @@ describe('the command line', () => {
     const result = await runExample(join(alone, 'speech'), []);
     expect(result.code).toBe(1);
     expect(result.error).toContain('\n  npm install --save-dev vega\n');
-  }, 60_000);
+  });
 });
 
 withRecordings('real speech', () => {
@@ -245,7 +241,7 @@ withRecordings('real speech', () => {
       left: true,
       again: true,
     });
-  }, 60_000);
+  });
 
   test('a few steps on it', async () => {
     const out = join(scratch, 'real');
@@ -253,5 +249,5 @@ withRecordings('real speech', () => {
     expect(result).toMatchObject({ code: 0, error: '' });
     expect(result.out).toMatch(/\d+ recordings to learn from \(\d+\.\d minutes, \d+ texts\); \d+ others are held out/);
     expect(result.out).toMatch(/Held-out CER \d+\.\d\d %/);
-  }, 300_000);
+  });
 });

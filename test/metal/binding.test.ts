@@ -8,6 +8,7 @@ import { DeviceError, OutOfMemoryError } from '../../src/errors.js';
 import { MetalDevice, type MetalMemory } from '../../src/backends/metal/device.js';
 import type { Id } from '../../src/backends/metal/messages.js';
 import { liveObjects, metalTests, openDevice, softLibrary, softTests, withSettings } from './harness.js';
+import { nodeArgs } from '../node.js';
 
 const HEADER = '#include <metal_stdlib>\nusing namespace metal;\n';
 const SCALE = `${HEADER}
@@ -288,7 +289,10 @@ metalTests('koffi', () => {
       const metal = await device('metal');
       console.log(JSON.stringify([sum, before, loaded(), tensor([1, 2]).to(metal).sum().itemSync(), (await device('metal')) === metal]));`;
     const env = { ...process.env, ...(softLibrary === undefined ? {} : { TAPEGRAD_METAL_LIBRARY: softLibrary }) };
-    const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', env });
+    const child = spawnSync(process.execPath, nodeArgs('--input-type=module', '-e', program), {
+      encoding: 'utf8',
+      env,
+    });
     expect(child.stderr).toBe('');
     expect(JSON.parse(child.stdout)).toEqual([3, false, true, 3, true]);
   });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import type { MetalDevice } from '../../src/backends/metal/device.js';
 import { openDevice, ORDER, softLibrary, softTests, withSettings } from './harness.js';
+import { nodeArgs } from '../node.js';
 
 const HEADER = '#include <metal_stdlib>\nusing namespace metal;\n';
 
@@ -265,7 +266,7 @@ softTests('planted misuses of the interface', () => {
       console.log('no complaint');
       process.exit(0);
     })();`;
-    const child = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' });
+    const child = spawnSync(process.execPath, nodeArgs('-e', program), { encoding: 'utf8' });
     return child.stdout + child.stderr + (child.status === 0 ? '' : ` exit ${child.status ?? child.signal}`);
   }
 

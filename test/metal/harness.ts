@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { MetalDevice } from '../../src/backends/metal/device.js';
 import { Runtime } from '../../src/backends/metal/objc.js';
 import { notRun, requirement } from '../requirements.js';
+import { nodeArgs } from '../node.js';
 
 const isMac = process.platform === 'darwin';
 
@@ -20,7 +21,7 @@ function findMetal(): Where {
   const given = process.env.TAPEGRAD_METAL_LIBRARY;
   if (given) return { library: given };
   if (isMac) return {};
-  const built = spawnSync(process.execPath, [join(__dirname, 'soft', 'build.mjs')], { encoding: 'utf8' });
+  const built = spawnSync(process.execPath, nodeArgs(join(__dirname, 'soft', 'build.mjs')), { encoding: 'utf8' });
   return built.status === 0
     ? { library: built.stdout.trim() }
     : { missing: built.stderr.trim().split('\n').pop() ?? 'no compiler' };

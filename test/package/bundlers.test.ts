@@ -29,7 +29,7 @@ beforeAll(() => {
     const text = readFileSync(join(project.folder, `out/${bundler}.js`), 'utf8');
     bundles.set(bundler, { warnings: JSON.parse(printed.pop()!) as string[], text });
   }
-}, 180_000);
+});
 
 afterAll(() => {
   project.remove();
@@ -58,25 +58,21 @@ describe.each(BUNDLERS)('%s', (bundler) => {
 });
 
 browserTests('in a page with a strict policy', () => {
-  test.each(BUNDLERS)(
-    'the output of %s runs',
-    async (bundler) => {
-      const page = `
+  test.each(BUNDLERS)('the output of %s runs', async (bundler) => {
+    const page = `
         const send = (report) => fetch('/report', { method: 'POST', body: JSON.stringify(report) });
         console.log = (...values) => send(values);
         import('/app.js').catch((error) => send([String(error)]));
       `;
-      const report = await visit({
-        isolated: false,
-        policy: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
-        files: new Map([
-          ['/page.js', page],
-          ['/app.js', bundles.get(bundler)!.text],
-        ]),
-      });
-      const [loss, shape] = output.split(' ');
-      expect(report).toEqual([loss, JSON.parse(shape!)]);
-    },
-    60_000,
-  );
+    const report = await visit({
+      isolated: false,
+      policy: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'",
+      files: new Map([
+        ['/page.js', page],
+        ['/app.js', bundles.get(bundler)!.text],
+      ]),
+    });
+    const [loss, shape] = output.split(' ');
+    expect(report).toEqual([loss, JSON.parse(shape!)]);
+  });
 });

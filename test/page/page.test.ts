@@ -65,7 +65,7 @@ browserTests('the page that reads digits', () => {
     checkpoint = makeCheckpoint(scratch);
     site = await startSite('--checkpoint', checkpoint);
     browser = await openBrowser();
-  }, 300_000);
+  });
 
   afterAll(async () => {
     await browser.close();
@@ -84,7 +84,7 @@ browserTests('the page that reads digits', () => {
     expect((await fetch(new URL('../package.json', site.url))).status).toBe(404);
     expect(problems).toEqual([]);
     await page.close();
-  }, 60_000);
+  });
 
   test('reads what the mouse draws, says how sure it is, and shows where', async () => {
     const { page, problems } = await visit(browser, site.url);
@@ -107,7 +107,7 @@ browserTests('the page that reads digits', () => {
     await reads(page, '4');
     expect(problems).toEqual([]);
     await page.close();
-  }, 300_000);
+  });
 
   test('trains as Node does, to the last bit; stops, saves, loads and goes on', async () => {
     const { page, problems } = await visit(browser, site.url);
@@ -155,7 +155,7 @@ browserTests('the page that reads digits', () => {
     expect(runOf(await save(page)).losses.slice(0, stopped.step)).toEqual(stopped.losses);
     expect(problems).toEqual([]);
     await page.close();
-  }, 180_000);
+  });
 
   test('answers while it trains', async () => {
     const { page, problems } = await visit(browser, site.url);
@@ -173,7 +173,7 @@ browserTests('the page that reads digits', () => {
     await until(async () => (await stepOf(page)) > before);
     expect(problems).toEqual([]);
     await page.close();
-  }, 300_000);
+  });
 
   test('says what is wrong with a file, and keeps what it has', async () => {
     const { page } = await visit(browser, site.url);
@@ -188,39 +188,35 @@ browserTests('the page that reads digits', () => {
     expect(await page.locator('#stop').isVisible()).toBe(false);
     expect(await page.locator('#steps').evaluate((input: HTMLInputElement) => input.validity.valid)).toBe(false);
     await page.close();
-  }, 60_000);
+  });
 
   test.each([
     ["a phone's width, at night", { viewport: { width: 360, height: 740 }, colorScheme: 'dark', deviceScaleFactor: 2 }],
     ["a desk's width, by day", { viewport: { width: 1440, height: 900 }, colorScheme: 'light' }],
-  ] as const)(
-    'looks right on %s',
-    async (_name, options) => {
-      const { page } = await visit(browser, site.url, options);
-      await write(page, '9041');
-      await reads(page, '9041');
-      const { width } = options.viewport;
-      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
-      for (const id of ['paper', 'seen', 'curve', 'undo', 'clear', 'train', 'save', 'load', 'steps', 'device']) {
-        const box = (await page.locator(`#${id}`).boundingBox())!;
-        expect([id, box.x >= 0 && box.x + box.width <= width, box.height >= 32]).toEqual([id, true, true]);
-      }
-      const [paper, ink] = await page.evaluate<[number, number]>(`
+  ] as const)('looks right on %s', async (_name, options) => {
+    const { page } = await visit(browser, site.url, options);
+    await write(page, '9041');
+    await reads(page, '9041');
+    const { width } = options.viewport;
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+    for (const id of ['paper', 'seen', 'curve', 'undo', 'clear', 'train', 'save', 'load', 'steps', 'device']) {
+      const box = (await page.locator(`#${id}`).boundingBox())!;
+      expect([id, box.x >= 0 && box.x + box.width <= width, box.height >= 32]).toEqual([id, true, true]);
+    }
+    const [paper, ink] = await page.evaluate<[number, number]>(`
       [getComputedStyle(document.querySelector('section')).backgroundColor, getComputedStyle(document.body).color]
         .map((color) => color.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))
     `);
-      expect(options.colorScheme === 'dark' ? ink - paper : paper - ink).toBeGreaterThan(400);
-      // What was drawn can be seen, in the colour of the ink.
-      const inked = await page.evaluate<number>(`(() => {
+    expect(options.colorScheme === 'dark' ? ink - paper : paper - ink).toBeGreaterThan(400);
+    // What was drawn can be seen, in the colour of the ink.
+    const inked = await page.evaluate<number>(`(() => {
       const { width, height } = document.getElementById('seen');
       const { data } = document.getElementById('seen').getContext('2d').getImageData(0, 0, width, height);
       return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
     })()`);
-      expect(inked).toBeGreaterThan(20);
-      await page.close();
-    },
-    60_000,
-  );
+    expect(inked).toBeGreaterThan(20);
+    await page.close();
+  });
 
   test('without a checkpoint it can be trained', async () => {
     const bare = await startSite('--checkpoint', '');
@@ -237,7 +233,7 @@ browserTests('the page that reads digits', () => {
     } finally {
       bare.close();
     }
-  }, 60_000);
+  });
 
   test('on a GPU, where there is one, it reads and trains as on the CPU', async () => {
     const withGpu = await openBrowser(true);
@@ -267,5 +263,5 @@ browserTests('the page that reads digits', () => {
     } finally {
       await withGpu.close();
     }
-  }, 180_000);
+  });
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Browser, chromium as driver, type Page } from 'playwright-core';
 import { chromium } from '../browser/page.js';
 import { ROOT } from '../built.js';
+import { nodeArgs } from '../node.js';
 
 /** The example's page as `npm run demo` builds and serves it, and a browser that looks at it. */
 
@@ -14,7 +15,7 @@ const TRAINING = join(ROOT, 'examples/digits');
 /** Runs a module's text beside the digits' example and gives what it prints, as JSON. */
 export const evaluate = (code: string): unknown =>
   JSON.parse(
-    execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: TRAINING, encoding: 'utf8' }),
+    execFileSync(process.execPath, nodeArgs('--input-type=module', '-e', code), { cwd: TRAINING, encoding: 'utf8' }),
   ) as unknown;
 
 /** What `npm start -- --quick` has left, where the variable says so; else a shorter training, without its evaluations. */
@@ -43,7 +44,7 @@ export interface Site {
 /** `npm run demo`, but for the compiler. */
 export function startSite(...args: string[]): Promise<Site> {
   const out = mkdtempSync(join(tmpdir(), 'tapegrad-site-'));
-  const child = spawn(process.execPath, [join(EXAMPLE, 'demo.mjs'), '--out', out, '--port', '0', ...args], {
+  const child = spawn(process.execPath, nodeArgs(join(EXAMPLE, 'demo.mjs'), '--out', out, '--port', '0', ...args), {
     cwd: ROOT,
   });
   const close = (): void => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as tapegrad from 'tapegrad';
+import { nodeArgs } from '../node.js';
 
 /** Small programs after public bug reports of many libraries (each names its sources); they throw where tapegrad has the fault. */
 interface Case {
@@ -26,5 +27,5 @@ test.each(cases.filter(({ fresh }) => !fresh))('$id ($kind)', async ({ code }) =
 test.each(cases.filter(({ fresh }) => fresh))('$id ($kind), in a process of its own', ({ code }) => {
   const library = pathToFileURL(join(__dirname, '..', '..', 'dist', 'index.js')).href;
   const program = `import * as tg from ${JSON.stringify(library)};\n${code}`;
-  execFileSync(process.execPath, ['--input-type=module', '-e', program], { stdio: 'pipe', timeout: 120_000 });
+  execFileSync(process.execPath, nodeArgs('--input-type=module', '-e', program), { stdio: 'pipe' });
 });

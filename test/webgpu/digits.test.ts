@@ -3,11 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { checkBuilt } from '../built.js';
 import { webGpuTests } from './harness.js';
+import { nodeArgs } from '../node.js';
 
 webGpuTests('the digits example on webgpu', () => {
   test('three training steps, silently', () => {
     checkBuilt();
-    const { status, stdout, stderr } = spawnSync(process.execPath, [join(__dirname, 'programs/digits.mjs')], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, nodeArgs(join(__dirname, 'programs/digits.mjs')), {
       encoding: 'utf8',
     });
     // Dawn says at the start what it made less of a driver's limits.

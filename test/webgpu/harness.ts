@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import type { GPU } from '../../src/backends/webgpu/api.js';
 import { WebGpuBackend } from '../../src/backends/webgpu/backend.js';
 import { requirement } from '../requirements.js';
+import { nodeArgs } from '../node.js';
 
 /** A process of its own looks for an adapter: suites are registered before anything can be awaited. */
 const PROBE = `
@@ -17,7 +18,10 @@ process.exit(0);
 `;
 
 function missing(): string | undefined {
-  const probe = spawnSync(process.execPath, ['--input-type=module', '-e', PROBE], { encoding: 'utf8', cwd: __dirname });
+  const probe = spawnSync(process.execPath, nodeArgs('--input-type=module', '-e', PROBE), {
+    encoding: 'utf8',
+    cwd: __dirname,
+  });
   const found = /^adapter:(.*)$/m.exec(probe.stdout)?.[1];
   if (found) return undefined;
   return found === undefined
@@ -27,9 +31,6 @@ function missing(): string | undefined {
 
 /** A suite that needs an adapter. */
 export const webGpuTests = requirement('WebGPU', 'WEBGPU_REQUIRED', missing());
-
-/** Software drivers take seconds to compile a large kernel. */
-jest.setTimeout(300_000);
 
 let dawn: GPU | undefined;
 

@@ -3,7 +3,7 @@ import { tensor } from 'tapegrad';
 import { init, MismatchError } from 'tapegrad/distributed';
 import { report } from './report.mjs';
 
-const world = await init({ timeout: 30 });
+const world = await init({ timeout: 240 });
 const { rank, size } = world;
 const isOdd = rank === size - 1;
 const w = (shape) => tensor(new Float32Array(1000).fill(1), { shape });

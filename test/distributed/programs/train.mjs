@@ -9,7 +9,7 @@ import { report } from './report.mjs';
 
 const [mode, file] = process.argv.slice(2);
 setThreads(1);
-const world = await init({ timeout: 60 });
+const world = await init({ timeout: 240 });
 const { rank, size } = world;
 const { training } = loadDigits();
 const steps = async (run, count) => {
