@@ -105,7 +105,7 @@ function layoutOf(kernel: Kernel): StructLayout {
 }
 
 /** What WebGPU guarantees everywhere: buffers of one kernel beside its parameters, and bytes of its parameter struct, at most. */
-const MOST_BUFFERS = 8;
+export const MOST_BUFFERS = 8;
 const MOST_PARAM_BYTES = 4096;
 
 /** What a declaration asks for that GPUs need not have; null where it keeps to the limits. */
@@ -119,18 +119,21 @@ export function overLimits(kernel: Kernel): string | null {
   return null;
 }
 
+/** Where parameters are put together. */
+const WORDS = new Uint32Array(MOST_PARAM_BYTES / 4);
+const SIGNED = new Int32Array(WORDS.buffer);
+const FLOATS = new Float32Array(WORDS.buffer);
+
 /** Parameters as the kernel's struct, in whole vectors of 16 bytes; arrays shorter than eight are filled up with zeros. */
 export function packParams(kernel: Kernel, params: Params): Uint32Array {
   const { members, words } = layoutOf(kernel);
-  const packed = new Uint32Array(words);
-  const signed = new Int32Array(packed.buffer);
-  const floats = new Float32Array(packed.buffer);
+  WORDS.fill(0, 0, words);
   for (const { name, at, count, isFloat, isSigned } of members) {
     const value = params[name];
     if (value === undefined) throw new TypeError(`kernel ${kernel.name} is launched without its parameter ${name}`);
-    const target = isFloat ? floats : isSigned ? signed : packed;
+    const target = isFloat ? FLOATS : isSigned ? SIGNED : WORDS;
     if (typeof value === 'number') target[at] = value;
     else for (let i = 0; i < Math.min(value.length, count); i++) target[at + i] = value[i]!;
   }
-  return packed;
+  return WORDS.slice(0, words);
 }

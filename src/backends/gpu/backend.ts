@@ -8,11 +8,12 @@ import {
   type TypedArray,
 } from '../backend.js';
 import { DeviceError, DTypeError } from '../../errors.js';
-import { type Dispatch, packParams } from '../kernel.js';
-import type { GpuDevice, GpuProgram, Launch, ReadRequest, Submission } from './device.js';
+import type { Dispatch } from '../kernel.js';
+import type { GpuDevice, GpuProgram, ReadRequest, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
-import { BATCH, GROUP_WIDTH, MOST_GROUPS, MOST_IN_FLIGHT, MOST_SHARED_GROUPS } from './limits.js';
+import { Gathered } from './gathered.js';
+import { BATCH, GROUP_WIDTH, MOST_IN_FLIGHT } from './limits.js';
 import { type Block, type Clock, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import type { Plan } from './plan.js';
 import { Programs } from './programs.js';
@@ -36,8 +37,7 @@ export abstract class GpuBackend implements Backend, Clock {
   completed = 0;
   private readonly programs: Programs;
   private readonly pool: Pool;
-  private launches: Launch[] = [];
-  private ops: string[] = [];
+  private readonly gathered: Gathered;
   private inFlight: InFlight[] = [];
   private readonly failures = new Failures(() => this.name);
   /** What the device finds out about in the background: programs and memory that have been asked about, and what it has not yet found out. */
@@ -61,6 +61,15 @@ export abstract class GpuBackend implements Backend, Clock {
   ) {
     this.programs = new Programs(gpu, dialect, () => this.name);
     this.pool = new Pool(gpu, this, () => this.name, options);
+    this.gathered = new Gathered(
+      gpu,
+      dialect,
+      this.programs,
+      ({ ready }) => ready !== undefined && this.broken.has(ready),
+      ({ ready }, op) => {
+        this.learn(ready, op);
+      },
+    );
   }
 
   get maxBufferBytes(): number {
@@ -105,6 +114,7 @@ export abstract class GpuBackend implements Backend, Clock {
 
   renew(buffer: Buffer): Buffer {
     const { arena, block, dtype, length } = buffer as GpuBuffer;
+    if (block) this.gathered.settle(block);
     const heir = new GpuBuffer(this, dtype, length, block);
     arena!.remove(buffer as GpuBuffer);
     (buffer as GpuBuffer).block = null;
@@ -165,7 +175,7 @@ export abstract class GpuBackend implements Backend, Clock {
   private readEarly(block: Block, { dtype, length }: Buffer): Promise<TypedArray> | null {
     if (!this.gpu.writesInOrder || this.arrivals.size > 0) return null;
     const { memory } = block;
-    const isGathered = block.lastUse >= this.recording && this.launches.length > 0;
+    const isGathered = block.lastUse >= this.recording && this.gathered.count > 0;
     const contents = isGathered
       ? this.submit({ memory, dtype, length }).contents!
       : Promise.resolve(memory.read(dtype, length));
@@ -217,17 +227,14 @@ export abstract class GpuBackend implements Backend, Clock {
 
   /** Submits what has been gathered, if nothing of it waits for another device. */
   flush(): void {
-    if (this.launches.length > 0 && this.arrivals.size === 0) this.submit();
+    if (this.gathered.count > 0 && this.arrivals.size === 0) this.submit();
   }
 
   private submit(read?: ReadRequest): Submission {
-    const { launches } = this;
-    const ops = nameOps(this.ops);
-    this.launches = [];
-    this.ops = [];
+    const { launches, ops } = this.gathered.take();
     const number = this.recording++;
     const submission = this.gpu.run(launches, read);
-    this.inFlight.push({ number, submission, ops });
+    this.inFlight.push({ number, submission, ops: nameOps(ops) });
     if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
     return submission;
   }
@@ -292,24 +299,17 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   private record(launch: Dispatch, op: string): void {
-    const { kernel, inputs, outputs, params, grid, groupSize } = launch;
+    const { inputs, outputs } = launch;
     for (const input of inputs) this.failures.check(this.blockOf(input).written);
     const program = this.programFor(launch, op);
-    const width = Math.min(groupSize ?? GROUP_WIDTH, this.gpu.maxGroupSize ?? GROUP_WIDTH, program.maxThreads);
-    const groups =
-      kernel.layout === 'groups'
-        ? Math.min(grid, groupSize === undefined ? MOST_SHARED_GROUPS : MOST_GROUPS)
-        : Math.min(Math.ceil(grid / width), MOST_GROUPS);
     const blocks = [...inputs, ...outputs].map((buffer) => this.blockOf(buffer));
     blocks.forEach((block, i) => {
       block.lastUse = this.recording;
       if (i >= inputs.length) block.written = this.recording;
       this.learn(block.memory.ready, op);
     });
-    const buffers = blocks.map(({ memory }) => memory);
-    this.launches.push({ program, buffers, params: packParams(kernel, params), groups, width });
-    this.ops.push(op);
-    if (this.launches.length >= BATCH) this.flush();
+    this.gathered.add({ dispatch: launch, program, blocks, op });
+    if (this.gathered.count >= BATCH) this.flush();
   }
 
   private programFor(launch: Dispatch, op: string): GpuProgram {
@@ -378,7 +378,7 @@ export abstract class GpuBackend implements Backend, Clock {
   /** Takes note of what went wrong; what is launched from here on is no part of it. */
   private fail(error: unknown, ops: string, from: number): void {
     this.failures.add(error, ops, from, this.recording);
-    if (this.launches.length > 0) this.flush();
+    if (this.gathered.count > 0) this.flush();
     else this.recording++;
   }
 

@@ -62,6 +62,8 @@ export interface GpuDevice {
   readonly maxBufferLength: number;
   /** Threads of a group at most, where a launch may ask for more than `GROUP_WIDTH`. */
   readonly maxGroupSize?: number;
+  /** Buffers of one launch at most, where that is more than every GPU has. */
+  readonly maxBuffers?: number;
   /** Whether what is written waits its turn among submissions, so that memory which they use may be written at once. */
   readonly writesInOrder?: boolean;
   /** @throws {OutOfMemoryError} The device has none left, or the size is over its limit for one buffer. */

@@ -2,7 +2,7 @@
 import type { DType } from '../backend.js';
 import { type Language, parseExpression, toSource } from '../expression.js';
 import type { Kernel } from '../kernel.js';
-import type { Dialect } from './dialect.js';
+import type { Dialect, ElementwiseParts, FusedStep } from './dialect.js';
 
 class NotWhole extends Error {}
 
@@ -37,10 +37,10 @@ type ElementTypes = readonly DType[];
 export const elementwiseEntry = (kernel: Kernel, types: ElementTypes): string => [kernel.name, ...types].join('_');
 
 /**
- * The kernel's text; null where the op is not meant for these element types. Numbers are computed in float32 where an operand is, else in
+ * The kernel as parts; null where the op is not meant for these element types. Numbers are computed in float32 where an operand is, else in
  * int32; truth values are 0 and 1.
  */
-export function elementwiseSource(dialect: Dialect, kernel: Kernel, types: ElementTypes): string | null {
+function partsOf(dialect: Dialect, kernel: Kernel, types: ElementTypes): ElementwiseParts | null {
   const { code, arity } = kernel.elementwise!;
   if (!types.every((type) => COMPUTED.has(type))) return null;
   const output = types[arity]!;
@@ -50,16 +50,38 @@ export function elementwiseSource(dialect: Dialect, kernel: Kernel, types: Eleme
     const { statements, result } = toSource(expression, language(dialect, whole), (name, truth, text) =>
       dialect.statement(name, truth ? 'truth' : whole ? 'whole' : 'float', text),
     );
-    return dialect.elementwise({
+    return {
       entry: elementwiseEntry(kernel, types),
       operands: OPERANDS.slice(0, arity).map((name, i) => ({ name, dtype: types[i]! })),
       output,
       whole,
       statements,
       result: output !== 'bool' || expression.truth ? result : `${result} != 0`,
-    });
+    };
   } catch (error) {
     if (error instanceof NotWhole) return null;
     throw error;
   }
+}
+
+/** The kernel's text; null where the op is not meant for these element types. */
+export function elementwiseSource(dialect: Dialect, kernel: Kernel, types: ElementTypes): string | null {
+  const parts = partsOf(dialect, kernel, types);
+  return parts && dialect.elementwise(parts);
+}
+
+/** The text of several launches as one kernel. */
+export function fusedSource(
+  dialect: Dialect,
+  { name, params }: Kernel,
+  inputs: readonly DType[],
+  outputs: readonly DType[],
+  steps: readonly FusedStep[],
+): string {
+  const views = Object.keys(params).filter((param) => param.startsWith('rank')).length;
+  const withParts = steps.map((step) => ({
+    ...step,
+    parts: step.kernel.elementwise ? partsOf(dialect, step.kernel, step.types) : null,
+  }));
+  return dialect.fused!({ entry: name, inputs, outputs, views, steps: withParts });
 }

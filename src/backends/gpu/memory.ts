@@ -62,20 +62,40 @@ export interface PoolOptions {
   readonly strict?: boolean;
 }
 
-/** The free blocks of one size in their order, the spare ones last. */
+/** The free blocks of one size: those with a place in their order, and the spare ones. */
 class Shelf {
   readonly blocks: Block[] = [];
+  readonly spare: Block[] = [];
   /** Blocks that have had a place. */
   places = 0;
 
   put(block: Block): void {
-    const at = this.blocks.findIndex(({ order }) => order > block.order);
-    this.blocks.splice(at < 0 ? this.blocks.length : at, 0, block);
+    if (block.order === SPARE) {
+      this.spare.push(block);
+      return;
+    }
+    const { blocks } = this;
+    let at = 0;
+    while (at < blocks.length && blocks[at]!.order < block.order) at++;
+    blocks.splice(at, 0, block);
   }
 
   take(suits: (block: Block) => boolean): Block | undefined {
     const at = this.blocks.findIndex(suits);
-    return at < 0 ? undefined : this.blocks.splice(at, 1)[0];
+    return at < 0 ? this.takeSpare(suits) : this.blocks.splice(at, 1)[0];
+  }
+
+  /** The newest that suits; there may be thousands between two collections. */
+  takeSpare(suits: (block: Block) => boolean = () => true): Block | undefined {
+    const { spare } = this;
+    let at = spare.length - 1;
+    while (at >= 0 && !suits(spare[at]!)) at--;
+    if (at === spare.length - 1) return spare.pop();
+    return at < 0 ? undefined : spare.splice(at, 1)[0];
+  }
+
+  get all(): readonly Block[] {
+    return [...this.blocks, ...this.spare];
   }
 }
 
@@ -164,8 +184,8 @@ export class Pool {
   /** Gives the free block that has been out of use for longest back to the system. */
   private giveUpOldest(): void {
     let oldest: Block | null = null;
-    for (const { blocks } of this.shelves.values())
-      for (const block of blocks) if (block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
+    for (const { all } of this.shelves.values())
+      for (const block of all) if (block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
     const { memory, lastUse } = oldest!;
     this.shelf(memory.bytes).take((block) => block === oldest);
     this.freeBytes -= memory.bytes;
@@ -179,7 +199,7 @@ export class Pool {
     const size = block.memory.bytes;
     if (size > REPLACED_BYTES || block.order === SPARE || this.options.strict) return;
     const shelf = this.shelf(size);
-    let heir = shelf.take(({ order }) => order === SPARE);
+    let heir = shelf.takeSpare();
     if (!heir) {
       heir = this.make(size);
       this.freeBytes += size;
@@ -198,7 +218,7 @@ export class Pool {
   /** Gives all free memory back to the system. */
   drain(): void {
     this.clock.flush();
-    for (const { blocks } of this.shelves.values()) for (const block of blocks) this.discard(block);
+    for (const { all } of this.shelves.values()) for (const block of all) this.discard(block);
     this.shelves.clear();
     this.freeBytes = 0;
   }

@@ -6,6 +6,7 @@ import { type GPUBuffer, type GPUDevice, USAGE } from './api.js';
  */
 export class Parameters {
   private buffer: GPUBuffer | null = null;
+  private words = new Uint32Array(0);
   private offset = 0;
   private readonly step: number;
 
@@ -21,13 +22,13 @@ export class Parameters {
       this.buffer?.destroy();
       this.buffer = this.device.createBuffer({ size: Math.max(bytes, LEAST), usage: USAGE.UNIFORM | USAGE.COPY_DST });
     }
-    const words = new Uint32Array(bytes / 4);
+    if (this.words.byteLength < bytes) this.words = new Uint32Array(this.buffer.size / 4);
     let at = 0;
     for (const params of all) {
-      words.set(params, at / 4);
+      this.words.set(params, at / 4);
       at += this.stride(params.byteLength);
     }
-    this.device.queue.writeBuffer(this.buffer, 0, words);
+    this.device.queue.writeBuffer(this.buffer, 0, this.words.subarray(0, bytes / 4));
     this.offset = 0;
   }
 
