@@ -87,6 +87,11 @@ export class CpuCall {
     return scratch.allocate(bytes);
   }
 
+  /** Gives scratch memory back before the call ends, for the call itself to take again. */
+  giveScratch(address: number, bytes: number): void {
+    scratch.give(address, bytes);
+  }
+
   /** @internal */
   finish(): void {
     for (const { buffer, address } of this.pending ?? []) copyTo(buffer.array!, address);

@@ -73,6 +73,11 @@ export interface CtcBatch {
   readonly least: number;
 }
 
+interface Opened {
+  readonly n: number;
+  readonly at: number;
+}
+
 /**
  * Solves these sequences of a batch, every one by several threads at once, to the bits that `ctcLoss` gives. Returns those that are not done, because they
  * need a tier that goes by one thread, or there is no memory for both passes' states.
@@ -90,16 +95,22 @@ export function solveAlone(
   const { inputs, gradient, shape, losses, tiers, least } = batch;
   const parts = Math.max(2, Math.floor(((pretended?.threads ?? threads) * PARTS_PER_THREAD) / sequences.length));
   const left: number[] = [];
-  let open: { n: number; at: number }[] = [];
-  const keep = (some: typeof open, step: (at: number, n: number) => number): typeof open =>
-    some.filter(({ n, at }) => step(at, n) !== NEXT.leave || !left.push(n));
-  const each = (some: typeof open, count: number): number[][] =>
+  let open: Opened[] = [];
+  /** Those that go on and those that start over; those that do neither are left. */
+  const sort = (some: readonly Opened[], ask: (at: number, n: number) => number): [go: Opened[], again: Opened[]] => {
+    const answers = some.map(({ at, n }) => ask(at, n));
+    const answered = (next: number): Opened[] => some.filter((_, i) => answers[i] === next);
+    left.push(...answered(NEXT.leave).map(({ n }) => n));
+    return [answered(NEXT.go), answered(NEXT.again)];
+  };
+  const each = (some: readonly Opened[], count: number): number[][] =>
     some.flatMap(({ at }) => Array.from({ length: count }, (_, part) => [at, part]));
   // Threads take the last tasks first: so forward passes are under way before backward ones look for what they have left.
-  const passes = (some: typeof open): number[][] =>
+  const passes = (some: readonly Opened[]): number[][] =>
     [1, 0].flatMap((part) =>
       some.map(({ n, at }) => [at, part, Math.ceil(((frames[n]! + 3) >> 2) * (pretended?.meeting ?? 1))]),
     );
+  const places: [at: number, bytes: number][] = [];
   let taken = 0;
   for (const n of sequences) {
     const bytes = scratchFor(frames[n]!, labels[n]!, shape[2]!, gradient !== 0, parts);
@@ -109,23 +120,20 @@ export function solveAlone(
       continue;
     }
     open.push({ n, at });
+    places.push([at, bytes]);
     taken += bytes;
   }
-  open = keep(open, (at, n) => functions.ctcAloneOpen!(at, ...inputs, gradient, ...shape, n, least, parts));
+  [open] = sort(open, (at, n) => functions.ctcAloneOpen!(at, ...inputs, gradient, ...shape, n, least, parts));
   while (open.length > 0) {
     share('ctcAloneFill', each(open, parts));
-    open = keep(open, (at) => functions.ctcAloneReady!(at));
-    share('ctcAlonePass', passes(open));
-    const again: typeof open = [];
-    const accepted = keep(open, (at, n) => {
-      const next = functions.ctcAloneDecide!(at);
-      if (next === NEXT.again) again.push({ n, at });
-      return next;
-    }).filter((one) => !again.some(({ n }) => n === one.n));
+    const [filled] = sort(open, (at) => functions.ctcAloneReady!(at));
+    share('ctcAlonePass', passes(filled));
+    const [accepted, again] = sort(filled, (at) => functions.ctcAloneDecide!(at));
     if (gradient) share('ctcAloneFinish', each(accepted, parts));
-    split += keep(accepted, (at, n) => functions.ctcAloneClose!(at, losses + 8 * n, tiers + 4 * n)).length;
+    split += sort(accepted, (at, n) => functions.ctcAloneClose!(at, losses + 8 * n, tiers + 4 * n))[0].length;
     open = again;
   }
+  for (const [at, bytes] of places) call.giveScratch(at, bytes);
   return left.sort((a, b) => a - b);
 }
 
