@@ -1,4 +1,4 @@
-// npm run bench -- ctc-spots [--json]: where CTC costs more than on an ordinary batch, each beside that batch, and beside torch where a python3 can import it.
+// npm run bench -- ctc-spots [--json] [--rows sure,noise]: where CTC costs more than on an ordinary batch, each beside that batch, and beside torch where a python3 can import it.
 // Loss and gradient by the logits, in a scope, one thread, processor time, medians of rounds in turns. At the end wall times: a sequence alone on two
 // threads beside what two processes get of this machine, and the first calls of a process.
 import { execFileSync } from 'node:child_process';
@@ -8,15 +8,16 @@ import { ctcLoss, random, resetCtcStatistics, scope, setThreads, tensor, valueAn
 import { ctcTiers } from '../dist/internals.js';
 import { describeTorch, machine, processorTimes, serveWork, startTorch, twoThreads } from './harness.mjs';
 
-/** Noise of one size, and a path that spells each target `height` above it. */
-function problem([frames, batch, classes, labels], { size = 1, height = 0 }) {
+/** Noise of one size, a path that spells each target `height` above it, and all labels `depth` below the blank; targets of random labels or of one. */
+function problem([frames, batch, classes, labels], { size = 1, height = 0, depth = 0, kinds = classes - 1 }) {
   const rng = random(1);
   const scores = rng.normal([frames, batch, classes]).mul(size).dataSync();
   const targets = Array.from({ length: batch }, () => {
     const target = [];
-    for (let k = 0; k < labels; k++) target.push(rng.integer(1, classes));
+    for (let k = 0; k < labels; k++) target.push(rng.integer(1, kinds + 1));
     return target;
   });
+  if (depth > 0) for (let i = 0; i < scores.length; i++) if (i % classes > 0) scores[i] -= depth;
   targets.forEach((target, n) => {
     const states = [0, ...target.flatMap((label) => [label, 0])];
     for (let t = 0; t < frames; t++)
@@ -32,10 +33,11 @@ function ours({ shape, scores, targets }) {
 }
 
 /** The same in torch; its scores are drawn in the same way, by torch. */
-const python = ([frames, batch, classes, labels], { size = 1, height = 0 }) => `
+const python = ([frames, batch, classes, labels], { size = 1, height = 0, depth = 0, kinds = classes - 1 }) => `
 torch.manual_seed(1)
 x = torch.randn(${frames}, ${batch}, ${classes}) * ${size}
-targets = torch.randint(1, ${classes}, (${batch}, ${labels}))
+targets = torch.randint(1, ${kinds + 1}, (${batch}, ${labels}))
+x[:, :, 1:] -= ${depth}
 states = torch.zeros(${batch}, ${2 * labels + 1}, dtype=torch.long)
 states[:, 1::2] = targets
 at = torch.arange(${frames}) * ${2 * labels + 1} // ${frames}
@@ -51,6 +53,16 @@ const PLAIN = { name: 'noise', size: 1 };
 const TRAINED = { name: 'trained, peaks of 10', height: 10 };
 const ROWS = [
   { name: 'long noise', shape: [20000, 1, 32, 200], beside: [2000, 10, 32, 200], than: PLAIN },
+  {
+    name: 'one label, 10 below',
+    shape: [6000, 1, 32, 300],
+    size: 0.1,
+    depth: 10,
+    kinds: 1,
+    beside: [2000, 3, 32, 300],
+    than: PLAIN,
+  },
+  { name: 'sure, peaks of 30', shape: [20000, 1, 32, 500], height: 30, beside: [2000, 10, 32, 500], than: PLAIN },
   ...[30, 60, 100].map((height) => ({
     name: `sure, peaks of ${height}`,
     shape: [200, 16, 32, 40],
@@ -101,7 +113,8 @@ function firstCalls() {
 }
 
 async function main() {
-  const { values: options } = parseArgs({ options: { json: { type: 'boolean' } } });
+  const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, rows: { type: 'string' } } });
+  const wanted = options.rows?.split(',') ?? [''];
   const torch = await startTorch();
   setThreads(1);
   const rows = [];
@@ -109,7 +122,7 @@ async function main() {
     options.json || console.log(cells.map((cell, i) => String(cell).padEnd([26, 18, 11, 34, 8][i] ?? 9)).join(' '));
   if (!options.json) console.log(`${machine()}; ${describeTorch(torch)}; processor time in ms`);
   say('scores', 'T x B x C x S', 'ours', 'beside', 'times', 'torch', 'torch / ours', 'tiers');
-  for (const row of ROWS) {
+  for (const row of ROWS.filter(({ name }) => wanted.some((part) => name.includes(part)))) {
     const beside = row.beside ?? row.shape;
     const run = ours(problem(row.shape, row));
     resetCtcStatistics();
