@@ -13,8 +13,8 @@ import {
   checkTree,
   countTensor,
   numberTensor,
-  readCount,
   readNumber,
+  readRisingCount,
   stateDType,
 } from './state.js';
 
@@ -72,7 +72,7 @@ export function ema(options: EmaOptions): Ema {
     update: (state, params) => {
       checkState('ema', state, ['step', 'average'], 'update(state, params)');
       checkTree('ema', 'the parameters', params);
-      const step = readCount('ema', 'state.step', state.step) + 1;
+      const step = readRisingCount('ema', 'state.step', state.step) + 1;
       // The average of n updates weighs the newest by (1 - decay) / (1 - decay^n), so it is kept debiased and needs no correction when it is used.
       const weight = !debias ? 1 - decay : step === 1 ? 1 : (1 - decay) / -Math.expm1(step * Math.log(decay));
       return { step: countTensor(step), average: blend('ema', 'the parameters', state.average, params, weight) };

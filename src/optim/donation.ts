@@ -17,13 +17,14 @@ export type Donation = boolean | readonly (typeof DONATIONS)[number][];
 function readDonation(op: string, given: unknown): ReadonlySet<string> {
   if (given === undefined || given === false) return new Set();
   if (given === true) return new Set(['params', 'state']);
-  const names: readonly unknown[] = Array.isArray(given) ? given : [given];
-  for (const name of names)
-    if (!Array.isArray(given) || !DONATIONS.some((known) => known === name))
-      throw new ValueError(
-        op,
-        `donate is ${describe(given)}; it must be true, false or a list of ${DONATIONS.map((known) => `'${known}'`).join(', ')}`,
-      );
+  const allowed = DONATIONS.map((known) => `'${known}'`).join(', ');
+  if (!Array.isArray(given))
+    throw new ValueError(op, `donate is ${describe(given)}; it must be true, false or a list of ${allowed}`);
+  const names: readonly unknown[] = Array.from(given);
+  names.forEach((name, i) => {
+    if (!DONATIONS.some((known) => known === name))
+      throw new ValueError(op, `donate[${i}] is ${describe(name)}; it must be one of ${allowed}`);
+  });
   return new Set(names as string[]);
 }
 

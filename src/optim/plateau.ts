@@ -1,7 +1,7 @@
 import { ValueError } from '../errors.js';
 import { checkNumber, checkOptions, checkWhole, describe } from '../tensor/arguments.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkState, countTensor, numberTensor, readCount, readNumber } from './state.js';
+import { checkNonNegative, checkState, countTensor, MOST_COUNT, numberTensor, readCount, readNumber } from './state.js';
 
 export interface PlateauOptions {
   /** Whether a smaller metric is better (a loss), or a larger one (an accuracy); 'min' by default. */
@@ -95,8 +95,8 @@ export function plateau(options: PlateauOptions = {}): Plateau {
   };
 }
 
-/** What a count in a checkpoint can hold. */
-const MOST = 2 ** 31 - 2;
+/** A count of bad epochs goes one beyond. */
+const MOST = MOST_COUNT - 1;
 
 function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
   if (!allowed.includes(value as string))

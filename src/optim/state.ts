@@ -9,6 +9,9 @@ import { Tensor } from '../tensor/tensor.js';
 
 /** What the states of this folder are made of: tensors only, so that `saveSafetensors` holds the whole of them. */
 
+/** What a count can hold. */
+export const MOST_COUNT = 2 ** 31 - 1;
+
 /** A count, on the host, where the next update reads it. */
 export const countTensor = (count: number): Tensor => fromTypedArray(Int32Array.of(count), [], 'int32');
 
@@ -21,6 +24,14 @@ export function readCount(op: string, what: string, value: unknown): number {
   if (counts.length !== 1 || counts[0]! < 0)
     throw new ValueError(op, `${what} is no count; it must be what init or the last update gave`);
   return counts[0]!;
+}
+
+/** Reads a count that an update is going to raise. @throws {ValueError | DTypeError} also where it can rise no further. */
+export function readRisingCount(op: string, what: string, value: unknown): number {
+  const count = readCount(op, what, value);
+  if (count === MOST_COUNT)
+    throw new ValueError(op, `${what} is ${count}, the most that a count holds; go on with a state of init's`);
+  return count;
 }
 
 /** Reads what `numberTensor` made. @throws {ValueError | DTypeError | ShapeError} for anything else. */
@@ -59,7 +70,11 @@ export function checkState(
 /** Refuses what can be no tree of parameters. */
 export function checkTree(op: string, what: string, tree: unknown): void {
   if (tree instanceof Tensor || Array.isArray(tree) || isPlainObject(tree)) return;
-  throw new ValueError(op, `${what} are ${describe(tree)}; they must be tensors, in arrays and objects`);
+  if (tree instanceof Map || tree instanceof Set) return;
+  throw new ValueError(
+    op,
+    `${what} are ${describe(tree)}; they must be tensors, in arrays, plain objects, Maps and Sets`,
+  );
 }
 
 /** Refuses a number outside [low, high). */

@@ -11,7 +11,7 @@ import { Tensor } from '../tensor/tensor.js';
 import { mapTensors, replaceTensors } from '../tensor/tree.js';
 import { Donated, type Donation } from './donation.js';
 import type { Schedule } from './schedules.js';
-import { checkNonNegative, checkState, checkTree, readCount, readNumber, stateDType } from './state.js';
+import { checkNonNegative, checkState, checkTree, readNumber, readRisingCount, stateDType } from './state.js';
 
 /** What one update is told beside its trees. */
 export interface UpdateOptions {
@@ -97,7 +97,7 @@ export function checkUpdate(
   checkTree(op, 'the parameters', params);
   checkTree(op, 'the gradients', gradients);
   checkState(op, state, names, 'update(params, gradients, state)');
-  return readCount(op, 'state.step', state.step);
+  return readRisingCount(op, 'state.step', state.step);
 }
 
 /** What applies to all parameters, before `decay` and `rate` say what applies to one. */

@@ -232,12 +232,17 @@ test('tensors of an outer scope are written over where they are; within a transf
   });
 });
 
-test.each([['all'], [1], [null], [['params', 'grads']], [{ params: true }]])('donate %p is refused', (donate) => {
+test.each<[unknown, RegExp]>([
+  ['all', /^\[adamw\] donate is 'all'; it must be true, false or a list of 'params', 'gradients', 'state'/],
+  [1, /^\[adamw\] donate is 1; it must be true, false or a list/],
+  [null, /^\[adamw\] donate is null; it must be true, false or a list/],
+  [['params', 'grads'], /^\[adamw\] donate\[1\] is 'grads'; it must be one of 'params', 'gradients', 'state'/],
+  [[, 'params'], /^\[adamw\] donate\[0\] is undefined; it must be one of/], // eslint-disable-line no-sparse-arrays -- what a user may write
+  [{ params: true }, /^\[adamw\] donate is .*; it must be true, false or a list/],
+])('donate %p is refused', (donate, message) => {
   const params = draw(1);
   const state = adamw.init(params);
-  expect(() => adamw.update(params, draw(2), state, { donate: donate as unknown as boolean })).toThrow(
-    /^\[adamw\] donate is .*; it must be true, false or a list of 'params', 'gradients', 'state'/,
-  );
+  expect(() => adamw.update(params, draw(2), state, { donate: donate as boolean })).toThrow(message);
   expect(all(params, state).every((t) => t.buffer.alive)).toBe(true);
 });
 

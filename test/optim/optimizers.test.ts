@@ -292,6 +292,49 @@ describe('trees and transforms', () => {
     expect([next['a.b'].itemSync(), next.a.b.itemSync()]).toEqual([-9, -18]);
   });
 
+  test('parameters in Maps and Sets are trees as others are', () => {
+    const optimizer = optim.adam({ learningRate: 0.1 });
+    const [w, b] = [tensor([1, 2]), tensor([3])];
+    const params = new Map<string, Tensor | Set<Tensor>>([
+      ['w', w],
+      ['b', new Set([b])],
+    ]);
+    const lossOf = (tree: typeof params): Tensor =>
+      (tree.get('w') as Tensor)
+        .square()
+        .sum()
+        .add([...(tree.get('b') as Set<Tensor>)][0]!.exp().sum());
+    const gradients = grad(lossOf)(params);
+    const next = optimizer.update(params, gradients, optimizer.init(params));
+    const plain = { w, b: [b] };
+    const same = optimizer.update(plain, { w: w.mul(2), b: [b.exp()] }, optimizer.init(plain));
+    expect(next.params.get('w')!.toString()).toBe(same.params.w.toString());
+    expect(String([...(next.params.get('b') as Set<Tensor>)][0])).toBe(String(same.params.b[0]));
+    expect(next.state.mean).toBeInstanceOf(Map);
+    const ema = optim.ema({ decay: 0.5 });
+    expect(ema.update(ema.init(params), next.params).average.get('w')!.toString()).toBe(same.params.w.toString());
+    expect(optim.clipByGlobalNorm(gradients, 1).gradients).toBeInstanceOf(Map);
+  });
+
+  test('a count that can rise no further is refused before it wraps', () => {
+    const step = tensor(2 ** 31 - 1, { dtype: 'int32' });
+    const params = [tensor([1])];
+    for (const [name, optimizer] of [
+      ['sgd', optim.sgd({ learningRate: 1, momentum: 0.5 })],
+      ['adamw', optim.adamw({ learningRate: 1 })],
+    ] as const) {
+      const state = { ...(optimizer as optim.Adam).init(params), step };
+      expect(() => (optimizer as optim.Adam).update(params, params, state, { donate: true })).toThrow(
+        `[${name}] state.step is 2147483647, the most that a count holds`,
+      );
+      expect(optimizer.learningRate(state)).toBe(1);
+      const last = { ...state, step: tensor(2 ** 31 - 2, { dtype: 'int32' }) };
+      expect((optimizer as optim.Adam).update(params, params, last).state.step.itemSync()).toBe(2 ** 31 - 1);
+    }
+    const ema = optim.ema({ decay: 0.5 });
+    expect(() => ema.update({ ...ema.init(params), step }, params)).toThrow('[ema] state.step is 2147483647');
+  });
+
   test('gradients of another structure are refused, extra ones as well', () => {
     const params = { w: tensor([1]) };
     const optimizer = optim.adam({ learningRate: 1 });
