@@ -1,6 +1,7 @@
 import {
   beamDecodeSync,
   BeamStream,
+  FormatError,
   hotwords,
   loadSafetensors,
   memory,
@@ -263,6 +264,17 @@ describe('a steering of few states', () => {
     expect(head(stream)).toEqual(head(whole));
     expect(stream.readings()).toEqual(whole.readings());
     expect(stream.finish()).toEqual(whole.finish());
+  });
+
+  test('goes on from none but its own states', () => {
+    const still: Steering = { start: 40, states: 50, step: (state) => [0, state], bound: () => 0 };
+    const stream = new BeamStream(classes, { width: 1, steering: still }).push(x);
+    expect(stream.take().length).toBeGreaterThan(0);
+    const saved = stream.save();
+    expect(BeamStream.restore(saved, { steering: still }).finish()).toEqual(stream.finish());
+    for (const states of [10, 40])
+      expect(() => BeamStream.restore(saved, { steering: { ...still, start: 0, states } })).toThrow(FormatError);
+    expect(BeamStream.restore(saved, { steering: { ...still, start: 0, states: 41 } }).taken).toBe(stream.taken);
   });
 
   test('that has more than it says, or answers only what can be asked', () => {

@@ -37,6 +37,8 @@ export class Beam {
 
 export const enum Node { Parent = 0, Label = 4, Next = 8, Slot = 12, Bytes = 16 }
 export const enum Entry { Node = 0, InBlank = 8, InLabel = 16, Bytes = 24 }
+/** Of each prefix in the beam: its last label, one of its children in the beam, and the next one of its parent's; -1 for none. */
+export const enum Kin { Next = 0, Child = 4, Label = 8, Bytes = 16 }
 /** What stands beside each node of a steered beam: the steering's state, and the factor of the step that led there. */
 export const enum Step { State = 0, Factor = 8, Bytes = 16 }
 
@@ -65,7 +67,7 @@ export function layOut(state: usize, width: usize, classes: usize, slots: usize,
   entriesBefore = at; at += up(width * Entry.Bytes);
   others = at; at += up(width * Entry.Bytes);
   stays = at; at += width << 4;
-  children = at; at += up(width << 3);
+  children = at; at += width * Kin.Bytes;
   candidates = at; at += (width * GATHERED) << 4;
   heads = at; at += up(slots << 2);
   nodes = at; at += room << 4;
@@ -93,4 +95,5 @@ export function enter(state: usize): void {
 @inline export function step(i: i32): usize { return steps + <usize>i * Step.Bytes; }
 @inline export function entry(i: i32): usize { return entries + <usize>i * Entry.Bytes; }
 @inline export function entryBefore(i: i32): usize { return entriesBefore + <usize>i * Entry.Bytes; }
+@inline export function kin(i: i32): usize { return children + (<usize>i << 4); }
 @inline export function candidate(i: i32): usize { return candidates + (<usize>i << 4); }

@@ -15,7 +15,6 @@ export function create(parent: i32, label: i32): i32 {
   store<i32>(at, parent, Node.Parent);
   store<i32>(at, label, Node.Label);
   store<i32>(at, -1, Node.Slot);
-  if (b.steered) store<f64>(step(id), NaN); // not known yet
   if (parent >= 0) link(id, parent, label);
   return id;
 }

@@ -12,10 +12,11 @@
 import { select, settle } from './beam-order';
 import { greatestOf, list, massOf, probability } from './beam-scores';
 import {
-  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, layOut, listed, marks, Node, node,
+  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, kin, Kin, layOut, listed, marks, Node, node,
   nodes, others, slotsFor, stays, Step, step, steps,
 } from './beam-state';
 import { child, collect, create, decide, LOOK_EVERY, rehash } from './beam-trie';
+import { labelOf } from './steered-table';
 
 /** In place of a candidate's label: the prefix stays as it is. */
 const STAY: u32 = 0xffffffff;
@@ -105,10 +106,11 @@ export let before: f64 = 0, heaviest: f64 = 0, threshold: f64 = 0;
 @inline export function stay(row: usize, greatest: f32, steered: bool): void {
   const n = b.count, top = <f64>greatest, pBlank = probability(row, b.blank, top);
   let all: f64 = 0, least: f64 = Infinity;
-  memory.fill(children, 0xff, <usize>n << 3);
+  memory.fill(children, 0xff, <usize>n * Kin.Bytes);
   for (let i = 0; i < n; i++) {
     const e = entry(i), at = node(load<i32>(e)), label = load<i32>(at, Node.Label), inLabel = load<f64>(e, Entry.InLabel), total = load<f64>(e, Entry.InBlank) + inLabel;
     all += total;
+    store<i32>(kin(i), label, Kin.Label);
     let stayInLabel: f64 = 0;
     if (label >= 0) {
       const p = probability(row, label, top), parent = load<i32>(at), j = parent >= 0 ? load<i32>(node(parent), Node.Slot) : -1;
@@ -118,8 +120,8 @@ export let before: f64 = 0, heaviest: f64 = 0, threshold: f64 = 0;
         const from = entry(j), same = load<i32>(node(parent), Node.Label) == label;
         const come = (same ? load<f64>(from, Entry.InBlank) : load<f64>(from, Entry.InBlank) + load<f64>(from, Entry.InLabel)) * p;
         stayInLabel += steered ? come * load<f64>(step(load<i32>(e)), Step.Factor) : come;
-        store<i32>(children + (<usize>i << 3), load<i32>(children + (<usize>j << 3), 4));
-        store<i32>(children + (<usize>j << 3), i, 4);
+        store<i32>(kin(i), load<i32>(kin(j), Kin.Child), Kin.Next);
+        store<i32>(kin(j), i, Kin.Child);
       }
     }
     const stayInBlank = total * pBlank, sum = stayInBlank + stayInLabel;
@@ -148,7 +150,7 @@ function read(row: usize, greatest: f32): void {
     if (total * likeliest < least || count == 0) break; // and those after it are lighter
     let value: f64 = 0;
     if (!hasChild(open, to)) {
-      value = (to == load<i32>(node(load<i32>(e)), Node.Label) ? load<f64>(e, Entry.InBlank) : total) * likeliest;
+      value = (to == load<i32>(kin(open), Kin.Label) ? load<f64>(e, Entry.InBlank) : total) * likeliest;
       if (value > 0 && value >= least) offer(offers++, value, open, <u32>to);
     }
     reached = min(reached, max(value, load<f64>(candidate(open))));
@@ -156,7 +158,7 @@ function read(row: usize, greatest: f32): void {
   if (open == width) least = max(least, reached);
   const second = count > 1 ? load<f64>(listed, 16) : 0;
   for (let i = 0; i < open; i++) {
-    const e = entry(i), id = load<i32>(e), label = load<i32>(node(id), Node.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
+    const e = entry(i), label = load<i32>(kin(i), Kin.Label), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
     if (total * second < least) break;
     markChildren(i);
     for (let k = 1; k < count; k++) {
@@ -183,23 +185,25 @@ function read(row: usize, greatest: f32): void {
 
 /** Whether the prefix of a place and a label more is in the beam. */
 @inline export function hasChild(i: i32, label: i32): bool {
-  for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
-    if (load<i32>(node(load<i32>(entry(k))), Node.Label) == label) return true;
+  for (let k = load<i32>(kin(i), Kin.Child); k >= 0; k = load<i32>(kin(k), Kin.Next)) if (load<i32>(kin(k), Kin.Label) == label) return true;
   return false;
 }
 /** Marks all labels for which it is. */
 @inline export function markChildren(i: i32): void {
   b.stamp++;
-  for (let k = load<i32>(children + (<usize>i << 3), 4); k >= 0; k = load<i32>(children + (<usize>k << 3)))
-    store<u32>(marks + (<usize>load<i32>(node(load<i32>(entry(k))), Node.Label) << 2), b.stamp);
+  for (let k = load<i32>(kin(i), Kin.Child); k >= 0; k = load<i32>(kin(k), Kin.Next)) store<u32>(marks + (<usize>load<i32>(kin(k), Kin.Label) << 2), b.stamp);
 }
+
+/** So many more than there are places are sooner put in order than left out. */
+const FEW = 16;
 
 /** Puts candidates in order: the prefixes that stay, and as many of the others as may be kept. Both nearly are, as most have changed by the same factor. */
 @inline export function order(stayed: i32, offers: i32): void {
   const others = candidate(stayed), count = offers - stayed;
   settle(candidates, stayed);
-  if (count > b.width) select(others, count, b.width);
-  settle(others, min(count, b.width));
+  const isMany = count > b.width + FEW;
+  if (isMany) select(others, count, b.width);
+  settle(others, isMany ? b.width : count);
 }
 
 /** What `keep` has left out. */
@@ -218,14 +222,16 @@ export function keep(stayed: i32, offers: i32, lost: f64, offered: f64): void {
   for (const width = b.width; kept < width; kept++) {
     const a = one < oneEnd ? load<f64>(one) : 0, c = two < twoEnd ? load<f64>(two) : 0, value = max(a, c);
     if (!(value > floor)) break;
-    const from = a >= c ? one : two, source = load<i32>(from, 8), label = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes, prefix = load<i32>(entry(source));
+    const from = a >= c ? one : two, source = load<i32>(from, 8), way = load<u32>(from, 12), to = others + <usize>kept * Entry.Bytes, prefix = load<i32>(entry(source));
     if (a >= c) one += 16; else two += 16;
-    if (label == STAY) {
+    if (way == STAY) {
       store<i32>(to, prefix);
       store<f64>(to, load<f64>(stays + (<usize>source << 4)), Entry.InBlank);
       store<f64>(to, load<f64>(stays + (<usize>source << 4), 8), Entry.InLabel);
     } else {
-      store<i32>(to, child(prefix, label));
+      const known = b.nodeCount, id = child(prefix, b.steered ? labelOf(way) : way);
+      store<i32>(to, id);
+      if (b.steered && id == known) v128.store(step(id), v128.load(way));
       b.changed = 1;
       store<f64>(to, 0, Entry.InBlank);
       store<f64>(to, value, Entry.InLabel);
@@ -289,26 +295,36 @@ export function ctcBeam(state: usize, scores: usize, stride: usize, frames: i32,
 }
 
 /**
- * The first `count` prefixes of the beam, the likeliest first: natural logarithms of their probabilities to `scores` (float64; one more for
- * what has been lost), lengths to `lengths` (int32), and their labels, one after the other, to `labels`, unless that is 0. Returns how many
- * labels there are.
+ * Natural logarithms of the probabilities of the first `count` prefixes of the beam, the likeliest first, and of what has been lost, to `scores` (float64
+ * [count + 1]). Returns how many prefixes there are.
  */
-export function ctcBeamRead(state: usize, count: i32, scores: usize, lengths: usize, labels: usize): i32 {
+export function ctcBeamRead(state: usize, count: i32, scores: usize): i32 {
   enter(state);
-  const shift = b.shifted - <f64>b.scale * NativeMath.LN2;
-  let total = 0;
+  const shift = b.shifted - <f64>b.scale * NativeMath.LN2, found = min(count, b.count);
   for (let k = 0; k < count; k++) {
-    const here = k < b.count, e = entry(k);
-    store<f64>(scores + (<usize>k << 3), here ? NativeMath.log(load<f64>(e, Entry.InBlank) + load<f64>(e, Entry.InLabel)) + shift : -Infinity);
-    let length = 0;
-    if (here) for (let i = load<i32>(e); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) length++;
-    store<i32>(lengths + (<usize>k << 2), here ? length : -1);
-    total += length;
-    if (labels && here) {
-      let at = labels + (<usize>total << 2);
-      for (let i = load<i32>(e); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { at -= 4; store<i32>(at, load<i32>(node(i), Node.Label)); }
-    }
+    const e = entry(k);
+    store<f64>(scores + (<usize>k << 3), k < found ? NativeMath.log(load<f64>(e, Entry.InBlank) + load<f64>(e, Entry.InLabel)) + shift : -Infinity);
   }
   store<f64>(scores + (<usize>count << 3), b.lost > 0 ? NativeMath.log(b.lost) + <f64>b.lostScale * NativeMath.LN2 + shift : -Infinity);
-  return total;
+  return found;
+}
+
+/** How many labels some prefixes of the beam have, of those at `places` (int32 [count]): to `lengths`, int32 [count]. */
+export function ctcBeamLengths(state: usize, places: usize, count: i32, lengths: usize): void {
+  enter(state);
+  for (const end = places + (<usize>count << 2); places < end; places += 4, lengths += 4) {
+    let length = 0;
+    for (let i = load<i32>(entry(load<i32>(places))); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) length++;
+    store<i32>(lengths, length);
+  }
+}
+
+/** Those labels, one prefix's after the other's, to `labels` (int32). */
+export function ctcBeamLabels(state: usize, places: usize, lengths: usize, count: i32, labels: usize): void {
+  enter(state);
+  for (const end = places + (<usize>count << 2); places < end; places += 4, lengths += 4) {
+    labels += <usize>load<i32>(lengths) << 2;
+    let at = labels;
+    for (let i = load<i32>(entry(load<i32>(places))); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { at -= 4; store<i32>(at, load<i32>(node(i), Node.Label)); }
+  }
 }

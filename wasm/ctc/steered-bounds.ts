@@ -4,8 +4,8 @@
  */
 import { select, sort } from './beam-order';
 import { boundOf, greatestOf, massOf, NOTHING, probability } from './beam-scores';
-import { b, enter, entry, gains, listed, rows, seen, SEEN, step, Step } from './beam-state';
-import { hasRows, rowOf, SMALL, upwards } from './steered-table';
+import { b, enter, entry, gains, listed, others, rows, seen, SEEN, step, Step } from './beam-state';
+import { hasRows, numberOf, rowAt as rowOf, SMALL, upwards } from './steered-table';
 
 /** What is known of a steering: `Beam.steered`. */
 export const enum Bounds {
@@ -61,27 +61,32 @@ export function ctcBeamSteer(state: usize, first: f64, bounds: usize): void {
 export let most: f64 = 0, growth: f64 = 0;
 /** The same of the step that may be worth most. */
 export let mostOfOne: f64 = 0;
+/** As `addUp` has it in its row. */
+let foremost: f32 = 0;
 
 /** Adds them up. Low bounds are factors of the probabilities, each of which may be SMALL too great. */
 export function addUp(row: usize, greatest: f32): void {
   const classes = b.classes, by = factors(), growing = rowAt(Row.GrowthFactors), worth = rowAt(Row.Worth);
   const top = f32x4.splat(greatest), log2e = f32x4.splat(1.442695), least = f32x4.splat(-126), round = f32x4.splat(12582912);
   const c5 = f32x4.splat(0.00132765), c4 = f32x4.splat(0.00967554), c3 = f32x4.splat(0.05550714), c2 = f32x4.splat(0.24022122), c1 = f32x4.splat(0.69314702), c0 = f32x4.splat(1.0000003);
+  const end = <usize>(classes >> 2) << 4;
+  for (let at: usize = 0; at < end; at += 16) v128.store(worth + at, boundOf(v128.load(row + at), top, log2e, least, round, c5, c4, c3, c2, c1, c0));
   let gained = f32x4.splat(0), grown = gained, highest = gained, at: usize = 0;
-  for (const end = <usize>(classes >> 2) << 4; at < end; at += 16) {
-    const p = boundOf(v128.load(row + at), top, log2e, least, round, c5, c4, c3, c2, c1, c0);
-    const gain = f32x4.mul(p, v128.load(by + at));
+  for (; at < end; at += 16) {
+    const p = v128.load(worth + at), gain = f32x4.mul(p, v128.load(by + at));
     v128.store(worth + at, gain);
     highest = f32x4.pmax(highest, gain);
     gained = f32x4.add(gained, gain);
     grown = f32x4.add(grown, f32x4.mul(p, v128.load(growing + at)));
   }
   most = sumOf(gained); growth = sumOf(grown);
-  mostOfOne = max(max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)), max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)));
-  for (const end = <usize>classes << 2; at < end; at += 4) {
+  foremost = max(max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)), max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)));
+  mostOfOne = foremost;
+  for (const last = <usize>classes << 2; at < last; at += 4) {
     const p = NativeMath.exp(<f64>load<f32>(row + at) - <f64>greatest);
     const gain = p * <f64>load<f32>(by + at);
     store<f32>(worth + at, upwards(gain));
+    foremost = max(foremost, upwards(gain));
     most += gain; mostOfOne = max(mostOfOne, gain);
     growth += p * <f64>load<f32>(growing + at);
   }
@@ -97,14 +102,20 @@ export function addUp(row: usize, greatest: f32): void {
 export function lookAtBeam(): void {
   b.changed = 0;
   if (!hasRows() || b.steered != Bounds.Low) return;
-  const to = rowAt(Row.BeamFactors), any = rowAt(Row.GainFactors), end = <usize>b.classes << 2;
-  memory.fill(to, 0, end);
-  memory.fill(seen, 0, SEEN << 2);
+  // The rows of its states, most of them once.
+  memory.fill(seen, 0xff, SEEN << 2);
+  let end = others;
   for (let i = 0; i < b.count; i++) {
-    const from = rowOf(load<f64>(step(load<i32>(entry(i)))), any), mark = seen + (<usize>(<u32>from >> 5 & SEEN - 1) << 2);
-    if (load<u32>(mark) == <u32>from) continue;
-    store<u32>(mark, <u32>from);
-    for (let at: usize = 0; at < end; at += 16) v128.store(to + at, f32x4.pmax(v128.load(to + at), v128.load(from + at)));
+    const number = numberOf(load<f64>(step(load<i32>(entry(i))))), mark = seen + (<usize>(number & SEEN - 1) << 2);
+    store<usize>(end, rowOf(number));
+    end += load<u32>(mark) == number ? 0 : 4;
+    store<u32>(mark, number);
+  }
+  const to = rowAt(Row.BeamFactors);
+  for (let at: usize = 0, bytes = <usize>b.classes << 2; at < bytes; at += 16) {
+    let highest = f32x4.splat(0);
+    for (let from = others; from < end; from += 4) highest = f32x4.pmax(highest, v128.load(load<usize>(from) + at));
+    v128.store(to + at, highest);
   }
 }
 
@@ -156,16 +167,18 @@ export function canGoOn(row: usize): bool {
 /** How far below the greatest probabilities are told apart in float32, as a logarithm. */
 const NOTHING_SINGLE: f32 = 80;
 
+function highestOf(row: usize, bytes: usize): f32 {
+  let top: f32 = -Infinity;
+  for (let at: usize = 0; at < bytes; at += 4) top = max(top, load<f32>(row + at));
+  return top;
+}
+
 /** Lists the class whose step may be worth most. Returns how many there are: 0 where there is no step at all, -1 where it is too unlikely to tell. */
 export function listForemost(row: usize, greatest: f32, isExact: bool): i32 {
-  const worth = rowAt(Row.Worth), end = <usize>b.classes << 2, least: f32 = isExact ? -Infinity : 0;
-  let tops = f32x4.splat(least), at: usize = 0;
-  for (; at + 16 <= end; at += 16) tops = f32x4.pmax(tops, v128.load(worth + at));
-  let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
-  for (; at < end; at += 4) top = max(top, load<f32>(worth + at));
-  if (!(top > least)) return 0;
+  const worth = rowAt(Row.Worth), end = <usize>b.classes << 2, top = isExact ? highestOf(worth, end) : foremost;
+  if (!(top > (isExact ? -Infinity : 0))) return 0;
   const four = f32x4.splat(top);
-  at = 0;
+  let at: usize = 0;
   while (at + 16 <= end && !v128.any_true(f32x4.eq(v128.load(worth + at), four))) at += 16;
   while (load<f32>(worth + at) != top) at += 4;
   if (!isExact && load<f32>(row + at) < greatest - NOTHING_SINGLE) return -1;

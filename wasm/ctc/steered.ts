@@ -9,10 +9,10 @@
 import { before, EXACTLY, hasChild, heaviest, isFull, keep, leftOut, markChildren, offer, order, remember, Status, stay, threshold } from './beam';
 import { select } from './beam-order';
 import { greatestOf } from './beam-scores';
-import { asLost, b, candidate, candidates, enter, Entry, entry, exps, GATHERED, listed, marks, Node, node, rests, stays, Step, step } from './beam-state';
+import { asLost, b, candidate, candidates, enter, Entry, entry, exps, GATHERED, kin, Kin, listed, marks, Node, node, rests, stays, Step, step } from './beam-state';
 import { decide, LOOK_EVERY } from './beam-trie';
 import { addUp, addUpExactly, addUpNothing, Bounds, canGoOn, growth, list, listForemost, lookAtBeam, most, mostOfOne, Row, rowAt } from './steered-bounds';
-import { Answer, answerTo, asked, consult, hashOf } from './steered-table';
+import { answerTo, asked, consult, placeOf } from './steered-table';
 
 /** A piece of one sequence, as `ctcBeam` reads it. Asks: `status` has the number of questions in its third word; those there was room for lie in `asks`. */
 export function ctcBeamSteered(state: usize, scores: usize, stride: usize, frames: i32, fresh: i32, status: usize, table: usize, asks: usize, mostAsked: i32): void {
@@ -35,13 +35,11 @@ function advance(row: usize, stride: usize, frames: i32): Status {
     if (!(greatest < Infinity)) return Status.Bad;
     if (greatest == -Infinity || b.count == 0) b.count = 0;
     else {
-      const known = b.nodeCount;
       let best = b.steered == Bounds.Low ? read(row, greatest, LIKELY, false) : 0;
       if (asked == 0 && best < LIKELY) best = read(row, greatest, POSSIBLE, true);
       // All that may be is out of sight below a class that may not: read the frame without what nothing may use.
       if (asked == 0 && best < POSSIBLE) reread(row);
       if (asked) return Status.Asks;
-      name(known);
     }
     if (b.horizon > 0 && ++b.unseen == LOOK_EVERY) decide();
   }
@@ -73,14 +71,14 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
     for (const key = count > 0 ? load<f64>(listed) : 0, to = load<i32>(listed, 8); open < n && count > 0; open++) {
       const e = entry(open), id = load<i32>(e), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
       if (total * key < least) break; // and those after it are lighter
-      const from = to == load<i32>(node(id), Node.Label) ? inBlank : total;
+      const from = to == load<i32>(kin(open), Kin.Label) ? inBlank : total;
       let value: f64 = 0;
       if (from > 0 && !hasChild(open, to)) {
-        const state = load<f64>(step(id)), answer = answerTo(hashOf(state), state, to);
+        const state = load<f64>(step(id)), answer = answerTo(placeOf(state), state, to);
         if (answer) {
-          value = from * load<f64>(exps + (<usize>to << 3)) * load<f64>(answer, Answer.Factor);
-          if (value > 0 && value >= least) offer(offers++, value, open, <u32>to);
-          else given += value > 0 || load<f64>(answer, Answer.Factor) == 0 ? value : VANISHED;
+          value = from * load<f64>(exps + (<usize>to << 3)) * load<f64>(answer, Step.Factor);
+          if (value > 0 && value >= least) offer(offers++, value, open, <u32>answer);
+          else given += value > 0 || load<f64>(answer, Step.Factor) == 0 ? value : VANISHED;
         }
       }
       reached = min(reached, max(value, load<f64>(candidate(open))));
@@ -95,7 +93,7 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
   for (let i = 0; i < open; i++) {
     const e = entry(i), id = load<i32>(e), inBlank = load<f64>(e, Entry.InBlank), total = inBlank + load<f64>(e, Entry.InLabel);
     if (total * second < least || count == 1) { given += totalOf(i, open) * load<f64>(rests, 8); break; }
-    const label = load<i32>(node(id), Node.Label), state = load<f64>(step(id)), hash = hashOf(state);
+    const label = load<i32>(kin(i), Kin.Label), state = load<f64>(step(id)), place = placeOf(state);
     markChildren(i);
     let k = 1;
     for (; k < count; k++) {
@@ -105,10 +103,10 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
       const from = to == label ? inBlank : total;
       if (to == label && !(inBlank > 0)) continue;
       if (to == label && inBlank * key < least) { given += inBlank * key; continue; }
-      const answer = answerTo(hash, state, to);
+      const answer = answerTo(place, state, to);
       if (!answer) continue;
-      const value = from * load<f64>(exps + (<usize>to << 3)) * load<f64>(answer, Answer.Factor);
-      if (!(value > 0)) { if (load<f64>(answer, Answer.Factor) > 0) given += VANISHED; continue; }
+      const value = from * load<f64>(exps + (<usize>to << 3)) * load<f64>(answer, Step.Factor);
+      if (!(value > 0)) { if (load<f64>(answer, Step.Factor) > 0) given += VANISHED; continue; }
       if (value < least) { given += value; continue; }
       if (offers == GATHERED * width) {
         given += choose(offers);
@@ -118,7 +116,7 @@ function read(row: usize, greatest: f32, enough: f64, isExact: bool): f64 {
         for (let q = 1; q < width; q++) least = min(least, load<f64>(candidate(q)));
         if (value < least) { given += value; continue; }
       }
-      offer(offers++, value, i, <u32>to);
+      offer(offers++, value, i, <u32>answer);
     }
     given += total * load<f64>(rests + (<usize>k << 3));
   }
@@ -174,7 +172,7 @@ function choose(offers: i32): f64 {
 function hasVanished(row: usize): bool {
   const isBlankPossible = load<f32>(row + (<usize>b.blank << 2)) > -Infinity;
   for (let i = 0; i < b.count; i++) {
-    const at = stays + (<usize>i << 4), label = load<i32>(node(load<i32>(entry(i))), Node.Label);
+    const at = stays + (<usize>i << 4), label = load<i32>(kin(i), Kin.Label);
     if (isBlankPossible && load<f64>(at) < VANISHED) return true;
     if (label >= 0 && load<f64>(at, 8) < VANISHED && load<f32>(row + (<usize>label << 2)) > -Infinity) return true;
   }
@@ -196,10 +194,10 @@ function reread(row: usize): void {
     let usable = c == b.blank;
     for (let i = 0; i < n && score > -Infinity; i++) {
       const id = load<i32>(entry(i)), from = load<f64>(step(id));
-      if (load<i32>(node(id), Node.Label) == c) usable = true;
+      if (load<i32>(kin(i), Kin.Label) == c) usable = true;
       if (c == b.blank) continue;
-      const answer = answerTo(hashOf(from), from, c);
-      if (answer && load<f64>(answer, Answer.Factor) > 0) usable = true;
+      const answer = answerTo(placeOf(from), from, c);
+      if (answer && load<f64>(answer, Step.Factor) > 0) usable = true;
     }
     store<f32>(rowAt(Row.Usable) + (<usize>c << 2), usable ? score : -Infinity);
   }
@@ -211,17 +209,10 @@ function reread(row: usize): void {
   if (lost > 0) b.lost = Infinity; // what was lost may have had a use for the others
 }
 
-/** Gives the nodes that the frame has made, from number `first` on, their states and factors, which are all known by now. */
-@inline function name(first: i32): void {
-  for (let id = first; id < b.nodeCount; id++) nameAfter(id, load<f64>(step(load<i32>(node(id)))));
-}
-
 /** Gives a node its state and factor, once they are known; `before` is its parent's state. */
 @inline function nameAfter(id: i32, before: f64): void {
-  const at = step(id), answer = answerTo(hashOf(before), before, load<i32>(node(id), Node.Label));
-  if (!answer) return;
-  store<f64>(at, load<f64>(answer, Answer.Next));
-  store<f64>(at, load<f64>(answer, Answer.Factor), Step.Factor);
+  const answer = answerTo(placeOf(before), before, load<i32>(node(id), Node.Label));
+  if (answer) v128.store(step(id), v128.load(answer));
 }
 
 /** States and factors of all nodes anew, from the root's on: numbers that a steering gives its states may differ from process to process. */

@@ -29,7 +29,7 @@ const ANSWER = 4;
 
 interface Table {
   readonly slots: number;
-  /** Of how many states everything is known, 0 where it is not, with so many classes and such a blank. */
+  /** How many states there are where everything is known, with so many classes and such a blank; else 0. */
   readonly states: number;
   readonly classes: number;
   readonly blank: number;
@@ -39,6 +39,8 @@ interface Table {
   /** Where a table lies that is added to; null for one in an ordinary array, which stays as it is. */
   readonly arena: Arena | null;
 }
+
+const isStateOf = (states: number, state: number): boolean => Number.isInteger(state) && state >= 0 && state < states;
 
 /** What steerings have answered in earlier calls, so that the next one begins with it. */
 const kept = new WeakMap<Steering, Table>();
@@ -75,6 +77,12 @@ export class Answers {
     return this.held.buffer;
   }
 
+  /** Whether a decoder may go on from a state: where all is known, only from one of those. */
+  has(state: number): boolean {
+    const { states } = this.held;
+    return states === 0 || isStateOf(states, state);
+  }
+
   /** A table with all answers of a steering with few states, or an empty one. */
   private first(classes: number, blank: number): Table {
     const { states = Infinity } = this.steering;
@@ -82,13 +90,14 @@ export class Answers {
       states * classes <= WHOLE.answers && classes <= WHOLE.classes && this.bounds.every((bound) => bound < Infinity);
     const answers = isSmall ? this.allOf(states, classes, blank) : null;
     if (!answers) return this.empty({ slots: SLOTS.first, states: 0, classes, blank });
-    const table = this.empty({ slots: 2 ** Math.ceil(Math.log2(states * classes + 1)), states, classes, blank });
+    const table = this.empty({ slots: 0, states, classes, blank });
     launch(this.op, KERNELS.learn, [hostBackend().upload('float64', answers)], [table.buffer], {});
     return { ...table, filled: answers.length / ANSWER };
   }
 
-  /** Everything that a steering answers; null if that is not sound: what is never asked for may be so. */
+  /** Everything that a steering answers; null if that is not sound, as what is never asked for need not be, or leads out of its states. */
   private allOf(states: number, classes: number, blank: number): Float64Array | null {
+    if (!isStateOf(states, this.steering.start)) return null;
     const answers = new Float64Array(states * (classes - 1) * ANSWER);
     let at = 0;
     try {
@@ -96,7 +105,7 @@ export class Answers {
         for (let label = 0; label < classes; label++) {
           if (label === blank) continue;
           const [weight, next] = stepOf(this.op, this.steering, state, label);
-          if (isAbove(weight, this.bounds[label]!)) return null;
+          if (isAbove(weight, this.bounds[label]!) || !isStateOf(states, next)) return null;
           answers.set([state, label, weight, next], at);
           at += ANSWER;
         }
@@ -168,8 +177,7 @@ export class Answers {
     const filled = isEmptied ? 0 : before.filled;
     let { slots } = before;
     while (filled + count > LOAD * slots) slots *= 4;
-    // A table that is emptied does not know everything any more.
-    this.held = { ...this.empty({ ...before, slots, ...(isEmptied ? { states: 0 } : {}) }), filled };
+    this.held = { ...this.empty({ ...before, slots }), filled };
     if (slots === before.slots && !isEmptied) view(this.table).set(view(before.buffer));
     else if (!isEmptied) launch(this.op, KERNELS.move, [before.buffer], [this.table], {});
     before.arena?.close();

@@ -65,7 +65,9 @@ const ROUNDING = 1e-5;
 
 /** A beam's readings with the steering's end, best first, and without those that may not end. */
 interface Ranked {
+  /** Of those that were asked for. */
   readonly labels: readonly Int32Array[];
+  /** Of all in the beam. */
   readonly scores: readonly number[];
   readonly shares: readonly number[];
   /** The most that everything else may be worth. */
@@ -74,7 +76,9 @@ interface Ranked {
 
 /** The results of a batch. @internal */
 export function resultsOf(beams: readonly BeamContents[], scores: HostScores, job: BeamJob): BeamResult[] {
-  const ranked = beams.map((beam) => rank(job.op, beam, job.search.steering));
+  // All of them where they are compared.
+  const wanted = job.confidences || job.separator !== null ? job.search.sizes.width : job.nBest;
+  const ranked = beams.map((beam) => rank(job.op, beam, job.search.steering, wanted));
   const exact = job.rescore ? rescored(ranked, scores, job) : null;
   const spans = job.spans || job.separator !== null ? aligned(ranked, scores, job) : null;
   return ranked.map((own, n) => {
@@ -83,25 +87,30 @@ export function resultsOf(beams: readonly BeamContents[], scores: HostScores, jo
   });
 }
 
-/** Ends a beam's prefixes. @internal */
-export function rank(op: string, beam: BeamContents, steering: Steering | null): Ranked {
-  const { labels, scores, lost } = steering && beam.states ? ended(op, beam, beam.states, steering) : beam;
+/** Ends a beam's prefixes, and reads the labels of the `wanted` best ones. @internal */
+export function rank(op: string, beam: BeamContents, steering: Steering | null, wanted: number): Ranked {
+  const order =
+    steering && beam.states ? ended(op, beam, beam.states, steering) : { ...beam, places: [...beam.scores.keys()] };
+  const { places, scores, lost } = order;
   const top = scores[0] ?? 0;
   const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
+  const labels = beam.labelsAt(places.slice(0, wanted));
   return { labels, scores, shares: scores.map((score) => Math.exp(score - top) / total), lost };
 }
 
-function ended(
-  op: string,
-  { labels, scores, lost }: BeamContents,
-  states: readonly number[],
-  steering: Steering,
-): Pick<Ranked, 'labels' | 'scores' | 'lost'> {
+/** A beam's prefixes as they are to be read. */
+interface Order {
+  readonly places: readonly number[];
+  readonly scores: readonly number[];
+  readonly lost: number;
+}
+
+function ended(op: string, { scores, lost }: BeamContents, states: readonly number[], steering: Steering): Order {
   const most = boundOf(op, steering, null);
   const final = scores.map((score, k) => score + finishOf(op, steering, states[k]!, most));
   const order = [...final.keys()].filter((k) => final[k]! > -Infinity).sort((a, b) => final[b]! - final[a]! || a - b);
   return {
-    labels: order.map((k) => labels[k]!),
+    places: order,
     scores: order.map((k) => final[k]!),
     lost: lost === -Infinity ? lost : lost + most,
   };

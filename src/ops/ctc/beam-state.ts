@@ -21,7 +21,8 @@ export interface BeamSizes {
 
 /** What a beam holds, the likeliest prefix first. */
 export interface BeamContents {
-  readonly labels: readonly Int32Array[];
+  /** The labels of the prefixes at some places: until the beam goes on. */
+  readonly labelsAt: (places: readonly number[]) => Int32Array[];
   /** Natural logarithms of their probabilities, as far as the beam has followed them. */
   readonly scores: readonly number[];
   /** The same of everything that fell out of the beam. */
@@ -35,14 +36,16 @@ const [beam, saved, steered] = [declareIn('ctc/beam'), declareIn('ctc/beam-save'
 const KERNELS = {
   bytes: beam('ctcBeamBytes', [], ['bytes'], ['width', 'classes', 'room', 'steered']),
   open: beam('ctcBeamOpen', [], ['states'], ['width', 'classes', 'blank', 'horizon', 'top', 'drop', 'steered', 'room']),
-  move: beam('ctcBeamMove', ['state'], ['larger'], ['room']),
+  move: beam('ctcBeamMove', ['rooms', 'states'], ['larger'], []),
   advance: beam(
     'ctcBeam',
     ['scores', 'lengths'],
     ['status', 'states'],
     ['width', 'frameStride', 'sequenceStride', 'fresh'],
   ),
-  read: beam('ctcBeamRead', ['state'], ['logProbs', 'lengths', 'labels'], ['count']),
+  read: beam('ctcBeamRead', ['state'], ['logProbs', 'found'], ['count']),
+  lengths: beam('ctcBeamLengths', ['state', 'places'], ['lengths'], []),
+  labels: beam('ctcBeamLabels', ['state', 'places', 'lengths'], ['labels'], []),
   shared: beam('ctcBeamShared', ['state'], ['count'], []),
   cut: beam('ctcBeamCut', ['state'], ['labels'], []),
   undo: beam('ctcBeamUndo', [], ['states'], []),
@@ -152,8 +155,8 @@ export class BeamStates {
   advance(scores: Buffer, lengths: ArrayLike<number>, frameStride: number, sequenceStride: number): BadFrame | null {
     let isDone = false;
     const short = scores.length <= SHORT ? this.copyOf(scores) : null;
-    // Launches with a steering are many, and all read the same scores.
-    const held = !short && this.answers ? hostBackend().openArena() : null;
+    // A state that is full, or a steering that is asked, takes another launch, which reads the same scores.
+    const held = short ? null : hostBackend().openArena();
     try {
       const bad = this.advanceAll(short ?? scores, lengths, frameStride, sequenceStride, short ? this.desk : held);
       isDone = bad === null;
@@ -201,17 +204,19 @@ export class BeamStates {
       }
       const values = view(status);
       const asked: number[] = [];
+      const full: number[] = [];
       let isDone = true;
       let frames = 0;
       for (let n = 0; n < held.length; n++) {
         const how = values[words * n];
         if (how === STATUS.bad) return { sequence: n, frame: values[words * n + 1]! };
-        if (how === STATUS.full) this.grow(n);
+        if (how === STATUS.full) full.push(n);
         if (answers) asked.push(how === STATUS.asks ? values[words * n + 2]! : 0);
         frames += values[words * n + 1]!;
         isDone &&= how === STATUS.done;
       }
       if (isDone) return null;
+      if (full.length > 0) this.grow(full);
       answers?.learn(asked, frames > before);
       before = frames;
     }
@@ -222,30 +227,60 @@ export class BeamStates {
     launch(this.op, KERNELS.undo, [], buffers, {});
   }
 
-  private grow(n: number): void {
-    const old = this.held[n]!;
-    const made = this.make(old.room * 4);
-    launch(this.op, KERNELS.move, [old.buffer], [made.buffer], { room: made.room });
-    this.held[n] = made;
-    old.arena.close();
+  /** Four times as much room for the nodes of some sequences. */
+  private grow(full: readonly number[]): void {
+    const made: HeldState[] = [];
+    try {
+      for (const n of full) made.push(this.make(this.held[n]!.room * 4));
+      const rooms = hostBackend().upload(
+        'int32',
+        Int32Array.from(made, ({ room }) => room),
+      );
+      const old = full.map((n) => this.held[n]!.buffer);
+      launch(
+        this.op,
+        KERNELS.move,
+        [rooms, ...old],
+        made.map(({ buffer }) => buffer),
+        {},
+      );
+    } catch (error) {
+      for (const { arena } of made) arena.close();
+      throw error;
+    }
+    full.forEach((n, i) => {
+      this.held[n]!.arena.close();
+      this.held[n] = made[i]!;
+    });
   }
 
   /** The `count` likeliest prefixes of a sequence; fewer if the beam holds fewer. */
   read(n: number, count: number): BeamContents {
     const { buffer } = this.held[n]!;
-    const [scores, lengths] = [array('float64', count + 1), array('int32', count)];
-    launch(this.op, KERNELS.read, [buffer], [scores, lengths, array('int32', 0)], { count });
-    const sizes = [...view(lengths)].filter((length) => length >= 0);
-    const total = sizes.reduce((a, b) => a + b, 0);
-    const labels = array('int32', total);
-    if (total > 0) launch(this.op, KERNELS.read, [buffer], [scores, lengths, labels], { count });
-    let at = 0;
+    const [scores, found] = [array('float64', count + 1), array('int32', 1)];
+    launch(this.op, KERNELS.read, [buffer], [scores, found], { count });
+    const size = view(found)[0]!;
     return {
-      labels: sizes.map((length) => (view(labels) as Int32Array).slice(at, (at += length))),
-      scores: [...view(scores).subarray(0, sizes.length)],
+      labelsAt: (places) => this.labelsOf(buffer, places),
+      scores: [...view(scores).subarray(0, size)],
       lost: view(scores)[count]!,
-      states: this.answers && this.statesOf(buffer, sizes.length),
+      states: this.answers && this.statesOf(buffer, size),
     };
+  }
+
+  private labelsOf(buffer: Buffer, places: readonly number[]): Int32Array[] {
+    if (places.length === 0) return [];
+    const given = hostBackend().upload('int32', Int32Array.from(places));
+    const lengths = array('int32', places.length);
+    launch(this.op, KERNELS.lengths, [buffer, given], [lengths], {});
+    const sizes = view(lengths) as Int32Array;
+    const labels = array(
+      'int32',
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+    if (labels.length > 0) launch(this.op, KERNELS.labels, [buffer, given, lengths], [labels], {});
+    let at = 0;
+    return Array.from(sizes, (size) => (view(labels) as Int32Array).slice(at, (at += size)));
   }
 
   private statesOf(buffer: Buffer, count: number): number[] {
@@ -283,7 +318,7 @@ export class BeamStates {
     const answer = array('int32', 1);
     launch(this.op, KERNELS.savedNodes, [saved], [answer], {});
     const nodes = view(answer)[0]!;
-    if (nodes < 0) return false;
+    if (nodes < 0 || this.answers?.has(start) === false) return false;
     const { width } = this.sizes;
     let room = firstRoom(width);
     while (4 * (nodes + width) > room) room *= 4;

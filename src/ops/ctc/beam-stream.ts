@@ -169,8 +169,8 @@ export class BeamStream {
 
   /** Readings, ended by a steering. */
   private best(nBest: number, end: Steering | null): StreamReading[] {
-    const { labels, scores, shares } = rank('BeamStream', this.states.read(0, this.states.sizes.width), end);
-    return labels.slice(0, nBest).map((open, k) => ({
+    const { labels, scores, shares } = rank('BeamStream', this.states.read(0, this.states.sizes.width), end, nBest);
+    return labels.map((open, k) => ({
       labels: [...this.settled, ...open],
       score: scores[k]!,
       share: shares[k]!,

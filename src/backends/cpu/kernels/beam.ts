@@ -20,13 +20,24 @@ const ctcBeamOpen: CpuKernel = (of) => {
   of.outputs.forEach((_, i) => call('ctcBeamOpen', of.out(i), ...sizes));
 };
 
-/** A state in a larger buffer. */
+/** States in larger buffers: input 0 says for how many nodes, int32 [n]. */
 const ctcBeamMove: CpuKernel = (of) => {
-  call('ctcBeamMove', of.in(0), of.out(0), of.number('room'));
+  const rooms = of.inputs[0]!.view() as Int32Array;
+  const tasks = of.outputs.map((_, i) => [of.in(i + 1), of.out(i), rooms[i]!]);
+  callAll('ctcBeamMove', tasks, totalOf(rooms) * MOVE_WORK);
 };
+/** What it is worth, in elements of a simple loop, to move a node. */
+const MOVE_WORK = 8;
 
 /** Sequences that one launch of tasks can hold. */
 const MOST_TASKS = 256;
+
+function callAll(name: string, tasks: readonly number[][], work: number): void {
+  if (partsFor(work) === 1) for (const task of tasks) call(name, ...task);
+  else
+    for (let begin = 0; begin < tasks.length; begin += MOST_TASKS)
+      parallel(name, tasks.slice(begin, begin + MOST_TASKS));
+}
 
 /** Forgets the last piece. */
 const ctcBeamUndo: CpuKernel = (of) => {
@@ -56,19 +67,18 @@ function advance(of: CpuCall, name: string, words: number, first: number, more: 
   ];
   // A stream's pieces are one sequence, and short: what is done for each of them counts.
   if (batch === 1) call(name, ...argumentsOf(0));
-  else advanceBatch(name, batch, argumentsOf, totalOf(lengths) * of.number('width') * 40);
+  else
+    callAll(
+      name,
+      Array.from({ length: batch }, (_, n) => argumentsOf(n)),
+      totalOf(lengths) * of.number('width') * 40,
+    );
   const answer = of.outputs[0]!.view();
   const { i32 } = heap();
   for (let i = 0; i < words * batch; i++) answer[i] = i32[status / 4 + i]!;
 }
 
-const totalOf = (lengths: Int32Array): number => lengths.reduce((sum, frames) => sum + frames, 0);
-
-function advanceBatch(name: string, batch: number, argumentsOf: (n: number) => number[], work: number): void {
-  const tasks = Array.from({ length: batch }, (_, n) => argumentsOf(n));
-  if (partsFor(work) === 1) for (const task of tasks) call(name, ...task);
-  else for (let begin = 0; begin < batch; begin += MOST_TASKS) parallel(name, tasks.slice(begin, begin + MOST_TASKS));
-}
+const totalOf = (counts: Int32Array): number => counts.reduce((sum, count) => sum + count, 0);
 
 /** Each status is how far it came and the frame; the states follow. */
 const ctcBeam: CpuKernel = (of) => {
@@ -120,10 +130,19 @@ const ctcBeamStates: CpuKernel = (of) => {
   call('ctcBeamStates', of.in(0), of.number('count'), of.out(0));
 };
 
-/** The likeliest prefixes: scores float64 [count + 1], lengths int32 [count], and, where there is room, their labels. */
+/** The likeliest prefixes: scores float64 [count + 1], and, int32 [1], how many there are. */
 const ctcBeamRead: CpuKernel = (of) => {
-  const labels = of.outputs[2]!.length > 0 ? of.out(2) : 0;
-  call('ctcBeamRead', of.in(0), of.number('count'), of.out(0), of.out(1), labels);
+  of.outputs[1]!.view()[0] = call('ctcBeamRead', of.in(0), of.number('count'), of.out(0));
+};
+
+/** How many labels the prefixes at some places have: both int32 [n]. */
+const ctcBeamLengths: CpuKernel = (of) => {
+  call('ctcBeamLengths', of.in(0), of.in(1), of.inputs[1]!.length, of.out(0));
+};
+
+/** Those labels, int32. */
+const ctcBeamLabels: CpuKernel = (of) => {
+  call('ctcBeamLabels', of.in(0), of.in(1), of.in(2), of.inputs[1]!.length, of.out(0));
 };
 
 /** How many labels all prefixes share: output 0, int32 [1]. */
@@ -162,6 +181,8 @@ export const beamKernels = {
   ctcBeamMove,
   ctcBeam,
   ctcBeamRead,
+  ctcBeamLengths,
+  ctcBeamLabels,
   ctcBeamShared,
   ctcBeamCut,
   ctcBeamUndo,
