@@ -1,9 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadSafetensors } from 'tapegrad';
-import { type Job, mpirun, mpiTests } from './launch.js';
+import { type Job, mpirun, mpiTests, type RunOptions } from './launch.js';
+import { signalled } from '../examples/run.js';
 import { nodeArgs } from '../node.js';
 
 interface Trained {
@@ -69,21 +70,12 @@ mpiTests('20 training steps', (launcher) => {
   });
 });
 
-/** The processes of a run's ranks, found by the folder on their command line. */
-function ranksOf(folder: string): number[] {
-  const { stdout } = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' });
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes(folder) && !line.includes('mpirun') && line.includes('train.mjs'))
-    .map((line) => parseInt(line, 10));
-}
-
 /** The checkpoint of a run that nothing interrupts. A sum of two numbers does not depend on the MPI: with two ranks it is the same under each. */
 let uninterrupted: Buffer;
 
 mpiTests('npm start -- --distributed', (launcher) => {
-  const start = (args: string[]): Promise<Job> =>
-    mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args]);
+  const start = (args: string[], options?: RunOptions): Promise<Job> =>
+    mpirun(launcher, 2, 'examples/digits/train.mjs', ['--distributed', ...args], options);
   // A signal that asks the run to stop, and one that no process survives.
   const signal = launcher.name === 'MPICH' ? 'SIGTERM' : 'SIGKILL';
 
@@ -91,14 +83,9 @@ mpiTests('npm start -- --distributed', (launcher) => {
     const folder = (name: string): string => join(scratch, `${name}-${launcher.name.replace(' ', '')}`);
     const args = ['--steps', '12', '--seed', '3', '--batch', '8'];
     const file = join(folder('parts'), 'checkpoint.safetensors');
-    const stopping = start([...args, '--out', folder('parts')]);
-    const watch = setInterval(() => {
-      if (!existsSync(file)) return;
-      clearInterval(watch);
-      process.kill(ranksOf(folder('parts'))[0]!, signal); // the first, which writes checkpoints
-    }, 10);
-    const stopped = await stopping;
-    clearInterval(watch);
+    // Only the first rank writes checkpoints; SIGKILL comes in the middle of one.
+    const { flags, env } = signalled(file, signal, signal === 'SIGTERM' ? 'after' : 'within the second time');
+    const stopped = await start([...args, '--out', folder('parts')], { nodeOptions: flags, env });
     expect(stopped.code).not.toBe('SIGKILL');
     expect(stopped.code).not.toBe(0);
     if (signal === 'SIGTERM') {

@@ -1,15 +1,12 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkBuilt, ROOT } from '../built.js';
 import { evaluate, exampleFolder, type Result, runExample } from './run.js';
 
 const EXAMPLE = exampleFolder('digits');
-const runDigits = (
-  args: readonly string[],
-  whileRunning?: Parameters<typeof runExample>[2],
-  folder = EXAMPLE,
-): Promise<Result> => runExample(folder, args, whileRunning);
+const runDigits = (args: readonly string[], interruptedAt?: string, folder = EXAMPLE): Promise<Result> =>
+  runExample(folder, args, interruptedAt);
 
 let scratch = '';
 
@@ -84,13 +81,7 @@ test('a run that Ctrl-C stops and --resume ends is the uninterrupted one, byte f
     expect(readFileSync(join(whole, picture), 'utf8')).toMatch(/^<svg [^]*<\/svg>\s*$/);
 
   const checkpoint = join(parts, 'checkpoint.safetensors');
-  const stopped = await runDigits([...args, '--out', parts], (child) => {
-    const watch = setInterval(() => {
-      if (!existsSync(checkpoint)) return;
-      clearInterval(watch);
-      child.kill('SIGINT');
-    }, 10);
-  });
+  const stopped = await runDigits([...args, '--out', parts], checkpoint);
   expect(stopped.code).toBe(130);
   expect(stopped.out).toMatch(/Stopped at step \d+ and saved\. Go on with:\n\n {2}npm start -- --resume /);
   expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(false);

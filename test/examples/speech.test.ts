@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { alphabet, loadSafetensors, type SavedAlphabet } from 'tapegrad';
@@ -7,8 +7,8 @@ import { withRecordings } from './recordings.js';
 import { evaluate, exampleFolder, type Result, runExample } from './run.js';
 
 const EXAMPLE = exampleFolder('speech');
-const runSpeech = (args: readonly string[], whileRunning?: Parameters<typeof runExample>[2]): Promise<Result> =>
-  runExample(EXAMPLE, args, whileRunning);
+const runSpeech = (args: readonly string[], interruptedAt?: string): Promise<Result> =>
+  runExample(EXAMPLE, args, interruptedAt);
 
 let scratch = '';
 
@@ -135,13 +135,7 @@ describe('a run on recordings of its own', () => {
     );
 
     const checkpoint = join(parts, 'checkpoint.safetensors');
-    const stopped = await runSpeech([...args(), '--out', parts], (child) => {
-      const watch = setInterval(() => {
-        if (!existsSync(checkpoint)) return;
-        clearInterval(watch);
-        child.kill('SIGINT');
-      }, 5);
-    });
+    const stopped = await runSpeech([...args(), '--out', parts], checkpoint);
     expect(stopped.code).toBe(130);
     expect(stopped.out).toMatch(/Stopped at step \d+ and saved\. Go on with:\n\n {2}npm run speech -- --resume /);
     expect(readFileSync(checkpoint).equals(readFileSync(join(whole, 'checkpoint.safetensors')))).toBe(false);

@@ -69,6 +69,7 @@ export function startSite(...args: string[]): Promise<Site> {
 export const openBrowser = (webGpu = false): Promise<Browser> =>
   driver.launch({
     executablePath: chromium!,
+    timeout: 0, // the test's own limit is the only one
     args: [
       '--no-sandbox',
       ...(webGpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu']),
@@ -82,6 +83,7 @@ export async function visit(
   options: Parameters<Browser['newPage']>[0] = {},
 ): Promise<{ page: Page; problems: string[] }> {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
+  page.setDefaultTimeout(0); // as above
   const problems: string[] = [];
   page.on('pageerror', ({ message }) => problems.push(message));
   page.on('console', (message) => {

@@ -274,7 +274,6 @@ export const poolState = (): { workers: readonly WorkerHandle[]; ready: number }
 /** @internal Waits until all threads are ready, for tests and benchmarks. */
 export async function warmThreads(): Promise<number> {
   if (wanted() === 1) return 1;
-  for (let tries = 0; tries < 500 && readyWorkers() < wanted() - 1; tries++)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while (readyWorkers() < wanted() - 1) await new Promise((resolve) => setTimeout(resolve, 10));
   return readyWorkers() + 1;
 }

@@ -67,6 +67,7 @@ export function startWorker(init: WorkerInit, ended: (how: Ending) => void): Wor
       const worker = new node.Worker(`${PROGRAM}serve(require('node:worker_threads').workerData);`, {
         eval: true,
         workerData: data,
+        execArgv: [], // this process's may say that texts are modules, or load what a thread has no use for
       });
       worker.unref();
       worker.on('error', died);
