@@ -20,7 +20,7 @@ const operators = (lanes, arithmetic, signed = '') => ({
 const calls = (lanes, names) => Object.fromEntries(names.map((name) => [name, `${lanes}.${name}`]));
 
 /** A language of src/backends/expression.ts over lanes; a construct that the element type lacks throws. */
-const language = ({ lanes, splat, operators: signs, cheap, functions, suffix }) => ({
+const language = ({ lanes, splat, operators: signs, cheap, functions, suffix, ending = suffix }) => ({
   number: (value) => splat(value),
   operand: (name) => name,
   negate: (a) => `${lanes}.neg(${a})`,
@@ -28,7 +28,7 @@ const language = ({ lanes, splat, operators: signs, cheap, functions, suffix }) 
   binary: (operator, a, b) => `${signs[operator] ?? lacks(suffix, operator)}(${a}, ${b})`,
   choice: (test, then, otherwise) => `v128.bitselect(${then}, ${otherwise}, ${test})`,
   call: (name, operands) =>
-    `${cheap[name] ?? (functions.includes(name) ? name + suffix : lacks(suffix, name))}(${operands.join(', ')})`,
+    `${cheap[name] ?? (functions.includes(name) ? name + ending : lacks(suffix, name))}(${operands.join(', ')})`,
 });
 
 function lacks(suffix, what) {
@@ -40,20 +40,25 @@ const float = (value) => (Number.isInteger(value) ? value.toFixed(1) : String(va
 /** How elements of 4 bytes are read and stored: where one stays, where vectors move along, and the first few at the end. */
 const words = {
   splat: (at) => `v128.load32_splat(${at})`,
-  part: (at, count) => `loadPart(${at}, ${count})`,
-  storePart: (at, value, count) => `storePart(${at}, ${value}, ${count})`,
+  part: (at, count) => `loadWords(${at}, ${count})`,
+  storePart: (at, value, count) => `storeWords(${at}, ${value}, ${count})`,
 };
 
 /**
  * `cheap` are functions of one or two instructions; a formula with no others is unrolled to four vectors a step. `libraries` are modules of wasm/ with
- * further functions. `patterns` counts, by the number of operands, the loops that are specialised (of PATTERNS in elementwise.mjs). `often` names
- * expensive formulas that are worth a second loop, of whole vectors. `only`, where given, names the formulas that are worth having in this type; those
+ * further functions. `patterns` counts the loops of whole vectors (of PATTERNS in elementwise.mjs) by the number of operands, for one formula,
+ * or for long ones. `shortRows` says that rows of a
+ * few elements, which these loops do nothing for, have one as well. `often` names
+ * expensive formulas that are worth a second loop, of whole vectors. `own` names those that a library has written out, with less work than the formula
+ * shows. `seldom` names formulas that call their functions, where others have them written out in their loops: several times the bytes, and a few
+ * nanoseconds a vector less. `only`, where given, names the formulas that are worth having in this type; those
  * whose code it lacks are left out in any case.
  */
 export const ELEMENTS = [
   {
     suffix: '',
-    patterns: { 2: 3, 3: 4 },
+    patterns: { 2: 3, 3: 2, where: 4, long: 2 },
+    shortRows: true,
     lanes: 4,
     bytes: 4,
     ...words,
@@ -71,16 +76,19 @@ export const ELEMENTS = [
     },
     libraries: {
       '../math': 'exp expm1 log log1p sin cos atan tanh rem pow isnan isfinite'.split(' '),
-      '../error-function': ['erf', 'erfc', 'normalCdf'],
+      '../error-function': ['erf', 'erfc'],
+      '../activations': ['sigmoid', 'gelu', 'geluSlope'],
     },
-    often: ['exp', 'log', 'sigmoid', 'gelu'],
+    own: ['sigmoid', 'gelu', 'geluSlope'],
+    often: ['exp', 'log', 'sigmoid', 'gelu', 'geluSlope'],
+    seldom: 'tan asin acos mod floorQuotient expOfDifference elu'.split(' '),
     splatNumber: (value) => `f32x4.splat(${float(value)})`,
     lane: 'f32x4',
     operators: operators('f32x4', '+-*/'),
   },
   {
     suffix: 'F64',
-    patterns: { 2: 3, 3: 1 },
+    patterns: { 2: 2, 3: 1, sub: 3, div: 3, long: 1 },
     lanes: 2,
     bytes: 8,
     splat: (at) => `v128.load64_splat(${at})`,
@@ -99,13 +107,14 @@ export const ELEMENTS = [
       isfinite: 'isfiniteF64',
     },
     libraries: { '../math64': 'exp expm1 log log1p tanh isnan isfinite'.split(' ') },
+    seldom: 'cosh softplus silu elu expOfDifference'.split(' '),
     splatNumber: (value) => `f64x2.splat(${float(value)})`,
     lane: 'f64x2',
     operators: operators('f64x2', '+-*/'),
   },
   {
     suffix: 'I32',
-    patterns: { 2: 3, 3: 1 },
+    patterns: { 2: 2, 3: 1, sub: 3, div: 3, long: 1 },
     lanes: 4,
     bytes: 4,
     ...words,
@@ -126,7 +135,7 @@ export const ELEMENTS = [
   },
   {
     suffix: 'U8',
-    patterns: { 2: 1, 3: 1 },
+    patterns: { 2: 1, 3: 1, long: 1 },
     lanes: 16,
     bytes: 1,
     splat: (at) => `v128.load8_splat(${at})`,
@@ -146,6 +155,14 @@ export const ELEMENTS = [
     only: 'equal notEqual logicalAnd logicalOr logicalNot where'.split(' '),
   },
 ].map((given) => {
-  const element = { libraries: {}, often: [], ...given, functions: Object.values(given.libraries ?? {}).flat() };
-  return { ...element, language: language({ ...element, lanes: element.lane, splat: element.splatNumber }) };
+  const element = {
+    libraries: {},
+    often: [],
+    own: [],
+    seldom: [],
+    ...given,
+    functions: Object.values(given.libraries ?? {}).flat(),
+  };
+  const parts = { ...element, lanes: element.lane, splat: element.splatNumber };
+  return { ...element, language: language(parts), calling: language({ ...parts, ending: `${element.suffix}Called` }) };
 });

@@ -29,9 +29,11 @@ function parse(name, formula) {
 
 /** The inlined function on one vector of each operand. */
 function lanesFunction(name, formula, element) {
+  if (element.own.includes(name))
+    return `@inline function ${name}${element.suffix}Lanes(x: v128): v128 {\n  return ${name}${element.suffix}(x);\n}\n`;
   const { statements, result } = toSource(
     parse(name, formula),
-    element.language,
+    element.seldom.includes(name) ? element.calling : element.language,
     (variable, _truth, text) => `const ${variable} = ${text};`,
   );
   const parameters = names(formula)
@@ -40,9 +42,16 @@ function lanesFunction(name, formula, element) {
   return `@inline function ${name}${element.suffix}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
 }
 
-/** Whether a formula is a handful of instructions: then the loops are unrolled to four vectors a step. */
+/** Whether a formula has loops of whole vectors beside the one for any operands: it calls nothing that takes much longer than a loop's own steps. */
 const isCheap = (formula, element) =>
   [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(([, name]) => name in element.cheap);
+
+/**
+ * Whether those loops take four vectors a step: for a handful of instructions. Truth values are always stored four vectors at once. What is longer would
+ * take bytes, its constants above all, which four times over are most of the code.
+ */
+const isShort = (formula) =>
+  formula.result === 'bool' || (formula.code.match(/[-+*/]|[<>=!]=?|\|\||&&|\?|[a-z]\w*\s*\(/g) ?? []).length <= 5;
 
 /** How operand number `index` is read when its address moves along (a vector, or the part that is left) and when it stays ('splat'). */
 function reader(formula, index, element) {
@@ -59,7 +68,7 @@ function reader(formula, index, element) {
   return {
     bytes: element.bytes,
     vector: (j) => `v128.load(${operand}, ${16 * j})`,
-    part: element.part(operand, 'left'),
+    part: element.part(operand, 'left', element.suffix === '' && formula.arity > 1 && isShort(formula)), // rows of a few elements: calls would count
     splat: element.splat(operand),
   };
 }
@@ -73,22 +82,26 @@ const advance = (formula, element, count, moves) =>
     `out += ${count * (formula.result === 'bool' ? 1 : element.bytes)};`,
   ].join(' ');
 
-/** Four vectors a step while there are as many, of the operands that move along and those that stay. */
-function unrolled(name, formula, element, streams) {
+/** One vector or four a step while there are as many, of the operands that move along and those that stay. */
+function wholeVectors(name, formula, element, streams) {
   const { suffix, lanes, truth } = element;
   const readers = names(formula).map((_, index) => reader(formula, index, element));
   const value = (j) =>
     `${name}${suffix}Lanes(${readers.map(({ vector }, i) => (streams[i] ? vector(j) : `${names(formula)[i]}Splat`)).join(', ')})`;
-  const four = [0, 1, 2, 3].map(value);
+  const vectors = (isShort(formula) ? [0, 1, 2, 3] : [0]).map(value);
+  const step = vectors.length * lanes;
   return [
-    `for (; left >= ${4 * lanes}; left -= ${4 * lanes}) {`,
+    ...names(formula).flatMap((operand, index) =>
+      streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`],
+    ),
+    `for (; left >= ${step}; left -= ${step}) {`,
     ...(formula.result === 'bool'
-      ? [`  ${truth.four}(out, ${four.join(', ')});`]
-      : four.map((vector, j) => `  v128.store(out, ${vector}, ${16 * j});`)),
+      ? [`  ${truth.four}(out, ${vectors.join(', ')});`]
+      : vectors.map((vector, j) => `  v128.store(out, ${vector}, ${16 * j});`)),
     `  ${advance(
       formula,
       element,
-      4 * lanes,
+      step,
       streams.map((moves) => (moves ? '' : null)),
     )}`,
     '}',
@@ -108,22 +121,42 @@ function apart(name, { arity, result }, { suffix, lanes, part, storePart }) {
   ];
 }
 
-/** One vector a step, and what is left in the end; `steps` says how an operand is read: 'moves', 'stays', or by its step. */
-function remaining(name, formula, element, steps) {
+/** Whole vectors of operands that move along or stay. */
+function anyVectors(name, formula, element) {
+  const { suffix, lanes } = element;
+  const operands = names(formula);
+  const values = operands.map((operand, index) => {
+    const { vector, splat } = reader(formula, index, element);
+    return `${operand}Step ? ${vector(0)} : ${splat}`;
+  });
+  return [
+    `for (; left >= ${lanes}; left -= ${lanes}) {`,
+    `  v128.store(out, ${name}${suffix}Lanes(${values.join(', ')}));`,
+    `  ${advance(
+      formula,
+      element,
+      lanes,
+      operands.map((operand) => `if (${operand}Step) `),
+    )}`,
+    '}',
+  ];
+}
+
+/** One vector a step, and what is left in the end, of operands that move along or stay. */
+function remaining(name, formula, element) {
   const { suffix, lanes, storePart, truth } = element;
   const operands = names(formula);
-  const readers = operands.map((_, index) => reader(formula, index, element));
-  const values = readers.map(({ vector, part, splat }, i) => {
-    const moving = `(left >= ${lanes} ? ${vector(0)} : ${part})`;
-    return { moves: moving, stays: `${operands[i]}Splat`, either: `${operands[i]}Step ? ${moving} : ${splat}` }[
-      steps[i]
-    ];
+  const isAlone = operands.length === 1;
+  const values = operands.map((operand, index) => {
+    const { vector, part, splat } = reader(formula, index, element);
+    const moving = `left >= ${lanes} ? ${vector(0)} : ${part}`;
+    return isAlone ? moving : `${operand}Step ? (${moving}) : ${splat}`;
   });
   const store =
     formula.result === 'bool'
       ? `${truth.store}(out, value, min(left, ${lanes}));`
       : `if (left >= ${lanes}) v128.store(out, value); else ${storePart('out', 'value', 'left')};`;
-  const moves = steps.map((step, i) => ({ moves: '', stays: null, either: `if (${operands[i]}Step) ` })[step]);
+  const moves = operands.map((operand) => (isAlone ? '' : `if (${operand}Step) `));
   return [
     'if (left > 0) do { // not a loop that may run not at all: constants would be made again in every step',
     `  const value = ${name}${suffix}Lanes(${values.join(', ')});`,
@@ -133,42 +166,23 @@ function remaining(name, formula, element, steps) {
   ];
 }
 
-/** The loops over one run of n elements; `streams[i]` says whether operand i moves along. */
-function loops(name, formula, element, streams) {
-  const operands = names(formula);
-  return [
-    ...operands.flatMap((operand, index) =>
-      streams[index] ? [] : [`const ${operand}Splat = ${reader(formula, index, element).splat};`],
-    ),
-    'let left = n;',
-    ...(element.often.includes(name)
-      ? apart(name, formula, element)
-      : [
-          ...(isCheap(formula, element) ? unrolled(name, formula, element, streams) : []),
-          ...remaining(
-            name,
-            formula,
-            element,
-            streams.map((moves) => (moves ? 'moves' : 'stays')),
-          ),
-        ]),
-  ];
-}
-
 const indented = (lines, indent) => lines.map((line) => indent + line).join('\n');
 
 function unaryKernel(name, formula, element) {
+  const loops = element.often.includes(name)
+    ? apart(name, formula, element)
+    : [
+        ...(isCheap(formula, element) && isShort(formula) ? wholeVectors(name, formula, element, [true]) : []),
+        ...remaining(name, formula, element),
+      ];
   return `/** ${name}: ${formula.code}, over n elements. */
 export function ${name}${element.suffix}(x: usize, out: usize, n: i32): void {
-${indented(loops(name, formula, element, [true]), '  ')}
+${indented(['let left = n;', ...loops], '  ')}
 }
 `;
 }
 
-/**
- * Which operands move along and which stay, for the specialised loops, the most common first; of two operands one always moves, so there these
- * three are all.
- */
+/** Which operands move along and which stay, for the loops of whole vectors, the most common first. */
 const PATTERNS = {
   2: [
     [true, true],
@@ -183,27 +197,30 @@ const PATTERNS = {
   ],
 };
 
+/** How many of them a formula has; for the others, and for what these leave, there is the loop that tests. */
+function patternsOf(name, formula, element) {
+  if (!isCheap(formula, element)) return [];
+  const { patterns } = element;
+  return PATTERNS[formula.arity].slice(
+    0,
+    isShort(formula) ? (patterns[name] ?? patterns[formula.arity]) : patterns.long,
+  );
+}
+
 function broadcastKernel(name, formula, element) {
   const operands = names(formula);
   const truth = formula.result === 'bool';
-  const patterns = isCheap(formula, element) ? PATTERNS[formula.arity].slice(0, element.patterns[formula.arity]) : [];
-  const complete = patterns.length === 3;
-  const cases = patterns.map((streams, index) => {
+  const cases = patternsOf(name, formula, element).map((streams) => {
     const test = operands.map((operand, i) => `${operand}Step == ${streams[i] ? 1 : 0}`).join(' && ');
-    const head = index === 0 ? `if (${test})` : index < patterns.length - 1 || !complete ? `else if (${test})` : 'else';
-    return `${head} {\n${indented([...begin(operands), ...loops(name, formula, element, streams)], '      ')}\n    }`;
+    return `if (${test}) {\n${indented(wholeVectors(name, formula, element, streams), '      ')}\n    }`;
   });
-  const rest = [
-    ...begin(operands),
-    'let left = n;',
-    ...remaining(
-      name,
-      formula,
-      element,
-      operands.map(() => 'either'),
-    ),
+  const body = [
+    ...operands.map((operand) => `let ${operand} = ${operand}Row;`),
+    'let out = outRow, left = n;',
+    ...(cases.length > 0 ? [cases.join(' else ')] : []),
+    ...(element.shortRows && cases.length > 0 && isShort(formula) && !truth ? anyVectors(name, formula, element) : []),
+    ...remaining(name, formula, element),
   ];
-  const general = complete ? '' : `${patterns.length ? ' else ' : ''}{\n${indented(rest, '      ')}\n    }`;
   const rowBytes = operands
     .map((operand, i) => `${operand}Row += <isize>${operand}RowStep * ${reader(formula, i, element).bytes};`)
     .join(' ');
@@ -221,25 +238,27 @@ function broadcastKernel(name, formula, element) {
  */
 export function ${name}${element.suffix}(${parameters}): void {
   for (let row = 0; row < rows; row++) {
-    ${cases.join(' ')}${general}
+${indented(body, '    ')}
     ${rowBytes} outRow += <isize>n * ${truth ? 1 : element.bytes};
   }
 }
 `;
 }
 
-const begin = (operands) => [
-  operands.map((operand) => `let ${operand} = ${operand}Row;`).join(' '),
-  'let out = outRow;',
-];
-
 /** Whether a formula is generated for an element type: one that has all that the code asks for. */
 function suits(name, formula, element) {
   if (element.only && !element.only.includes(name)) return false;
   if (names(formula).every((_, index) => isTruth(formula, index))) return element.bytes === 1;
+  if (element.own.includes(name)) return true;
   return [...formula.code.matchAll(/([a-z]\w*)\s*\(/g)].every(
     ([, called]) => called in element.cheap || element.functions.includes(called),
   );
+}
+
+/** A function of a library that is called, not written out where it is used. */
+function calledFunction(name) {
+  const parameters = /^(pow|rem)/.test(name) ? ['x', 'y'] : ['x'];
+  return `function ${name}(${parameters.map((one) => `${one}: v128`).join(', ')}): v128 {\n  return ${name.slice(0, -'Called'.length)}(${parameters.join(', ')});\n}\n`;
 }
 
 /**
@@ -262,10 +281,11 @@ export function emitAssemblyScript(formulas) {
       )
       .map((text) => renameExports(text, element)),
   );
+  const called = [...new Set(kernels.join('').match(/\b\w+Called(?=\()/g))].sort().map(calledFunction);
   const readers = new Set(kernels.join('').match(/(?<![.\w])(?:load|store|splat)[A-Z]\w*(?=\()/g));
   return `import { ${[...readers].sort().join(', ')} } from "../lanes";
 ${imports.join('')}
-${kernels.join('\n')}`;
+${[...called, ...kernels].join('\n')}`;
 }
 
 /** Rows such as exp share their name with the function that they call: the import keeps it, the kernel is exported under it. */

@@ -2,8 +2,8 @@ import { TapegradError } from './errors.js';
 
 /** What undoes deflate and gzip, at once. */
 export interface Inflater {
-  inflate(bytes: Uint8Array): Uint8Array<ArrayBuffer>;
-  gunzip(bytes: Uint8Array): Uint8Array<ArrayBuffer>;
+  readonly inflate: (bytes: Uint8Array) => Uint8Array<ArrayBuffer>;
+  readonly gunzip: (bytes: Uint8Array) => Uint8Array<ArrayBuffer>;
 }
 
 let registered: Inflater | undefined;

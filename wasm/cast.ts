@@ -133,6 +133,8 @@ type Bool = u8;
   for (; n > 0; n -= 4, x += 4 * sizeof<S>(), out += 4 * sizeof<T>()) castFour<S, T>(x, out, min(n, 4));
 }
 
+// Halves come from and go to what float32 holds exactly by way of that (src/backends/cpu/kernels/copy.ts).
+
 export function castF32ToF64(x: usize, out: usize, n: i32): void { cast<f32, f64>(x, out, n); }
 export function castF32ToI32(x: usize, out: usize, n: i32): void { cast<f32, i32>(x, out, n); }
 export function castF32ToU8(x: usize, out: usize, n: i32): void { cast<f32, Bool>(x, out, n); }
@@ -151,15 +153,5 @@ export function castI32ToBF16(x: usize, out: usize, n: i32): void { cast<i32, BF
 export function castU8ToF32(x: usize, out: usize, n: i32): void { cast<Bool, f32>(x, out, n); }
 export function castU8ToF64(x: usize, out: usize, n: i32): void { cast<Bool, f64>(x, out, n); }
 export function castU8ToI32(x: usize, out: usize, n: i32): void { cast<Bool, i32>(x, out, n); }
-export function castU8ToF16(x: usize, out: usize, n: i32): void { cast<Bool, F16>(x, out, n); }
-export function castU8ToBF16(x: usize, out: usize, n: i32): void { cast<Bool, BF16>(x, out, n); }
 export function castF16ToF32(x: usize, out: usize, n: i32): void { cast<F16, f32>(x, out, n); }
-export function castF16ToF64(x: usize, out: usize, n: i32): void { cast<F16, f64>(x, out, n); }
-export function castF16ToI32(x: usize, out: usize, n: i32): void { cast<F16, i32>(x, out, n); }
-export function castF16ToU8(x: usize, out: usize, n: i32): void { cast<F16, Bool>(x, out, n); }
-export function castF16ToBF16(x: usize, out: usize, n: i32): void { cast<F16, BF16>(x, out, n); }
 export function castBF16ToF32(x: usize, out: usize, n: i32): void { cast<BF16, f32>(x, out, n); }
-export function castBF16ToF64(x: usize, out: usize, n: i32): void { cast<BF16, f64>(x, out, n); }
-export function castBF16ToI32(x: usize, out: usize, n: i32): void { cast<BF16, i32>(x, out, n); }
-export function castBF16ToU8(x: usize, out: usize, n: i32): void { cast<BF16, Bool>(x, out, n); }
-export function castBF16ToF16(x: usize, out: usize, n: i32): void { cast<BF16, F16>(x, out, n); }

@@ -6,6 +6,11 @@ import { addRun, addRunF64, copyBytes, fillBytes, fillRun } from "./runs";
   return base + <usize>(<isize>index * <isize>sizeof<T>());
 }
 
+/** Copies bytes that lie side by side. */
+export function copyRun(from: usize, to: usize, bytes: i32): void {
+  copyBytes(from, to, bytes);
+}
+
 /** Sets n elements. */
 export function fill(out: usize, n: i32, value: f32): void {
   fillRun(out, n, value);

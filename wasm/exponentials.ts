@@ -11,8 +11,9 @@ import { bytes, lanes, storeVector, vectorAt } from "./vectors";
   return sizeof<T>() == 8 ? exp64(x) : expNegative(x);
 }
 
-/** e^(x - shift) of n elements side by side, none above `shift`; they go to `out` where `keeps`. @returns their sum */
-@inline function exponentialsIn<T>(x: usize, out: usize, n: i32, shift: T, keeps: bool): f64 {
+/** e^(x - shift) of n elements side by side, none above `shift`; they go to `out`, unless that is 0. @returns their sum */
+export function exponentialsOfRun<T>(x: usize, out: usize, n: i32, shift: T): f64 {
+  const keeps = out != 0;
   const shifts = v128.splat<T>(shift), end = x + bytes<T>(n & ~(lanes<T>() - 1)), left = n & (lanes<T>() - 1);
   let low = f64x2.splat(0), high = low;
   if (x < end) do { // not while: the constants of e^x stay out of the loop only where it is sure to run
@@ -34,16 +35,6 @@ import { bytes, lanes, storeVector, vectorAt } from "./vectors";
     if (keeps) storeVector<T>(out, vector, left);
   }
   return sum;
-}
-
-/** The exponentials of n elements side by side less `shift`, none of which is above it. @returns their sum */
-export function exponentialsOfRun<T>(x: usize, out: usize, n: i32, shift: T): f64 {
-  return exponentialsIn<T>(x, out, n, shift, true);
-}
-
-/** Only their sum. */
-export function sumOfRun<T>(x: usize, n: i32, shift: T): f64 {
-  return exponentialsIn<T>(x, 0, n, shift, false);
 }
 
 // Down the columns: what is known of some of them waits in the scratch memory while rows are read from end to end, as many as the cache holds
@@ -87,24 +78,17 @@ const CACHED: i32 = 1 << 16;
   } while (n > 0);
 }
 
-/** The exponentials of n columns of `axis` rows, to `out` where `keeps`; their sums and the columns' largest elements go to the scratch memory. */
-@inline function exponentialsDown<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32, keeps: bool): void {
-  const sums = sumsIn(scratch);
+/**
+ * The exponentials of n columns of `axis` rows less the columns' largest elements, to `out`, unless that is 0; these and the sums go to the scratch
+ * memory.
+ */
+export function exponentialsOfRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32): void {
+  const sums = sumsIn(scratch), keeps = out != 0;
   largestOfRows<T>(x, scratch, axis, stride, n);
   memory.fill(sums, 0, bytes<f64>(n));
   let i = 0;
   for (; i + 2 <= axis; i += 2, x += 2 * stride, out += 2 * stride) exponentialsOfRow<T>(x, out, scratch, sums, stride, n, true, keeps);
   if (i < axis) exponentialsOfRow<T>(x, out, scratch, sums, stride, n, false, keeps);
-}
-
-/** The exponentials of n columns of `axis` rows less the columns' largest elements; these and the sums go to the scratch memory. */
-export function exponentialsOfRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32): void {
-  exponentialsDown<T>(x, out, scratch, axis, stride, n, true);
-}
-
-/** Only their sums, and the largest elements. */
-export function sumsOfRows<T>(x: usize, scratch: usize, axis: i32, stride: usize, n: i32): void {
-  exponentialsDown<T>(x, 0, scratch, axis, stride, n, false);
 }
 
 /** Makes of the sums, in their place, their inverses where `inverse`, else their logarithms, one element each. */
@@ -126,12 +110,12 @@ export function sumsOfRows<T>(x: usize, scratch: usize, axis: i32, stride: usize
   for (let o = 0; o < outer; o++, x += <usize>axis * stride, out += stride) {
     if (inner == 1) {
       const top = largestOfRun<T>(x, axis);
-      store<T>(out, abs<T>(top) < <T>Infinity ? <T>(<f64>top + NativeMath.log(sumOfRun<T>(x, axis, top))) : top);
+      store<T>(out, abs<T>(top) < <T>Infinity ? <T>(<f64>top + NativeMath.log(exponentialsOfRun<T>(x, 0, axis, top))) : top);
       continue;
     }
     for (let c = 0; c < columns; c += width) {
       const n = min(width, columns - c);
-      sumsOfRows<T>(x + bytes<T>(c), scratch, axis, stride, n);
+      exponentialsOfRows<T>(x + bytes<T>(c), 0, scratch, axis, stride, n);
       finishSums<T>(scratch, n, false);
       for (let at: usize = 0, left = n; left > 0; at += 16, left -= lanes<T>()) {
         const top = v128.load(scratch + at), isFinite = v128.lt<T>(v128.abs<T>(top), v128.splat<T>(<T>Infinity));

@@ -20,10 +20,27 @@ export function takeAdjoint(g: usize, indices: usize, out: usize, outer: i32, ax
 /** out[o, j, i] = x[o, indices[o, j, i], i]; indices and out are [outer, count, inner], x is [outer, axis, inner]. */
 export function takeAlongAxis(x: usize, indices: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32): void {
   for (let o = 0; o < outer; o++, x += <usize>(axis * inner) << 2) {
+    if (inner == 1) {
+      pick(x, indices, out, count);
+      indices += <usize>count << 2;
+      out += <usize>count << 2;
+      continue;
+    }
     for (let j = 0; j < count; j++) {
       for (let i = 0; i < inner; i++, indices += 4, out += 4) store<f32>(out, load<f32>(x + (<usize>(load<i32>(indices) * inner + i) << 2)));
     }
   }
+}
+
+/** out[j] = x[indices[j]] */
+function pick(x: usize, indices: usize, out: usize, count: i32): void {
+  for (; count >= 4; count -= 4, indices += 16, out += 16) {
+    let four = v128.load32_zero(x + (<usize>load<i32>(indices) << 2));
+    four = v128.load_lane<f32>(x + (<usize>load<i32>(indices, 4) << 2), four, 1);
+    four = v128.load_lane<f32>(x + (<usize>load<i32>(indices, 8) << 2), four, 2);
+    v128.store(out, v128.load_lane<f32>(x + (<usize>load<i32>(indices, 12) << 2), four, 3));
+  }
+  for (; count > 0; count--, indices += 4, out += 4) store<f32>(out, load<f32>(x + (<usize>load<i32>(indices) << 2)));
 }
 
 /** Adjoint of `takeAlongAxis`: adds g[o, j, i] to out[o, indices[o, j, i], i], in the order of j. */

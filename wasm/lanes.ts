@@ -15,13 +15,23 @@
   if (count > 2) v128.store_lane<f32>(address, lanes, 2, 8);
 }
 
+// What is left at the end of a run is read and stored by functions that are called: once a run, and in hundreds of places.
+
+export function loadWords(address: usize, count: i32): v128 {
+  return loadPart(address, count);
+}
+
+export function storeWords(address: usize, lanes: v128, count: i32): void {
+  storePart(address, lanes, count);
+}
+
 /** Four truth values (bytes) as 0.0 or 1.0. */
 @inline export function loadTruth(address: usize): v128 {
   return f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(address))));
 }
 
 /** The first `count` (1 to 3) truth values as 0.0 or 1.0; the other lanes are 0. */
-@inline export function loadTruthPart(address: usize, count: i32): v128 {
+export function loadTruthPart(address: usize, count: i32): v128 {
   let bytes = <u32>load<u8>(address);
   if (count > 1) bytes |= <u32>load<u8>(address, 1) << 8;
   if (count > 2) bytes |= <u32>load<u8>(address, 2) << 16;
@@ -40,7 +50,7 @@
 }
 
 /** Stores the first `count` (1 to 4) lane masks as bytes, 0 or 1. */
-@inline export function storeTruthPart(address: usize, mask: v128, count: i32): void {
+export function storeTruthPart(address: usize, mask: v128, count: i32): void {
   const bits = i32x4.bitmask(mask);
   for (let i = 0; i < count; i++) store<u8>(address + i, (bits >> i) & 1);
 }
@@ -51,7 +61,7 @@
 }
 
 /** The first `count` (1 to 3) truth values as 0 or 1; the other lanes are 0. */
-@inline export function loadTruthPartI32(address: usize, count: i32): v128 {
+export function loadTruthPartI32(address: usize, count: i32): v128 {
   return i32x4.trunc_sat_f32x4_s(loadTruthPart(address, count));
 }
 
@@ -82,18 +92,14 @@
 }
 
 /** Stores one or two masks of float64 lanes as bytes, 0 or 1. */
-@inline export function storeTruthPartF64(address: usize, mask: v128, count: i32): void {
+export function storeTruthPartF64(address: usize, mask: v128, count: i32): void {
   const bits = i64x2.bitmask(mask);
   store<u8>(address, bits & 1);
   if (count > 1) store<u8>(address, bits >> 1, 1);
 }
 
 /** The first `count` (1 to 15) bytes at an address; the other lanes are 0. */
-@inline export function loadBytes(address: usize, count: i32): v128 {
-  return gatherBytes(address, count);
-}
-
-function gatherBytes(address: usize, count: i32): v128 {
+export function loadBytes(address: usize, count: i32): v128 {
   let low: u64 = 0, high: u64 = 0;
   for (let i = 0; i < count; i++) {
     const byte = <u64>load<u8>(address + i);
@@ -104,11 +110,7 @@ function gatherBytes(address: usize, count: i32): v128 {
 }
 
 /** Stores the first `count` (1 to 15) bytes. */
-@inline export function storeBytes(address: usize, lanes: v128, count: i32): void {
-  scatterBytes(address, lanes, count);
-}
-
-function scatterBytes(address: usize, lanes: v128, count: i32): void {
+export function storeBytes(address: usize, lanes: v128, count: i32): void {
   let part = i64x2.extract_lane(lanes, 0);
   for (let i = 0; i < count; i++) {
     if (i == 8) part = i64x2.extract_lane(lanes, 1);
@@ -127,7 +129,7 @@ function scatterBytes(address: usize, lanes: v128, count: i32): void {
 }
 
 /** Stores the first `count` (1 to 16) masks of bytes as 0 or 1. */
-@inline export function storeTruthBytes(address: usize, mask: v128, count: i32): void {
+export function storeTruthBytes(address: usize, mask: v128, count: i32): void {
   const bytes = v128.and(mask, i8x16.splat(1));
   if (count == 16) v128.store(address, bytes);
   else storeBytes(address, bytes, count);

@@ -80,10 +80,15 @@ function expSpecial(x: v128): v128 {
   return v128.any_true(i32x4.gt_s(v128.and(x, i32x4.splat(i32.MAX_VALUE)), i32x4.splat(magnitude)));
 }
 
+/** e^x for |x| below 87. */
+@inline export function expModerate(x: v128): v128 {
+  const rounded = roundedLog2(x);
+  return i32x4.add(expNearZero(lessMultiple(x, rounded)), i32x4.shl(rounded, 23));
+}
+
 /** e^x. */
 @inline export function exp(x: v128): v128 {
-  // Before the branch: constants that a loop may do without would be made again in every step.
-  const rounded = roundedLog2(x), value = i32x4.add(expNearZero(lessMultiple(x, rounded)), i32x4.shl(rounded, 23));
+  const value = expModerate(x); // before the branch: constants that a loop may do without would be made again in every step
   return isBeyond(x, 0x42adffff) ? expSpecial(x) : value; // from 87 on
 }
 
@@ -291,11 +296,12 @@ function cosHuge(x: v128): v128 {
   return exp2Pair(f64x2.pmax(f64x2.pmin(exponent, num64(200)), num64(-200)));
 }
 
-/** x^y for finite lanes, x not 0 and not denormal. */
-@inline function powNormal(x: v128, y: v128): v128 {
+/** x^y for finite lanes, x not 0 and not denormal; where it is `scaled`, x is 2^-24 of what stands there in the lanes with that mask. */
+@inline function powNormal(x: v128, y: v128, scaled: bool, mask: v128): v128 {
   const a = f32x4.abs(x);
-  const n = i32x4.shr_s(i32x4.sub(a, i32x4.splat(SQRT_HALF_BITS)), 23);
+  let n = i32x4.shr_s(i32x4.sub(a, i32x4.splat(SQRT_HALF_BITS)), 23);
   const m = i32x4.sub(a, i32x4.shl(n, 23));
+  if (scaled) n = i32x4.sub(n, v128.and(mask, i32x4.splat(24)));
   const upper = v128.shuffle<i32>(n, n, 2, 3, 2, 3);
   const magnitude = fromPairs(
     powPair(lowPair(m), f64x2.convert_low_i32x4_s(n), lowPair(y)),
@@ -308,17 +314,18 @@ function cosHuge(x: v128): v128 {
   return v128.bitselect(num(NaN), signed, broken);
 }
 
-/** x^y in one lane, for operands of any kind. NativeMath follows ECMAScript, where 1 to an infinite or NaN power is NaN. */
-function powLane(x: f32, y: f32): f32 {
-  if (x == 1 || (x == -1 && abs(y) == Infinity)) return 1;
-  return <f32>NativeMath.pow(x, y);
-}
-
+/** x^y for operands of any kind. ECMAScript makes 1 to an infinite or NaN power NaN; here it is 1, as IEEE 754 has it. */
 function powSpecial(x: v128, y: v128): v128 {
-  let result = f32x4.splat(powLane(f32x4.extract_lane(x, 0), f32x4.extract_lane(y, 0)));
-  result = f32x4.replace_lane(result, 1, powLane(f32x4.extract_lane(x, 1), f32x4.extract_lane(y, 1)));
-  result = f32x4.replace_lane(result, 2, powLane(f32x4.extract_lane(x, 2), f32x4.extract_lane(y, 2)));
-  return f32x4.replace_lane(result, 3, powLane(f32x4.extract_lane(x, 3), f32x4.extract_lane(y, 3)));
+  const a = f32x4.abs(x), zero = num(0), one = num(1), infinity = num(Infinity);
+  const denormal = f32x4.lt(a, num(f32.MIN_NORMAL_VALUE)), endless = f32x4.eq(f32x4.abs(y), infinity);
+  const value = powNormal(v128.bitselect(f32x4.mul(x, num(16777216)), x, denormal), y, true, denormal);
+  // Of 0, of infinity, and to an infinite power: 0 or infinity, with a sign for odd powers.
+  const half = f32x4.mul(y, num(0.5)), odd = v128.and(f32x4.eq(f32x4.floor(y), y), f32x4.ne(f32x4.floor(half), half));
+  const grows = v128.not(v128.xor(f32x4.gt(a, one), f32x4.gt(y, zero)));
+  const end = v128.or(v128.and(infinity, grows), v128.and(odd, v128.and(x, i32x4.splat(SIGN))));
+  let result = v128.bitselect(end, value, v128.or(endless, v128.or(f32x4.eq(a, zero), f32x4.eq(a, infinity))));
+  result = v128.bitselect(num(NaN), result, v128.or(isnan(x), isnan(y)));
+  return v128.bitselect(one, result, v128.or(f32x4.eq(y, zero), v128.or(f32x4.eq(x, one), v128.and(endless, f32x4.eq(a, one)))));
 }
 
 /** x^y; a negative x to a power that is no integer is NaN. */
@@ -326,7 +333,7 @@ function powSpecial(x: v128, y: v128): v128 {
   const a = f32x4.abs(x);
   const finite = v128.and(f32x4.lt(a, num(Infinity)), f32x4.lt(f32x4.abs(y), num(Infinity)));
   const normal = v128.and(finite, f32x4.ge(a, num(f32.MIN_NORMAL_VALUE)));
-  const value = powNormal(x, y);
+  const value = powNormal(x, y, false, x);
   return i32x4.all_true(normal) ? value : v128.bitselect(value, powSpecial(x, y), normal);
 }
 

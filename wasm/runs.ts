@@ -1,8 +1,12 @@
 // Work on n elements that lie side by side, shared by the kernels.
 import { highPair, lowPair, sumPair } from "./lanes";
 
+/** Bytes from which on the engine's own copying, which is a call out of here, is the quicker one. */
+const MANY_BYTES: i32 = 2048;
+
 /** Copies that many bytes. */
 export function copyBytes(from: usize, to: usize, bytes: i32): void {
+  if (bytes >= MANY_BYTES) return memory.copy(to, from, bytes);
   for (; bytes >= 64; bytes -= 64, from += 64, to += 64) {
     v128.store(to, v128.load(from));
     v128.store(to, v128.load(from, 16), 16);

@@ -1,6 +1,6 @@
 // Softmax and its logarithm over the middle axis of x[outer, axis, inner], of float32 and float64.
 // The kernels work on `columns` of the inner elements, from those on that x and out point to.
-import { columnsAtOnce, exponentialsOfRows, exponentialsOfRun, finishSums, sumOfRun, sumsIn, sumsOfRows } from "./exponentials";
+import { columnsAtOnce, exponentialsOfRows, exponentialsOfRun, finishSums, sumsIn } from "./exponentials";
 import { largestOfRun } from "./extremes";
 import { highPair, loadPart, loadUpTo, lowPair, storePart, sumPair } from "./lanes";
 import { expNegative, log1p } from "./math";
@@ -8,8 +8,7 @@ import { bytes, lanes, storeVector, vectorAt } from "./vectors";
 
 @inline function softmaxRows<T>(x: usize, out: usize, scratch: usize, axis: i32, stride: usize, n: i32, logarithm: bool): void {
   const sums = sumsIn(scratch);
-  if (logarithm) sumsOfRows<T>(x, scratch, axis, stride, n);
-  else exponentialsOfRows<T>(x, out, scratch, axis, stride, n);
+  exponentialsOfRows<T>(x, logarithm ? 0 : out, scratch, axis, stride, n);
   finishSums<T>(scratch, n, !logarithm);
   for (let i = 0; i < axis; i++, x += stride, out += stride) {
     for (let at: usize = 0, left = n; left > 0; at += 16, left -= lanes<T>()) {
@@ -116,7 +115,7 @@ export function logSoftmax(x: usize, out: usize, scratch: usize, outer: i32, axi
 export function logSoftmaxF64(x: usize, out: usize, scratch: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
   if (inner != 1) return columnsOf<f64>(x, out, scratch, outer, axis, inner, columns, true);
   for (; outer > 0; outer--) {
-    const top = largestOfRun<f64>(x, axis), last = f64x2.splat(NativeMath.log(sumOfRun<f64>(x, axis, top))), shift = f64x2.splat(top);
+    const top = largestOfRun<f64>(x, axis), last = f64x2.splat(NativeMath.log(exponentialsOfRun<f64>(x, 0, axis, top))), shift = f64x2.splat(top);
     for (let left = axis; left > 0; left -= 2) {
       storeVector<f64>(out, f64x2.sub(f64x2.sub(vectorAt<f64>(x, left), shift), last), left);
       x += bytes<f64>(min(left, 2));

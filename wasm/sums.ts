@@ -60,24 +60,30 @@ export function sumOfParts(parts: usize, out: usize, count: i32, divisor: f64): 
   store<f32>(out, <f32>(sum / divisor));
 }
 
+/** Columns of float32 at a time: as many sums as for float64, which has two numbers a column. */
+const FLOATS: i32 = 2 * COLUMNS;
+
+/** The sums of two columns in 8 rows. */
+@inline function pairOfRows(x: usize, stride: usize): v128 {
+  const next = x + 4 * stride;
+  return f64x2.add(
+    f64x2.add(f64x2.add(pairAt(x), pairAt(x + stride)), f64x2.add(pairAt(x + 2 * stride), pairAt(x + 3 * stride))),
+    f64x2.add(f64x2.add(pairAt(next), pairAt(next + stride)), f64x2.add(pairAt(next + 2 * stride), pairAt(next + 3 * stride))),
+  );
+}
+
+/** Adds `rows` rows (1 or 8) of n columns to their sums. */
+@inline function addFloats(x: usize, sums: usize, stride: usize, n: i32, rows: i32): void {
+  for (; n >= 2; n -= 2, x += 8, sums += 16) v128.store(sums, f64x2.add(v128.load(sums), rows == 8 ? pairOfRows(x, stride) : pairAt(x)));
+  if (n > 0) for (let i = 0; i < rows; i++, x += stride) store<f64>(sums, load<f64>(sums) + <f64>load<f32>(x));
+}
+
 /** The sums of n columns of `axis` rows, as float64. */
 export function sumRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32): void {
   memory.fill(sums, 0, bytes<f64>(n));
-  const whole = bytes<f32>(n & ~3);
   let i = 0;
-  for (; i + 4 <= axis; i += 4, x += 4 * stride) {
-    let from = x, to = sums;
-    for (const end = x + whole; from < end; from += 16, to += 32) {
-      const low = f64x2.add(f64x2.add(pairAt(from), pairAt(from + stride)), f64x2.add(pairAt(from + 2 * stride), pairAt(from + 3 * stride)));
-      const high = f64x2.add(f64x2.add(pairAt(from + 8), pairAt(from + stride + 8)), f64x2.add(pairAt(from + 2 * stride + 8), pairAt(from + 3 * stride + 8)));
-      v128.store(to, f64x2.add(v128.load(to), low));
-      v128.store(to, f64x2.add(v128.load(to, 16), high), 16);
-    }
-    for (let left = n & 3; left > 0; left--, from += 4, to += 8)
-      store<f64>(to, load<f64>(to) + ((<f64>load<f32>(from) + <f64>load<f32>(from + stride)) + (<f64>load<f32>(from + 2 * stride) + <f64>load<f32>(from + 3 * stride))));
-  }
-  for (; i < axis; i++, x += stride)
-    for (let left = n, from = x, to = sums; left > 0; left--, from += 4, to += 8) store<f64>(to, load<f64>(to) + <f64>load<f32>(from));
+  for (; i + 8 <= axis; i += 8, x += 8 * stride) addFloats(x, sums, stride, n, 8);
+  for (; i < axis; i++, x += stride) addFloats(x, sums, stride, n, 1);
 }
 
 /** Sums or means of float32. */
@@ -85,8 +91,8 @@ export function sumRows(x: usize, sums: usize, axis: i32, stride: usize, n: i32)
   const stride = bytes<f32>(inner), divisor = mean ? <f64>axis : 1;
   for (let o = 0; o < outer; o++, x += <usize>axis * stride, out += stride) {
     if (inner == 1) store<f32>(out, <f32>(sumRun(x, axis) / divisor));
-    else for (let c = 0; c < columns; c += COLUMNS) {
-      const n = min(COLUMNS, columns - c);
+    else for (let c = 0; c < columns; c += FLOATS) {
+      const n = min(FLOATS, columns - c);
       sumRows(x + bytes<f32>(c), scratch, axis, stride, n);
       for (let i = 0; i < n; i++) store<f32>(out + bytes<f32>(c + i), <f32>(load<f64>(scratch + bytes<f64>(i)) / divisor));
     }

@@ -1,6 +1,6 @@
 // Vectors of float32, float64 or int32 elements (f32, f64, i32): what the kernels along an axis are written in, once for all of them. Their exported
 // functions end in F64 and I32 where the elements are not float32.
-import { loadPart, storePart } from "./lanes";
+import { loadWords, storeWords } from "./lanes";
 
 /** Elements a vector. */
 @inline export function lanes<T>(): i32 {
@@ -12,25 +12,17 @@ import { loadPart, storePart } from "./lanes";
   return <usize>n * sizeof<T>();
 }
 
-function firstWords(address: usize, count: i32): v128 {
-  return loadPart(address, count);
-}
-
 /** The vector at an address, or the first `count` elements there; lanes beyond repeat the first. */
 @inline export function vectorAt<T>(address: usize, count: i32): v128 {
   if (count >= lanes<T>()) return v128.load(address);
-  return sizeof<T>() == 8 ? v128.load64_splat(address) : firstWords(address, count);
-}
-
-function storeFirstWords(address: usize, vector: v128, count: i32): void {
-  storePart(address, vector, count);
+  return sizeof<T>() == 8 ? v128.load64_splat(address) : loadWords(address, count);
 }
 
 /** Stores a vector, or its first `count` elements. */
 @inline export function storeVector<T>(address: usize, vector: v128, count: i32): void {
   if (count >= lanes<T>()) v128.store(address, vector);
   else if (sizeof<T>() == 8) v128.store64_lane(address, vector, 0);
-  else storeFirstWords(address, vector, count);
+  else storeWords(address, vector, count);
 }
 
 /** Two float32 at an address as float64. */

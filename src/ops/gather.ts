@@ -137,21 +137,27 @@ const scatterOp: OpFunction<Along> = defineOp({
 function positions(op: string, x: Tensor, indices: TensorLike, length: number): Tensor {
   const given = integerTensor(op, 'indices', indices);
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
-  const values = integersOf(op, 'indices', given);
-  let negative = false;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    if (value < -length || value >= length)
-      throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
-    if (value < 0) negative = true;
-  }
-  const resolved = negative
+  const values = integersOf(op, 'indices', given, 'view');
+  const resolved = hasNegative(op, values, length)
     ? hostTensor(
         values.map((value) => (value < 0 ? value + length : value)),
         { shape: given.shape },
       )
     : given;
   return lendTo(resolved, x);
+}
+
+/** Whether a position counts from the end of an axis. @throws {ValueError} where one lies outside of it. */
+function hasNegative(op: string, values: Int32Array, length: number): boolean {
+  let negative = false;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value >>> 0 < length) continue;
+    if (value < -length || value >= length)
+      throw new ValueError(op, `index ${i} is ${value}; allowed are [${-length}, ${length})`);
+    negative = true;
+  }
+  return negative;
 }
 
 /**

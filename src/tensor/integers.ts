@@ -1,3 +1,4 @@
+import type { ReadUse } from '../backends/backend.js';
 import { DTypeError, ValueError } from '../errors.js';
 import { onBehalfOf } from './arguments.js';
 import { convert, hostTensor, type TensorLike } from './create.js';
@@ -11,13 +12,16 @@ export function integerTensor(op: string, what: string, data: TensorLike): Tenso
   );
 }
 
-/** @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host. */
-export function integersOf(op: string, what: string, data: TensorLike): Int32Array {
+/**
+ * @internal The values of integer data given as plain numbers, any typed array or an int tensor on the host.
+ * @param use 'view' for values that are looked at before anything else is done.
+ */
+export function integersOf(op: string, what: string, data: TensorLike, use: ReadUse = 'copy'): Int32Array {
   if (data instanceof Int32Array) return convert(data, 'int32') as Int32Array;
   const t = integerTensor(op, what, data);
   t.checkAlive(op);
   if (t.dtype !== 'int32') throw new DTypeError(op, `${what} is ${t.dtype}; it must hold integers`);
-  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync('copy') : null);
+  const values = t.buffer.host ?? (t.device.readSync ? t.rawDataSync(use) : null);
   if (!values)
     throw new ValueError(
       op,

@@ -144,6 +144,22 @@ describe('float32 functions', () => {
     expect({ within: error <= limit, error, at }).toMatchObject({ within: true });
   });
 
+  test('geluSlope is accurate to 4e-7, and relatively to 2e-6 where it is small; far out as everywhere', () => {
+    const x = Float32Array.from({ length: COUNT }, (_, i) =>
+      i < 16 ? [14, -14, 16, -16, 39, -41, 3e38, -3e38][i % 8]! : 28 * (i / COUNT) - 14,
+    );
+    const [from, out, exact] = [arena.allocate(4 * COUNT), arena.allocate(4 * COUNT), new Float64Array(COUNT)];
+    heap().f32.set(x, from / 4);
+    heap().functions.geluSlope!(from, out, COUNT);
+    elementwiseLoops.geluSlope(exact, 0, COUNT, x, 0, 1);
+    const got = heap().f32.slice(out / 4, out / 4 + COUNT);
+    const wrong = exact.findIndex((want, i) => {
+      const error = Math.abs(got[i]! - want);
+      return !(error <= 4e-7 && (x[i]! > -2 || error <= 2e-6 * Math.abs(want) + 2 ** -149));
+    });
+    expect(wrong < 0 ? null : { x: x[wrong], got: got[wrong], want: exact[wrong] }).toBeNull();
+  });
+
   test('pow is accurate to 1 ulp, and as IEEE 754 has it at the edges', () => {
     const bases: number[] = [];
     const exponents: number[] = [];

@@ -10,6 +10,8 @@ import { launchCopy } from './copy.js';
 import { expandDims, reshape } from './axes.js';
 import { slice, type SliceRange } from './slice.js';
 
+const SIDE_BY_SIDE = [1];
+
 const concatOp = defineOp<{ axis: number }>({
   name: 'concat',
   readsResult: false,
@@ -18,16 +20,18 @@ const concatOp = defineOp<{ axis: number }>({
   run: (call, parts, { axis }) => {
     const whole = concatShape(parts, axis);
     const strides = contiguousStrides(whole);
+    // Along the first axis that is longer than 1 the parts lie one behind another as they are.
+    const isRun = whole.every((dim, i) => i >= axis || dim === 1);
     let start = 0;
     parts.forEach((part, i) => {
       launchCopy(
         call,
         'concat',
-        part.shape,
+        isRun ? [part.size] : part.shape,
         call.inputs[i]!,
-        { offset: 0, strides: contiguousStrides(part.shape) },
+        { offset: 0, strides: isRun ? SIDE_BY_SIDE : contiguousStrides(part.shape) },
         call.outputs[0]!,
-        { offset: start * strides[axis]!, strides },
+        { offset: start * strides[axis]!, strides: isRun ? SIDE_BY_SIDE : strides },
       );
       start += part.shape[axis]!;
     });

@@ -89,7 +89,7 @@ const GRAIN = 16;
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
-/** A run of elements as it lies, where the source or the result is an ordinary array: nothing is brought to the heap first. */
+/** A run of elements as it lies. Where the source or the result is an ordinary array nothing is brought to the heap first. */
 function moveRun(call: CpuCall): boolean {
   const [n, further] = call.numbers('shape');
   if (further !== undefined || call.numbers('sourceStrides')[0] !== 1 || call.numbers('outStrides')[0] !== 1)
@@ -98,8 +98,10 @@ function moveRun(call: CpuCall): boolean {
   const [from, to] = [call.number('sourceOffset'), call.number('outOffset')];
   const bytes = BYTES[out.dtype];
   const isCopied = source.array === null || source.mirror !== null || source.resident !== null;
-  if (isCopied && out.array === null) return false;
-  if (isCopied) copyTo(out.array!.subarray(to, to + n!), call.in(0) + from * bytes);
+  if (isCopied && out.array === null) {
+    if (partsFor(COPY_COST * n!, true) > 1) return false;
+    heap().functions.copyRun!(call.in(0) + from * bytes, out.address + to * bytes, n! * bytes);
+  } else if (isCopied) copyTo(out.array!.subarray(to, to + n!), call.in(0) + from * bytes);
   else {
     const run = source.length === n ? source.array! : source.array!.subarray(from, from + n!);
     if (out.array) out.array.set(run, to);
@@ -176,15 +178,28 @@ const cast: CpuKernel = (call) => {
     out.array!.set(x.array!);
     return;
   }
-  const n = x.length;
   const [from, to] = [call.in(0), call.out(0)];
-  const [bytes, outBytes] = [BYTES[x.dtype], BYTES[out.dtype]];
-  run(`cast${SHORT[x.dtype]}To${SHORT[out.dtype]}`, {
+  if (castsByFloat32(x.dtype, out.dtype)) {
+    const between = call.scratch(4 * x.length);
+    castRun(x.dtype, 'float32', from, between, x.length);
+    castRun('float32', out.dtype, between, to, x.length);
+  } else castRun(x.dtype, out.dtype, from, to, x.length);
+};
+
+/** @internal Whether a cast has no function of its own: between halves and others that float32 holds exactly it goes by way of float32. For the tests. */
+export const castsByFloat32 = (from: DType, to: DType): boolean =>
+  isHalf(from) ? to !== 'float32' : isHalf(to) && from === 'bool';
+
+const isHalf = (dtype: DType): boolean => dtype === 'float16' || dtype === 'bfloat16';
+
+/** n elements side by side. */
+function castRun(dtype: DType, outDtype: DType, from: number, to: number, n: number): void {
+  run(`cast${SHORT[dtype]}To${SHORT[outDtype]}`, {
     total: n,
     cost: 2 * n,
     grain: 16,
-    args: (begin, end) => [from + begin * bytes, to + begin * outBytes, end - begin],
+    args: (begin, end) => [from + begin * BYTES[dtype], to + begin * BYTES[outDtype], end - begin],
   });
-};
+}
 
 export const copyKernels = { copy, accumulate, fill, cast };
