@@ -58,12 +58,13 @@ kernel void fold(device const IN *patches [[buffer(0)]],
   }
 }
 
-// For each window and channel, the position h * width + w of the first largest element within the image; NaN counts as largest.
-kernel void maxPoolIndices(device const IN *x [[buffer(0)]],
-                           device OUT *out [[buffer(1)]],
-                           constant WindowParams &p [[buffer(2)]],
-                           uint index [[thread_position_in_grid]],
-                           uint threads [[threads_per_grid]]) {
+// For each window and channel the first largest element within the image, and its position h * width + w; NaN counts as largest.
+kernel void maxPool(device const IN *x [[buffer(0)]],
+                    device OUT *out [[buffer(1)]],
+                    device int *places [[buffer(2)]],
+                    constant WindowParams &p [[buffer(3)]],
+                    uint index [[thread_position_in_grid]],
+                    uint threads [[threads_per_grid]]) {
   const uint size = p.batch * p.outH * p.outW * p.channels;
   for (uint i = index; i < size; i += threads) {
     const uint c = i % p.channels, ow = i / p.channels % p.outW, oh = i / (p.channels * p.outW) % p.outH, n = i / (p.channels * p.outW * p.outH);
@@ -79,6 +80,32 @@ kernel void maxPoolIndices(device const IN *x [[buffer(0)]],
         held = value;
       }
     }
-    out[i] = OUT(best);
+    out[i] = held;
+    places[i] = best;
+  }
+}
+
+// The vjp: each element of the image collects the cotangents of the windows whose largest one it is, always in the same order.
+kernel void maxPoolVjp(device const IN *g [[buffer(0)]],
+                       device const int *places [[buffer(1)]],
+                       device OUT *out [[buffer(2)]],
+                       constant WindowParams &p [[buffer(3)]],
+                       uint index [[thread_position_in_grid]],
+                       uint threads [[threads_per_grid]]) {
+  const uint size = p.batch * p.height * p.width * p.channels;
+  for (uint i = index; i < size; i += threads) {
+    const uint c = i % p.channels, w = i / p.channels % p.width, h = i / (p.channels * p.width) % p.height, n = i / (p.channels * p.width * p.height);
+    IN total = 0;
+    for (uint kh = p.kernelH; kh-- > 0;) {
+      const int y = int(h + p.padH) - int(kh * p.dilationH);
+      if (y < 0 || uint(y) % p.strideH != 0 || uint(y) / p.strideH >= p.outH) continue;
+      for (uint kw = p.kernelW; kw-- > 0;) {
+        const int x = int(w + p.padW) - int(kw * p.dilationW);
+        if (x < 0 || uint(x) % p.strideW != 0 || uint(x) / p.strideW >= p.outW) continue;
+        const uint at = ((n * p.outH + uint(y) / p.strideH) * p.outW + uint(x) / p.strideW) * p.channels + c;
+        if (places[at] == int(h * p.width + w)) total += g[at];
+      }
+    }
+    out[i] = total;
   }
 }

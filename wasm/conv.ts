@@ -1,4 +1,4 @@
-// Windows over channels-last images [batch, height, width, channels]: their patches, the adjoint of these, and where each window's maximum lies.
+// Windows over channels-last images [batch, height, width, channels]: their patches, the adjoint of these, each window's maximum, and its vjp.
 import { loadUpTo, storeUpTo } from "./lanes";
 import { addRun, copyRun, fillRun } from "./runs";
 
@@ -98,8 +98,10 @@ export function fold(
   return start + (kernel - 1) * dilation < size ? kernel : (size - start + dilation - 1) / dilation;
 }
 
-/** Where up to four channels have their first largest element among `rows` x `columns` positions of an image that begins at x; steps are in positions. */
-@inline function firstLargest(x: usize, pixel: usize, first: i32, rows: i32, columns: i32, rowStep: i32, step: i32, channels: i32): v128 {
+/** The first largest element of up to four channels among `rows` x `columns` positions of an image that begins at x, and where it lies; steps are in positions. */
+@inline function firstLargest(
+  x: usize, out: usize, places: usize, pixel: usize, first: i32, rows: i32, columns: i32, rowStep: i32, step: i32, channels: i32,
+): void {
   let best = loadUpTo(x + <usize>first * pixel, channels), index = i32x4.splat(first);
   for (; rows > 0; rows--, first += rowStep) {
     for (let position = first, end = first + columns * step; position < end; position += step) {
@@ -110,30 +112,63 @@ export function fold(
       index = v128.bitselect(i32x4.splat(position), index, better);
     }
   }
-  return index;
+  storeUpTo(out, best, channels);
+  storeUpTo(places, index, channels);
 }
 
 /**
- * For each window and channel the position h * width + w (int32) of its first largest element within the image; NaN counts as largest.
+ * For each window and channel its first largest element within the image, and the position h * width + w (int32) of that; NaN counts as largest.
  * Every window touches the image.
  */
-export function maxPoolIndices(
-  x: usize, out: usize, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32, kernelH: i32, kernelW: i32,
+export function maxPool(
+  x: usize, out: usize, places: usize, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32, kernelH: i32, kernelW: i32,
   strideH: i32, strideW: i32, padH: i32, padW: i32, dilationH: i32, dilationW: i32,
 ): void {
   const pixel = <usize>channels << 2, image = <usize>(height * width) * pixel, rowStep = dilationH * width;
   for (let n = 0; n < batch; n++, x += image) {
     for (let oh = 0; oh < outH; oh++) {
       const top = oh * strideH - padH, kh = firstInside(top, dilationH), rows = endInside(top, kernelH, dilationH, height) - kh;
-      for (let ow = 0; ow < outW; ow++, out += pixel) {
+      for (let ow = 0; ow < outW; ow++, out += pixel, places += pixel) {
         const left = ow * strideW - padW, kw = firstInside(left, dilationW), columns = endInside(left, kernelW, dilationW, width) - kw;
         const first = (top + kh * dilationH) * width + left + kw * dilationW;
-        let c = 0;
-        for (; c + 4 <= channels; c += 4) v128.store(out + (<usize>c << 2), firstLargest(x + (<usize>c << 2), pixel, first, rows, columns, rowStep, dilationW, 4));
-        if (c < channels) {
-          const at = <usize>c << 2;
-          storeUpTo(out + at, firstLargest(x + at, pixel, first, rows, columns, rowStep, dilationW, channels - c), channels - c);
-        }
+        let at: usize = 0, rest = channels;
+        for (; rest >= 4; rest -= 4, at += 16) firstLargest(x + at, out + at, places + at, pixel, first, rows, columns, rowStep, dilationW, 4);
+        if (rest > 0) firstLargest(x + at, out + at, places + at, pixel, first, rows, columns, rowStep, dilationW, rest);
+      }
+    }
+  }
+}
+
+/** What a window gives to the elements that it sees of up to four channels: g where its largest element lies, else 0. */
+@inline function giveBack(g: v128, places: v128, out: usize, pixel: usize, first: i32, rows: i32, columns: i32, rowStep: i32, step: i32, channels: i32, adds: bool): void {
+  for (; rows > 0; rows--, first += rowStep) {
+    for (let position = first, end = first + columns * step; position < end; position += step) {
+      const part = v128.and(g, i32x4.eq(places, i32x4.splat(position))), to = out + <usize>position * pixel;
+      storeUpTo(to, adds ? f32x4.add(loadUpTo(to, channels), part) : part, channels);
+    }
+  }
+}
+
+/** The vjp of `maxPool`: each window's g added to the image where its largest element lies. */
+export function maxPoolVjp(
+  g: usize, places: usize, out: usize, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32, kernelH: i32, kernelW: i32,
+  strideH: i32, strideW: i32, padH: i32, padW: i32, dilationH: i32, dilationW: i32,
+): void {
+  const pixel = <usize>channels << 2, image = <usize>(height * width) * pixel, rowStep = dilationH * width;
+  // Windows that meet without a gap or a common element write all there is.
+  const tiles = kernelH == strideH && kernelW == strideW && dilationH == 1 && dilationW == 1
+    && padH == 0 && padW == 0 && outH * strideH == height && outW * strideW == width;
+  if (!tiles) fillRun(out, batch * height * width * channels, 0);
+  for (let n = 0; n < batch; n++, out += image) {
+    for (let oh = 0; oh < outH; oh++) {
+      const top = oh * strideH - padH, kh = firstInside(top, dilationH), rows = endInside(top, kernelH, dilationH, height) - kh;
+      for (let ow = 0; ow < outW; ow++, g += pixel, places += pixel) {
+        const left = ow * strideW - padW, kw = firstInside(left, dilationW), columns = endInside(left, kernelW, dilationW, width) - kw;
+        const first = (top + kh * dilationH) * width + left + kw * dilationW;
+        let at: usize = 0, rest = channels;
+        for (; rest >= 4; rest -= 4, at += 16)
+          giveBack(v128.load(g + at), v128.load(places + at), out + at, pixel, first, rows, columns, rowStep, dilationW, 4, !tiles);
+        if (rest > 0) giveBack(loadUpTo(g + at, rest), loadUpTo(places + at, rest), out + at, pixel, first, rows, columns, rowStep, dilationW, rest, !tiles);
       }
     }
   }

@@ -63,10 +63,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
 }
 
-// == maxPoolIndices == for each window and channel, the position h * width + w of the first largest element within the image; NaN counts as largest
+// == maxPool == for each window and channel the first largest element within the image, and its position h * width + w; NaN counts as largest
 @group(0) @binding(0) var<storage, read> x: array<IN>;
 @group(0) @binding(1) var<storage, read_write> out: array<OUT>;
-@group(0) @binding(2) var<uniform> p: WindowParams;
+@group(0) @binding(2) var<storage, read_write> places: array<i32>;
+@group(0) @binding(3) var<uniform> p: WindowParams;
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -90,6 +91,37 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
         held = value;
       }
     }
-    out[i] = OUT(best);
+    out[i] = OUT(held);
+    places[i] = best;
+  }
+}
+
+// == maxPoolVjp == each element of the image collects the cotangents of the windows whose largest one it is, always in the same order
+@group(0) @binding(0) var<storage, read> g: array<IN>;
+@group(0) @binding(1) var<storage, read> places: array<i32>;
+@group(0) @binding(2) var<storage, read_write> out: array<OUT>;
+@group(0) @binding(3) var<uniform> p: WindowParams;
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let size = p.batch * p.height * p.width * p.channels;
+  for (var i = id.x; i < size; i += groups.x * WIDTH) {
+    let c = i % p.channels;
+    let w = i / p.channels % p.width;
+    let h = i / (p.channels * p.width) % p.height;
+    let n = i / (p.channels * p.width * p.height);
+    var total = IN(0);
+    // From the last element of a window to the first: its windows from the first to the last.
+    for (var kh = p.kernelH; kh > 0u; kh--) {
+      let y = i32(h + p.padH) - i32((kh - 1u) * p.dilationH);
+      if (y < 0 || u32(y) % p.strideH != 0u || u32(y) / p.strideH >= p.outH) { continue; }
+      for (var kw = p.kernelW; kw > 0u; kw--) {
+        let x = i32(w + p.padW) - i32((kw - 1u) * p.dilationW);
+        if (x < 0 || u32(x) % p.strideW != 0u || u32(x) / p.strideW >= p.outW) { continue; }
+        let at = ((n * p.outH + u32(y) / p.strideH) * p.outW + u32(x) / p.strideW) * p.channels + c;
+        if (places[at] == i32(h * p.width + w)) { total += g[at]; }
+      }
+    }
+    out[i] = OUT(total);
   }
 }

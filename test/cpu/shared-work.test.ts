@@ -59,6 +59,10 @@ const OPS: Readonly<Record<string, () => Tensor>> = {
   'argmax of rows': () => argmax(flat, 1),
   unfold: () => unfold(images, 3, { padding: 1 }),
   maxPool2d: () => maxPool2d(images, 3, { stride: 1 }),
+  'maxPool2d gradient, windows that overlap': () =>
+    valueAndGrad((x: Tensor) => sum(square(maxPool2d(x, 3, { stride: 1 }))))(images)[1],
+  'maxPool2d gradient, windows that do not': () =>
+    valueAndGrad((x: Tensor) => sum(square(maxPool2d(x, [4, 1]))))(images)[1],
   'convolution, gradient of the weight': () =>
     valueAndGrad((w: Tensor) => sum(square(conv2d(images, w, { padding: 1 }))))(weight)[1],
   'convolution, gradient of the images': () =>

@@ -1,11 +1,11 @@
-import { defineOp } from '../../autograd/op.js';
+import { defineOp, type OpFunction } from '../../autograd/op.js';
 import { type Kernel, NUMBERS } from '../../backends/kernel.js';
 import { ShapeError, ValueError } from '../../errors.js';
 import { checkOptions, checkTensor, checkWhole } from '../../tensor/arguments.js';
 import { hostTensor, lendTo, type TensorLike } from '../../tensor/create.js';
 import { toFloat } from '../../tensor/dtype.js';
 import { integersOf } from '../../tensor/integers.js';
-import { formatShape } from '../../tensor/shape.js';
+import { formatShape, sizeOf } from '../../tensor/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { sum, wide } from '../broadcast.js';
 import { cast } from '../cast.js';
@@ -35,45 +35,68 @@ import {
 
 /** Pooling: the largest element or the mean of windows, of given parts, or of everything, channel by channel. */
 
-/** For each window and channel, the position h * W + w of the first largest element within the image; NaN counts as largest. */
+/**
+ * For each window and channel the first largest element within the image, and its position h * W + w; NaN counts as largest.
+ */
 const maxPoolKernel: Kernel = {
-  name: 'maxPoolIndices',
+  name: 'maxPool',
   family: 'conv',
   inputs: ['x'],
-  outputs: ['out'],
-  types: { x: NUMBERS, out: ['int32'] },
+  outputs: ['out', 'places'],
+  types: { x: NUMBERS, out: 'x', places: ['int32'] },
   params: WINDOW_PARAMS,
 };
 
-const maxPoolIndicesOp = defineOp<Windows>({
-  name: 'maxPoolIndices',
-  infer: ([x], w) => {
-    const [outH, outW] = outSize(x!.shape, w);
-    return { shape: [x!.shape[0]!, outH, outW, x!.shape[3]!], dtype: 'int32' };
-  },
-  run: (call, [x], w) => {
-    const [outH, outW] = outSize(x!.shape, w);
-    call.launch({
-      kernel: maxPoolKernel,
-      inputs: call.inputs,
-      outputs: call.outputs,
-      params: windowParams(x!.shape, w),
-      grid: x!.shape[0]! * outH * outW * x!.shape[3]!,
-    });
-  },
-});
+/** Its vjp: each element of the image collects the cotangents of the windows whose largest one it is. */
+const maxPoolVjpKernel: Kernel = {
+  name: 'maxPoolVjp',
+  family: 'conv',
+  inputs: ['g', 'places'],
+  outputs: ['out'],
+  types: { g: NUMBERS, places: ['int32'], out: 'g' },
+  params: WINDOW_PARAMS,
+};
 
 /** The largest element of each window over an image. */
-function largest(x: Tensor, windows: Windows): Tensor {
-  const positions = maxPoolIndicesOp([x], windows);
-  const [batch, outH, outW, channels] = positions.shape as [number, number, number, number];
-  const picked = takeAlongAxis(
-    reshape(x, [batch, x.shape[1]! * x.shape[2]!, channels]),
-    reshape(positions, [batch, outH * outW, channels]),
-    1,
-  );
-  return reshape(picked, positions.shape);
-}
+const maxPoolOp = defineOp<Windows>({
+  name: 'maxPool',
+  infer: ([x], w) => {
+    const [outH, outW] = outSize(x!.shape, w);
+    const shape = [x!.shape[0]!, outH, outW, x!.shape[3]!];
+    return [
+      { shape, dtype: x!.dtype },
+      { shape, dtype: 'int32' },
+    ];
+  },
+  run: (call, [x], w, [result]) => {
+    const { inputs, outputs } = call;
+    const params = windowParams(x!.shape, w);
+    call.launch({ kernel: maxPoolKernel, inputs, outputs, params, grid: sizeOf(result!.shape) });
+  },
+  vjp: (g, { inputs: [x], saved: [places], attrs }) => [
+    maxPoolVjpOp([g, places!], { ...attrs, height: x!.shape[1]!, width: x!.shape[2]! }),
+  ],
+});
+
+const maxPoolVjpOp: OpFunction<Windows & { height: number; width: number }> = defineOp({
+  name: 'maxPoolVjp',
+  readsResult: false,
+  infer: ([g], { height, width }) => ({ shape: [g!.shape[0]!, height, width, g!.shape[3]!], dtype: g!.dtype }),
+  run: (call, _inputs, { height: _height, width: _width, ...w }, [result]) => {
+    const { inputs, outputs } = call;
+    const params = windowParams(result!.shape, w);
+    call.launch({ kernel: maxPoolVjpKernel, inputs, outputs, params, grid: sizeOf(result!.shape) });
+  },
+  vjp: (c, { inputs: [, places] }) => {
+    const [batch, height, width, channels] = c.shape as [number, number, number, number];
+    const picked = takeAlongAxis(
+      reshape(c, [batch, height * width, channels]),
+      reshape(places!, [batch, places!.shape[1]! * places!.shape[2]!, channels]),
+      1,
+    );
+    return [reshape(picked, places!.shape), null];
+  },
+});
 
 /** The mean of each window over an image. */
 const average = (x: Tensor, windows: Windows): Tensor => mean(unfoldOp([cast(x, toFloat(x.dtype))], windows), [3, 4]);
@@ -113,14 +136,14 @@ function windows1d(op: string, x: Tensor, kernel: number, options: Window1dOptio
 export function maxPool2d(x: Tensor, kernel: Pair, options: WindowOptions = {}): Tensor {
   const windows = windows2d('maxPool2d', x, kernel, options);
   checkTouches('maxPool2d', x.shape, windows);
-  return largest(x, windows);
+  return maxPoolOp([x], windows);
 }
 
 /** `maxPool2d` along the time of sequences: [N, L, C] to [N, outL, C]. @throws {ValueError} where a window would see nothing but padding. */
 export function maxPool1d(x: Tensor, kernel: number, options: Window1dOptions = {}): Tensor {
   const [image, windows] = windows1d('maxPool1d', x, kernel, options);
   checkTouches('maxPool1d', image.shape, windows, true);
-  return squeeze(largest(image, windows), 1);
+  return squeeze(maxPoolOp([image], windows), 1);
 }
 
 /** The mean of each window, zeros of the padding included: [N, H, W, C] to [N, outH, outW, C]. */

@@ -1,3 +1,4 @@
+import type { TypedArray } from '../../backend.js';
 import type { CpuCall, CpuKernel } from '../call.js';
 import { withFloat32 } from './float32.js';
 
@@ -83,25 +84,37 @@ const fold: CpuKernel = (call) => {
   });
 };
 
-const maxPoolIndices: CpuKernel = (call) => {
+const maxPool: CpuKernel = (call) => {
   const channels = call.number('channels');
   const x = call.inputs[0]!.view();
-  const out = call.outputs[0]!.view();
-  const best = new Float64Array(channels);
+  const [out, places] = call.outputs.map((buffer) => buffer.view()) as [TypedArray, TypedArray];
   let window = -channels;
   eachPatchElement(call, (image, _patch, position, first) => {
     if (first) {
       window += channels;
-      out.fill(-1, window, window + channels);
+      places.fill(-1, window, window + channels);
     }
     if (image < 0) return;
     for (let c = 0; c < channels; c++) {
       const value = x[image + c]!;
-      const held = best[c]!;
-      if (out[window + c]! >= 0 && (Number.isNaN(held) || !(value > held || Number.isNaN(value)))) continue;
-      best[c] = value;
-      out[window + c] = position;
+      const held = out[window + c]!;
+      if (places[window + c]! >= 0 && (Number.isNaN(held) || !(value > held || Number.isNaN(value)))) continue;
+      out[window + c] = value;
+      places[window + c] = position;
     }
+  });
+};
+
+const maxPoolVjp: CpuKernel = (call) => {
+  const channels = call.number('channels');
+  const [g, places] = call.inputs.map((buffer) => buffer.view()) as [TypedArray, TypedArray];
+  const out = call.outputs[0]!.view();
+  out.fill(0);
+  let window = -channels;
+  eachPatchElement(call, (image, _patch, position, first) => {
+    if (first) window += channels;
+    if (image < 0) return;
+    for (let c = 0; c < channels; c++) if (places[window + c] === position) out[image + c]! += g[window + c]!;
   });
 };
 
@@ -111,15 +124,13 @@ const overWindows = (name: string, generic: CpuKernel): CpuKernel =>
     name,
     (call) => {
       const [batch, height, width, channels, outH, outW, kernelH, kernelW, ...rest] = windowSizes(call);
-      const [x, out] = [call.in(0), call.out(0)];
-      const xStep = call.inputs[0]!.length / batch;
-      const outStep = call.outputs[0]!.length / batch;
+      const addresses = [...call.inputs.map((_, i) => call.in(i)), ...call.outputs.map((_, i) => call.out(i))];
+      const steps = [...call.inputs, ...call.outputs].map(({ length }) => (length / batch) * 4);
       return {
         total: batch,
         cost: 4 * batch * outH * outW * kernelH * kernelW * channels,
         args: (begin, end) => [
-          x + begin * xStep * 4,
-          out + begin * outStep * 4,
+          ...addresses.map((at, i) => at + begin * steps[i]!),
           end - begin,
           height,
           width,
@@ -138,5 +149,6 @@ const overWindows = (name: string, generic: CpuKernel): CpuKernel =>
 export const convKernels = {
   unfold: overWindows('unfold', unfold),
   fold: overWindows('fold', fold),
-  maxPoolIndices: overWindows('maxPoolIndices', maxPoolIndices),
+  maxPool: overWindows('maxPool', maxPool),
+  maxPoolVjp: overWindows('maxPoolVjp', maxPoolVjp),
 };
