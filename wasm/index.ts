@@ -15,7 +15,8 @@ export { ctcBeamLearn, ctcBeamTableBytes, ctcBeamTableMove, ctcBeamTableOpen } f
 export * from "./ctc/curvature";
 export * from "./ctc/loss";
 export * from "./depthwise";
-export { fftPlan, fftPlanBytes, fftScratchBytes, irfft, rfft } from "./fft";
+export { fftPlan, irfft, rfft } from "./fft";
+export { fftPlanBytes, fftScratchBytes } from "./fft-plan";
 export * from "./gather";
 export * from "./generated/elementwise";
 export * from "./matmul";

@@ -117,7 +117,10 @@ function checkNorm(op: string, x: Tensor, { weight, bias }: Affine, eps: unknown
 }
 
 /** What was meant by a tensor in the place of a norm's options. */
-const meantByNorm = (given: unknown): string | null => (given instanceof Tensor ? 'write { weight, bias }' : null);
+const meantBy =
+  (names: string) =>
+  (given: unknown): string | null =>
+    given instanceof Tensor ? `write { ${names} }` : null;
 
 function scaleAndShift(normal: Tensor, { weight, bias }: Affine): Tensor {
   if (!weight) return bias ? add(normal, bias) : normal;
@@ -136,7 +139,7 @@ const normalRows = (x: Tensor, eps: number): Tensor => layerNormOp([cast(x, toFl
  */
 export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; eps?: number } = {}): Tensor {
   checkTensor('layerNorm', 'x', x);
-  checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], meantByNorm);
+  checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], meantBy('weight, bias'));
   const { eps = 1e-5 } = options;
   checkNorm('layerNorm', x, options, eps);
   return scaleAndShift(normalRows(x, eps), options);
@@ -149,7 +152,7 @@ export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; 
  */
 export function rmsNorm(x: Tensor, options: { weight?: Tensor; eps?: number } = {}): Tensor {
   checkTensor('rmsNorm', 'x', x);
-  checkOptions('rmsNorm', options, ['weight', 'eps'], meantByNorm);
+  checkOptions('rmsNorm', options, ['weight', 'eps'], meantBy('weight'));
   const { eps = 1e-6, weight } = options;
   checkNorm('rmsNorm', x, { weight }, eps);
   // A row beside its negative has mean 0, and as variance its own mean square: the kernel of layerNorm, whose sums are float64, will do.
@@ -172,7 +175,7 @@ export function groupNorm(
 ): Tensor {
   checkTensor('groupNorm', 'x', x);
   checkWhole('groupNorm', 'groups', groups, 1);
-  checkOptions('groupNorm', options, ['weight', 'bias', 'eps'], meantByNorm);
+  checkOptions('groupNorm', options, ['weight', 'bias', 'eps'], meantBy('weight, bias'));
   const { eps = 1e-5 } = options;
   checkNorm('groupNorm', x, options, eps);
   if (x.rank < 2) throw new ShapeError('groupNorm', `x is ${formatShape(x.shape)}; it must be [N, ..., C]`);

@@ -75,6 +75,12 @@ export const normInfo = {
     errors: [
       { run: () => rmsNorm(zeros([])), error: ShapeError, message: '[rmsNorm] a scalar has no axis to normalise' },
       {
+        run: () => rmsNorm(zeros([3]), zeros([3]) as never),
+        error: ValueError,
+        message:
+          '[rmsNorm] the options are a tensor of shape [3]; they must be an object: { weight, eps } (write { weight })',
+      },
+      {
         run: () => rmsNorm(zeros([2, 3]), { weight: zeros([2]) }),
         error: ShapeError,
         message: '[rmsNorm] weight is [2]; x of [2, 3] wants [3]',

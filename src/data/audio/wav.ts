@@ -83,7 +83,12 @@ function chunksOf(view: DataView): { format: Format; start: number; length: numb
   if (view.byteLength < 12 || nameAt(view, 0) !== 'RIFF' || nameAt(view, 8) !== 'WAVE') {
     const kind = nameAt(view, 0);
     const others: Readonly<Record<string, string>> = { RIFX: ', a big-endian one', RF64: ', one of more than 4 GiB' };
-    throw new FormatError(OP, `this is no WAV file: it begins with ${shown(kind)}, not 'RIFF'${others[kind] ?? ''}`);
+    throw new FormatError(
+      OP,
+      kind === 'RIFF'
+        ? `this is no WAV file: the 'RIFF' holds ${shown(nameAt(view, 8))}, not 'WAVE'`
+        : `this is no WAV file: it begins with ${shown(kind)}, not 'RIFF'${others[kind] ?? ''}`,
+    );
   }
   let format: Format | null = null;
   for (let at = 12; at < view.byteLength;) {

@@ -156,7 +156,12 @@ describe('what is wrong about a file is named', () => {
     ['nothing', new Uint8Array(0), "this is no WAV file: it begins with '0 bytes'"],
     ['another kind', Uint8Array.from(Buffer.from('ID3\u0004 and so on')), "it begins with 'ID3?', not 'RIFF'"],
     ['a big-endian one', named(0, [0x52, 0x49, 0x46, 0x58]), "'RIFX', not 'RIFF', a big-endian one"],
-    ['an AVI', named(8, [0x41, 0x56, 0x49, 0x20]), 'this is no WAV file'],
+    ['an AVI', named(8, [0x41, 0x56, 0x49, 0x20]), "this is no WAV file: the 'RIFF' holds 'AVI ', not 'WAVE'"],
+    [
+      'the beginning of a RIFF',
+      named(0, []).slice(0, 9),
+      "this is no WAV file: the 'RIFF' holds '1 bytes', not 'WAVE'",
+    ],
     ['no samples', good.slice(0, 36), "there is no 'data'"],
     ['no format', named(12, [0x66, 0x6d, 0x74, 0x78]), "'data' without a 'fmt '"],
     ['cut off in the samples', good.slice(0, -2), 'it announces 6 bytes of samples, and 4 are there'],
