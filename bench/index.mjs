@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const names = readdirSync(dirname(fileURLToPath(import.meta.url)))
   .filter(
-    (file) => file.endsWith('.mjs') && !['index.mjs', 'harness.mjs', 'emissions.mjs', 'models.mjs'].includes(file),
+    (file) =>
+      file.endsWith('.mjs') &&
+      !['index.mjs', 'harness.mjs', 'emissions.mjs', 'models.mjs', 'ops-rows.mjs'].includes(file),
   )
   .map((file) => file.slice(0, -4));
 const [name, ...rest] = process.argv.slice(2);
