@@ -146,20 +146,21 @@ export const zeros = (shape: Shape, options: CreateOptions = NONE): Tensor => fi
 /** A tensor of ones. */
 export const ones = (shape: Shape, options: CreateOptions = NONE): Tensor => filled('ones', shape, 1, options);
 
-/** A tensor of one value. @throws {ValueError} for a value that the dtype cannot hold */
-export const full = (shape: Shape, value: number, options: CreateOptions = NONE): Tensor =>
+/** A tensor of one value: float32 of a number, bool of a truth value. @throws {ValueError} for a value that the dtype cannot hold */
+export const full = (shape: Shape, value: number | boolean, options: CreateOptions = NONE): Tensor =>
   filled('full', shape, value, options);
 
-function filled(op: string, shape: Shape, value: number, options: CreateOptions): Tensor {
+function filled(op: string, shape: Shape, value: number | boolean, options: CreateOptions): Tensor {
   checkShape(op, shape);
   if (typeof value !== 'boolean') checkNumber(op, 'the value', value);
   checkCreation(op, options);
-  return fill(op, shape, value, options.dtype ?? 'float32', options.device);
+  const dtype = options.dtype ?? (typeof value === 'boolean' ? 'bool' : 'float32');
+  return fill(op, shape, Number(value), dtype, options.device);
 }
 
 function fill(op: string, shape: Shape, value: number, dtype: DType, device?: Backend): Tensor {
   const data = hostArray(dtype, sizeOf(shape));
-  if (typeof value === 'number' && data instanceof Float32Array) data.fill(value);
+  if (data instanceof Float32Array) data.fill(value);
   else if (!Object.is(value, 0)) data.fill(convert([value], dtype, op)[0]!);
   return settle(op, data, shape, dtype, device);
 }

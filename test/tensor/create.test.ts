@@ -210,6 +210,9 @@ describe('others', () => {
     expect(facts(full([1], NaN))).toEqual({ dtype: 'float32', shape: [1], values: [NaN] });
     expect(facts(full([1], 1.5, { dtype: 'float16' }))).toEqual({ dtype: 'float16', shape: [1], values: [1.5] });
     expect(facts(full([1], 2, { dtype: 'bool' }))).toMatchObject({ values: [1] });
+    expect(facts(full([2], true))).toEqual({ dtype: 'bool', shape: [2], values: [1, 1] });
+    expect(facts(full([1], false))).toEqual({ dtype: 'bool', shape: [1], values: [0] });
+    expect(facts(full([1], true, { dtype: 'float32' }))).toEqual({ dtype: 'float32', shape: [1], values: [1] });
     expect(facts(eye(2, 3))).toEqual({ dtype: 'float32', shape: [2, 3], values: [1, 0, 0, 0, 1, 0] });
     expect(facts(eye(2, 1, { dtype: 'bfloat16' }))).toMatchObject({ shape: [2, 1], values: [1, 0] });
     expect(facts(zerosLike(ones([2], { dtype: 'int32' })))).toEqual({ dtype: 'int32', shape: [2], values: [0, 0] });
