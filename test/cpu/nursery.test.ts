@@ -97,6 +97,8 @@ const FORMULAS: Readonly<Record<string, (x: Tensor, y: Tensor) => Tensor>> = {
   },
   'of float64': (x, y) => x.cast('float64').mul(y).add(1),
   'of int32': (x, y) => x.mul(100).cast('int32').maximum(y.cast('int32')),
+  'of a comparison with a number': (x) => x.greater(0.5),
+  'of a comparison of float64': (x, y) => x.cast('float64').less(y.cast('float64')),
   'of truth values alone': (x, y) => logicalOr(x.greater(y), x.less(0)),
   'of bfloat16': (x, y) => concat([x.cast('bfloat16'), y.cast('bfloat16')]).neg(),
 };

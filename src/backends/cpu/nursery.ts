@@ -18,9 +18,10 @@ const LEAST = 2 ** 16;
 const MOST = 2 ** 24;
 /** What lies here at most, if not two results take more: half of what a core has for a cache of its own. */
 const ROOM = 2 ** 20;
-/** Ops that may have to be done again for one result, one after the other, and how many times its own size may be kept for that. */
+/** Ops that may have to be done again for one result, one after the other, and bytes that may be kept for that for each of its own: truth values count as numbers do. */
 const DEEPEST = 8;
 const MOST_KEPT = 4;
+const LEAST_ELEMENT = 4;
 /** Launches, at most, that write one result: a part each. */
 const MOST_STEPS = 256;
 /** Results of a kind that go elsewhere after one of it was computed again; twice as many each time, up to a point. */
@@ -63,7 +64,7 @@ export class Source {
     const depth = Math.max(this.depth, 1, ...inputs.map((input) => 1 + input.depth));
     const before = this.steps.length === 0 ? 0 : this.kept;
     const kept = [...new Set(inputs)].reduce((sum, input) => sum + input.kept, before);
-    const most = MOST_KEPT * this.length * BYTES[this.dtype];
+    const most = MOST_KEPT * this.length * Math.max(BYTES[this.dtype], LEAST_ELEMENT);
     if (depth > DEEPEST || kept > most || this.steps.length === MOST_STEPS) return false;
     this.depth = depth;
     this.kept = kept;
