@@ -11,7 +11,7 @@ import {
   type Tensor,
   vjp,
 } from 'tapegrad';
-import { ctcSplit, withCtcSplit } from '../../src/backends/cpu/kernels/ctc-alone.js';
+import { ctcSplit, sequencesAlone, withCtcSplit } from '../../src/backends/cpu/kernels/ctc-alone.js';
 import { ctcTiers } from '../../src/backends/cpu/kernels/ctc.js';
 import { warmThreads } from '../../src/backends/cpu/pool.js';
 import { asLogProbs, make, type Problem, sequenceOf } from './rungs.js';
@@ -146,6 +146,26 @@ describe('one sequence over several threads', () => {
   });
 });
 
+test('split are long sequences that would keep a thread busy when the others are done', () => {
+  const alone = (threads: number, ...works: number[]): number[] => {
+    const all = Float64Array.from(works, (work) => work * 1e7);
+    return sequencesAlone(
+      all,
+      all.reduce((a, b) => a + b, 0),
+      threads,
+    );
+  };
+  expect(alone(1, 1)).toEqual([]);
+  expect(alone(2, 1)).toEqual([0]);
+  expect(alone(2, 0.1)).toEqual([]); // not worth it
+  expect(alone(2, 1, 1)).toEqual([]);
+  expect(alone(4, 1, 1)).toEqual([0, 1]);
+  expect(alone(4, 1, 1, 1)).toEqual([]);
+  expect(alone(2, 0.5, 8, 0.5)).toEqual([1]);
+  expect(alone(2, 1, 2, 1)).toEqual([]);
+  expect(alone(8, 1, 0, 1, 1)).toEqual([0, 2, 3]);
+});
+
 describe('with threads', () => {
   afterAll(() => {
     setThreads(1);
@@ -156,9 +176,9 @@ describe('with threads', () => {
     setThreads(1);
     expect(splitIn(problem, 'logits')).toBe(0);
     const want = solve(problem, 'logits');
-    for (const n of [2, 4]) {
+    for (const n of [2, 3]) {
       setThreads(n);
-      expect(await warmThreads()).toBe(n);
+      while ((await warmThreads()) < n);
       expect(splitIn(problem, 'logits')).toBe(1);
       for (let round = 0; round < 3; round++) expect(solve(problem, 'logits')).toEqual(want);
     }

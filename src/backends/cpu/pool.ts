@@ -183,14 +183,14 @@ function retire(from: Pool, worker: WorkerHandle): void {
 
 /**
  * Calls the kernel once for each task's arguments, on all threads that are ready. Tasks must be independent: outputs and scratch memory
- * of their own.
+ * of their own. Returns whether it was once: false if a thread was lost in a task, which was then called anew.
  * @throws {TapegradError} when a task fails; all others have ended by then.
  */
-export function parallel(name: string, tasks: readonly (readonly number[])[]): void {
+export function parallel(name: string, tasks: readonly (readonly number[])[]): boolean {
   const kernel = heap().functions[name]!;
   if (tasks.length <= 1 || tasks.length > MOST_TASKS || !pool || pool.workers.size === 0) {
     for (const task of tasks) kernel(...task);
-    return;
+    return true;
   }
   const { words, args } = pool;
   tasks.forEach((task, t) => {
@@ -206,7 +206,7 @@ export function parallel(name: string, tasks: readonly (readonly number[])[]): v
   const start = performance.now();
   for (let left = Atomics.sub(words, CONTROL.remaining, 1); left > 0; left = Atomics.sub(words, CONTROL.remaining, 1))
     runHere(kernel, tasks, left - 1);
-  settle(kernel, tasks, performance.now() - start);
+  return settle(kernel, tasks, performance.now() - start);
 }
 
 /** Flags of a task: 0 while it is open. */
@@ -224,8 +224,12 @@ function runHere(kernel: (...args: number[]) => number, tasks: readonly (readonl
   Atomics.add(words, CONTROL.finished, 1);
 }
 
-/** Waits for the tasks that others have claimed. */
-function settle(kernel: (...args: number[]) => number, tasks: readonly (readonly number[])[], ownTime: number): void {
+/** Waits for the tasks that others have claimed. Returns whether all of these were done. */
+function settle(
+  kernel: (...args: number[]) => number,
+  tasks: readonly (readonly number[])[],
+  ownTime: number,
+): boolean {
   const { words } = pool!;
   const deadline = performance.now() + Math.max(PATIENCE.least, PATIENCE.times * ownTime);
   for (let spins = 0; Atomics.load(words, CONTROL.finished) < tasks.length; spins++) {
@@ -241,9 +245,11 @@ function settle(kernel: (...args: number[]) => number, tasks: readonly (readonly
     });
     const lost = pool!;
     pool = null; // a thread that is still on its way out knows only the old control block
-    return check(lost.words, tasks.length);
+    check(lost.words, tasks.length);
+    return false;
   }
   check(words, tasks.length);
+  return true;
 }
 
 const SPINS = 20_000;
