@@ -39,7 +39,7 @@ export function sort(base: usize, lo: i32, hi: i32): void {
 
 /** The same of records that are nearly in order: in one pass, unless that moves too many of them. */
 export function settle(base: usize, count: i32): void {
-  let moves = count << 3;
+  let moves = count << 4;
   for (let at = base + 16, end = base + (<usize>count << 4); at < end; at += 16) {
     const value = load<f64>(at);
     if (!(load<f64>(at - 16) < value)) continue;

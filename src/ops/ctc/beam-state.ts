@@ -98,6 +98,7 @@ export class BeamStates {
   /** What every launch is given: how far the sequences came, and how many frames each has. */
   private readonly status: Buffer;
   private readonly frameCounts: Buffer;
+  private readonly answerArrays: { float64?: Buffer; int32?: Buffer } = {};
   /** Short pieces of scores. */
   private desk: Arena | null = null;
   private piece: Buffer | null = null;
@@ -257,9 +258,9 @@ export class BeamStates {
   /** The `count` likeliest prefixes of a sequence; fewer if the beam holds fewer. */
   read(n: number, count: number): BeamContents {
     const { buffer } = this.held[n]!;
-    const [scores, found] = [array('float64', count + 1), array('int32', 1)];
-    launch(this.op, KERNELS.read, [buffer], [scores, found], { count });
-    const size = view(found)[0]!;
+    const scores = this.answer('float64', count + 1);
+    launch(this.op, KERNELS.read, [buffer], [scores, this.status], { count });
+    const size = view(this.status)[0]!;
     return {
       labelsAt: (places) => this.labelsOf(buffer, places),
       scores: [...view(scores).subarray(0, size)],
@@ -271,7 +272,7 @@ export class BeamStates {
   private labelsOf(buffer: Buffer, places: readonly number[]): Int32Array[] {
     if (places.length === 0) return [];
     const given = hostBackend().upload('int32', Int32Array.from(places));
-    const lengths = array('int32', places.length);
+    const lengths = this.answer('int32', places.length);
     launch(this.op, KERNELS.lengths, [buffer, given], [lengths], {});
     const sizes = view(lengths) as Int32Array;
     const labels = array(
@@ -283,6 +284,12 @@ export class BeamStates {
     return Array.from(sizes, (size) => (view(labels) as Int32Array).slice(at, (at += size)));
   }
 
+  /** An array for what one launch answers, which the next one may overwrite. */
+  private answer(dtype: 'float64' | 'int32', length: number): Buffer {
+    const before = this.answerArrays[dtype];
+    return before?.length === length ? before : (this.answerArrays[dtype] = array(dtype, length));
+  }
+
   private statesOf(buffer: Buffer, count: number): number[] {
     const states = array('float64', count);
     if (count > 0) launch(this.op, KERNELS.states, [buffer], [states], { count });
@@ -292,10 +299,11 @@ export class BeamStates {
   /** Takes the labels that all prefixes begin with out of the state. */
   cut(n: number): Int32Array {
     const { buffer } = this.held[n]!;
-    const count = array('int32', 1);
-    launch(this.op, KERNELS.shared, [buffer], [count], {});
-    const labels = array('int32', view(count)[0]!);
-    if (labels.length > 0) launch(this.op, KERNELS.cut, [buffer], [labels], {});
+    launch(this.op, KERNELS.shared, [buffer], [this.status], {});
+    const count = view(this.status)[0]!;
+    if (count === 0) return new Int32Array(0);
+    const labels = array('int32', count);
+    launch(this.op, KERNELS.cut, [buffer], [labels], {});
     return view(labels) as Int32Array;
   }
 

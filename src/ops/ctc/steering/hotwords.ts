@@ -55,6 +55,9 @@ function checkBoost(op: string, what: string, boost: unknown): void {
   if (!Number.isFinite(boost)) throw new ValueError(op, `${what} is ${describe(boost)}; it must be a finite number`);
 }
 
+/** Steps up to which all are written down. */
+const MOST_STEPS = 1 << 18;
+
 /** The automaton: states are nodes of a tree of phrases, the longest beginning of one that the text ends with. */
 class Phrases {
   private readonly trie: Trie;
@@ -62,6 +65,8 @@ class Phrases {
   private readonly suffix: number[];
   private readonly worth: number[];
   private readonly advance: number[];
+  /** The state after each state and label, [states, labels], where these are not too many. */
+  private readonly next: Int32Array | null;
 
   constructor(
     patterns: readonly { readonly labels: readonly number[]; readonly boost: number }[],
@@ -78,6 +83,7 @@ class Phrases {
     this.suffix = new Array<number>(size).fill(0);
     this.worth = new Array<number>(size).fill(0);
     this.advance = new Array<number>(size).fill(0);
+    this.next = size * this.trie.labels <= MOST_STEPS ? new Int32Array(size * this.trie.labels) : null;
     patterns.forEach(({ labels, boost }, i) => {
       const total = boost * labels.length;
       this.worth[ends[i]!]! += total;
@@ -94,12 +100,17 @@ class Phrases {
 
   /** Suffixes, shorter nodes first; what they are worth counts for the longer ones as well. */
   private link(): void {
-    const { trie, suffix, worth, advance } = this;
+    const { trie, suffix, worth, advance, next } = this;
     const depth = new Int32Array(trie.size);
     for (let node = 1; node < trie.size; node++) depth[node] = depth[trie.parent[node]!]! + 1;
     const order = [...depth.keys()].sort((a, b) => depth[a]! - depth[b]!);
     for (const node of order) {
       if (depth[node]! > 1) suffix[node] = this.goto(suffix[trie.parent[node]!]!, trie.label[node]!);
+      for (let label = 0; next && label < trie.labels; label++) {
+        const child = trie.child(node, label);
+        next[node * trie.labels + label] =
+          child >= 0 ? child : node > 0 ? next[suffix[node]! * trie.labels + label]! : 0;
+      }
       if (node === 0) continue;
       worth[node]! += worth[suffix[node]!]!;
       advance[node] = Math.max(advance[node]!, advance[suffix[node]!]!);
@@ -107,6 +118,9 @@ class Phrases {
   }
 
   private goto(state: number, label: number): number {
+    const { labels } = this.trie;
+    if (label >= labels) return 0;
+    if (this.next) return this.next[state * labels + label]!;
     for (let node = state; ; node = this.suffix[node]!) {
       const next = this.trie.child(node, label);
       if (next >= 0) return next;

@@ -6,7 +6,7 @@ export class Trie {
   private readonly children = new Map<number, number>();
 
   /** @param labels the labels that are added are below this. */
-  constructor(private readonly labels: number) {}
+  constructor(readonly labels: number) {}
 
   get size(): number {
     return this.parent.length;
