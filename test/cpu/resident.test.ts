@@ -1,27 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { memory, OutOfMemoryError, scope, tensor, type Tensor, valueAndGrad, zeros } from 'tapegrad';
 import type { CpuBuffer } from '../../src/backends/cpu/buffer.js';
 import { type Block, heap } from '../../src/backends/cpu/heap.js';
 import { residentBytes } from '../../src/backends/cpu/resident.js';
+import { collectGarbage, settled } from '../garbage.js';
 
 const MIB = 2 ** 20;
 const COUNT = 2 ** 21; // 8 MiB
 const use = (t: Tensor): number => scope(() => t.mul(2).sum()).itemSync();
 const placeOf = (t: Tensor): number | undefined => (t.buffer as CpuBuffer).resident?.start;
 const filled = (value: number): Tensor => tensor(new Float32Array(COUNT).fill(value));
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
-
-/** Until nothing that was dropped is resident any more. */
-async function settled(): Promise<void> {
-  for (let i = 0; i < 50 && residentBytes() > 0; i++) {
-    collectGarbage();
-    await sleep(10);
-  }
-}
 
 beforeEach(settled);
 
@@ -121,6 +108,5 @@ test('within one turn of the event loop, too, nothing keeps the tensors alive wh
     for (let times = 0; times < 3; times++) use(x);
   }
   collectGarbage();
-  collectGarbage(); // the first one's arrays are counted off on another thread, which this one waits for
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * MIB); // of 256
 });

@@ -1,16 +1,12 @@
 /** The suites on the 'metal' device run in three modes: as it is, checked, and with the threads' order reversed. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { MetalBackend } from '../../src/backends/metal/backend.js';
+import { settled } from '../garbage.js';
 import { change, metalTests, ORDER, type Setting, softLibrary, softTests } from './harness.js';
 
 export interface OnMetal {
   /** The device; open, in the suite's mode, while the suite runs. */
   readonly metal: () => MetalBackend;
 }
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 /** Tests between collections of garbage. Each buffer of the software device is a mapping with a page before and behind it, and a process may have only so many. */
 const TESTS_PER_COLLECTION = 25;
@@ -27,8 +23,7 @@ function suite(settings: Partial<Record<Setting, number>>, strict: boolean, body
   afterEach(async () => {
     backend.finish();
     if (++tests % TESTS_PER_COLLECTION > 0) return;
-    collectGarbage();
-    await new Promise((resolve) => setImmediate(resolve)); // what was collected is given back then
+    await settled();
   });
   afterAll(() => {
     backend.close();
