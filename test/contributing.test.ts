@@ -28,7 +28,7 @@ test('the files that it names are all that the op is written in', () => {
     'src/ops/elementwise.ts',
     'src/ops/index.ts',
     'src/ops/methods.ts',
-    'test/arguments.rows.ts',
+    'test/arguments.functions.ts',
     'test/ops/elementwise.ts',
   ]);
   for (const file of writtenIn) expect(page).toContain(file);
