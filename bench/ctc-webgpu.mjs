@@ -139,10 +139,11 @@ async function measure(shape) {
   const exact = stepOf(problem, tensor(divisors).cast('float64'))(problem.logits.cast('float64'))[1].dataSync();
   const error = (await gradient.data()).reduce((worst, value, i) => Math.max(worst, Math.abs(value - exact[i])), 0);
 
-  const queue = (count) => {
-    let loss;
-    for (let i = 0; i < count; i++) loss = scope(() => step(logits)[0]);
-    return loss.item();
+  const queue = async (count) => {
+    const losses = Array.from({ length: count }, () => scope(() => step(logits)[0]));
+    const value = await losses.at(-1).item();
+    for (const loss of losses) loss.dispose();
+    return value;
   };
   const once = () => queue(1);
   const start = performance.now();

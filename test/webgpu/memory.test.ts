@@ -51,6 +51,35 @@ suiteOnDevice('memory on webgpu', (device) => {
     expect(memory(device()).scopes).toBe(0);
   });
 
+  test('single numbers that come again stay on the device, each as it is, and are no memory in use', async () => {
+    const write = jest.spyOn(device().device.queue, 'writeBuffer');
+    const x = tensor([1, 2]).to(device());
+    const numbers = [0.5, -0, 0, NaN, 3e38, 0.5, 1];
+    const answers: number[][] = [];
+    const writes: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const { usedBytes } = memory(device());
+      write.mockClear();
+      const made = scope(() => numbers.map((number) => x.mul(tensor(number).to(device()))));
+      answers.push((await Promise.all(made.map((t) => t.array()))).flat() as number[]);
+      writes.push(write.mock.calls.length);
+      // One of them may be disposed of, read and differentiated: the others stay.
+      using one = tensor(0.5).to(device());
+      expect(await one.item()).toBe(0.5);
+      expect(await grad((t: Tensor) => t.mul(2).add(t).square())(one).item()).toBe(9);
+      for (const t of made) t.dispose();
+      // Gradients wait for the collector; before they are kept, the numbers do so, too.
+      if (i > 1) expect(memory(device()).usedBytes).toBeLessThanOrEqual(usedBytes + 2 * 256);
+    }
+    write.mockRestore();
+    expect(answers.slice(1)).toEqual([answers[0], answers[0], answers[0]]);
+    expect(answers[0]!.map((value) => Object.is(value, -0))).toEqual(
+      numbers.flatMap((n) => [Object.is(n, -0), Object.is(n, -0)]),
+    );
+    expect(writes[3]).toBe(1); // the launches' parameters
+    expect(writes[3]).toBeLessThan(writes[0]!);
+  });
+
   test('what a scope returns outlives an await, and using gives it back', async () => {
     const x = tensor(new Float32Array(10_000).fill(2)).to(device());
     const step = async (): Promise<Tensor> => {

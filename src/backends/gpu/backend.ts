@@ -9,6 +9,7 @@ import {
 } from '../backend.js';
 import { DeviceError, DTypeError } from '../../errors.js';
 import type { Dispatch } from '../kernel.js';
+import { Constants } from './constants.js';
 import type { GpuDevice, GpuProgram, ReadRequest, Submission } from './device.js';
 import type { Dialect } from './dialect.js';
 import { Failures, nameOps, typedError } from './failures.js';
@@ -38,6 +39,7 @@ export abstract class GpuBackend implements Backend, Clock {
   private readonly programs: Programs;
   private readonly pool: Pool;
   private readonly gathered: Gathered;
+  private readonly constants: Constants | null = null;
   private inFlight: InFlight[] = [];
   private readonly failures = new Failures(() => this.name);
   /** What the device finds out about in the background: programs and memory that have been asked about, and what it has not yet found out. */
@@ -61,15 +63,13 @@ export abstract class GpuBackend implements Backend, Clock {
   ) {
     this.programs = new Programs(gpu, dialect, () => this.name);
     this.pool = new Pool(gpu, this, () => this.name, options);
-    this.gathered = new Gathered(
-      gpu,
-      dialect,
-      this.programs,
-      ({ ready }) => ready !== undefined && this.broken.has(ready),
-      ({ ready }, op) => {
-        this.learn(ready, op);
-      },
-    );
+    // Elsewhere an upload is no more than a copy.
+    if (gpu.writesInOrder && !options.strict)
+      this.constants = new Constants((data) => this.pool.pin(this.uploaded('float32', data)));
+    this.gathered = new Gathered(gpu, dialect, this.programs, (pending) => {
+      const settled: Promise<void> = pending.finally(() => this.unknown.delete(settled));
+      this.unknown.add(settled);
+    });
   }
 
   get maxBufferBytes(): number {
@@ -124,14 +124,19 @@ export abstract class GpuBackend implements Backend, Clock {
 
   upload(dtype: DType, data: TypedArray, arena: Arena | null = null): GpuBuffer {
     this.refuse(dtype);
-    const block = this.pool.acquire(data.length * this.dialect.bytes[dtype], true);
-    block.memory.write(dtype, data);
-    block.written = 0;
-    this.learn(block.memory.ready, 'upload', block);
+    const block = this.constants?.blockOf(dtype, data) ?? this.uploaded(dtype, data);
     const buffer = new GpuBuffer(this, dtype, data.length, block, dtype === 'int32' ? data : undefined);
     if (arena) (arena as GpuArena).add(buffer);
     else this.collect(buffer);
     return buffer;
+  }
+
+  private uploaded(dtype: DType, data: TypedArray): Block {
+    const block = this.pool.acquire(data.length * this.dialect.bytes[dtype], true);
+    block.memory.write(dtype, data);
+    block.written = 0;
+    this.learn(block.memory.ready, 'upload', block);
+    return block;
   }
 
   receive(dtype: DType, length: number, data: Promise<TypedArray>): GpuBuffer {
@@ -217,8 +222,8 @@ export abstract class GpuBackend implements Backend, Clock {
   }
 
   memory(): MemoryInfo {
-    const { reservedBytes, freeBytes, peakBytes } = this.pool;
-    return { reservedBytes, usedBytes: reservedBytes - freeBytes, peakBytes, scopes: this.openArenas };
+    const { reservedBytes, usedBytes, peakBytes } = this.pool;
+    return { reservedBytes, usedBytes, peakBytes, scopes: this.openArenas };
   }
 
   resetPeak(): void {

@@ -26,6 +26,8 @@ export interface GpuProgram {
   readonly maxThreads: number;
   /** Settled when it is known whether it compiled, for devices that compile in the background; absent where it has. */
   readonly ready?: Promise<void>;
+  /** Compiles it in the background for groups of some width, where the device can. */
+  prepare?(width: number): Promise<void>;
   release(): void;
 }
 

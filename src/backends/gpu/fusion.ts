@@ -6,6 +6,7 @@ import type { DType } from '../backend.js';
 import { type Dispatch, type Kernel, packParams, type ParamType } from '../kernel.js';
 import type { GpuProgram } from './device.js';
 import type { FusedSource, FusedStep } from './dialect.js';
+import { GROUP_WIDTH } from './limits.js';
 import type { Block, GpuBuffer } from './memory.js';
 
 /** Launches that become one at most: each of them lengthens what has to be compiled. */
@@ -49,6 +50,13 @@ export interface Fused {
   readonly blocks: readonly Block[];
   readonly params: Uint32Array;
   readonly size: number;
+}
+
+/** A combination that has been met. */
+interface Known {
+  readonly kernel: Kernel;
+  readonly program: GpuProgram;
+  isReady: boolean;
 }
 
 /** Makes the program of a combination. */
@@ -114,12 +122,14 @@ export class Chain {
   private key = '';
   private size = 1;
   /** Combinations by what makes them up; null for one that has been met once: what is not met again is not worth compiling. */
-  private readonly known = new Map<string, { kernel: Kernel; program: GpuProgram } | null>();
+  private readonly known = new Map<string, Known | null>();
   private readonly numbers = new Map<GpuProgram, number>();
 
   constructor(
     private readonly fuse: Fuse,
     private readonly maxBuffers: number,
+    /** Told of programs that are being compiled. */
+    private readonly onPending: (ready: Promise<void>) => void,
   ) {}
 
   get length(): number {
@@ -151,8 +161,8 @@ export class Chain {
       reads.some((read) => read.block === block) ||
       reads.length + this.steps.length + 1 > this.maxBuffers
     ) {
-      reads.length = readBefore;
-      views.length = viewsBefore;
+      if (reads.length > readBefore) reads.length = readBefore;
+      if (views.length > viewsBefore) views.length = viewsBefore;
       return false;
     }
     this.size = Math.max(this.size, size);
@@ -188,50 +198,72 @@ export class Chain {
 
   /** Ends the chain. What comes back is one launch for all of them, or null: then they are to be launched one by one. */
   end(): { readonly waiting: readonly Waiting[]; readonly fused: Fused | null } {
-    const fused = this.steps.length > 1 ? this.together() : null;
-    const waiting = this.steps.map((step) => step.waiting);
+    const { steps } = this;
+    if (steps.length === 1) {
+      const { waiting } = steps[0]!;
+      this.begin();
+      return { waiting: [waiting], fused: null };
+    }
+    const fused = this.together();
+    const waiting = steps.map((step) => step.waiting);
+    this.begin();
+    return { waiting, fused };
+  }
+
+  private begin(): void {
     this.steps = [];
     this.sources = [];
     this.reads = [];
     this.views = [];
     this.key = '';
     this.size = 1;
-    return { waiting, fused };
   }
 
   private together(): Fused | null {
     const { steps, reads, views, size } = this;
     // A buffer that has been given up since cannot be read any more; who had asked before still reads its block.
-    const isWritten = steps.map(
-      ({ buffer, block }, i) => (buffer.block === block || block.readers > 0) && this.writerOf(block) === i,
-    );
-    const blocks = reads.map(({ block }) => block);
-    steps.forEach(({ block }, i) => {
+    const isWritten: boolean[] = [];
+    const blocks: Block[] = [];
+    for (const { block } of reads) blocks.push(block);
+    for (let i = 0; i < steps.length; i++) {
+      const { buffer, block } = steps[i]!;
+      isWritten[i] = (buffer.block === block || block.readers > 0) && this.writerOf(block) === i;
       if (isWritten[i]) blocks.push(block);
-    });
+    }
     if (blocks.length === reads.length) return null;
     const made = this.programOf(isWritten);
     if (!made) return null;
     const params: Record<string, number | readonly number[]> = { size };
-    views.forEach((view, i) => {
-      params[`rank${i}`] = view.rank;
-      params[`offset${i}`] = view.offset;
-      params[`shape${i}`] = view.shape;
-      params[`strides${i}`] = view.strides;
-    });
+    for (let i = 0; i < views.length; i++) {
+      const { rank, offset, shape, strides } = views[i]!;
+      params[`rank${i}`] = rank;
+      params[`offset${i}`] = offset;
+      params[`shape${i}`] = shape;
+      params[`strides${i}`] = strides;
+    }
     return { program: made.program, blocks, params: packParams(made.kernel, params), size };
   }
 
-  /** The program of the chain as it is now, if it has been met before. */
-  private programOf(isWritten: readonly boolean[]): { kernel: Kernel; program: GpuProgram } | null {
+  /** The program of the chain as it is now, if it has been met before and is compiled by now. It may never be: nobody needs to know. */
+  private programOf(isWritten: readonly boolean[]): Known | null {
     let key = this.key;
     for (const flag of isWritten) key += flag ? '1' : '0';
     const known = this.known.get(key);
-    if (known) return known;
+    if (known) return known.isReady ? known : null;
     if (this.known.size >= MOST_KNOWN) this.known.clear();
-    const made = known === null ? this.make(isWritten) : null;
+    const made = known === null ? { ...this.make(isWritten), isReady: false } : null;
     this.known.set(key, made);
-    return made;
+    if (made) {
+      const { program } = made;
+      const pending = Promise.all([program.ready, program.prepare?.(GROUP_WIDTH)]).then(
+        () => {
+          made.isReady = true;
+        },
+        () => undefined,
+      );
+      this.onPending(pending);
+    }
+    return null;
   }
 
   private make(isWritten: readonly boolean[]): { kernel: Kernel; program: GpuProgram } {

@@ -16,13 +16,11 @@ export class Gathered {
     private readonly gpu: GpuDevice,
     dialect: Dialect,
     programs: Programs,
-    /** Whether a fused program is known not to compile. */
-    private readonly isBroken: (program: GpuProgram) => boolean,
-    /** Told of the fused programs that are launched, for what the device finds out later. */
-    private readonly onFused: (program: GpuProgram, op: string) => void,
+    /** Told of programs that are being compiled for later. */
+    onPending: (ready: Promise<void>) => void,
   ) {
     const fuse: Programs['fuse'] = (...parts) => programs.fuse(...parts);
-    this.chain = dialect.fused ? new Chain(fuse, gpu.maxBuffers ?? MOST_BUFFERS) : null;
+    this.chain = dialect.fused ? new Chain(fuse, gpu.maxBuffers ?? MOST_BUFFERS, onPending) : null;
   }
 
   /** Launches so far; those of one chain may turn out to be one. */
@@ -59,13 +57,12 @@ export class Gathered {
   private endChain(): void {
     if (!this.chain || this.chain.length === 0) return;
     const { waiting, fused } = this.chain.end();
-    if (!fused || this.isBroken(fused.program)) {
+    if (!fused) {
       for (const one of waiting) this.push(one);
       return;
     }
     const { program, blocks, params, size } = fused;
     const groups = Math.min(Math.ceil(size / GROUP_WIDTH), MOST_GROUPS);
-    this.onFused(program, waiting[0]!.op);
     this.launches.push({ program, buffers: blocks.map(({ memory }) => memory), params, groups, width: GROUP_WIDTH });
     for (const { op } of waiting) this.ops.push(op);
   }

@@ -17,6 +17,8 @@ export interface Block {
   givenBack: boolean;
   /** Whether the device turned out to have no room for it. */
   isMissing: boolean;
+  /** Whether it holds a constant, and is never given back. */
+  isPinned: boolean;
 }
 
 /** How far the GPU has come: submissions are numbered in their order. */
@@ -113,6 +115,7 @@ const REPLACED_BYTES = 2 ** 16;
 export class Pool {
   reservedBytes = 0;
   freeBytes = 0;
+  pinnedBytes = 0;
   /** The most bytes that were in use at one time since the last `resetPeak()`. */
   peakBytes = 0;
   private readonly blocks = new Set<Block>();
@@ -146,7 +149,16 @@ export class Pool {
   private make(size: number): Block {
     const memory = this.reserve(size);
     const order = this.shelf(size).places++;
-    const block: Block = { memory, order, lastUse: 0, written: 0, readers: 0, givenBack: false, isMissing: false };
+    const block: Block = {
+      memory,
+      order,
+      lastUse: 0,
+      written: 0,
+      readers: 0,
+      givenBack: false,
+      isMissing: false,
+      isPinned: false,
+    };
     memory.ready?.catch(() => {
       this.condemn(block); // whoever uses it will ask why
     });
@@ -161,10 +173,22 @@ export class Pool {
   }
 
   private notePeak(): void {
-    this.peakBytes = Math.max(this.peakBytes, this.reservedBytes - this.freeBytes);
+    this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
+  }
+
+  get usedBytes(): number {
+    return this.reservedBytes - this.freeBytes - this.pinnedBytes;
+  }
+
+  /** Keeps a block for what it holds, beside what is in use. */
+  pin(block: Block): Block {
+    block.isPinned = true;
+    this.pinnedBytes += block.memory.bytes;
+    return block;
   }
 
   give(block: Block): void {
+    if (block.isPinned) return;
     block.givenBack = block.readers > 0;
     if (block.givenBack) return;
     if (block.isMissing) {
@@ -197,7 +221,7 @@ export class Pool {
   /** A block leaves its arena for nobody knows how long. Another gets its place, or all that come after it would be other ones in the next step. */
   letGo(block: Block): void {
     const size = block.memory.bytes;
-    if (size > REPLACED_BYTES || block.order === SPARE || this.options.strict) return;
+    if (size > REPLACED_BYTES || block.order === SPARE || block.isPinned || this.options.strict) return;
     const shelf = this.shelf(size);
     let heir = shelf.takeSpare();
     if (!heir) {

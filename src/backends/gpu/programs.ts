@@ -32,6 +32,7 @@ const CODES: Readonly<Record<DType, number>> = { float32: 0, int32: 1, bool: 2, 
 export class Programs {
   private readonly variants = new Map<Kernel, Map<number, Variant>>();
   private readonly entries = new Map<Kernel, boolean>();
+  private readonly planned = new Map<Kernel, boolean>();
 
   constructor(
     private readonly device: GpuDevice,
@@ -50,7 +51,12 @@ export class Programs {
   planOf(kernel: Kernel): Plan | undefined {
     const plan = plans[kernel.name];
     if (!plan || textOf(this.name(), kernel) !== undefined) return undefined;
-    return this.hasParts(plan) || !this.hasEntry(kernel) ? plan : undefined;
+    let isUsed = this.planned.get(kernel);
+    if (isUsed === undefined) {
+      isUsed = this.hasParts(plan) || !this.hasEntry(kernel);
+      this.planned.set(kernel, isUsed);
+    }
+    return isUsed ? plan : undefined;
   }
 
   private hasParts(plan: Plan): boolean {

@@ -43,11 +43,8 @@ export interface GPUDevice {
   createShaderModule(descriptor: { code: string; label?: string }): GPUShaderModule;
   createBindGroupLayout(descriptor: { entries: readonly LayoutEntry[] }): GPUBindGroupLayout;
   createPipelineLayout(descriptor: { bindGroupLayouts: readonly GPUBindGroupLayout[] }): GPUPipelineLayout;
-  createComputePipeline(descriptor: {
-    label?: string;
-    layout: GPUPipelineLayout;
-    compute: { module: GPUShaderModule; constants: Readonly<Record<string, number>> };
-  }): GPUComputePipeline;
+  createComputePipeline(descriptor: PipelineDescriptor): GPUComputePipeline;
+  createComputePipelineAsync(descriptor: PipelineDescriptor): Promise<GPUComputePipeline>;
   createBindGroup(descriptor: {
     layout: GPUBindGroupLayout;
     entries: readonly { binding: number; resource: { buffer: GPUBuffer; offset?: number; size?: number } }[];
@@ -56,6 +53,12 @@ export interface GPUDevice {
   pushErrorScope(filter: 'validation' | 'out-of-memory' | 'internal'): void;
   popErrorScope(): Promise<GPUError | null>;
   destroy(): void;
+}
+
+export interface PipelineDescriptor {
+  readonly label?: string;
+  readonly layout: GPUPipelineLayout;
+  readonly compute: { readonly module: GPUShaderModule; readonly constants: Readonly<Record<string, number>> };
 }
 
 export interface LayoutEntry {

@@ -9,6 +9,7 @@ import {
   type GPUPipelineLayout,
   type GPUShaderModule,
   type LayoutEntry,
+  type PipelineDescriptor,
   STAGE_COMPUTE,
 } from './api.js';
 
@@ -42,15 +43,20 @@ export class WebGpuProgram implements GpuProgram {
   pipeline(width: number): GPUComputePipeline {
     let pipeline = this.pipelines.get(width);
     if (!pipeline) {
-      const { device, module, kernel, pipelineLayout: layout } = this;
-      pipeline = device.createComputePipeline({
-        label: kernel.name,
-        layout,
-        compute: { module, constants: { WIDTH: width } },
-      });
+      pipeline = this.device.createComputePipeline(this.described(width));
       this.pipelines.set(width, pipeline);
     }
     return pipeline;
+  }
+
+  /** @throws what the compiler says, if that is no success, as a rejection */
+  async prepare(width: number): Promise<void> {
+    this.pipelines.set(width, await this.device.createComputePipelineAsync(this.described(width)));
+  }
+
+  private described(width: number): PipelineDescriptor {
+    const { module, kernel, pipelineLayout: layout } = this;
+    return { label: kernel.name, layout, compute: { module, constants: { WIDTH: width } } };
   }
 
   /** The kernel's buffers with the one that its parameters lie in. */
