@@ -77,7 +77,7 @@ function ${entry}(${[...operands.map(({ name }) => `${name}_`), 'out_', 'words']
     const lines = steps.map(({ sources, target, isOne }, k) => {
       const values = sources.map((source) => {
         if (source.kind === 'step') return `r${source.step}[0]`;
-        return `in${source.buffer}[${source.kind === 'view' ? `place(${source.view}, i)` : source.kind === 'first' ? 0 : 'i'}]`;
+        return `in${source.buffer}[${source.kind === 'view' ? `place(${source.view}, ${isOne ? 0 : 'i'})` : source.kind === 'first' ? 0 : 'i'}]`;
       });
       const computed = `r${k}[0] = step${k}(${values.join(', ')});`;
       if (target === null) return computed;

@@ -51,6 +51,12 @@ describe('what becomes one launch', () => {
     close(await run(), want, 3);
   });
 
+  test('a scalar that is cut out of something', async () => {
+    const run = () => scope(() => x.mul(b.slice([2, 3]).reshape([]))).data();
+    expect(await kernelsOf(gpu, run)).toEqual(['copy_mul']);
+    close(await run(), X.mul(B.dataSync()[2]!).dataSync(), 6);
+  });
+
   test('what has to be complete before it is read is not: sums, transposes, broadcasting', async () => {
     const run = () => scope(() => x.exp().transpose(0, 1).add(x.sum(1)).add(x.exp().sum())).data();
     const kernels = await kernelsOf(gpu, run);

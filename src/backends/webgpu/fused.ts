@@ -41,18 +41,19 @@ export function fusedText(width: string, types: Types, { inputs, outputs, views,
   ${[...parts.statements, `return ${output}(${parts.result});`].join('\n  ')}
 }`;
   });
-  const valueOf = (source: FusedSource): string => {
+  const valueOf = (source: FusedSource, isOne: boolean): string => {
     if (source.kind === 'step') {
       const { types: made } = steps[source.step]!;
       // As it was rounded: compilers would make one operation of a product and a sum.
       return made.at(-1) === 'float32' ? `opaque(r${source.step})` : `r${source.step}`;
     }
-    const at = source.kind === 'view' ? `place${source.view}(i)` : source.kind === 'element' ? 'i' : '0';
+    const at =
+      source.kind === 'view' ? `place${source.view}(${isOne ? '0u' : 'i'})` : source.kind === 'element' ? 'i' : '0';
     return `in${source.buffer}[${at}]`;
   };
   const lines = steps.flatMap(({ parts, sources, target, isOne }, k) => {
     const type = parts && (parts.whole ? 'i32' : 'f32');
-    const values = sources.map(valueOf).map((value) => (type ? `${type}(${value})` : value));
+    const values = sources.map((source) => valueOf(source, isOne)).map((value) => (type ? `${type}(${value})` : value));
     const computed = `let r${k} = step${k}(${values.join(', ')});`;
     if (target === null) return [computed];
     return [computed, isOne ? `if (i == 0u) { out${target}[0] = r${k}; }` : `out${target}[i] = r${k};`];
