@@ -169,9 +169,9 @@ browserTests('the page that reads digits', () => {
       await until(async () => (await stepOf(page)) > 0 || !(await stillTrains()));
       const before = await stepOf(page);
       for (const digits of ['3140', '725']) {
-        await page.locator('#clear').click();
         await write(page, digits);
         await reads(page, digits);
+        await page.locator('#clear').click();
       }
       if (await stillTrains()) await until(async () => (await stepOf(page)) > before || !(await stillTrains()));
       more *= 2;
