@@ -71,7 +71,7 @@ export function softmaxF64(x: usize, out: usize, scratch: usize, outer: i32, axi
     greatest = i32x4.sub(greatest, same);
   }
   const counts = f64x2.add(f64x2.convert_low_i32x4_s(greatest), f64x2.convert_low_i32x4_s(v128.shuffle<i32>(greatest, greatest, 2, 3, 2, 3)));
-  return <f32>(sumPair(f64x2.add(low, high)) + (sumPair(counts) - 1));
+  return <f32>(sumPair(f64x2.add(low, high)) + (sumPair(counts) - 1)) + (shift - shift); // NaN where the row has no finite maximum
 }
 
 /** The greatest element of a row, NaN left out: it shows in the sum of the exponentials. */

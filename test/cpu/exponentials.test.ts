@@ -107,14 +107,23 @@ describe.each(FLOATS)('exponentials of %s', (dtype) => {
     ['nothing but -Infinity', [-Infinity, -Infinity, -Infinity], [NaN, NaN, NaN]],
     ['-Infinity', [-Infinity, 4, -Infinity], [0, 1, 0]],
     ['numbers far apart', [-1e30, 1e30, 0], [0, 1, 0]],
-  ])('softmax of %s, alone and beside others', (_name, column, want) => {
+  ])('softmax and logSoftmax of %s, alone and beside others, along either axis', (_name, column, want) => {
+    const stored = make(dtype, [3], column).dataSync();
+    const logs = want.map((share, i) => (share === 0 ? stored[i]! - stored[1]! : Math.log(share)));
     for (const width of [1, 2, 3, 5, 130]) {
       for (const at of [0, width - 1]) {
         const values = column.flatMap((x, j) => Array.from({ length: width }, (__, i) => (i === at ? x : j)));
-        const y = make(dtype, [3, width], values).softmax(0);
-        expect([...y.slice([], at).dataSync()]).toEqual(want);
-        for (let other = 0; other < width; other++)
-          if (other !== at) expect(Math.abs(y.slice(2, other).itemSync() - 0.6652409557748219)).toBeLessThan(1e-7);
+        const x = make(dtype, [3, width], values);
+        for (const y of [x.softmax(0), x.transpose().softmax(1).transpose()]) {
+          expect([...y.slice([], at).dataSync()]).toEqual(want);
+          for (let other = 0; other < width; other++)
+            if (other !== at) expect(Math.abs(y.slice(2, other).itemSync() - 0.6652409557748219)).toBeLessThan(1e-7);
+        }
+        for (const y of [x.logSoftmax(0), x.transpose().logSoftmax(1).transpose()]) {
+          expect([...y.slice([], at).dataSync()]).toEqual(logs);
+          for (let other = 0; other < width; other++)
+            if (other !== at) expect(Math.abs(y.slice(2, other).itemSync() + 0.4076059644443803)).toBeLessThan(1e-6);
+        }
       }
     }
   });

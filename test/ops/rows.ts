@@ -73,6 +73,7 @@ export const rowInfo = {
       exact('-Infinity', () => softmax(row(-Infinity, 3)()), 'float32', [1, 2], [0, 1]),
       exact('all -Infinity', () => softmax(row(-Infinity, -Infinity)()), 'float32', [1, 2], [NaN, NaN]),
       exact('NaN', () => softmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]),
+      exact('Infinity', () => softmax(row(Infinity, 3)()), 'float32', [1, 2], [NaN, NaN]),
       exact('int32', () => softmax(int([[7, 7]])), 'float32', [1, 2], [0.5, 0.5]),
     ],
     errors: [
@@ -88,6 +89,7 @@ export const rowInfo = {
       exact('far apart', () => logSoftmax(row(1000, -1000)()), 'float32', [1, 2], [0, -2000]),
       exact('-Infinity', () => logSoftmax(row(-Infinity, 3)()), 'float32', [1, 2], [-Infinity, 0]),
       exact('NaN', () => logSoftmax(row(NaN, 3)()), 'float32', [1, 2], [NaN, NaN]),
+      exact('Infinity', () => logSoftmax(row(Infinity, 3)()), 'float32', [1, 2], [NaN, NaN]),
     ],
     errors: [
       { run: () => logSoftmax(zeros([2]), -2), error: ShapeError, message: '[logSoftmax] axis -2 is outside [-1, 1)' },
