@@ -1,4 +1,4 @@
-import { cast, type DType, random, scope, tensor, zeros } from 'tapegrad';
+import { cast, type DType, memory, random, resetPeakMemory, scope, tensor, zeros } from 'tapegrad';
 import { arrayClass, BYTES, type TypedArray } from '../../src/backends/backend.js';
 import { Allocator } from '../../src/backends/cpu/allocator.js';
 import { heap } from '../../src/backends/cpu/heap.js';
@@ -177,3 +177,22 @@ test.each(pairs)('%s to %s of every length, by the op, in the heap and outside',
   }
   expect(cast(zeros([0, 3], { dtype: from }), to)).toMatchObject({ shape: [0, 3], dtype: to });
 });
+
+test.each(pairs.filter(([from, to]) => castsByFloat32(from, to)))(
+  '%s to %s takes little memory beside the result, however long, and is as exact there',
+  (from, to) => {
+    const few = Float32Array.of(1, 0, 0.5, -2, 7);
+    const n = 2 ** 21 + 3;
+    const values = Float32Array.from({ length: n }, (_, i) => few[i % few.length]!);
+    const x = cast(tensor(values), from);
+    scope(() => {
+      const near = x.clone();
+      resetPeakMemory();
+      const before = memory().peakBytes;
+      const result = cast(near, to);
+      expect(memory().peakBytes - before).toBeLessThan(n * BYTES[to] + 2 ** 21);
+      const want = Array.from(few, (value) => ENCODERS[to](from === 'bool' ? Number(value !== 0) : value));
+      expect(result.rawDataSync('copy').every((value, i) => value === want[i % want.length])).toBe(true);
+    });
+  },
+);

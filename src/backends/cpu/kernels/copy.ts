@@ -179,12 +179,17 @@ const cast: CpuKernel = (call) => {
     return;
   }
   const [from, to] = [call.in(0), call.out(0)];
-  if (castsByFloat32(x.dtype, out.dtype)) {
-    const between = call.scratch(4 * x.length);
-    castRun(x.dtype, 'float32', from, between, x.length);
-    castRun('float32', out.dtype, between, to, x.length);
-  } else castRun(x.dtype, out.dtype, from, to, x.length);
+  if (!castsByFloat32(x.dtype, out.dtype)) return castRun(x.dtype, out.dtype, from, to, x.length);
+  const between = call.scratch(Math.min(x.length, BETWEEN) * BYTES.float32);
+  for (let at = 0; at < x.length; at += BETWEEN) {
+    const n = Math.min(BETWEEN, x.length - at);
+    castRun(x.dtype, 'float32', from + at * BYTES[x.dtype], between, n);
+    castRun('float32', out.dtype, between, to + at * BYTES[out.dtype], n);
+  }
 };
+
+/** Elements that are float32 on their way at a time: not more than a cache holds, and enough for several threads. */
+const BETWEEN = 2 ** 18;
 
 /** @internal Whether a cast has no function of its own: between halves and others that float32 holds exactly it goes by way of float32. For the tests. */
 export const castsByFloat32 = (from: DType, to: DType): boolean =>
