@@ -45,14 +45,12 @@ const words = {
 };
 
 /**
- * `cheap` are functions of one or two instructions; a formula with no others is unrolled to four vectors a step. `libraries` are modules of wasm/ with
- * further functions. `patterns` counts the loops of whole vectors (of PATTERNS in elementwise.mjs) by the number of operands, for one formula,
- * or for long ones. `shortRows` says that rows of a
- * few elements, which these loops do nothing for, have one as well. `often` names
- * expensive formulas that are worth a second loop, of whole vectors. `own` names those that a library has written out, with less work than the formula
- * shows. `seldom` names formulas that call their functions, where others have them written out in their loops: several times the bytes, and a few
- * nanoseconds a vector less. `only`, where given, names the formulas that are worth having in this type; those
- * whose code it lacks are left out in any case.
+ * `cheap` are functions of one or two instructions; a formula with no others has loops of whole vectors. `patterns` counts these (of PATTERNS in
+ * elementwise.mjs) by the number of operands, for one formula, or for long ones. `shortRows` says that rows of a few elements, which these loops do
+ * nothing for, have one as well. `libraries` are modules of wasm/ with further functions. `often` names expensive formulas that are worth a second loop,
+ * of whole vectors. `own` names those that a library has written out, with less work than the formula shows. `seldom` names formulas that call their
+ * functions, where others have them written out in their loops: several times the bytes, and a few nanoseconds a vector less. `only`, where given, names
+ * the formulas that are worth having in this type; those whose code it lacks are left out in any case.
  */
 export const ELEMENTS = [
   {

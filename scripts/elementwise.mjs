@@ -68,7 +68,7 @@ function reader(formula, index, element) {
   return {
     bytes: element.bytes,
     vector: (j) => `v128.load(${operand}, ${16 * j})`,
-    part: element.part(operand, 'left', element.suffix === '' && formula.arity > 1 && isShort(formula)), // rows of a few elements: calls would count
+    part: element.part(operand, 'left'),
     splat: element.splat(operand),
   };
 }

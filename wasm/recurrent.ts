@@ -6,33 +6,15 @@
 //
 // Where `place` is not 0, a library forms the products: only the frame in that place is computed, counted from 1 in the order of walking, its product being
 // there already (`gates` of the LSTM, `scratch` of the GRU) or formed from the result (the vjps'). The caller sees to the start.
-import { loadPart, storePart } from "./lanes";
 import { expNegative, tanh as tanhInlined } from "./math";
 import { addProduct, stripsBytes } from "./matmul-packed";
 import { address } from "./matmul-tile";
 import { addRun } from "./runs";
+import { storeVector, vectorAt } from "./vectors";
 
 /** Bytes of scratch memory for any of these functions. */
 export function recurrentScratch(rows: i32, hidden: i32): usize {
   return stripsBytes(rows, 4 * hidden) + (<usize>(rows * 3 * hidden) << 2);
-}
-
-// The ends of rows are rare: a call for each keeps the functions small.
-function loadEnd(address: usize, count: i32): v128 {
-  return loadPart(address, count);
-}
-
-function storeEnd(address: usize, lanes: v128, count: i32): void {
-  storePart(address, lanes, count);
-}
-
-@inline function loadUpTo(address: usize, count: i32): v128 {
-  return count >= 4 ? v128.load(address) : loadEnd(address, count);
-}
-
-@inline function storeUpTo(address: usize, lanes: v128, count: i32): void {
-  if (count >= 4) v128.store(address, lanes);
-  else storeEnd(address, lanes, count);
 }
 
 // Calls of these cost less than what they bring: each would be inlined four times.
@@ -98,15 +80,15 @@ export function lstm(
       }
       for (let j = 0; j < hidden; j += 4) {
         const left = hidden - j, to = <usize>j << 2, own = gate + to;
-        const i = sigmoid(loadUpTo(own, left)), f = sigmoid(loadUpTo(own + row, left));
-        const g = tanh(loadUpTo(own + 2 * row, left)), o = sigmoid(loadUpTo(own + 3 * row, left));
-        const c = f32x4.add(f32x4.mul(f, loadUpTo(before + cells + to, left)), f32x4.mul(i, g));
-        storeUpTo(own, i, left);
-        storeUpTo(own + row, f, left);
-        storeUpTo(own + 2 * row, g, left);
-        storeUpTo(own + 3 * row, o, left);
-        storeUpTo(after + cells + to, c, left);
-        storeUpTo(after + to, f32x4.mul(o, tanh(c)), left);
+        const i = sigmoid(vectorAt<f32>(own, left)), f = sigmoid(vectorAt<f32>(own + row, left));
+        const g = tanh(vectorAt<f32>(own + 2 * row, left)), o = sigmoid(vectorAt<f32>(own + 3 * row, left));
+        const c = f32x4.add(f32x4.mul(f, vectorAt<f32>(before + cells + to, left)), f32x4.mul(i, g));
+        storeVector<f32>(own, i, left);
+        storeVector<f32>(own + row, f, left);
+        storeVector<f32>(own + 2 * row, g, left);
+        storeVector<f32>(own + 3 * row, o, left);
+        storeVector<f32>(after + cells + to, c, left);
+        storeVector<f32>(after + to, f32x4.mul(o, tanh(c)), left);
       }
     }
   }
@@ -143,15 +125,15 @@ export function lstmVjp(
       }
       for (let j = 0; j < hidden; j += 4) {
         const left = hidden - j, to = <usize>j << 2, own = gate + to, into = out + to;
-        const i = loadUpTo(own, left), f = loadUpTo(own + row, left), c = loadUpTo(own + 2 * row, left), o = loadUpTo(own + 3 * row, left);
-        const shown = tanh(loadUpTo(after + cells + to, left)), dh = loadUpTo(held + to, left);
-        const dc = f32x4.add(loadUpTo(held + slot + to, left), f32x4.mul(f32x4.mul(dh, o), slopeOfTanh(shown)));
-        storeUpTo(into, f32x4.mul(f32x4.mul(dc, c), slope(i)), left);
-        storeUpTo(into + row, f32x4.mul(f32x4.mul(dc, loadUpTo(before + cells + to, left)), slope(f)), left);
-        storeUpTo(into + 2 * row, f32x4.mul(f32x4.mul(dc, i), slopeOfTanh(c)), left);
-        storeUpTo(into + 3 * row, f32x4.mul(f32x4.mul(dh, shown), slope(o)), left);
-        storeUpTo(held + slot + to, f32x4.mul(dc, f), left);
-        storeUpTo(held + to, f32x4.splat(0), left);
+        const i = vectorAt<f32>(own, left), f = vectorAt<f32>(own + row, left), c = vectorAt<f32>(own + 2 * row, left), o = vectorAt<f32>(own + 3 * row, left);
+        const shown = tanh(vectorAt<f32>(after + cells + to, left)), dh = vectorAt<f32>(held + to, left);
+        const dc = f32x4.add(vectorAt<f32>(held + slot + to, left), f32x4.mul(f32x4.mul(dh, o), slopeOfTanh(shown)));
+        storeVector<f32>(into, f32x4.mul(f32x4.mul(dc, c), slope(i)), left);
+        storeVector<f32>(into + row, f32x4.mul(f32x4.mul(dc, vectorAt<f32>(before + cells + to, left)), slope(f)), left);
+        storeVector<f32>(into + 2 * row, f32x4.mul(f32x4.mul(dc, i), slopeOfTanh(c)), left);
+        storeVector<f32>(into + 3 * row, f32x4.mul(f32x4.mul(dh, shown), slope(o)), left);
+        storeVector<f32>(held + slot + to, f32x4.mul(dc, f), left);
+        storeVector<f32>(held + to, f32x4.splat(0), left);
       }
     }
     if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
@@ -186,15 +168,15 @@ export function gru(
       }
       for (let j = 0; j < hidden; j += 4) {
         const left = hidden - j, to = <usize>j << 2, own = gate + to;
-        const r = sigmoid(f32x4.add(loadUpTo(x + to, left), loadUpTo(product + to, left)));
-        const z = sigmoid(f32x4.add(loadUpTo(x + row + to, left), loadUpTo(product + row + to, left)));
-        const held = loadUpTo(product + 2 * row + to, left);
-        const c = tanh(f32x4.add(loadUpTo(x + 2 * row + to, left), f32x4.mul(r, held)));
-        storeUpTo(own, r, left);
-        storeUpTo(own + row, z, left);
-        storeUpTo(own + 2 * row, c, left);
-        storeUpTo(own + 3 * row, held, left);
-        storeUpTo(after + to, f32x4.add(c, f32x4.mul(z, f32x4.sub(loadUpTo(before + to, left), c))), left);
+        const r = sigmoid(f32x4.add(vectorAt<f32>(x + to, left), vectorAt<f32>(product + to, left)));
+        const z = sigmoid(f32x4.add(vectorAt<f32>(x + row + to, left), vectorAt<f32>(product + row + to, left)));
+        const held = vectorAt<f32>(product + 2 * row + to, left);
+        const c = tanh(f32x4.add(vectorAt<f32>(x + 2 * row + to, left), f32x4.mul(r, held)));
+        storeVector<f32>(own, r, left);
+        storeVector<f32>(own + row, z, left);
+        storeVector<f32>(own + 2 * row, c, left);
+        storeVector<f32>(own + 3 * row, held, left);
+        storeVector<f32>(after + to, f32x4.add(c, f32x4.mul(z, f32x4.sub(vectorAt<f32>(before + to, left), c))), left);
       }
     }
   }
@@ -222,17 +204,17 @@ export function gruVjp(
       }
       for (let j = 0; j < hidden; j += 4) {
         const left = hidden - j, to = <usize>j << 2, own = gate + to;
-        const r = loadUpTo(own, left), z = loadUpTo(own + row, left), c = loadUpTo(own + 2 * row, left), dh = loadUpTo(held + to, left);
-        const dz = f32x4.mul(f32x4.mul(dh, f32x4.sub(loadUpTo(before + to, left), c)), slope(z));
+        const r = vectorAt<f32>(own, left), z = vectorAt<f32>(own + row, left), c = vectorAt<f32>(own + 2 * row, left), dh = vectorAt<f32>(held + to, left);
+        const dz = f32x4.mul(f32x4.mul(dh, f32x4.sub(vectorAt<f32>(before + to, left), c)), slope(z));
         const dc = f32x4.mul(f32x4.mul(dh, f32x4.sub(f32x4.splat(1), z)), slopeOfTanh(c));
-        const dr = f32x4.mul(f32x4.mul(dc, loadUpTo(own + 3 * row, left)), slope(r));
-        storeUpTo(x + to, dr, left);
-        storeUpTo(x + row + to, dz, left);
-        storeUpTo(x + 2 * row + to, dc, left);
-        storeUpTo(out + to, dr, left);
-        storeUpTo(out + row + to, dz, left);
-        storeUpTo(out + 2 * row + to, f32x4.mul(dc, r), left);
-        storeUpTo(held + to, f32x4.mul(dh, z), left);
+        const dr = f32x4.mul(f32x4.mul(dc, vectorAt<f32>(own + 3 * row, left)), slope(r));
+        storeVector<f32>(x + to, dr, left);
+        storeVector<f32>(x + row + to, dz, left);
+        storeVector<f32>(x + 2 * row + to, dc, left);
+        storeVector<f32>(out + to, dr, left);
+        storeVector<f32>(out + row + to, dz, left);
+        storeVector<f32>(out + 2 * row + to, f32x4.mul(dc, r), left);
+        storeVector<f32>(held + to, f32x4.mul(dh, z), left);
       }
     }
     if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
