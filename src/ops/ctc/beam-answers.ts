@@ -2,7 +2,7 @@ import type { Arena, Buffer } from '../../backends/backend.js';
 import { ValueError } from '../../errors.js';
 import { hostBackend } from '../../tensor/device.js';
 import { array, declareIn, launch, view } from './beam-launch.js';
-import { boundOf, isAbove, type Steering, stepOf } from './steering/steering.js';
+import { boundOf, isAbove, MOST_GAIN, type Steering, stepOf } from './steering/steering.js';
 
 const declare = declareIn('ctc/steered-table');
 
@@ -64,13 +64,20 @@ export class Answers {
     batch: number,
   ) {
     // First of all, as a steering may refuse: no memory is taken yet.
-    this.bounds = Float64Array.from({ length: classes }, (_, c) => (c === blank ? 0 : boundOf(op, steering, c)));
+    this.bounds = Float64Array.from({ length: classes }, (_, c) => {
+      const bound = c === blank ? 0 : boundOf(op, steering, c);
+      return bound > MOST_GAIN ? Infinity : bound; // as factors, they are multiplied and added up
+    });
     this.asking = hostBackend().openArena();
     this.most = Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
     this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
     const before = kept.get(steering);
-    const isOf = before?.states === 0 || (before?.classes === classes && before.blank === blank);
-    this.held = before && isOf ? before : this.first(classes, blank);
+    this.held = before && this.isUsable(before, classes, blank) ? before : this.first(classes, blank);
+  }
+
+  /** Whether a table of an earlier call will do: one of all answers only for the same classes, and a start that is among its states. */
+  private isUsable({ states, ...of }: Table, classes: number, blank: number): boolean {
+    return states === 0 || (of.classes === classes && of.blank === blank && isStateOf(states, this.steering.start));
   }
 
   get table(): Buffer {

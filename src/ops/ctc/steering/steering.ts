@@ -19,7 +19,7 @@ export interface Steering {
   /** The state before the first label. States are numbers; what they mean is the steering's own affair. */
   readonly start: number;
   /**
-   * What a label is worth in a state: a natural logarithm, -Infinity where it may not come (so is all below -700), and the state after it.
+   * What a label is worth in a state: a natural logarithm, 500 at most, -Infinity where it may not come (so is all below -700), and the state after it.
    */
   step(state: number, label: number): readonly [logWeight: number, next: number];
   /** What it is worth that the text ends in a state; 0 when left out. */
@@ -55,17 +55,20 @@ export function checkSteering(op: string, what: string, value: unknown): asserts
     throw new ValueError(op, `${what}.states is ${describe(states)}; it must be a whole number, at least 1`);
 }
 
+/** The most that a label may be worth: a beam's probabilities are float64, and reach 2^256 before they are rescaled. @internal */
+export const MOST_GAIN = 500;
+
 /** What a label is worth, checked. @internal */
 export function stepOf(op: string, steering: Steering, state: number, label: number): readonly [number, number] {
   const answer: unknown = steering.step(state, label);
   const [weight, next] = (Array.isArray(answer) ? answer : []) as unknown[];
-  const isWeight = typeof weight === 'number' && weight < Infinity;
+  const isWeight = typeof weight === 'number' && weight <= MOST_GAIN;
   if (isWeight && weight === -Infinity) return FORBIDDEN;
   if (!isWeight || typeof next !== 'number' || Number.isNaN(next))
     throw new ValueError(
       op,
       `the steering's step(${state}, ${label}) is ${Array.isArray(answer) ? `[${answer.map(describe).join(', ')}]` : describe(answer)}; ` +
-        'it must be [log weight, next state], a number below Infinity and a number',
+        `it must be [log weight, next state], a number up to ${MOST_GAIN} and a number`,
     );
   return [weight, next];
 }
