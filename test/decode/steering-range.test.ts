@@ -1,5 +1,5 @@
 /** Steerings whose numbers are as large as they may be, or larger, and those that start elsewhere than they did. */
-import { beamDecodeSync, BeamStream, random, setThreads, type Steering, tensor } from 'tapegrad';
+import { beamDecodeSync, BeamStream, FormatError, memory, random, setThreads, type Steering, tensor } from 'tapegrad';
 
 beforeAll(() => {
   setThreads(1);
@@ -91,4 +91,33 @@ test('a steering of few states may start elsewhere the next time, also out of th
     expect(got!.hypotheses).toEqual(want!.hypotheses);
     expect(beamDecodeSync(x, { width: 5, nBest: 5, steering: few })[0]!.hypotheses).toEqual(want!.hypotheses);
   }
+});
+
+test('a stream that is not restored leaves nothing behind, whoever refuses it', () => {
+  const step = (state: number, label: number): [number, number] => [
+    ((state + label) % 3) / 10,
+    (3 * state + label) % 50,
+  ];
+  const stream = new BeamStream(5, { width: 4, steering: { start: 0, step } });
+  stream.push(random(1).normal([300, 5]).mul(6));
+  expect(stream.take().length).toBeGreaterThan(0);
+  stream.push(random(2).normal([100, 5]).mul(6));
+  expect(stream.stable.length).toBeGreaterThan(0);
+  const saved = stream.save();
+  stream.finish();
+  const failing: Steering = {
+    start: 0,
+    step: () => {
+      throw new RangeError('no model');
+    },
+  };
+  const { scopes } = memory();
+  expect(() => BeamStream.restore(saved, { steering: failing })).toThrow(new RangeError('no model'));
+  expect(() => BeamStream.restore(saved, { steering: { start: 0, step: () => [NaN, 0] } })).toThrow('[NaN, 0]');
+  const state = saved.state.dataSync().slice();
+  state[0] = -1;
+  expect(() => BeamStream.restore({ ...saved, state: tensor(state) }, { steering: { start: 0, step } })).toThrow(
+    FormatError,
+  );
+  expect(memory().scopes).toBe(scopes);
 });

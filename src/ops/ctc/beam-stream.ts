@@ -184,9 +184,14 @@ export class BeamStream {
   finish(): StreamReading {
     if (this.last) return this.last;
     const reading = this.best(1, this.search.steering)[0] ?? nothingAfter(this.settled);
+    this.close();
+    return (this.last = reading);
+  }
+
+  /** Gives the memory back. */
+  private close(): void {
     this.states.close();
     memory.unregister(this);
-    return (this.last = reading);
   }
 
   /** The state as tensors, for `saveSafetensors`; `BeamStream.restore` goes on from there, also in another process. */
@@ -228,7 +233,13 @@ export class BeamStream {
       ...(steering ? { steering } : {}),
     });
     if (steering && sizes.taken > 0) stream.start = sizes.start!;
-    if (!stream.states.restore(0, state, stateAfter(op, stream.search.steering, stream.start, settled))) throw refuse();
+    try {
+      const start = stateAfter(op, stream.search.steering, stream.start, settled);
+      if (!stream.states.restore(0, state, start)) throw refuse();
+    } catch (error) {
+      stream.close();
+      throw error;
+    }
     stream.frames = sizes.frames;
     stream.handedOn = sizes.taken;
     stream.settled = settled;
