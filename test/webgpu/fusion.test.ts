@@ -29,6 +29,18 @@ suiteOnDevice('fused on webgpu', (device) => {
     },
     'a scalar that is made on the way, and rows': (x, y, b) => [x.add(b.slice([2, 3]).reshape([])), y.mul(b)],
     'transposed and cut': (x, y) => [x.transpose(0, 1).mul(2).exp(), y.slice([3, 9]).neg(), y.slice([9, 15]).tanh()],
+    'operands that are one, or computed alike: what is infinite less itself is no number': (x, y) => {
+      const [double, one] = [x.mul(2), x.slice([0, 1], [3, 4]).reshape([])];
+      const apart = [
+        x.sub(x),
+        double.sub(double),
+        x.abs().sub(x.abs()),
+        x.div(x),
+        one.sub(one),
+        where(x.greater(x), x, x),
+      ];
+      return [...apart, y.sub(y).add(one.sub(one)), x.maximum(x).mod(x)];
+    },
     'whole numbers': (x) => {
       const whole = x.greater(0).cast('int32');
       const sum = whole.add(7);

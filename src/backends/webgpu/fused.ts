@@ -18,6 +18,15 @@ fn place${view}(element: u32) -> i32 {
   return at + i32(i) * p.strides${view}[0][0];
 }`;
 
+/**
+ * What a step's operands go through, each by its place. From registers they come as they were rounded: compilers would make one operation of a product and a
+ * sum. And none is seen to be another's equal: WGSL lets compilers assume that there is no infinity, and some make 0 of x - x.
+ */
+const HIDDEN = ['opaque', 'opaqueSecond', 'opaqueThird'] as const;
+const hiding = `
+fn opaqueSecond(v: f32) -> f32 { return bitcast<f32>(bitcast<u32>(v) + nothing); }
+fn opaqueThird(v: f32) -> f32 { return bitcast<f32>(bitcast<u32>(v) | nothing); }`;
+
 const count = (length: number): readonly number[] => Array.from({ length }, (_, i) => i);
 
 export function fusedText(width: string, types: Types, { inputs, outputs, views, steps }: FusedParts): string {
@@ -42,18 +51,18 @@ export function fusedText(width: string, types: Types, { inputs, outputs, views,
 }`;
   });
   const valueOf = (source: FusedSource, isOne: boolean): string => {
-    if (source.kind === 'step') {
-      const { types: made } = steps[source.step]!;
-      // As it was rounded: compilers would make one operation of a product and a sum.
-      return made.at(-1) === 'float32' ? `opaque(r${source.step})` : `r${source.step}`;
-    }
+    if (source.kind === 'step') return `r${source.step}`;
     const at =
       source.kind === 'view' ? `place${source.view}(${isOne ? '0u' : 'i'})` : source.kind === 'element' ? 'i' : '0';
     return `in${source.buffer}[${at}]`;
   };
   const lines = steps.flatMap(({ parts, sources, target, isOne }, k) => {
-    const type = parts && (parts.whole ? 'i32' : 'f32');
-    const values = sources.map((source) => valueOf(source, isOne)).map((value) => (type ? `${type}(${value})` : value));
+    const values = sources.map((source, at) => {
+      const value = valueOf(source, isOne);
+      if (!parts) return value;
+      if (parts.whole) return `i32(${value})`;
+      return at > 0 || source.kind === 'step' ? `${HIDDEN[at]!}(f32(${value}))` : `f32(${value})`;
+    });
     const computed = `let r${k} = step${k}(${values.join(', ')});`;
     if (target === null) return [computed];
     return [computed, isOne ? `if (i == 0u) { out${target}[0] = r${k}; }` : `out${target}[i] = r${k};`];
@@ -64,6 +73,7 @@ ${width}
 struct FusedParams { ${members.join(', ')} }
 
 ${buffers.map((buffer, i) => `@group(0) @binding(${i}) ${buffer};`).join('\n')}
+${hiding}
 ${count(views).map(place).join('\n')}
 ${functions.join('\n')}
 
