@@ -24,15 +24,18 @@ export class Constants {
     if (dtype !== 'float32' || data.length !== 1) return null;
     const bits = new Int32Array(Float32Array.of(data[0]!).buffer)[0]!;
     const known = this.blocks.get(bits);
-    if (known) return known;
-    if (this.kept === MOST_KEPT) return null;
-    if (known === undefined) {
-      if (this.blocks.size < MOST_MET) this.blocks.set(bits, null);
-      return null;
+    if (known && !known.isMissing) return known;
+    if (!known) {
+      if (this.kept === MOST_KEPT) return null;
+      if (known === undefined) {
+        if (this.blocks.size < MOST_MET) this.blocks.set(bits, null);
+        return null;
+      }
+      this.kept++;
     }
+    // For the first time, or because there had been no room for it.
     const block = this.make(data);
     this.blocks.set(bits, block);
-    this.kept++;
     return block;
   }
 }
