@@ -120,6 +120,46 @@ describe('thread pool', () => {
     heap().give(block);
   });
 
+  test('a thread that works is not given up because the process was stopped for minutes', async () => {
+    setThreads(2);
+    await warmThreads();
+    const [worker] = poolState().workers;
+    const half = 1 << 23; // some 10 ms, more than threads look before they sleep
+    const block = heap().take(half * 16);
+    const x = block.start;
+    const outs = [x + half * 8, x + half * 12];
+    heap().f32.fill(0, x / 4, x / 4 + 4 * half);
+    const asleep = new Int32Array(new SharedArrayBuffer(4));
+    let other = -1;
+    // The caller has done its half as soon as the thread is at work on the other one.
+    jest.replaceProperty(heap(), 'functions', {
+      ...heap().functions,
+      exp: (_x: number, out: number): number => {
+        other = outs.find((it) => it !== out)!;
+        while (heap().f32[other / 4] === 0) Atomics.wait(asleep, 0, 0, 1);
+        return 0;
+      },
+    });
+    const now = performance.now.bind(performance);
+    let looks = 0;
+    // Each look at the clock comes an hour after the one before, once both have begun.
+    jest.spyOn(performance, 'now').mockImplementation(() => now() + Math.max(0, ++looks - 3) * 3_600_000);
+    try {
+      expect(
+        parallel(
+          'exp',
+          outs.map((out, i) => [x + i * half * 4, out, half]),
+        ),
+      ).toBe(true);
+    } finally {
+      jest.restoreAllMocks();
+    }
+    expect(new Set(heap().f32.subarray(other / 4, other / 4 + half))).toEqual(new Set([1]));
+    heap().give(block);
+    expect(poolState().workers).toEqual([worker]);
+    expect(poolState().ready).toBe(1);
+  });
+
   test('a thread that dies is replaced, and calls go on meanwhile', async () => {
     setThreads(3);
     await warmThreads();

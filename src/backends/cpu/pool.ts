@@ -231,12 +231,17 @@ function settle(
   ownTime: number,
 ): boolean {
   const { words } = pool!;
-  const deadline = performance.now() + Math.max(PATIENCE.least, PATIENCE.times * ownTime);
+  let patience = Math.max(PATIENCE.least, PATIENCE.times * ownTime);
+  let then = performance.now();
   for (let spins = 0; Atomics.load(words, CONTROL.finished) < tasks.length; spins++) {
     if (spins < SPINS) continue;
     const finished = Atomics.load(words, CONTROL.finished);
     if (finished < tasks.length) waitFor(words, CONTROL.finished, finished);
-    if (performance.now() < deadline) continue;
+    // What was longer than a wait is the process having been stopped, threads and all: they have not had that time either.
+    const now = performance.now();
+    patience -= Math.min(now - then, 2 * WAIT_MS);
+    then = now;
+    if (patience > 0) continue;
     // A thread was lost in the middle of a task. All are replaced, and what is open is computed here.
     for (const worker of [...pool!.workers]) retire(pool!, worker);
     Atomics.store(words, CONTROL.ready, 0);
