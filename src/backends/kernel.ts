@@ -137,3 +137,13 @@ export function packParams(kernel: Kernel, params: Params): Uint32Array {
   }
   return WORDS.slice(0, words);
 }
+
+/** Sets every element to one value: of `full`, and of plans that add to what begins as 0. */
+export const fillKernel: Kernel = {
+  name: 'fill',
+  family: 'copy',
+  inputs: [],
+  outputs: ['out'],
+  types: { out: STORED },
+  params: { size: 'u32', value: 'f32' },
+};

@@ -1,17 +1,8 @@
 import type { Dispatch, Kernel } from '../kernel.js';
-import { NUMBERS, STORED } from '../kernel.js';
+import { fillKernel, NUMBERS } from '../kernel.js';
 import type { Plan } from './plan.js';
 
 const params = { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32' } as const;
-
-const fillKernel: Kernel = {
-  name: 'fill',
-  family: 'copy',
-  inputs: [],
-  outputs: ['out'],
-  types: { out: STORED },
-  params: { size: 'u32', value: 'f32' },
-};
 
 /** Lists of the positions that name each target, in an order that is chance. */
 const listKernel: Kernel = {

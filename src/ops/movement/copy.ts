@@ -1,6 +1,6 @@
 import { type Launcher } from '../../autograd/op.js';
 import type { Buffer } from '../../backends/backend.js';
-import { type Kernel, STORED } from '../../backends/kernel.js';
+import { fillKernel, type Kernel, STORED } from '../../backends/kernel.js';
 import { ShapeError } from '../../errors.js';
 import { formatShape, type Shape, sizeOf } from '../../tensor/shape.js';
 
@@ -26,16 +26,6 @@ const copyKernel: Kernel = {
 
 /** Adds the elements of one view to those of another. */
 export const accumulateKernel: Kernel = { ...copyKernel, name: 'accumulate' };
-
-/** Sets every element to one value. */
-const fillKernel: Kernel = {
-  name: 'fill',
-  family: 'copy',
-  inputs: [],
-  outputs: ['out'],
-  types: { out: STORED },
-  params: { size: 'u32', value: 'f32' },
-};
 
 /** A strided view, in elements. */
 export interface View {
