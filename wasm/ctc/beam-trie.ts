@@ -41,43 +41,58 @@ export function find(parent: i32, label: i32): i32 {
 
 /**
  * Drops the nodes that no prefix in the beam goes back to. With `cut`, also those before the last node that all share, whose labels go to
- * `labels`; returns how many these are.
+ * `labels`; returns how many these are. Most nodes are dropped, so that only those that stay are looked at.
  */
 export function collect(cut: bool, labels: usize): i32 {
-  const total = b.nodeCount, n = b.count;
-  for (let i = 0; i < total; i++) store<i32>(node(i), 0, Node.Next);
-  for (let k = 0; k < n; k++) mark(load<i32>(entry(k)));
-  for (let k = 0; k < b.countBefore; k++) mark(load<i32>(entryBefore(k)));
-  let root = 0, stable = 0;
-  if (cut && n > 0) {
-    root = shared();
-    let depth = 0;
-    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
-    stable = depth;
-    for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { depth--; store<i32>(labels + (<usize>depth << 2), load<i32>(node(i), Node.Label)); }
-    for (let i = load<i32>(node(root)); i >= 0; i = load<i32>(node(i))) store<i32>(node(i), 0, Node.Next);
-    store<i32>(node(root), -1);
-  }
+  const n = b.count, words = b.nodeCount + 31 >> 5;
+  const stable = cut && n > 0 ? cutAt(shared(), labels) : 0;
+  // A bit for each node that stays, in place of the hash, which is made anew.
+  const marks = heads, end = heads + (<usize>words << 2);
+  memory.fill(marks, 0, <usize>words << 2);
+  for (let k = 0; k < n; k++) mark(marks, load<i32>(entry(k)));
+  for (let k = 0; k < b.countBefore; k++) mark(marks, load<i32>(entryBefore(k)));
   // Where each node goes, parents before children; then who is whose; then the move.
   let kept = 0;
-  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next)) { kept++; store<i32>(node(i), kept, Node.Next); }
-  for (let i = 0; i < total; i++) if (load<i32>(node(i), Node.Next) && load<i32>(node(i)) >= 0) store<i32>(node(i), load<i32>(node(load<i32>(node(i))), Node.Next) - 1);
-  for (let k = 0; k < n; k++) store<i32>(entry(k), load<i32>(node(load<i32>(entry(k))), Node.Next) - 1);
-  for (let k = 0; k < b.countBefore; k++) store<i32>(entryBefore(k), load<i32>(node(load<i32>(entryBefore(k))), Node.Next) - 1);
-  for (let i = 0; i < total; i++) {
-    const to = load<i32>(node(i), Node.Next) - 1;
-    if (to < 0) continue;
-    v128.store(node(to), v128.load(node(i)));
-    if (b.steered) v128.store(step(to), v128.load(step(i)));
-  }
-  b.nodeCount = kept;
+  for (let word = marks, first = 0; word < end; word += 4, first += 32)
+    for (let bits = load<u32>(word); bits; bits &= bits - 1) {
+      const at = node(first + <i32>ctz(bits)), parent = load<i32>(at);
+      store<i32>(at, kept++, Node.Next);
+      if (parent >= 0) store<i32>(at, load<i32>(node(parent), Node.Next));
+    }
+  for (let k = 0; k < n; k++) store<i32>(entry(k), load<i32>(node(load<i32>(entry(k))), Node.Next));
+  for (let k = 0; k < b.countBefore; k++) store<i32>(entryBefore(k), load<i32>(node(load<i32>(entryBefore(k))), Node.Next));
+  b.nodeCount = 0;
+  for (let word = marks, first = 0; word < end; word += 4, first += 32)
+    for (let bits = load<u32>(word); bits; bits &= bits - 1) {
+      const i = first + <i32>ctz(bits), to = b.nodeCount++;
+      v128.store(node(to), v128.load(node(i)));
+      if (b.steered) v128.store(step(to), v128.load(step(i)));
+    }
   rehash();
   return stable;
 }
 
+/** Makes a node the root. The labels on the way to it go to `labels`; returns how many there are. */
+function cutAt(root: i32, labels: usize): i32 {
+  const depth = depthOf(root);
+  let to = labels + (<usize>depth << 2);
+  for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { to -= 4; store<i32>(to, load<i32>(node(i), Node.Label)); }
+  store<i32>(node(root), -1);
+  return depth;
+}
+@inline function depthOf(id: i32): i32 {
+  let depth = 0;
+  for (let i = id; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
+  return depth;
+}
+
 /** Marks a node and those before it. */
-@inline function mark(id: i32): void {
-  for (let i = id; i >= 0 && load<i32>(node(i), Node.Next) == 0; i = load<i32>(node(i))) store<i32>(node(i), 1, Node.Next);
+@inline function mark(marks: usize, id: i32): void {
+  for (let i = id; i >= 0; i = load<i32>(node(i))) {
+    const word = marks + (<usize>(i >> 5) << 2), bits = load<u32>(word), bit = 1 << (i & 31);
+    if (bits & bit) return;
+    store<u32>(word, bits | bit);
+  }
 }
 
 /** The last node that all prefixes in the beam come through: nodes are numbered from the root on, so the later of two goes back first. */
@@ -121,7 +136,5 @@ export function ctcBeamCut(state: usize, labels: usize): i32 {
 /** How many labels `ctcBeamCut` would give. */
 export function ctcBeamShared(state: usize): i32 {
   enter(state);
-  let depth = 0;
-  if (b.count > 0) for (let i = shared(); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
-  return depth;
+  return b.count > 0 ? depthOf(shared()) : 0;
 }

@@ -87,11 +87,15 @@ export function write(address: number, data: TypedArray): void {
 const MANY_BYTES = 4096;
 
 function writeAll(address: number, data: TypedArray): void {
-  const { buffer, byteOffset, byteLength } = data;
+  const { byteLength } = data;
   if (nodeBuffers && byteLength >= MANY_BYTES)
-    nodeBuffers.from(heap().memory.buffer, address, byteLength).fill(new Uint8Array(buffer, byteOffset, byteLength));
+    nodeBuffers.from(heap().memory.buffer, address, byteLength).fill(bytesOf(data));
   else if (data instanceof Float32Array) heap().f32.set(data, address / 4);
   else if (data instanceof Int32Array) heap().i32.set(data, address / 4);
   else if (data instanceof Float64Array) heap().f64.set(data, address / 8);
-  else heap().u8.set(new Uint8Array(buffer, byteOffset, byteLength), address);
+  else heap().u8.set(bytesOf(data), address);
 }
+
+/** Only where it is needed: to ask a short array for its buffer makes one. */
+const bytesOf = ({ buffer, byteOffset, byteLength }: TypedArray): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);

@@ -98,6 +98,11 @@ export class BeamStates {
   /** What every launch is given: how far the sequences came, and how many frames each has. */
   private readonly status: Buffer;
   private readonly frameCounts: Buffer;
+  /** What these hold. */
+  private readonly statusWords: Int32Array;
+  private readonly counts: Int32Array;
+  /** What a launch that reads on writes to, the states last. */
+  private readonly outputs: Buffer[];
   private readonly answerArrays: { float64?: Buffer; int32?: Buffer } = {};
   /** Short pieces of scores. */
   private desk: Arena | null = null;
@@ -113,12 +118,20 @@ export class BeamStates {
     const room = firstRoom(sizes.width);
     this.status = array('int32', (steering ? 3 : 2) * count);
     this.frameCounts = array('int32', count);
+    this.statusWords = view(this.status) as Int32Array;
+    this.counts = view(this.frameCounts) as Int32Array;
+    this.outputs = this.answers ? [this.status, this.answers.questions] : [this.status];
     try {
-      for (let n = 0; n < count; n++) this.held.push(this.open(room));
+      for (let n = 0; n < count; n++) this.hold(n, this.open(room));
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  private hold(n: number, state: HeldState): void {
+    this.held[n] = state;
+    this.outputs[(this.answers ? 2 : 1) + n] = state.buffer;
   }
 
   private open(room: number): HeldState {
@@ -187,36 +200,34 @@ export class BeamStates {
     sequenceStride: number,
     arena: Arena | null,
   ): BadFrame | null {
-    const { answers, held, status } = this;
+    const { answers, frameCounts, statusWords } = this;
     const { width } = this.sizes;
-    const words = answers ? 3 : 2;
-    const counts = view(this.frameCounts);
-    for (let n = 0; n < held.length; n++) counts[n] = lengths[n]!;
-    const inputs = [scores, this.frameCounts];
-    for (let [fresh, before] = [1, -1]; ; fresh = 0) {
-      const buffers = held.map(({ buffer }) => buffer);
+    const { length: count } = this.held;
+    for (let n = 0; n < count; n++) this.counts[n] = lengths[n]!;
+    let before = -1;
+    for (let fresh = 1; ; fresh = 0) {
       if (answers) {
-        const outputs = [status, answers.questions, ...buffers];
         const params = { width, frameStride, sequenceStride, fresh, most: answers.most };
-        launch(this.op, KERNELS.advanceSteered, [...inputs, answers.table], outputs, params, arena);
+        launch(this.op, KERNELS.advanceSteered, [scores, frameCounts, answers.table], this.outputs, params, arena);
       } else {
         const params = { width, frameStride, sequenceStride, fresh };
-        launch(this.op, KERNELS.advance, inputs, [status, ...buffers], params, arena);
+        launch(this.op, KERNELS.advance, [scores, frameCounts], this.outputs, params, arena);
       }
-      const values = view(status);
+      const words = answers ? 3 : 2;
+      let isDone = true;
+      for (let n = 0; n < count; n++) isDone &&= statusWords[words * n] === STATUS.done;
+      if (isDone) return null;
       const asked: number[] = [];
       const full: number[] = [];
-      let isDone = true;
       let frames = 0;
-      for (let n = 0; n < held.length; n++) {
-        const how = values[words * n];
-        if (how === STATUS.bad) return { sequence: n, frame: values[words * n + 1]! };
+      for (let n = 0; n < count; n++) {
+        const how = statusWords[words * n];
+        const frame = statusWords[words * n + 1]!;
+        if (how === STATUS.bad) return { sequence: n, frame };
         if (how === STATUS.full) full.push(n);
-        if (answers) asked.push(how === STATUS.asks ? values[words * n + 2]! : 0);
-        frames += values[words * n + 1]!;
-        isDone &&= how === STATUS.done;
+        asked.push(how === STATUS.asks ? statusWords[words * n + 2]! : 0);
+        frames += frame;
       }
-      if (isDone) return null;
       if (full.length > 0) this.grow(full);
       answers?.learn(asked, frames > before);
       before = frames;
@@ -251,7 +262,7 @@ export class BeamStates {
     }
     full.forEach((n, i) => {
       this.held[n]!.arena.close();
-      this.held[n] = made[i]!;
+      this.hold(n, made[i]!);
     });
   }
 
@@ -334,7 +345,7 @@ export class BeamStates {
     launch(this.op, KERNELS.restore, [saved], [answer, made.buffer], {});
     const isSound = view(answer)[0] === 1;
     const unused = isSound ? this.held[n]! : made;
-    if (isSound) this.held[n] = made;
+    if (isSound) this.hold(n, made);
     unused.arena.close();
     if (isSound) this.rename(made.buffer, start);
     return isSound;

@@ -42,7 +42,7 @@ const SAVED = ['width', 'blank', 'horizon', 'topClasses', 'drop', 'blankPenalty'
 const MOST_CLASSES = 2 ** 24;
 
 /** Frames after which labels that all prefixes share are taken out of the beam's memory. */
-const CUT_EVERY = 256;
+const CUT_EVERY = 1024;
 
 const memory = new FinalizationRegistry<BeamStates>((states) => {
   states.close();
@@ -197,6 +197,7 @@ export class BeamStream {
   /** The state as tensors, for `saveSafetensors`; `BeamStream.restore` goes on from there, also in another process. */
   save(): SavedStream {
     this.checkOpen('BeamStream.save');
+    this.settle();
     const { classes, frames, handedOn: taken, settled } = this;
     const start = this.search.steering ? this.start : null;
     const sizes = { ...this.states.sizes, classes, frames, taken, start, blankPenalty: this.blankPenalty };

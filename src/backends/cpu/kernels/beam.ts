@@ -47,44 +47,58 @@ const ctcBeamUndo: CpuKernel = (of) => {
 /** Bytes of a stream's piece that are copied for one launch. */
 const SHORT_PIECE = 4096;
 
-/** A piece of each sequence: `name` takes each one's state, scores, stride, frames, fresh, status, and `more`. Output 0 is int32 [N, words], the statuses. */
-function advance(of: CpuCall, name: string, words: number, first: number, more: (n: number) => number[]): void {
+/** How far the decoders of a launch have come, as `ctcBeam` tells of each. */
+interface Piece {
+  readonly width: number;
+  readonly frameStride: number;
+  readonly sequenceStride: number;
+  readonly fresh: number;
+}
+
+/**
+ * A piece of each sequence: `name` takes each one's state, scores, stride, frames, fresh, status, and `more`. Output 0 is int32 [N, words], the statuses; the
+ * states begin at output `first`.
+ */
+function advance(of: CpuCall, name: 'ctcBeam' | 'ctcBeamSteered', words: number, first: number, more: MoreOf): void {
   const batch = of.outputs.length - first;
   const status = of.scratch(batch * words * 4);
   const scores = of.in(0, SHORT_PIECE);
   const lengths = of.inputs[1]!.view() as Int32Array;
-  const stride = 4 * of.number('frameStride');
-  const sequence = 4 * of.number('sequenceStride');
-  const fresh = of.number('fresh');
-  const argumentsOf = (n: number): number[] => [
-    of.out(n + first),
-    scores + n * sequence,
-    stride,
-    lengths[n]!,
-    fresh,
-    status + 4 * words * n,
-    ...more(n),
-  ];
-  // A stream's pieces are one sequence, and short: what is done for each of them counts.
-  if (batch === 1) call(name, ...argumentsOf(0));
-  else
-    callAll(
-      name,
-      Array.from({ length: batch }, (_, n) => argumentsOf(n)),
-      totalOf(lengths) * of.number('width') * 40,
-    );
-  const answer = of.outputs[0]!.view();
+  const { width, frameStride, sequenceStride, fresh } = of.params as unknown as Piece;
+  const [stride, sequence] = [4 * frameStride, 4 * sequenceStride];
   const { i32 } = heap();
+  const answer = of.outputs[0]!.view();
+  if (batch === 1) {
+    // A stream's pieces are one sequence, and short: what is done for each of them counts.
+    const state = of.out(first);
+    if (!more) alone(state, scores, stride, lengths[0]!, fresh, status);
+    else call(name, state, scores, stride, lengths[0]!, fresh, status, ...more(0));
+  } else {
+    const tasks = Array.from({ length: batch }, (_, n) => [
+      of.out(n + first),
+      scores + n * sequence,
+      stride,
+      lengths[n]!,
+      fresh,
+      status + 4 * words * n,
+      ...(more?.(n) ?? []),
+    ]);
+    callAll(name, tasks, totalOf(lengths) * width * 40);
+  }
   for (let i = 0; i < words * batch; i++) answer[i] = i32[status / 4 + i]!;
 }
+
+/** `ctcBeam`, looked up once. */
+let alone = (...args: number[]): number => (alone = heap().functions.ctcBeam!)(...args);
+
+type MoreOf = ((n: number) => [table: number, questions: number, most: number]) | null;
 
 const totalOf = (counts: Int32Array): number => counts.reduce((sum, count) => sum + count, 0);
 
 /** Each status is how far it came and the frame; the states follow. */
 const ctcBeam: CpuKernel = (of) => {
-  advance(of, 'ctcBeam', 2, 1, noMore);
+  advance(of, 'ctcBeam', 2, 1, null);
 };
-const noMore = (): number[] => [];
 
 /** Each status has the number of questions as well; output 1 has room for `most` of them for each sequence, and the states follow. */
 const ctcBeamSteered: CpuKernel = (of) => {
