@@ -1,5 +1,5 @@
 // A product by one matrix again and again, as recurrent cells have it: packed once, for few rows at a time.
-import { address, DEPTH, EDGE_BYTES, packedTile, packPanel, packRows, paddedColumns, PANEL_BYTES, panelOf, storeEdge, storeRow, STRIP } from "./matmul-tile";
+import { address, DEPTH, EDGE_BYTES, packedTiles, packPanel, packRows, paddedColumns, PANEL_BYTES, panelOf, storeEdge, storeRow, STRIP } from "./matmul-tile";
 
 const PANEL: i32 = panelOf<f32>();
 
@@ -16,7 +16,7 @@ export function packPanels(b: usize, packed: usize, n: i32, k: i32, transposed: 
   }
 }
 
-/** One row of `packedTile`: out[8] += x * panel, for x of `depth` floats side by side. */
+/** One row of `packedTiles`: out[8] += x * panel, for x of `depth` floats side by side. */
 function rowTile(x: usize, panel: usize, depth: i32, out: usize): void {
   let c0 = f32x4.splat(0), c1 = f32x4.splat(0), d0 = f32x4.splat(0), d1 = f32x4.splat(0);
   let p = 0;
@@ -49,18 +49,20 @@ export function addProduct(a: usize, panels: usize, out: usize, scratch: usize, 
     if (!lone) for (let i = 0; i < rows; i += STRIP) packRows<f32>(a, address(scratch, i * depth), k, i, min(STRIP, rows - i), p0, p1, STRIP);
     for (let j = 0; j < n; j += PANEL) {
       const panel = address(panels, padded * p0 + j * depth), columns = min(PANEL, n - j);
-      for (let i = 0; i < rows; i += lone ? 1 : STRIP) {
-        const height = lone ? 1 : min(STRIP, rows - i), to = address(out, i * n + j);
-        const inside = columns == PANEL && (lone || height == STRIP);
-        if (inside && lone) rowTile(address(a, i * k + p0), panel, depth, to);
-        else if (inside) packedTile<f32>(address(scratch, i * depth), panel, depth, to, stride, true);
+      let i = 0;
+      if (columns == PANEL) {
+        if (lone) for (; i < rows; i++) rowTile(address(a, i * k + p0), panel, depth, address(out, i * n + j));
         else {
-          if (lone) {
-            memory.fill(edge, 0, PANEL_BYTES);
-            rowTile(address(a, i * k + p0), panel, depth, edge);
-          } else packedTile<f32>(address(scratch, i * depth), panel, depth, edge, PANEL_BYTES, false);
-          storeEdge<f32>(edge, to, n, height, columns, true);
+          packedTiles<f32>(scratch, panel, depth, address(out, j), stride, rows / STRIP, true);
+          i = rows & ~(STRIP - 1);
         }
+      }
+      for (; i < rows; i += lone ? 1 : STRIP) {
+        if (lone) {
+          memory.fill(edge, 0, PANEL_BYTES);
+          rowTile(address(a, i * k + p0), panel, depth, edge);
+        } else packedTiles<f32>(address(scratch, i * depth), panel, depth, edge, PANEL_BYTES, 1, false);
+        storeEdge<f32>(edge, address(out, i * n + j), n, lone ? 1 : min(STRIP, rows - i), columns, true);
       }
     }
   }

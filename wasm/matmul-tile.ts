@@ -98,52 +98,78 @@ export function packStrip<T>(a: usize, to: usize, m: i32, k: i32, transposed: bo
   v128.store(out, add ? v128.add<T>(v128.load(out, 16), right) : right, 16);
 }
 
-/** A tile of packed operands: out (rows `stride` bytes apart) = or += strip * panel over `depth` inner positions. */
-export function packedTile<T>(strip: usize, panel: usize, depth: i32, out: usize, stride: usize, add: bool): void {
-  let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c10 = i32x4.splat(0), c11 = i32x4.splat(0);
-  let c20 = i32x4.splat(0), c21 = i32x4.splat(0), c30 = i32x4.splat(0), c31 = i32x4.splat(0);
+/**
+ * `count` tiles one below the other of packed operands: out (rows `stride` bytes apart) = or += strips * panel over `depth` inner positions. A call for
+ * each would cost as much as a dozen of positions.
+ */
+export function packedTiles<T>(strip: usize, panel: usize, depth: i32, out: usize, stride: usize, count: i32, add: bool): void {
   const end = panel + <usize>depth * PANEL_BYTES;
-  // Not unrolled: V8 before 13 keeps fewer of the sums in registers then.
-  for (; panel < end; panel += PANEL_BYTES, strip += STRIP * sizeof<T>()) {
-    const left = v128.load(panel), right = v128.load(panel, 16);
-    let a = v128.load_splat<T>(strip);
-    c00 = v128.add<T>(c00, v128.mul<T>(a, left)); c01 = v128.add<T>(c01, v128.mul<T>(a, right));
-    a = v128.load_splat<T>(strip, sizeof<T>());
-    c10 = v128.add<T>(c10, v128.mul<T>(a, left)); c11 = v128.add<T>(c11, v128.mul<T>(a, right));
-    a = v128.load_splat<T>(strip, 2 * sizeof<T>());
-    c20 = v128.add<T>(c20, v128.mul<T>(a, left)); c21 = v128.add<T>(c21, v128.mul<T>(a, right));
-    a = v128.load_splat<T>(strip, 3 * sizeof<T>());
-    c30 = v128.add<T>(c30, v128.mul<T>(a, left)); c31 = v128.add<T>(c31, v128.mul<T>(a, right));
+  for (; count > 0; count--, out += 4 * stride) {
+    let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c10 = i32x4.splat(0), c11 = i32x4.splat(0);
+    let c20 = i32x4.splat(0), c21 = i32x4.splat(0), c30 = i32x4.splat(0), c31 = i32x4.splat(0);
+    // Not unrolled: V8 before 13 keeps fewer of the sums in registers then.
+    for (let at = panel; at < end; at += PANEL_BYTES, strip += STRIP * sizeof<T>()) {
+      const left = v128.load(at), right = v128.load(at, 16);
+      let a = v128.load_splat<T>(strip);
+      c00 = v128.add<T>(c00, v128.mul<T>(a, left)); c01 = v128.add<T>(c01, v128.mul<T>(a, right));
+      a = v128.load_splat<T>(strip, sizeof<T>());
+      c10 = v128.add<T>(c10, v128.mul<T>(a, left)); c11 = v128.add<T>(c11, v128.mul<T>(a, right));
+      a = v128.load_splat<T>(strip, 2 * sizeof<T>());
+      c20 = v128.add<T>(c20, v128.mul<T>(a, left)); c21 = v128.add<T>(c21, v128.mul<T>(a, right));
+      a = v128.load_splat<T>(strip, 3 * sizeof<T>());
+      c30 = v128.add<T>(c30, v128.mul<T>(a, left)); c31 = v128.add<T>(c31, v128.mul<T>(a, right));
+    }
+    storeRow<T>(out, c00, c01, add);
+    storeRow<T>(out + stride, c10, c11, add);
+    storeRow<T>(out + 2 * stride, c20, c21, add);
+    storeRow<T>(out + 3 * stride, c30, c31, add);
   }
-  storeRow<T>(out, c00, c01, add);
-  storeRow<T>(out + stride, c10, c11, add);
-  storeRow<T>(out + 2 * stride, c20, c21, add);
-  storeRow<T>(out + 3 * stride, c30, c31, add);
 }
 
 /**
  * The same with operands where they lie: `rowStep` bytes from row to row of a, `aStep` and `bStep` bytes from one inner position to the next. Bit for bit
- * what `packedTile` gives.
+ * what `packedTiles` gives.
  */
-export function directTile<T>(a: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, out: usize, stride: usize, add: bool): void {
-  let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c10 = i32x4.splat(0), c11 = i32x4.splat(0);
-  let c20 = i32x4.splat(0), c21 = i32x4.splat(0), c30 = i32x4.splat(0), c31 = i32x4.splat(0);
-  let a1 = a + rowStep, a2 = a1 + rowStep, a3 = a2 + rowStep;
-  for (; depth > 0; depth--, b += bStep, a += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
-    const left = v128.load(b), right = v128.load(b, 16);
-    let factor = v128.load_splat<T>(a);
-    c00 = v128.add<T>(c00, v128.mul<T>(factor, left)); c01 = v128.add<T>(c01, v128.mul<T>(factor, right));
-    factor = v128.load_splat<T>(a1);
-    c10 = v128.add<T>(c10, v128.mul<T>(factor, left)); c11 = v128.add<T>(c11, v128.mul<T>(factor, right));
-    factor = v128.load_splat<T>(a2);
-    c20 = v128.add<T>(c20, v128.mul<T>(factor, left)); c21 = v128.add<T>(c21, v128.mul<T>(factor, right));
-    factor = v128.load_splat<T>(a3);
-    c30 = v128.add<T>(c30, v128.mul<T>(factor, left)); c31 = v128.add<T>(c31, v128.mul<T>(factor, right));
+export function directTiles<T>(
+  a: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, out: usize, stride: usize, count: i32, add: bool,
+): void {
+  for (; count > 0; count--, a += 4 * rowStep, out += 4 * stride) {
+    let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c10 = i32x4.splat(0), c11 = i32x4.splat(0);
+    let c20 = i32x4.splat(0), c21 = i32x4.splat(0), c30 = i32x4.splat(0), c31 = i32x4.splat(0);
+    let a0 = a, a1 = a + rowStep, a2 = a1 + rowStep, a3 = a2 + rowStep, at = b;
+    for (let left = depth; left > 0; left--, at += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
+      const first = v128.load(at), second = v128.load(at, 16);
+      let factor = v128.load_splat<T>(a0);
+      c00 = v128.add<T>(c00, v128.mul<T>(factor, first)); c01 = v128.add<T>(c01, v128.mul<T>(factor, second));
+      factor = v128.load_splat<T>(a1);
+      c10 = v128.add<T>(c10, v128.mul<T>(factor, first)); c11 = v128.add<T>(c11, v128.mul<T>(factor, second));
+      factor = v128.load_splat<T>(a2);
+      c20 = v128.add<T>(c20, v128.mul<T>(factor, first)); c21 = v128.add<T>(c21, v128.mul<T>(factor, second));
+      factor = v128.load_splat<T>(a3);
+      c30 = v128.add<T>(c30, v128.mul<T>(factor, first)); c31 = v128.add<T>(c31, v128.mul<T>(factor, second));
+    }
+    storeRow<T>(out, c00, c01, add);
+    storeRow<T>(out + stride, c10, c11, add);
+    storeRow<T>(out + 2 * stride, c20, c21, add);
+    storeRow<T>(out + 3 * stride, c30, c31, add);
   }
-  storeRow<T>(out, c00, c01, add);
-  storeRow<T>(out + stride, c10, c11, add);
-  storeRow<T>(out + 2 * stride, c20, c21, add);
-  storeRow<T>(out + 3 * stride, c30, c31, add);
+}
+
+/** The left half of one of `directTiles`, for columns that are no more than that. */
+export function halfTile<T>(a0: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, out: usize): void {
+  let c0 = i32x4.splat(0), c1 = i32x4.splat(0), c2 = i32x4.splat(0), c3 = i32x4.splat(0);
+  let a1 = a0 + rowStep, a2 = a1 + rowStep, a3 = a2 + rowStep;
+  for (; depth > 0; depth--, b += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
+    const row = v128.load(b);
+    c0 = v128.add<T>(c0, v128.mul<T>(v128.load_splat<T>(a0), row));
+    c1 = v128.add<T>(c1, v128.mul<T>(v128.load_splat<T>(a1), row));
+    c2 = v128.add<T>(c2, v128.mul<T>(v128.load_splat<T>(a2), row));
+    c3 = v128.add<T>(c3, v128.mul<T>(v128.load_splat<T>(a3), row));
+  }
+  v128.store(out, c0);
+  v128.store(out + PANEL_BYTES, c1);
+  v128.store(out + 2 * PANEL_BYTES, c2);
+  v128.store(out + 3 * PANEL_BYTES, c3);
 }
 
 /** Copies the part of a tile that lies inside the result. */

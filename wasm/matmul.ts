@@ -1,11 +1,11 @@
 // Matrix products of float32, float64 and int32: out = op(a) op(b), where op transposes or not.
 //
 // The inner dimension is taken in blocks. Of a block, strips of 4 rows of a are packed for as many rows as stay in the second-level cache, then
-// b a few panels of 32 bytes of columns at a time, which stay in the first: the innermost loop reads both in order. An operand that few tiles read is left where
-// it lies. Each result adds up its products in the order of k, block by block, whichever tile and whichever call computes it: any split of the rows
+// b a few panels of 32 bytes of columns at a time, which stay in the first: the innermost loop reads both in order, and goes down all strips for a panel
+// before it returns. An operand that few tiles read is left where it lies. Each result adds up its products in the order of k, block by block, whichever tile and whichever call computes it: any split of the rows
 // gives the same bits.
 import {
-  addressOf, BLOCK_BYTES, DEPTH, directTile, EDGE_BYTES, packedTile, packPanel, packRows, packStrip, PANEL_BYTES, panelOf, storeEdge, storeRow, STRIP,
+  addressOf, BLOCK_BYTES, DEPTH, directTiles, EDGE_BYTES, halfTile, packedTiles, packPanel, packRows, packStrip, PANEL_BYTES, panelOf, storeEdge, storeRow, STRIP,
 } from "./matmul-tile";
 
 /** Rows whose strips are packed at a time: 256 or 512 kB. */
@@ -13,6 +13,8 @@ const ROWS: i32 = 256;
 /** Panels of a whole block that are packed at a time; where these are all of b's, it is not worth while to pack a. */
 const NARROW: i32 = 3;
 const PANELS_BYTES: usize = <usize>NARROW * BLOCK_BYTES;
+/** Up to this many strips of a, a product reads b where it lies. */
+const FEW_STRIPS: i32 = 4;
 /** Up to this many rows a product streams through b as it lies, row by row. */
 const FEW_ROWS: i32 = 2;
 
@@ -34,47 +36,56 @@ export function matmulScratch(m: i32, _n: i32, k: i32, bytes: i32): usize {
 function tiles<T>(
   a: usize, b: usize, out: usize, scratch: usize, m: i32, n: i32, k: i32, transA: bool, transB: bool, accumulate: bool, rowStart: i32, rowEnd: i32,
 ): void {
-  const panel = panelOf<T>(), narrow = isNarrow<T>(m, n), stride = <usize>n * sizeof<T>();
-  const directB = narrow && !transB && m <= 2 * STRIP && n >= panel, bStep = directB ? stride : PANEL_BYTES;
+  const panel = panelOf<T>(), stride = <usize>n * sizeof<T>();
+  const directB = !transB && m >= STRIP && m <= FEW_STRIPS * STRIP && n >= panel, bStep = directB ? stride : PANEL_BYTES;
+  const directA = directB || isNarrow<T>(m, n);
   const edge = scratch + PANELS_BYTES, strips = edge + EDGE_BYTES;
   const rowStep: usize = transA ? sizeof<T>() : <usize>k * sizeof<T>(), aStep: usize = transA ? <usize>m * sizeof<T>() : sizeof<T>();
-  const rowsTogether = narrow ? rowEnd - rowStart : ROWS;
-  for (let i0 = rowStart; i0 < rowEnd; i0 += rowsTogether) {
-    const i1 = min(i0 + rowsTogether, rowEnd);
+  for (let i0 = rowStart; i0 < rowEnd; i0 += ROWS) {
+    const i1 = min(i0 + ROWS, rowEnd);
     for (let p0 = 0; p0 < k; p0 += DEPTH) {
       const p1 = min(p0 + DEPTH, k), depth = p1 - p0, add = accumulate || p0 > 0;
       const stripBytes = <usize>(STRIP * depth) * sizeof<T>(), panelBytes = <usize>depth * PANEL_BYTES;
       const columnsTogether = <i32>(PANELS_BYTES / panelBytes) * panel; // more of shorter ones
-      if (!narrow) {
+      if (!directA) {
         let to = strips;
         for (let i = i0; i < i1; i += STRIP, to += stripBytes) packStrip<T>(a, to, m, k, transA, i, p0, p1);
       }
       for (let j0 = 0; j0 < n; j0 += columnsTogether) {
         const j1 = min(j0 + columnsTogether, n);
-        let to = scratch;
-        for (let j = j0; j < j1 && !directB; j += panel, to += panelBytes) {
-          if (transB) packRows<T>(b, to, k, j, min(panel, n - j), p0, p1, panel);
-          else packPanel<T>(b, to, n, k, j, p0, p1);
+        // Where a single load of panels is all of b, the first rows' are still there.
+        if (!directB && (i0 == rowStart || depth < k || n > columnsTogether)) {
+          let to = scratch;
+          for (let j = j0; j < j1; j += panel, to += panelBytes) {
+            if (transB) packRows<T>(b, to, k, j, min(panel, n - j), p0, p1, panel);
+            else packPanel<T>(b, to, n, k, j, p0, p1);
+          }
         }
-        let strip = strips;
-        for (let i = i0; i < i1; i += STRIP, strip += stripBytes) {
-          const rows = min(STRIP, i1 - i);
+        let from = scratch;
+        for (let j = j0; j < j1; j += panel, from += panelBytes) {
           // Where an operand is not padded, the last tile of rows or columns begins earlier and only its end is stored.
-          const top = narrow ? min(i, m - STRIP) : i;
-          let from = scratch;
-          for (let j = j0; j < j1; j += panel, from += panelBytes) {
-            const left = directB ? min(j, n - panel) : j, columns = min(panel, n - j), inside = rows == STRIP && columns == panel;
-            const right = directB ? addressOf<T>(b, p0 * n + left) : from;
-            const at = addressOf<T>(out, i * n + j), own = narrow ? addressOf<T>(a, transA ? p0 * m + top : top * k + p0) : strip;
-            // Each tile is called in two places: what is called once is inlined, and V8 keeps too little of it in registers then.
-            if (inside) {
-              if (narrow) directTile<T>(own, rowStep, aStep, right, bStep, depth, at, stride, add);
-              else packedTile<T>(own, from, depth, at, stride, add);
+          const columns = min(panel, n - j), isHalf = 2 * columns <= panel, left = directB ? min(j, n - (isHalf ? panel / 2 : panel)) : j;
+          const right = directB ? addressOf<T>(b, p0 * n + left) : from;
+          // Each kind of tile is called in two places: what is called once is inlined, and V8 keeps too little of it in registers then.
+          let i = i0;
+          if (columns == panel) {
+            const count = (i1 - i0) / STRIP, to = addressOf<T>(out, i * n + j);
+            if (directA) directTiles<T>(addressOf<T>(a, transA ? p0 * m + i : i * k + p0), rowStep, aStep, right, bStep, depth, to, stride, count, add);
+            else packedTiles<T>(strips, from, depth, to, stride, count, add);
+            i += count * STRIP;
+          }
+          for (; i < i1; i += STRIP) {
+            const top = directA ? min(i, m - STRIP) : i;
+            if (directA) {
+              const at = addressOf<T>(a, transA ? p0 * m + top : top * k + p0);
+              if (isHalf) halfTile<T>(at, rowStep, aStep, right, bStep, depth, edge);
+              else directTiles<T>(at, rowStep, aStep, right, bStep, depth, edge, PANEL_BYTES, 1, false);
             } else {
-              if (narrow) directTile<T>(own, rowStep, aStep, right, bStep, depth, edge, PANEL_BYTES, false);
-              else packedTile<T>(own, from, depth, edge, PANEL_BYTES, false);
-              storeEdge<T>(addressOf<T>(edge, (i - top) * panel + (j - left)), at, n, rows, columns, add);
+              const strip = strips + <usize>((i - i0) / STRIP) * stripBytes;
+              if (isHalf) halfTile<T>(strip, sizeof<T>(), STRIP * sizeof<T>(), from, PANEL_BYTES, depth, edge);
+              else packedTiles<T>(strip, from, depth, edge, PANEL_BYTES, 1, false);
             }
+            storeEdge<T>(addressOf<T>(edge, (i - top) * panel + (j - left)), addressOf<T>(out, i * n + j), n, min(STRIP, i1 - i), columns, add);
           }
         }
       }

@@ -12,6 +12,9 @@ const SIZES = [
   [50, 1, 77],
   [5, 9, 40],
   [270, 30, 9], // more rows than are packed at a time
+  [265, 17, 260], // and b narrow enough for a to be read where it lies
+  [16, 43, 270], // a few strips, which read b where it lies
+  [13, 12, 5],
   [4, 3, 5],
   [3, 257, 2],
 ] as const;
