@@ -1,8 +1,8 @@
 // Bundles src/ into the modules of dist/, beside the declarations that tsc writes there: a program that imports the package loads a handful of
-// files rather than two hundred.
-//   index.js, index.browser.js, distributed/index.js    the entries that package.json names
-//   surface.js, core.js                                 all that they share; there is one engine, whichever of them a program imports
-//   nn, optim, audio, image                             modules of their own, of which bundlers take what a program uses
+// files rather than two hundred. (Each costs Node as much as a tenth of what is in them all.)
+//   index.js, index.bundled.js, index.browser.js, distributed/index.js    the entries that package.json names
+//   core.js                                             all that they share; there is one engine, whichever of them a program imports
+//   nn, optim, audio, image                             names of core.js, for bundlers: they take of it what a program uses
 //   internals.js                                        what benchmarks want beside these; not published
 //   others                                              what is loaded on demand: WebGPU, Metal, MPI
 // Names stay as they are written, for stack traces. Packages are not bundled.
@@ -15,27 +15,30 @@ import { rolldown } from 'rolldown';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const source = (name) => join(ROOT, 'src', `${name}.ts`);
 
-const ENTRIES = ['index', 'index.browser', 'distributed/index', 'internals'];
-/** What the public surface has as namespaces. Within one bundle these would be objects, whose members no bundler can tell to be unused. */
+const ENTRIES = ['index', 'index.bundled', 'index.browser', 'distributed/index', 'internals'];
 const NAMESPACES = ['nn/index', 'optim/index', 'data/audio/index', 'data/image'];
-const SURFACE = source('surface');
+/**
+ * What an entry imports as if it were another package's. Namespaces: in one file they are objects, which Node is content with, but whose members no bundler can tell
+ * to be unused.
+ */
+const APART = new Map([
+  [source('index.browser'), NAMESPACES],
+  [source('index.bundled'), ['index']],
+]);
 
-/** Has the surface import the namespaces from the modules that they are in the build, as if they were another package's. */
-const namespaces = {
-  name: 'namespaces',
+const apart = {
+  name: 'apart',
   resolveId(id, importer) {
-    if (importer !== SURFACE) return null;
-    const file = resolve(dirname(importer), id.replace(/\.js$/, '.ts'));
-    const name = NAMESPACES.find((other) => source(other) === file);
+    const file = importer && resolve(dirname(importer), id.replace(/\.js$/, '.ts'));
+    const name = APART.get(importer)?.find((other) => source(other) === file);
     return name === undefined ? null : { id: `./${name}.js`, external: true };
   },
 };
 
-/** All that importing the surface loads. */
+/** The public surface, its namespaces and all that importing them loads. */
 function shared(graph) {
-  const found = new Set([SURFACE, '\0rolldown/runtime.js']);
+  const found = new Set(['surface', ...NAMESPACES].map(source));
   for (const id of found) for (const next of graph.getModuleInfo(id)?.importedIds ?? []) found.add(next);
-  found.delete(SURFACE);
   return found;
 }
 
@@ -45,7 +48,7 @@ const bundle = await rolldown({
   platform: 'neutral',
   external: (id) => !id.startsWith('.') && !resolve(id).startsWith(join(ROOT, 'src') + sep),
   tsconfig: join(ROOT, 'tsconfig.build.json'),
-  plugins: [namespaces],
+  plugins: [apart],
   preserveEntrySignatures: 'allow-extension',
 });
 const { output } = await bundle.write({

@@ -5,6 +5,10 @@ import { registerInflater } from './inflate.js';
 import { registerDevice } from './tensor/device.js';
 
 export * from './surface.js';
+export * as audio from './data/audio/index.js';
+export * as image from './data/image.js';
+export * as nn from './nn/index.js';
+export * as optim from './optim/index.js';
 
 registerInflater({ inflate: (bytes) => inflateSync(bytes), gunzip });
 registerDevice('webgpu', async () => (await import('./backends/webgpu/index.js')).openWebGpu());

@@ -8,7 +8,6 @@ import './tensor/dispose.js';
 
 registerHost(cpu);
 
-export * as audio from './data/audio/index.js';
 export { setThreads, threads } from './backends/cpu/pool.js';
 export { checkpoint } from './autograd/checkpoint.js';
 export type { Cotangent } from './autograd/cotangents.js';
@@ -48,7 +47,6 @@ export {
   toVtt,
 } from './data/index.js';
 export * from './errors.js';
-export * as image from './data/image.js';
 export {
   fromTorch,
   type FromTorch,
@@ -64,7 +62,6 @@ export {
   type SaveOptions,
   type Unmatched,
 } from './io/index.js';
-export * as nn from './nn/index.js';
 export { greedyDecode, greedyDecodeSync, type GreedyOptions, type GreedyPath } from './ops/ctc/decode.js';
 export { errorRate, type ErrorRate, type ErrorRateOptions, type LabelSequence } from './ops/ctc/error-rate.js';
 export * from './ops/ctc/index.js';
@@ -72,7 +69,6 @@ export type { Axes } from './ops/broadcast.js';
 export * from './ops/index.js';
 export { causalMask, type CausalMaskOptions, lengthMask, type LengthMaskOptions } from './ops/masks.js';
 export { sinusoidalPositions, type SinusoidalOptions } from './ops/positions.js';
-export * as optim from './optim/index.js';
 export {
   type CreateOptions,
   type DeviceOptions,

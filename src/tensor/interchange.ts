@@ -45,9 +45,9 @@ export function assignElements(target: TypedArray, { data, shape, stride, offset
   });
 }
 
-/** Introduces the ndarray packages. */
-export function registerInterchange(by: Interchange): void {
-  interchange = by;
+/** Introduces the ndarray packages, or one of them. */
+export function registerInterchange(by: Partial<Interchange>): void {
+  interchange = { ...interchange, ...by };
 }
 
 /** An ndarray over row-major elements, sharing them. @throws {TapegradError} in the browser's build. */

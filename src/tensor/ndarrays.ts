@@ -1,24 +1,26 @@
-import ndarray from 'ndarray';
+import type ndarray from 'ndarray';
 import type * as ndarrayOps from 'ndarray-ops';
-import { assignElements, type Interchange } from './interchange.js';
+import { assignElements, type Interchange, ndarrayOf } from './interchange.js';
 import { requirePackage } from './require.js';
 
 /**
- * Interchange by the ndarray packages. Both compile code from text, which a page's content security policy may forbid: only Node's entry comes here.
+ * Interchange by the ndarray packages, loaded when they are first wanted: together they would take as long as importing this library does. Both compile code
+ * from text, which a page's content security policy may forbid: only Node's entries come here.
  */
 export const ndarrays: Interchange = {
-  wrap: (data, shape) => ndarray(data, [...shape]),
+  wrap: (data, shape) => (make ??= requirePackage('ndarray') as typeof ndarray)(data, [...shape]),
   assign: (target, source) => {
     assign ??= loadAssign();
     assign(target, source);
   },
 };
 
+let make: typeof ndarray | undefined;
 let assign: Interchange['assign'] | undefined;
 
 /**
- * ndarray-ops compiles some hundred functions when it is loaded, a third of the time that importing this library would take: it is loaded with the first
- * ndarray that goes in. Where a bundler has made one file of a program, it cannot be found; then the loop that browsers have does the same.
+ * ndarray-ops compiles some hundred functions when it is loaded. Where a bundler has made one file of a program, it cannot be found; then the loop that browsers
+ * have does the same. (The package ndarray goes into the file: src/index.bundled.ts.)
  */
 function loadAssign(): Interchange['assign'] {
   let ops: typeof ndarrayOps;
@@ -27,5 +29,5 @@ function loadAssign(): Interchange['assign'] {
   } catch {
     return assignElements;
   }
-  return (target, source) => void ops.assign(ndarray(target, [...source.shape]), source);
+  return (target, source) => void ops.assign(ndarrayOf(target, source.shape), source);
 }

@@ -1,5 +1,4 @@
 import { BlasError, ValueError } from '../../../errors.js';
-import { importKoffi } from '../../koffi.js';
 import { canShare } from '../heap.js';
 import { followThreads, threads } from '../pool.js';
 import { setOutsideProduct } from '../product.js';
@@ -67,6 +66,7 @@ export async function useBlas(library?: string | null): Promise<BlasLibrary | nu
 /** The first of the files that is a BLAS library. Each is opened once. */
 async function open(files: readonly string[], library: string | undefined): Promise<OpenedBlas> {
   const failures: string[] = [];
+  const { importKoffi } = await import('../../koffi.js');
   const koffi = await importKoffi((problem) => new BlasError('useBlas', problem));
   for (const file of files) {
     try {
