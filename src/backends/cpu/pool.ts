@@ -1,4 +1,4 @@
-import { TapegradError, ValueError } from '../../errors.js';
+import { KernelError, TapegradError, ValueError } from '../../errors.js';
 import { canShare, heap } from './heap.js';
 import { mayStartWorkers, startWorker, type WorkerHandle } from './worker.js';
 
@@ -39,7 +39,7 @@ const WORTH_A_THREAD = 1 << 27;
 
 /**
  * A thread that has claimed a task and does not finish it in this many milliseconds, or in this many times what the caller's own tasks took, is
- * given up, and its task is computed again here. Nothing tells a thread that was lost in the middle of a task from one that works, so this is
+ * given up, and the call with it. Nothing tells a thread that was lost in the middle of a task from one that works, so this is
  * longer than any task should take.
  */
 const PATIENCE = { least: 60_000, times: 100 };
@@ -183,14 +183,15 @@ function retire(from: Pool, worker: WorkerHandle): void {
 
 /**
  * Calls the kernel once for each task's arguments, on all threads that are ready. Tasks must be independent: outputs and scratch memory
- * of their own. Returns whether it was once: false if a thread was lost in a task, which was then called anew.
+ * of their own.
  * @throws {TapegradError} when a task fails; all others have ended by then.
+ * @throws {KernelError} when a thread was lost in a task.
  */
-export function parallel(name: string, tasks: readonly (readonly number[])[]): boolean {
+export function parallel(name: string, tasks: readonly (readonly number[])[]): void {
   const kernel = heap().functions[name]!;
   if (tasks.length <= 1 || tasks.length > MOST_TASKS || !pool || pool.workers.size === 0) {
     for (const task of tasks) kernel(...task);
-    return true;
+    return;
   }
   const { words, args } = pool;
   tasks.forEach((task, t) => {
@@ -205,18 +206,18 @@ export function parallel(name: string, tasks: readonly (readonly number[])[]): b
   Atomics.notify(words, CONTROL.generation);
   const start = performance.now();
   for (let left = Atomics.sub(words, CONTROL.remaining, 1); left > 0; left = Atomics.sub(words, CONTROL.remaining, 1))
-    runHere(kernel, tasks, left - 1);
-  return settle(kernel, tasks, performance.now() - start);
+    runHere(kernel, tasks[left - 1]!, left - 1);
+  settle(name, tasks.length, performance.now() - start);
 }
 
 /** Flags of a task: 0 while it is open. */
 const DONE = 1;
 const FAILED = 2;
 
-function runHere(kernel: (...args: number[]) => number, tasks: readonly (readonly number[])[], t: number): void {
+function runHere(kernel: (...args: number[]) => number, task: readonly number[], t: number): void {
   const { words } = pool!;
   try {
-    kernel(...tasks[t]!);
+    kernel(...task);
     Atomics.store(words, CONTROL.flags + t, DONE);
   } catch {
     Atomics.store(words, CONTROL.flags + t, FAILED);
@@ -224,37 +225,42 @@ function runHere(kernel: (...args: number[]) => number, tasks: readonly (readonl
   Atomics.add(words, CONTROL.finished, 1);
 }
 
-/** Waits for the tasks that others have claimed. Returns whether all of these were done. */
-function settle(
-  kernel: (...args: number[]) => number,
-  tasks: readonly (readonly number[])[],
-  ownTime: number,
-): boolean {
+/** Waits for the tasks that others have claimed. */
+function settle(name: string, count: number, ownTime: number): void {
   const { words } = pool!;
   let patience = Math.max(PATIENCE.least, PATIENCE.times * ownTime);
   let then = performance.now();
-  for (let spins = 0; Atomics.load(words, CONTROL.finished) < tasks.length; spins++) {
+  for (let spins = 0; Atomics.load(words, CONTROL.finished) < count; spins++) {
     if (spins < SPINS) continue;
     const finished = Atomics.load(words, CONTROL.finished);
-    if (finished < tasks.length) waitFor(words, CONTROL.finished, finished);
+    if (finished < count) waitFor(words, CONTROL.finished, finished);
     // What was longer than a wait is the process having been stopped, threads and all: they have not had that time either.
     const now = performance.now();
     patience -= Math.min(now - then, 2 * WAIT_MS);
     then = now;
-    if (patience > 0) continue;
-    // A thread was lost in the middle of a task. All are replaced, and what is open is computed here.
-    for (const worker of [...pool!.workers]) retire(pool!, worker);
-    Atomics.store(words, CONTROL.ready, 0);
-    tasks.forEach((_, t) => {
-      if (Atomics.load(words, CONTROL.flags + t) === 0) runHere(kernel, tasks, t);
-    });
-    const lost = pool!;
-    pool = null; // a thread that is still on its way out knows only the old control block
-    check(lost.words, tasks.length);
-    return false;
+    if (patience <= 0) giveUp(name, count);
   }
-  check(words, tasks.length);
-  return true;
+  for (let t = 0; t < count; t++) {
+    if (Atomics.load(words, CONTROL.flags + t) === FAILED)
+      throw new TapegradError('cpu', `a kernel failed in part ${t} of ${count}; this is a bug in tapegrad`);
+  }
+}
+
+/**
+ * Ends a call in which a thread was lost in the middle of a task. Nobody knows how far it came, and a kernel that adds to what it finds, or writes over it, must
+ * not do so twice.
+ */
+function giveUp(name: string, count: number): never {
+  const lost = pool!;
+  pool = null; // a thread that is still on its way out knows only the old control block
+  const open = Array.from({ length: count }, (_, t) => t).filter(
+    (t) => Atomics.load(lost.words, CONTROL.flags + t) === 0,
+  );
+  for (const worker of [...lost.workers]) retire(lost, worker);
+  throw new KernelError(
+    'cpu',
+    `a thread was lost in part ${open.join(', ')} of ${count} of the kernel '${name}', and what it was computing with it; others are started in place of all of them`,
+  );
 }
 
 const SPINS = 20_000;
@@ -266,13 +272,6 @@ function waitFor(words: Int32Array, index: number, value: number): void {
     Atomics.wait(words, index, value, WAIT_MS);
   } catch {
     // a browser's main thread
-  }
-}
-
-function check(words: Int32Array, count: number): void {
-  for (let t = 0; t < count; t++) {
-    if (Atomics.load(words, CONTROL.flags + t) === FAILED)
-      throw new TapegradError('cpu', `a kernel failed in part ${t} of ${count}; this is a bug in tapegrad`);
   }
 }
 

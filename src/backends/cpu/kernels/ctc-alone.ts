@@ -38,11 +38,10 @@ export function withCtcSplit<T>(threads: number, meeting: number, run: () => T):
   }
 }
 
-/** All tasks, by threads or as if by threads. Returns whether each was done once: they change what they find, and must not be done twice. */
-function share(name: string, tasks: readonly (readonly number[])[]): boolean {
-  if (!pretended) return parallel(name, tasks);
-  for (const task of [...tasks].reverse()) heap().functions[name]!(...task);
-  return true;
+/** All tasks, by threads or as if by threads. */
+function share(name: string, tasks: readonly (readonly number[])[]): void {
+  if (!pretended) parallel(name, tasks);
+  else for (const task of [...tasks].reverse()) heap().functions[name]!(...task);
 }
 
 let split = 0;
@@ -126,14 +125,12 @@ export function solveAlone(
   }
   [open] = sort(open, (at, n) => functions.ctcAloneOpen!(at, ...inputs, gradient, ...shape, n, least, parts));
   while (open.length > 0) {
-    const isFilled = share('ctcAloneFill', each(open, parts));
-    const [filled] = sort(open, (at) => (isFilled ? functions.ctcAloneReady!(at) : NEXT.leave));
-    const isPassed = share('ctcAlonePass', passes(filled));
-    const [accepted, again] = sort(filled, (at) => (isPassed ? functions.ctcAloneDecide!(at) : NEXT.leave));
-    const isFinished = !gradient || share('ctcAloneFinish', each(accepted, parts));
-    split += sort(accepted, (at, n) =>
-      isFinished ? functions.ctcAloneClose!(at, losses + 8 * n, tiers + 4 * n) : NEXT.leave,
-    )[0].length;
+    share('ctcAloneFill', each(open, parts));
+    const [filled] = sort(open, (at) => functions.ctcAloneReady!(at));
+    share('ctcAlonePass', passes(filled));
+    const [accepted, again] = sort(filled, (at) => functions.ctcAloneDecide!(at));
+    if (gradient) share('ctcAloneFinish', each(accepted, parts));
+    split += sort(accepted, (at, n) => functions.ctcAloneClose!(at, losses + 8 * n, tiers + 4 * n))[0].length;
     open = again;
   }
   for (const [at, bytes] of places) call.giveScratch(at, bytes);
