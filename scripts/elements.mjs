@@ -75,10 +75,10 @@ export const ELEMENTS = [
     libraries: {
       '../math': 'exp expm1 log log1p sin cos atan tanh rem pow isnan isfinite'.split(' '),
       '../error-function': ['erf', 'erfc'],
-      '../activations': ['sigmoid', 'gelu', 'geluSlope'],
+      '../activations': ['sigmoid', 'gelu', 'geluVjp'],
     },
-    own: ['sigmoid', 'gelu', 'geluSlope'],
-    often: ['exp', 'log', 'sigmoid', 'gelu', 'geluSlope'],
+    own: ['sigmoid', 'gelu', 'geluVjp'],
+    often: ['exp', 'log', 'sigmoid', 'gelu', 'geluVjp'],
     seldom: 'tan asin acos mod floorQuotient expOfDifference elu'.split(' '),
     splatNumber: (value) => `f32x4.splat(${float(value)})`,
     lane: 'f32x4',

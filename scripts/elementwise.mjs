@@ -29,16 +29,16 @@ function parse(name, formula) {
 
 /** The inlined function on one vector of each operand. */
 function lanesFunction(name, formula, element) {
+  const parameters = names(formula)
+    .map((operand) => `${operand}: v128`)
+    .join(', ');
   if (element.own.includes(name))
-    return `@inline function ${name}${element.suffix}Lanes(x: v128): v128 {\n  return ${name}${element.suffix}(x);\n}\n`;
+    return `@inline function ${name}${element.suffix}Lanes(${parameters}): v128 {\n  return ${name}${element.suffix}(${names(formula).join(', ')});\n}\n`;
   const { statements, result } = toSource(
     parse(name, formula),
     element.seldom.includes(name) ? element.calling : element.language,
     (variable, _truth, text) => `const ${variable} = ${text};`,
   );
-  const parameters = names(formula)
-    .map((operand) => `${operand}: v128`)
-    .join(', ');
   return `@inline function ${name}${element.suffix}Lanes(${parameters}): v128 {\n${statements.map((line) => `  ${line}\n`).join('')}  return ${result};\n}\n`;
 }
 
@@ -90,11 +90,12 @@ function wholeVectors(name, formula, element, streams) {
     `${name}${suffix}Lanes(${readers.map(({ vector }, i) => (streams[i] ? vector(j) : `${names(formula)[i]}Splat`)).join(', ')})`;
   const vectors = (isShort(formula) ? [0, 1, 2, 3] : [0]).map(value);
   const step = vectors.length * lanes;
+  const isOften = element.often.includes(name);
   return [
     ...names(formula).flatMap((operand, index) =>
       streams[index] ? [] : [`const ${operand}Splat = ${readers[index].splat};`],
     ),
-    `for (; left >= ${step}; left -= ${step}) {`,
+    isOften ? `if (left >= ${step}) do {` : `for (; left >= ${step}; left -= ${step}) {`,
     ...(formula.result === 'bool'
       ? [`  ${truth.four}(out, ${vectors.join(', ')});`]
       : vectors.map((vector, j) => `  v128.store(out, ${vector}, ${16 * j});`)),
@@ -104,7 +105,7 @@ function wholeVectors(name, formula, element, streams) {
       step,
       streams.map((moves) => (moves ? '' : null)),
     )}`,
-    '}',
+    isOften ? `} while ((left -= ${step}) >= ${step});` : '}', // of many constants: see `remaining`
   ];
 }
 
@@ -199,6 +200,7 @@ const PATTERNS = {
 
 /** How many of them a formula has; for the others, and for what these leave, there is the loop that tests. */
 function patternsOf(name, formula, element) {
+  if (element.often.includes(name)) return PATTERNS[formula.arity].slice(0, 1);
   if (!isCheap(formula, element)) return [];
   const { patterns } = element;
   return PATTERNS[formula.arity].slice(

@@ -107,8 +107,9 @@ function geluSlopeFar(x: v128, near: v128): v128 {
   return v128.bitselect(near, far, f32x4.lt(a, num(13)));
 }
 
-/** The derivative of `gelu`: P(X <= x) and x times the density. */
-@inline export function geluSlope(x: v128): v128 {
+/** g times the derivative of `gelu`, P(X <= x) and x times the density; 0 where either is, whatever the other holds. */
+@inline export function geluVjp(g: v128, x: v128): v128 {
   const left = tail(f32x4.abs(x), true), value = v128.bitselect(left, f32x4.sub(num(1), left), f32x4.lt(x, num(0)));
-  return isBeyond(x, 0x414fffff) ? geluSlopeFar(x, value) : value; // from 13 on
+  const slope = isBeyond(x, 0x414fffff) ? geluSlopeFar(x, value) : value; // from 13 on
+  return v128.andnot(f32x4.mul(g, slope), v128.or(f32x4.eq(g, num(0)), f32x4.eq(slope, num(0))));
 }

@@ -1,5 +1,6 @@
 // Work on n elements that lie side by side, shared by the kernels.
-import { highPair, lowPair, sumPair } from "./lanes";
+import { sumPair } from "./lanes";
+import { pairAt } from "./vectors";
 
 /** Bytes from which on the engine's own copying, which is a call out of here, is the quicker one. */
 const MANY_BYTES: i32 = 2048;
@@ -53,19 +54,24 @@ export function addRunF64(from: usize, to: usize, n: i32): void {
   if (n > 0) store<f64>(to, load<f64>(to) + load<f64>(from));
 }
 
+/** Squares of the distances of two float64 from a center. */
+@inline function squareOf(pair: v128, centers: v128): v128 {
+  const distances = f64x2.sub(pair, centers);
+  return f64x2.mul(distances, distances);
+}
+
 /** The sum of (x - center)^2 over n floats. */
 export function sumSquaredDistances(x: usize, n: i32, center: f64): f64 {
   const centers = f64x2.splat(center);
-  let s0 = f64x2.splat(0), s1 = f64x2.splat(0);
-  let i = 0;
-  for (; i + 4 <= n; i += 4, x += 16) {
-    const lanes = v128.load(x);
-    const low = f64x2.sub(lowPair(lanes), centers), high = f64x2.sub(highPair(lanes), centers);
-    s0 = f64x2.add(s0, f64x2.mul(low, low));
-    s1 = f64x2.add(s1, f64x2.mul(high, high));
+  let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  for (; n >= 8; n -= 8, x += 32) {
+    s0 = f64x2.add(s0, squareOf(pairAt(x), centers));
+    s1 = f64x2.add(s1, squareOf(pairAt(x + 8), centers));
+    s2 = f64x2.add(s2, squareOf(pairAt(x + 16), centers));
+    s3 = f64x2.add(s3, squareOf(pairAt(x + 24), centers));
   }
-  let sum = sumPair(f64x2.add(s0, s1));
-  for (; i < n; i++, x += 4) {
+  let sum = sumPair(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3)));
+  for (; n > 0; n--, x += 4) {
     const distance = <f64>load<f32>(x) - center;
     sum += distance * distance;
   }

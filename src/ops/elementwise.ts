@@ -254,13 +254,18 @@ export const silu = unary('silu', {
 export const gelu = unary('gelu', {
   code: 'x < -1000 ? 0 : x * normalCdf(x)',
   result: 'float',
-  vjp: (g, x) => mulNoNaN(g, geluSlope(x)),
+  vjp: (g, x) => geluVjp(g, x),
 });
-/** P(X <= x) and x times the density, in one pass. Beyond 40 the density is 0 in either precision, and infinity times it must not become NaN. */
-const geluSlope = unary('geluSlope', {
-  code: 'abs(x) > 40 ? normalCdf(x) : normalCdf(x) + 0.3989422804014327 * x * exp(-0.5 * x * x)',
+/** P(X <= y) and y times the density. Beyond 40 the density is 0 in either precision, and infinity times it must not become NaN. */
+const GELU_SLOPE = '(abs(y) > 40 ? normalCdf(y) : normalCdf(y) + 0.3989422804014327 * y * exp(-0.5 * y * y))';
+/** mulNoNaN(x, the slope of gelu at y) in one pass. */
+const geluVjp = binary('geluVjp', {
+  code: `x == 0 || ${GELU_SLOPE} == 0 ? 0 : x * ${GELU_SLOPE}`,
   result: 'float',
-  vjp: (g, x) => mulNoNaN(g, mulNoNaN(normalDensity(x), sub(2, square(x)))),
+  vjp: [
+    (g, _a, b) => geluVjp(g, b),
+    (g, a, b) => mulNoNaN(g, mulNoNaN(a, mulNoNaN(normalDensity(b), sub(2, square(b))))),
+  ],
 });
 const normalDensity = (x: Tensor): Tensor => mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
 /** log(1 + exp(x)), without overflow. */
