@@ -6,7 +6,7 @@ export * from "./conv";
 export * from "./copy";
 export * from "./ctc/align";
 export * from "./ctc/alone";
-export { ctcBeam, ctcBeamBytes, ctcBeamLabels, ctcBeamLengths, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamUndo } from "./ctc/beam";
+export { ctcBeam, ctcBeamBytes, ctcBeamLabels, ctcBeamMove, ctcBeamOpen, ctcBeamRead, ctcBeamUndo } from "./ctc/beam";
 export * from "./ctc/beam-save";
 export { ctcBeamCut, ctcBeamShared } from "./ctc/beam-trie";
 export { ctcBeamRename, ctcBeamStates, ctcBeamSteered } from "./ctc/steered";

@@ -75,15 +75,20 @@ export function collect(cut: bool, labels: usize): i32 {
 /** Makes a node the root. The labels on the way to it go to `labels`; returns how many there are. */
 function cutAt(root: i32, labels: usize): i32 {
   const depth = depthOf(root);
-  let to = labels + (<usize>depth << 2);
-  for (let i = root; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { to -= 4; store<i32>(to, load<i32>(node(i), Node.Label)); }
+  spell(root, labels + (<usize>depth << 2));
   store<i32>(node(root), -1);
   return depth;
 }
-@inline function depthOf(id: i32): i32 {
+
+/** How many labels lead to a node from the root. */
+export function depthOf(id: i32): i32 {
   let depth = 0;
   for (let i = id; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) depth++;
   return depth;
+}
+/** Writes these labels, so that they end at `end`. */
+export function spell(id: i32, end: usize): void {
+  for (let i = id; load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { end -= 4; store<i32>(end, load<i32>(node(i), Node.Label)); }
 }
 
 /** Marks a node and those before it. */

@@ -15,7 +15,7 @@ import {
   asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, kin, Kin, layOut, listed, marks, Node, node,
   nodes, others, slotsFor, stays, Step, step, steps,
 } from './beam-state';
-import { child, collect, create, decide, LOOK_EVERY, rehash } from './beam-trie';
+import { child, collect, create, decide, depthOf, LOOK_EVERY, rehash, spell } from './beam-trie';
 import { labelOf } from './steered-table';
 
 /** In place of a candidate's label: the prefix stays as it is. */
@@ -96,7 +96,7 @@ function advance(row: usize, stride: usize, frames: i32): Status {
 @inline export function isFull(): bool {
   if (b.nodeCount + b.width <= b.room) return false;
   collect(false, 0);
-  return b.nodeCount + b.width > b.room >> 2;
+  return b.nodeCount + b.width > b.room >> 1;
 }
 
 // What `stay` has found: the sum and the greatest of the prefixes' probabilities before the frame, and what a candidate must reach.
@@ -309,22 +309,18 @@ export function ctcBeamRead(state: usize, count: i32, scores: usize): i32 {
   return found;
 }
 
-/** How many labels some prefixes of the beam have, of those at `places` (int32 [count]): to `lengths`, int32 [count]. */
-export function ctcBeamLengths(state: usize, places: usize, count: i32, lengths: usize): void {
+/**
+ * The labels of some prefixes of the beam, of those at `places` (int32 [count]): how many, to `lengths`, int32 [count]; and one prefix's after the other's, to
+ * `labels` (int32 [room]), as long as there is room.
+ */
+export function ctcBeamLabels(state: usize, places: usize, count: i32, lengths: usize, labels: usize, room: i32): void {
   enter(state);
   for (const end = places + (<usize>count << 2); places < end; places += 4, lengths += 4) {
-    let length = 0;
-    for (let i = load<i32>(entry(load<i32>(places))); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) length++;
+    const id = load<i32>(entry(load<i32>(places))), length = depthOf(id);
     store<i32>(lengths, length);
-  }
-}
-
-/** Those labels, one prefix's after the other's, to `labels` (int32). */
-export function ctcBeamLabels(state: usize, places: usize, lengths: usize, count: i32, labels: usize): void {
-  enter(state);
-  for (const end = places + (<usize>count << 2); places < end; places += 4, lengths += 4) {
-    labels += <usize>load<i32>(lengths) << 2;
-    let at = labels;
-    for (let i = load<i32>(entry(load<i32>(places))); load<i32>(node(i)) >= 0; i = load<i32>(node(i))) { at -= 4; store<i32>(at, load<i32>(node(i), Node.Label)); }
+    room -= length;
+    if (room < 0) continue;
+    labels += <usize>length << 2;
+    spell(id, labels);
   }
 }

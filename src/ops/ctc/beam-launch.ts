@@ -35,3 +35,10 @@ export function array(dtype: DType, length: number): Buffer {
 }
 
 export const view = (buffer: Buffer): TypedArray => hostBackend().readSync!(buffer, 'view');
+
+/** Numbers as a list, one by one: a spread would ask a typed array's iterator for each. */
+export function listOf(values: ArrayLike<number>, count = values.length): number[] {
+  const list = new Array<number>(count);
+  for (let i = 0; i < count; i++) list[i] = values[i]!;
+  return list;
+}

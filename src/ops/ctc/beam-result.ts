@@ -1,4 +1,5 @@
 import { type Alignment, align, type LabelSpan } from './align.js';
+import { listOf } from './beam-launch.js';
 import type { Search } from './beam-options.js';
 import type { BeamContents } from './beam-state.js';
 import { labelConfidences, type Rival, wordConfidences } from './confidence.js';
@@ -67,9 +68,9 @@ const ROUNDING = 1e-5;
 interface Ranked {
   /** Of those that were asked for. */
   readonly labels: readonly Int32Array[];
+  readonly shares: readonly number[];
   /** Of all in the beam. */
   readonly scores: readonly number[];
-  readonly shares: readonly number[];
   /** The most that everything else may be worth. */
   readonly lost: number;
 }
@@ -95,7 +96,7 @@ export function rank(op: string, beam: BeamContents, steering: Steering | null, 
   const top = scores[0] ?? 0;
   const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
   const labels = beam.labelsAt(places.slice(0, wanted));
-  return { labels, scores, shares: scores.map((score) => Math.exp(score - top) / total), lost };
+  return { labels, scores, shares: labels.map((_, k) => Math.exp(scores[k]! - top) / total), lost };
 }
 
 /** A beam's prefixes as they are to be read. */
@@ -130,7 +131,7 @@ function resultOf({ labels, scores, shares, lost }: Ranked, { exact, alignments 
   const hypotheses = labels.slice(0, nBest).map((own, k): Hypothesis => {
     const alignment = alignments?.[k];
     return {
-      labels: [...own],
+      labels: listOf(own),
       score: scores[k]!,
       logProb: exact?.[k] ?? NaN,
       weight: steering ? weightOf(op, steering, own) : 0,

@@ -2,7 +2,7 @@ import type { Arena, Buffer } from '../../backends/backend.js';
 import { OutOfMemoryError } from '../../errors.js';
 import { hostBackend } from '../../tensor/device.js';
 import { Answers } from './beam-answers.js';
-import { array, declareIn, launch, view } from './beam-launch.js';
+import { array, declareIn, launch, listOf, view } from './beam-launch.js';
 import type { Steering } from './steering/steering.js';
 
 /** Beam decoders in the host's memory: what wasm/ctc/beam-state.ts calls a state, and the launches that work on it. */
@@ -44,8 +44,7 @@ const KERNELS = {
     ['width', 'frameStride', 'sequenceStride', 'fresh'],
   ),
   read: beam('ctcBeamRead', ['state'], ['logProbs', 'found'], ['count']),
-  lengths: beam('ctcBeamLengths', ['state', 'places'], ['lengths'], []),
-  labels: beam('ctcBeamLabels', ['state', 'places', 'lengths'], ['labels'], []),
+  labels: beam('ctcBeamLabels', ['state', 'places'], ['lengths', 'labels'], []),
   shared: beam('ctcBeamShared', ['state'], ['count'], []),
   cut: beam('ctcBeamCut', ['state'], ['labels'], []),
   undo: beam('ctcBeamUndo', [], ['states'], []),
@@ -74,8 +73,15 @@ export interface BadFrame {
 
 const numbers = (values: readonly number[]): Buffer => hostBackend().upload('float64', Float64Array.from(values));
 
-/** Nodes that a state has room for at first: it grows with what is read. */
-const firstRoom = (width: number): number => 16 * width + 1024;
+/**
+ * Nodes that a state has room for at first: it grows with what is read. Readings that differ in an early place go on beside each other, so that what stays of a
+ * long text is a share of its frames times the width; to make room in time spares a batch from waiting for one another's.
+ * @param frames that are going to be read, where that is known.
+ */
+const firstRoom = (width: number, frames = 0): number =>
+  16 * width + 1024 + Math.min(Math.ceil((frames * width) / 12), MOST_FORESEEN);
+/** Beyond, memory that no cache holds would be used before it has to be. */
+const MOST_FORESEEN = 1 << 13;
 
 /**
  * Scores up to so many are copied to where the next ones go as well: a stream's pieces are short, and to make room for one would take as long as to read it.
@@ -83,6 +89,9 @@ const firstRoom = (width: number): number => 16 * width + 1024;
 const SHORT = 1 << 14;
 /** And so few are copied by each launch, which takes less time than to look where they go. */
 const TINY = 1 << 10;
+
+/** Labels that there is room for at first, of all prefixes that are read at a time. */
+const LABELS = 256;
 
 interface HeldState {
   readonly arena: Arena;
@@ -103,6 +112,9 @@ export class BeamStates {
   private readonly counts: Int32Array;
   /** What a launch that reads on writes to, the states last. */
   private readonly outputs: Buffer[];
+  /** Room for the labels of some prefixes. */
+  private labels = array('int32', LABELS);
+  private size: { readonly room: number; readonly words: number } | null = null;
   private readonly answerArrays: { float64?: Buffer; int32?: Buffer } = {};
   /** Short pieces of scores. */
   private desk: Arena | null = null;
@@ -113,16 +125,20 @@ export class BeamStates {
     readonly sizes: BeamSizes,
     count: number,
     steering: Steering | null = null,
+    frames: ArrayLike<number> = [],
   ) {
     this.answers = steering && new Answers(op, steering, sizes.classes, sizes.blank, count);
-    const room = firstRoom(sizes.width);
     this.status = array('int32', (steering ? 3 : 2) * count);
     this.frameCounts = array('int32', count);
     this.statusWords = view(this.status) as Int32Array;
     this.counts = view(this.frameCounts) as Int32Array;
     this.outputs = this.answers ? [this.status, this.answers.questions] : [this.status];
     try {
-      for (let n = 0; n < count; n++) this.hold(n, this.open(room));
+      let longest = 0;
+      for (let n = 0; n < frames.length; n++) longest = Math.max(longest, frames[n]!);
+      this.open(firstRoom(sizes.width, longest), count).forEach((made, n) => {
+        this.hold(n, made);
+      });
     } catch (error) {
       this.close();
       throw error;
@@ -134,32 +150,48 @@ export class BeamStates {
     this.outputs[(this.answers ? 2 : 1) + n] = state.buffer;
   }
 
-  private open(room: number): HeldState {
-    const made = this.make(room);
+  private open(room: number, count: number): HeldState[] {
     const { answers } = this;
     const { width, classes, blank, horizon, topClasses: top } = this.sizes;
     const drop = Math.exp(-this.sizes.drop) * (1 - 1e-15); // the best one itself stays
     const options = { width, classes, blank, horizon, top, drop, steered: answers ? 1 : 0, room };
-    launch(this.op, KERNELS.open, [], [made.buffer], options);
-    if (!answers) return made;
-    const given = [numbers([answers.steering.start]), hostBackend().upload('float64', answers.bounds)];
-    launch(this.op, KERNELS.steer, given, [made.buffer], {});
-    return made;
+    return this.make(new Array<number>(count).fill(room), (buffers) => {
+      launch(this.op, KERNELS.open, [], buffers, options);
+      if (!answers) return;
+      const given = [numbers([answers.steering.start]), hostBackend().upload('float64', answers.bounds)];
+      launch(this.op, KERNELS.steer, given, buffers, {});
+    });
   }
 
-  private make(room: number): HeldState {
+  /** States with room for so many nodes each, prepared; none is left behind where there is no memory for all. */
+  private make(rooms: readonly number[], prepare: (buffers: readonly Buffer[]) => void): HeldState[] {
+    const arenas: Arena[] = [];
+    const made: HeldState[] = [];
+    try {
+      for (const room of rooms) {
+        const words = this.wordsFor(room);
+        const arena = hostBackend().openArena();
+        arenas.push(arena);
+        made.push({ arena, buffer: hostBackend().allocate('int32', words, arena), room });
+      }
+      prepare(made.map(({ buffer }) => buffer));
+      return made;
+    } catch (error) {
+      for (const arena of arenas) arena.close();
+      throw error;
+    }
+  }
+
+  /** Words that a state takes: asked for again only where the room is another. */
+  private wordsFor(room: number): number {
+    if (this.size?.room === room) return this.size.words;
     const bytes = array('float64', 1);
     const { width, classes } = this.sizes;
     launch(this.op, KERNELS.bytes, [], [bytes], { width, classes, room, steered: this.answers ? 1 : 0 });
     const words = Math.ceil(view(bytes)[0]! / 4);
     if (words > 2 ** 29) throw new OutOfMemoryError(this.op, `a beam of width ${width} needs ${words * 4} bytes`);
-    const arena = hostBackend().openArena();
-    try {
-      return { arena, buffer: hostBackend().allocate('int32', words, arena), room };
-    } catch (error) {
-      arena.close();
-      throw error;
-    }
+    this.size = { room, words };
+    return words;
   }
 
   /**
@@ -241,25 +273,11 @@ export class BeamStates {
 
   /** Four times as much room for the nodes of some sequences. */
   private grow(full: readonly number[]): void {
-    const made: HeldState[] = [];
-    try {
-      for (const n of full) made.push(this.make(this.held[n]!.room * 4));
-      const rooms = hostBackend().upload(
-        'int32',
-        Int32Array.from(made, ({ room }) => room),
-      );
-      const old = full.map((n) => this.held[n]!.buffer);
-      launch(
-        this.op,
-        KERNELS.move,
-        [rooms, ...old],
-        made.map(({ buffer }) => buffer),
-        {},
-      );
-    } catch (error) {
-      for (const { arena } of made) arena.close();
-      throw error;
-    }
+    const rooms = full.map((n) => this.held[n]!.room * 4);
+    const old = full.map((n) => this.held[n]!.buffer);
+    const made = this.make(rooms, (buffers) => {
+      launch(this.op, KERNELS.move, [hostBackend().upload('int32', Int32Array.from(rooms)), ...old], buffers, {});
+    });
     full.forEach((n, i) => {
       this.held[n]!.arena.close();
       this.hold(n, made[i]!);
@@ -274,7 +292,7 @@ export class BeamStates {
     const size = view(this.status)[0]!;
     return {
       labelsAt: (places) => this.labelsOf(buffer, places),
-      scores: [...view(scores).subarray(0, size)],
+      scores: listOf(view(scores), size),
       lost: view(scores)[count]!,
       states: this.answers && this.statesOf(buffer, size),
     };
@@ -284,15 +302,16 @@ export class BeamStates {
     if (places.length === 0) return [];
     const given = hostBackend().upload('int32', Int32Array.from(places));
     const lengths = this.answer('int32', places.length);
-    launch(this.op, KERNELS.lengths, [buffer, given], [lengths], {});
     const sizes = view(lengths) as Int32Array;
-    const labels = array(
-      'int32',
-      sizes.reduce((sum, size) => sum + size, 0),
-    );
-    if (labels.length > 0) launch(this.op, KERNELS.labels, [buffer, given, lengths], [labels], {});
+    for (;;) {
+      launch(this.op, KERNELS.labels, [buffer, given], [lengths, this.labels], {});
+      const total = sizes.reduce((sum, size) => sum + size, 0);
+      if (total <= this.labels.length) break;
+      this.labels = array('int32', total);
+    }
+    const labels = view(this.labels) as Int32Array;
     let at = 0;
-    return Array.from(sizes, (size) => (view(labels) as Int32Array).slice(at, (at += size)));
+    return Array.from(sizes, (size) => labels.slice(at, (at += size)));
   }
 
   /** An array for what one launch answers, which the next one may overwrite. */
@@ -304,7 +323,7 @@ export class BeamStates {
   private statesOf(buffer: Buffer, count: number): number[] {
     const states = array('float64', count);
     if (count > 0) launch(this.op, KERNELS.states, [buffer], [states], { count });
-    return [...view(states)];
+    return listOf(view(states));
   }
 
   /** Takes the labels that all prefixes begin with out of the state. */
@@ -341,7 +360,7 @@ export class BeamStates {
     const { width } = this.sizes;
     let room = firstRoom(width);
     while (4 * (nodes + width) > room) room *= 4;
-    const made = this.open(room);
+    const [made] = this.open(room, 1) as [HeldState];
     launch(this.op, KERNELS.restore, [saved], [answer, made.buffer], {});
     const isSound = view(answer)[0] === 1;
     const unused = isSound ? this.held[n]! : made;

@@ -101,7 +101,7 @@ function decode(given: HostScores, job: BeamJob): BeamResult[] {
   const { op, problem, lengths, search } = job;
   const narrow = given.tensor.dtype === 'float32' ? given.tensor : cast(given.tensor, 'float32');
   const scores = { ...given, tensor: narrow, values: narrow.glance() };
-  const states = new BeamStates(op, search.sizes, problem.batch, search.steering);
+  const states = new BeamStates(op, search.sizes, problem.batch, search.steering, lengths);
   try {
     const bad = states.advance(narrow.buffer, lengths, scores.frameStride, scores.sequenceStride);
     if (bad) throw badScore(op, bad.sequence, bad.frame);

@@ -149,14 +149,9 @@ const ctcBeamRead: CpuKernel = (of) => {
   of.outputs[1]!.view()[0] = call('ctcBeamRead', of.in(0), of.number('count'), of.out(0));
 };
 
-/** How many labels the prefixes at some places have: both int32 [n]. */
-const ctcBeamLengths: CpuKernel = (of) => {
-  call('ctcBeamLengths', of.in(0), of.in(1), of.inputs[1]!.length, of.out(0));
-};
-
-/** Those labels, int32. */
+/** The labels of the prefixes at some places: how many each has, and themselves unless there are more than there is room for, all int32. */
 const ctcBeamLabels: CpuKernel = (of) => {
-  call('ctcBeamLabels', of.in(0), of.in(1), of.in(2), of.inputs[1]!.length, of.out(0));
+  call('ctcBeamLabels', of.in(0), of.in(1), of.inputs[1]!.length, of.out(0), of.out(1), of.outputs[1]!.length);
 };
 
 /** How many labels all prefixes share: output 0, int32 [1]. */
@@ -195,7 +190,6 @@ export const beamKernels = {
   ctcBeamMove,
   ctcBeam,
   ctcBeamRead,
-  ctcBeamLengths,
   ctcBeamLabels,
   ctcBeamShared,
   ctcBeamCut,
