@@ -95,6 +95,15 @@ describe('x.to(device), where reads are asynchronous', () => {
     close(await second(gpu)(x).data(), second(cpu)(x).dataSync());
   });
 
+  test('back and forth without an await, computing on the way: nothing waits for what comes later', async () => {
+    const gpu = new FakeGpu();
+    const cpu = await device('cpu');
+    let there = x.to(gpu);
+    for (let i = 0; i < 4; i++) there = there.add(1).to(cpu).to(gpu).mul(2);
+    close(await there.data(), [34.8, 18.8, 49.2], 4);
+    await gpu.sync();
+  });
+
   test('integers and truth values move as well', async () => {
     const gpu = new FakeGpu();
     const cpu = await device('cpu');

@@ -25,6 +25,8 @@ export interface Block {
 export interface Clock {
   /** The number of the submission that is being gathered. */
   readonly recording: number;
+  /** The last one that has been submitted: some may wait for contents from another device. */
+  readonly submitted: number;
   /** The last one that is known to be finished. */
   readonly completed: number;
   /** Submits what has been gathered. */
@@ -134,7 +136,7 @@ export class Pool {
     const size = this.options.strict ? Math.max(bytes, 4) : roundUp(Math.max(bytes, LEAST_BYTES));
     const { device, clock } = this;
     const shelf = this.shelf(size);
-    const outOfUse = !forHost ? Infinity : device.writesInOrder ? clock.recording - 1 : clock.completed;
+    const outOfUse = !forHost ? Infinity : device.writesInOrder ? clock.submitted : clock.completed;
     const idle = shelf.take(({ lastUse }) => lastUse <= outOfUse);
     if (idle) {
       this.freeBytes -= size;
@@ -198,24 +200,26 @@ export class Pool {
     const size = block.memory.bytes;
     if (this.options.strict) {
       this.clock.wait();
-      block.memory.poison?.();
+      if (block.lastUse <= this.clock.submitted) block.memory.poison?.();
     }
     this.shelf(size).put(block);
     this.freeBytes += size;
-    while (this.freeBytes > POOL_BYTES) this.giveUpOldest();
+    while (this.freeBytes > POOL_BYTES) if (!this.giveUpOldest()) break;
   }
 
-  /** Gives the free block that has been out of use for longest back to the system. */
-  private giveUpOldest(): void {
+  /** Gives the free block that has been out of use for longest back to the system; false where all of them are still wanted. */
+  private giveUpOldest(): boolean {
     let oldest: Block | null = null;
     for (const { all } of this.shelves.values())
       for (const block of all) if (block.lastUse < (oldest?.lastUse ?? Infinity)) oldest = block;
     const { memory, lastUse } = oldest!;
-    this.shelf(memory.bytes).take((block) => block === oldest);
-    this.freeBytes -= memory.bytes;
     // Gathered work is submitted first: what is submitted keeps its memory alive.
     if (lastUse >= this.clock.recording) this.clock.flush();
+    if (lastUse > this.clock.submitted) return false;
+    this.shelf(memory.bytes).take((block) => block === oldest);
+    this.freeBytes -= memory.bytes;
     this.discard(oldest!);
+    return true;
   }
 
   /** A block leaves its arena for nobody knows how long. Another gets its place, or all that come after it would be other ones in the next step. */
@@ -239,12 +243,16 @@ export class Pool {
     return shelf;
   }
 
-  /** Gives all free memory back to the system. */
+  /** Gives all free memory back to the system, but for what waits to be submitted. */
   drain(): void {
     this.clock.flush();
-    for (const { all } of this.shelves.values()) for (const block of all) this.discard(block);
-    this.shelves.clear();
-    this.freeBytes = 0;
+    const isOut = ({ lastUse }: Block): boolean => lastUse <= this.clock.submitted;
+    for (const shelf of this.shelves.values()) {
+      for (let block = shelf.take(isOut); block; block = shelf.take(isOut)) {
+        this.freeBytes -= block.memory.bytes;
+        this.discard(block);
+      }
+    }
   }
 
   /** Gives everything back, live tensors' memory included. */

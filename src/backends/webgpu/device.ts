@@ -246,17 +246,14 @@ export class WebGpuDevice implements GpuDevice {
       if (this.loss) throw this.loss;
       return result;
     } catch (error) {
-      // The API rejects a moment before it says that the device is lost.
-      if (!this.loss) await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, LOSS_DELAY))]);
+      // The API may reject before it says that the device is lost. What it says comes in order, so that is known when a later question has been answered.
+      if (!this.loss) await this.handle.queue.onSubmittedWorkDone().catch(() => undefined);
       throw this.loss ?? new Error(messageOf(error));
     }
   }
 }
 
 const bytesOf = ({ dtype, length }: Pick<ReadRequest, 'dtype' | 'length'>): number => length * BYTES_ON_DEVICE[dtype];
-
-/** Milliseconds between a rejection and the news that the device is lost, at most. */
-const LOSS_DELAY = 50;
 
 const messageOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);

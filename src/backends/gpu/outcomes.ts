@@ -1,0 +1,34 @@
+/** What a device finds out in the background: whether there is room for memory, and whether programs compile. */
+export class Outcomes {
+  private readonly asked = new WeakSet<Promise<void>>();
+  private readonly unknown = new Set<Promise<void>>();
+  private readonly failed = new WeakMap<Promise<void>, unknown>();
+
+  /** Takes note of what is not yet known, once. */
+  learn(ready: Promise<void> | undefined, onFailure: (error: unknown) => void): void {
+    if (!ready || this.asked.has(ready)) return;
+    this.asked.add(ready);
+    this.wait(
+      ready.catch((error: unknown) => {
+        this.failed.set(ready, error);
+        onFailure(error);
+      }),
+    );
+  }
+
+  /** Takes note of something that has to be waited for and cannot fail. */
+  wait(pending: Promise<void>): void {
+    const settled: Promise<void> = pending.finally(() => this.unknown.delete(settled));
+    this.unknown.add(settled);
+  }
+
+  /** Throws what is known to have gone wrong. */
+  check(ready: Promise<void> | undefined): void {
+    if (ready && this.failed.has(ready)) throw this.failed.get(ready);
+  }
+
+  /** Settles when all is known that has been asked about until now. */
+  async known(): Promise<void> {
+    if (this.unknown.size > 0) await Promise.all(this.unknown);
+  }
+}

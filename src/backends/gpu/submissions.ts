@@ -1,0 +1,157 @@
+/** Launches on their way: gathered, submitted in order, waited for, and what goes wrong with them. */
+import type { DeviceName, TypedArray } from '../backend.js';
+import type { GpuDevice, ReadRequest, Submission } from './device.js';
+import { Failures, nameOps } from './failures.js';
+import type { Waiting } from './fusion.js';
+import type { Gathered } from './gathered.js';
+import { BATCH, MOST_IN_FLIGHT } from './limits.js';
+import type { Block, Clock } from './memory.js';
+import type { Outcomes } from './outcomes.js';
+import { Turns } from './turns.js';
+
+interface InFlight {
+  readonly number: number;
+  readonly submission: Submission;
+  /** What asked for it, for errors. */
+  readonly ops: string;
+}
+
+export class Submissions implements Clock {
+  recording = 1;
+  completed = 0;
+  readonly failures: Failures;
+  private inFlight: InFlight[] = [];
+  /** Contents on their way from another device, and what comes behind them. */
+  private readonly turns = new Turns();
+  /** The numbers of submissions that wait for their turn. */
+  private readonly held: number[] = [];
+  private isClosed = false;
+
+  constructor(
+    private readonly gpu: GpuDevice,
+    private readonly gathered: Gathered,
+    private readonly outcomes: Outcomes,
+    name: () => DeviceName,
+  ) {
+    this.failures = new Failures(name);
+  }
+
+  get submitted(): number {
+    return (this.held[0] ?? this.recording) - 1;
+  }
+
+  /** Whether something waits for contents from another device. */
+  get areWaiting(): boolean {
+    return !this.turns.areFree;
+  }
+
+  /** Takes a launch in. */
+  add(launch: Waiting): void {
+    this.gathered.add(launch);
+    if (this.gathered.count >= BATCH) this.flush();
+  }
+
+  /** Sees to it that a block will be written as things are now: what has been launched is not changed any more. */
+  settle(block: Block): void {
+    this.gathered.settle(block);
+  }
+
+  /** Submits what has been gathered, as soon as nothing of it waits for another device. */
+  flush(): void {
+    if (this.gathered.count > 0) this.submit();
+  }
+
+  /** Reads what is written until now as soon as it is there: behind the launches where they have been gathered with it. */
+  read(request: ReadRequest, lastUse: number): Promise<TypedArray> {
+    const { memory, dtype, length } = request;
+    if (lastUse >= this.recording && this.gathered.count > 0) return this.submit(request)!;
+    const read = (): Promise<TypedArray> => Promise.resolve(memory.read(dtype, length));
+    return this.turns.areFree || lastUse <= this.submitted ? read() : this.turns.next(read);
+  }
+
+  /** Runs when everything until now has been submitted, and what comes later waits for it. */
+  hold(run: () => Promise<void>): void {
+    this.flush();
+    void this.turns.next(run);
+  }
+
+  /** Submits what has been gathered and waits for everything up to a number, without blocking; what goes wrong is noted. */
+  async until(number: number): Promise<void> {
+    if (number >= this.recording) this.flush();
+    await this.turns.passed();
+    await this.outcomes.known();
+    while (this.completed < number && this.inFlight.length > 0) {
+      const next = this.inFlight[0]!;
+      try {
+        await next.submission.done();
+      } catch (error) {
+        this.noteFailure(next, error);
+      } finally {
+        this.retire(next);
+      }
+    }
+  }
+
+  wait(): void {
+    this.waitFor(this.recording);
+  }
+
+  /** The same in place, where the device can be waited for so. */
+  waitFor(number: number): void {
+    if (number >= this.recording) this.flush();
+    while (this.inFlight.length > 0 && this.inFlight[0]!.number <= number) {
+      const next = this.inFlight[0]!;
+      if (!next.submission.wait) return;
+      try {
+        next.submission.wait();
+      } catch (error) {
+        this.noteFailure(next, error);
+      } finally {
+        this.retire(next);
+      }
+    }
+  }
+
+  /** Takes note of what went wrong; what is launched from here on is no part of it. */
+  fail(error: unknown, ops: string, from: number): void {
+    this.failures.add(error, ops, from, this.recording);
+    if (this.gathered.count > 0) this.flush();
+    else this.recording++;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  /** Submits what has been gathered. What comes back is what was asked to be read. */
+  private submit(read?: ReadRequest): Promise<TypedArray> | null {
+    const { launches, ops } = this.gathered.take();
+    const number = this.recording++;
+    const run = (): Submission => {
+      const submission = this.gpu.run(launches, read);
+      this.inFlight.push({ number, submission, ops: nameOps(ops) });
+      if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
+      return submission;
+    };
+    if (this.turns.areFree) return run().contents ?? null;
+    this.held.push(number);
+    const submitted = this.turns.next(() => {
+      this.held.shift();
+      return this.isClosed ? null : run();
+    });
+    submitted.catch((error: unknown) => {
+      this.fail(error, nameOps(ops), number);
+    });
+    return read ? submitted.then((submission) => submission!.contents!) : null;
+  }
+
+  /** Several readers may wait for one submission: its failure counts once. */
+  private noteFailure({ number, ops }: InFlight, error: unknown): void {
+    if (this.inFlight.some((other) => other.number === number)) this.fail(error, ops, number);
+  }
+
+  private retire(done: InFlight): void {
+    this.completed = Math.max(this.completed, done.number);
+    this.inFlight = this.inFlight.filter(({ number }) => number > done.number);
+  }
+}
