@@ -5,6 +5,7 @@ import {
   device as openNamed,
   DeviceError,
   grad,
+  KernelError,
   nn,
   optim,
   random,
@@ -369,6 +370,29 @@ fn anyName(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
       own([tensor(data, { dtype, device: gpu })], null);
     expect(Array.from(await on([1, NaN, -0.5], 'float32').data())).toEqual([3, NaN, 1.5]);
     expect(Array.from(await on([1, -7], 'int32').data())).toEqual([3, -5]);
+    gpu.close();
+  });
+
+  test('a launch that was valid and is so no longer: its read rejects, with the op, and others go on', async () => {
+    const gpu = await openDevice();
+    const x = tensor([1, 2, 3]).to(gpu);
+    const twice = (): Tensor => scope(() => x.mul(2));
+    for (let i = 0; i < 4; i++) {
+      const result = twice();
+      expect(Array.from(await result.data())).toEqual([2, 4, 6]);
+      result.dispose();
+    }
+    const other = tensor([4]).to(gpu);
+    await other.data();
+    const scopes = jest.spyOn(gpu.device, 'pushErrorScope');
+    (x.buffer as unknown as { block: { memory: { release(): void } } }).block.memory.release();
+    const failed = twice();
+    await expect(failed.data()).rejects.toThrow(KernelError);
+    expect(scopes).not.toHaveBeenCalled();
+    await expect(failed.data()).rejects.toThrow(/^\[mul\] on device 'webgpu': .*destroyed/s);
+    expect(() => failed.add(1)).toThrow(KernelError);
+    expect(Array.from(await other.mul(2).data())).toEqual([8]);
+    await gpu.sync();
     gpu.close();
   });
 

@@ -160,11 +160,15 @@ export abstract class GpuBackend implements Backend {
         ? this.submissions.read({ memory, dtype, length }, Math.max(lastUse, written))
         : null;
       early?.catch(() => undefined);
+      const { submitted } = this.submissions;
       await this.submissions.until(lastUse);
       this.failures.check(block.written);
-      return await (early ?? memory.read(dtype, length));
+      const contents = await (early ?? memory.read(dtype, length));
+      this.submissions.isOver(submitted);
+      return contents;
     } finally {
       this.finishReading(block);
+      this.failures.check(block.written); // again: some errors are told of without being asked about, though never after the contents
     }
   }
 
@@ -178,13 +182,16 @@ export abstract class GpuBackend implements Backend {
         "the contents depend on some that are still on their way from another device; write 'await t.data()'",
       );
     this.failures.check(block.written);
+    this.submissions.isOver(block.lastUse);
     return block.memory.read(buffer.dtype, buffer.length) as TypedArray;
   }
 
   async sync(): Promise<void> {
     await this.submissions.until(this.submissions.recording);
+    const { submitted } = this.submissions;
     try {
       await this.gpu.idle?.();
+      this.submissions.isOver(submitted);
     } catch (error) {
       this.submissions.fail(error, 'sync', this.submissions.recording);
     }
@@ -199,6 +206,10 @@ export abstract class GpuBackend implements Backend {
     const plan = this.programs.planOf(launch.kernel);
     if (plan) this.follow(plan, launch, op);
     else if (launch.grid > 0) this.record(launch, op);
+    let elements = 0;
+    for (const { length } of launch.inputs) elements += length;
+    for (const { length } of launch.outputs) elements += length;
+    this.submissions.rest(elements);
   }
 
   memory(): MemoryInfo {
@@ -298,6 +309,7 @@ export abstract class GpuBackend implements Backend {
   /** Takes note of what the device has not yet found out. @param uploaded what has contents from the host, if it is about that */
   private learn(ready: Promise<void> | undefined, op: string, uploaded?: Block): void {
     const from = this.submissions.recording;
+    if (!ready || this.outcomes.isAsked(ready)) return;
     this.outcomes.learn(ready, (error) => {
       if (uploaded) uploaded.written = from;
       this.submissions.fail(error, op, from);

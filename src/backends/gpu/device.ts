@@ -68,6 +68,8 @@ export interface GpuDevice {
   readonly maxBuffers?: number;
   /** Whether what is written waits its turn among submissions, so that memory which they use may be written at once. */
   readonly writesInOrder?: boolean;
+  /** Set by the backend, for a device that finds out later: told of what went wrong with work for which no promise says so, and of the device's loss. */
+  onError?: (error: unknown) => void;
   /** @throws {OutOfMemoryError} The device has none left, or the size is over its limit for one buffer. */
   buffer(bytes: number): GpuMemory;
   /** Compiles a kernel of a source; `entry` is its name there. Errors are thrown, or reported by `ready`. */

@@ -12,8 +12,12 @@ export const MOST_SHARED_GROUPS = 4096;
 /** Groups that keep a large GPU busy. */
 export const BUSY_GROUPS = 512;
 
-/** Launches that are gathered before they are submitted without anybody waiting. */
+/** Launches that are gathered before they are submitted without anybody waiting; a device that has nothing to do gets fewer, then twice as many each time. */
 export const BATCH = 128;
+export const FIRST_BATCH = 16;
+
+/** Elements of launches, in and out, that are worth a submission of their own where the device has nothing to do. */
+export const FIRST_ELEMENTS = 2 ** 22;
 
 /** Submissions that may be on their way at once; beyond that the CPU waits for the GPU. */
 export const MOST_IN_FLIGHT = 4;

@@ -4,9 +4,13 @@ export class Outcomes {
   private readonly unknown = new Set<Promise<void>>();
   private readonly failed = new WeakMap<Promise<void>, unknown>();
 
-  /** Takes note of what is not yet known, once. */
-  learn(ready: Promise<void> | undefined, onFailure: (error: unknown) => void): void {
-    if (!ready || this.asked.has(ready)) return;
+  /** Whether somebody has taken note of it. */
+  isAsked(ready: Promise<void>): boolean {
+    return this.asked.has(ready);
+  }
+
+  /** Takes note of what is not yet known. */
+  learn(ready: Promise<void>, onFailure: (error: unknown) => void): void {
     this.asked.add(ready);
     this.wait(
       ready.catch((error: unknown) => {

@@ -4,7 +4,7 @@ import type { GpuDevice, ReadRequest, Submission } from './device.js';
 import { Failures, nameOps } from './failures.js';
 import type { Waiting } from './fusion.js';
 import type { Gathered } from './gathered.js';
-import { BATCH, MOST_IN_FLIGHT } from './limits.js';
+import { BATCH, FIRST_BATCH, FIRST_ELEMENTS, MOST_IN_FLIGHT } from './limits.js';
 import type { Block, Clock } from './memory.js';
 import type { Outcomes } from './outcomes.js';
 import { Turns } from './turns.js';
@@ -13,7 +13,7 @@ interface InFlight {
   readonly number: number;
   readonly submission: Submission;
   /** What asked for it, for errors. */
-  readonly ops: string;
+  readonly ops: readonly string[];
 }
 
 export class Submissions implements Clock {
@@ -26,6 +26,14 @@ export class Submissions implements Clock {
   /** The numbers of submissions that wait for their turn. */
   private readonly held: number[] = [];
   private isClosed = false;
+  /** Launches that the next submission waits for. */
+  private batch = FIRST_BATCH;
+  /** Elements of the launches that have been gathered. */
+  private elements = 0;
+  /** What the submission that is being made is for. */
+  private submitting: readonly string[] = [];
+  /** The last submission that is known to have gone well. */
+  private confirmed = 0;
 
   constructor(
     private readonly gpu: GpuDevice,
@@ -34,6 +42,9 @@ export class Submissions implements Clock {
     name: () => DeviceName,
   ) {
     this.failures = new Failures(name);
+    gpu.onError = (error) => {
+      this.fail(error, nameOps([...this.inFlight.flatMap(({ ops }) => ops), ...this.submitting]), this.confirmed + 1);
+    };
   }
 
   get submitted(): number {
@@ -49,6 +60,19 @@ export class Submissions implements Clock {
   add(launch: Waiting): void {
     this.gathered.add(launch);
     if (this.gathered.count >= BATCH) this.flush();
+  }
+
+  /** After all launches of an op: submits them where the device is better off with them than with more. */
+  rest(elements: number): void {
+    this.elements += elements;
+    if (this.gathered.count >= this.batch || (this.batch === FIRST_BATCH && this.elements >= FIRST_ELEMENTS))
+      this.flush();
+  }
+
+  /** The contents that a submission wrote have been read, so it is over. */
+  isOver(number: number): void {
+    this.confirmed = Math.max(this.confirmed, number);
+    if (number === this.recording - 1) this.batch = FIRST_BATCH;
   }
 
   /** Sees to it that a block will be written as things are now: what has been launched is not changed any more. */
@@ -126,10 +150,14 @@ export class Submissions implements Clock {
   /** Submits what has been gathered. What comes back is what was asked to be read. */
   private submit(read?: ReadRequest): Promise<TypedArray> | null {
     const { launches, ops } = this.gathered.take();
+    this.elements = 0;
+    this.batch = Math.min(2 * this.batch, BATCH);
     const number = this.recording++;
     const run = (): Submission => {
+      this.submitting = ops;
       const submission = this.gpu.run(launches, read);
-      this.inFlight.push({ number, submission, ops: nameOps(ops) });
+      this.submitting = [];
+      this.inFlight.push({ number, submission, ops });
       if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
       return submission;
     };
@@ -147,7 +175,7 @@ export class Submissions implements Clock {
 
   /** Several readers may wait for one submission: its failure counts once. */
   private noteFailure({ number, ops }: InFlight, error: unknown): void {
-    if (this.inFlight.some((other) => other.number === number)) this.fail(error, ops, number);
+    if (this.inFlight.some((other) => other.number === number)) this.fail(error, nameOps(ops), number);
   }
 
   private retire(done: InFlight): void {

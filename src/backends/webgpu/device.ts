@@ -10,7 +10,6 @@ import { DeviceError, OutOfMemoryError } from '../../errors.js';
 import {
   type GPU,
   type GPUAdapter,
-  type GPUBindGroup,
   type GPUBuffer,
   type GPUCommandEncoder,
   type GPUComputePipeline,
@@ -20,7 +19,7 @@ import {
   USAGE,
 } from './api.js';
 import { Parameters } from './parameters.js';
-import { WebGpuProgram } from './program.js';
+import { type Binding, WebGpuProgram } from './program.js';
 import { type Copy, Reader } from './reader.js';
 import { BYTES_ON_DEVICE, fromDevice, toDevice } from './storage.js';
 
@@ -63,8 +62,7 @@ export class WebGpuDevice implements GpuDevice {
   /** Settles when the device is gone: it was destroyed, its driver failed, or its GPU was taken away. */
   readonly lost: Promise<DeviceError>;
   private loss: DeviceError | null = null;
-  /** What the error scopes have missed. */
-  private uncaptured: GPUError | null = null;
+  onError: (error: unknown) => void = () => undefined;
   private readonly parameters: Parameters;
   private readonly reader: Reader;
   /** Kernels whose texts are equal are one. */
@@ -91,7 +89,7 @@ export class WebGpuDevice implements GpuDevice {
     this.reader = new Reader(handle);
     handle.onuncapturederror = (event) => {
       event.preventDefault?.();
-      this.uncaptured ??= event.error;
+      this.onError(errorOf(event.error));
     };
     this.lost = handle.lost.then(({ reason, message }) => {
       const why = reason === 'destroyed' ? 'it was destroyed' : message || reason;
@@ -99,6 +97,7 @@ export class WebGpuDevice implements GpuDevice {
         'webgpu',
         `the device is lost: ${why}. Its tensors are gone; await device('webgpu') opens a new one`,
       );
+      this.onError(this.loss);
       return this.loss;
     });
   }
@@ -149,16 +148,29 @@ export class WebGpuDevice implements GpuDevice {
     return program;
   }
 
+  /** Error scopes cost as much as some launches, so they are for launches that have not been seen to be valid; `onError` is told of what they would have missed. */
   run(launches: readonly Launch[], read?: ReadRequest): Submission {
-    return this.scoped(
-      () => {
-        const encoder = this.encode(launches);
-        const copy = read && this.reader.copy(encoder, (read.memory as WebGpuMemory).buffer, bytesOf(read));
-        this.handle.queue.submit([encoder.finish()]);
-        return copy && this.contentsOf(copy, read.dtype);
-      },
-      (contents, submitted) => ({ done: () => submitted, ...(contents && { contents }) }),
-    );
+    const fresh: Binding[] = [];
+    let isScoped = false;
+    let outcome = DONE;
+    const onFresh = (): void => {
+      if (!isScoped) this.enterScopes();
+      isScoped = true;
+    };
+    try {
+      const encoder = this.encode(launches, fresh, onFresh);
+      const copy = read && this.reader.copy(encoder, (read.memory as WebGpuMemory).buffer, bytesOf(read));
+      this.handle.queue.submit([encoder.finish()]);
+      const contents = copy && this.contentsOf(copy, read.dtype);
+      return { done: () => outcome, ...(contents && { contents }) };
+    } finally {
+      if (isScoped) {
+        outcome = this.leaveScopes();
+        void outcome.then(() => {
+          for (const binding of fresh) binding.isValid = true;
+        }, IGNORE);
+      }
+    }
   }
 
   async idle(): Promise<void> {
@@ -186,57 +198,63 @@ export class WebGpuDevice implements GpuDevice {
     return fromDevice(dtype, await this.orLost(this.reader.contents(copy)));
   }
 
-  private encode(launches: readonly Launch[]): GPUCommandEncoder {
+  /** @param fresh where bindings go that are not known to be valid */
+  private encode(launches: readonly Launch[], fresh: Binding[], onFresh: () => void): GPUCommandEncoder {
     const { handle, parameters } = this;
     parameters.begin(launches.map(({ params }) => params));
     const encoder = handle.createCommandEncoder();
     const pass = encoder.beginComputePass();
     let pipeline: GPUComputePipeline | null = null;
     for (const { program, buffers, params, groups, width } of launches) {
-      const own = program as WebGpuProgram;
-      const next = own.pipeline(width);
-      if (next !== pipeline) pass.setPipeline(next);
-      pipeline = next;
-      const [group, offset] = this.bind(own, buffers as readonly WebGpuMemory[], params);
-      pass.setBindGroup(0, group, [offset]);
+      const [uniform, offset] = parameters.next(params);
+      const binding = (program as WebGpuProgram).binding(
+        buffers as readonly WebGpuMemory[],
+        uniform,
+        params.byteLength,
+        width,
+        onFresh,
+      );
+      if (!binding.isValid) fresh.push(binding);
+      if (binding.pipeline !== pipeline) pass.setPipeline(binding.pipeline);
+      pipeline = binding.pipeline;
+      pass.setBindGroup(0, binding.group, [offset]);
       pass.dispatchWorkgroups(groups);
     }
     pass.end();
     return encoder;
   }
 
-  private bind(
-    program: WebGpuProgram,
-    buffers: readonly WebGpuMemory[],
-    params: Uint32Array,
-  ): readonly [GPUBindGroup, number] {
-    const [uniform, offset] = this.parameters.next(params);
-    return [program.bindGroup(buffers, uniform, params.byteLength), offset];
-  }
-
   /** Does something within error scopes. `made` gets the promise of its success as well; it need not be looked at. */
   private scoped<T, R>(make: () => T, made: (thing: T, ready: Promise<void>) => R): R {
-    const { handle } = this;
-    handle.pushErrorScope('validation');
-    handle.pushErrorScope('out-of-memory');
-    handle.pushErrorScope('internal');
-    let outcome: Promise<readonly (GPUError | null)[]>;
+    this.enterScopes();
+    let ready: Promise<void>;
     let thing: T;
     try {
       thing = make();
     } finally {
-      outcome = Promise.all([handle.popErrorScope(), handle.popErrorScope(), handle.popErrorScope()]);
-      outcome.catch(() => undefined);
+      ready = this.leaveScopes();
     }
+    return made(thing, ready);
+  }
+
+  private enterScopes(): void {
+    const { handle } = this;
+    handle.pushErrorScope('validation');
+    handle.pushErrorScope('out-of-memory');
+    handle.pushErrorScope('internal');
+  }
+
+  /** Rejects with what went wrong since `enterScopes`; it need not be looked at. */
+  private leaveScopes(): Promise<void> {
+    const { handle } = this;
+    const outcome = Promise.all([handle.popErrorScope(), handle.popErrorScope(), handle.popErrorScope()]);
     const ready = this.orLost(outcome).then(([internal, memory, validation]) => {
       if (this.loss) throw this.loss;
-      if (memory) throw new OutOfMemoryError('webgpu', `the GPU has no memory left: ${messageOf(memory)}`);
-      const other = validation ?? internal ?? this.uncaptured;
-      this.uncaptured = null;
-      if (other) throw new Error(messageOf(other));
+      const error = memory ?? validation ?? internal;
+      if (error) throw errorOf(error, error === memory);
     });
-    ready.catch(() => undefined);
-    return made(thing, ready);
+    ready.catch(IGNORE);
+    return ready;
   }
 
   /** What a call of the API comes to; where the device was lost meanwhile, that. */
@@ -247,13 +265,21 @@ export class WebGpuDevice implements GpuDevice {
       return result;
     } catch (error) {
       // The API may reject before it says that the device is lost. What it says comes in order, so that is known when a later question has been answered.
-      if (!this.loss) await this.handle.queue.onSubmittedWorkDone().catch(() => undefined);
+      if (!this.loss) await this.handle.queue.onSubmittedWorkDone().catch(IGNORE);
       throw this.loss ?? new Error(messageOf(error));
     }
   }
 }
 
 const bytesOf = ({ dtype, length }: Pick<ReadRequest, 'dtype' | 'length'>): number => length * BYTES_ON_DEVICE[dtype];
+
+const DONE = Promise.resolve();
+const IGNORE = (): undefined => undefined;
+
+const errorOf = (error: GPUError, isMemory = error.constructor.name === 'GPUOutOfMemoryError'): Error =>
+  isMemory
+    ? new OutOfMemoryError('webgpu', `the GPU has no memory left: ${messageOf(error)}`)
+    : new Error(messageOf(error));
 
 const messageOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);

@@ -13,12 +13,20 @@ import {
   STAGE_COMPUTE,
 } from './api.js';
 
-/** Bind groups that a program remembers. A training step has the same ones again and again, as memory is recycled. */
-const MOST_GROUPS_KEPT = 1024;
+/** Bindings that a program remembers. A training step has the same ones again and again, as memory is recycled. */
+const MOST_BINDINGS_KEPT = 1024;
 
 interface Bound {
   readonly id: number;
   readonly buffer: GPUBuffer;
+}
+
+/** A launch but for its parameters. */
+export interface Binding {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  /** Whether it has been launched without an error. */
+  isValid: boolean;
 }
 
 /** A kernel's module, with a pipeline for each width that it is launched with. The layout is the declaration's. */
@@ -26,7 +34,7 @@ export class WebGpuProgram implements GpuProgram {
   private readonly layout: GPUBindGroupLayout;
   private readonly pipelineLayout: GPUPipelineLayout;
   private readonly pipelines = new Map<number, GPUComputePipeline>();
-  private readonly groups = new Map<string, GPUBindGroup>();
+  private readonly bindings = new Map<string, Binding>();
   private uniform: GPUBuffer | null = null;
 
   constructor(
@@ -40,7 +48,7 @@ export class WebGpuProgram implements GpuProgram {
     this.pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [this.layout] });
   }
 
-  pipeline(width: number): GPUComputePipeline {
+  private pipeline(width: number): GPUComputePipeline {
     let pipeline = this.pipelines.get(width);
     if (!pipeline) {
       pipeline = this.device.createComputePipeline(this.described(width));
@@ -59,29 +67,35 @@ export class WebGpuProgram implements GpuProgram {
     return { label: kernel.name, layout, compute: { module, constants: { WIDTH: width } } };
   }
 
-  /** The kernel's buffers with the one that its parameters lie in. */
-  bindGroup(buffers: readonly Bound[], uniform: GPUBuffer, paramsBytes: number): GPUBindGroup {
-    if (uniform !== this.uniform || this.groups.size >= MOST_GROUPS_KEPT) this.groups.clear();
+  /** The kernel's pipeline for a width, with its buffers and the one that its parameters lie in. @param onFresh told before what is not known to be valid */
+  binding(
+    buffers: readonly Bound[],
+    uniform: GPUBuffer,
+    paramsBytes: number,
+    width: number,
+    onFresh: () => void,
+  ): Binding {
+    if (uniform !== this.uniform || this.bindings.size >= MOST_BINDINGS_KEPT) this.bindings.clear();
     this.uniform = uniform;
-    let key = '';
-    for (const { id } of buffers) key += `${id},`;
-    let group = this.groups.get(key);
-    if (!group) {
+    let key = `${width}`;
+    for (const { id } of buffers) key += `,${id}`;
+    let binding = this.bindings.get(key);
+    if (!binding?.isValid) onFresh();
+    if (!binding) {
       const resources = [
         ...buffers.map(({ buffer }) => ({ buffer })),
         { buffer: uniform, offset: 0, size: paramsBytes },
       ];
-      group = this.device.createBindGroup({
-        layout: this.layout,
-        entries: resources.map((resource, binding) => ({ binding, resource })),
-      });
-      this.groups.set(key, group);
+      const entries = resources.map((resource, at) => ({ binding: at, resource }));
+      const group = this.device.createBindGroup({ layout: this.layout, entries });
+      binding = { pipeline: this.pipeline(width), group, isValid: false };
+      this.bindings.set(key, binding);
     }
-    return group;
+    return binding;
   }
 
   release(): void {
-    this.groups.clear();
+    this.bindings.clear();
     this.pipelines.clear();
   }
 }
