@@ -114,10 +114,10 @@ function apart(name, { arity, result }, { suffix, lanes, part, storePart }) {
   if (arity !== 1 || result === 'bool') throw new Error(`no loop over whole vectors for '${name}'`);
   const of = (vector) => `${name}${suffix}Lanes(${vector})`;
   return [
-    `for (; left >= ${lanes}; left -= ${lanes}) {`,
+    `if (left >= ${lanes}) do { // not a loop that may run not at all: constants would be made again in every step`,
     `  v128.store(out, ${of('v128.load(x)')});`,
     '  x += 16; out += 16;',
-    '}',
+    `} while ((left -= ${lanes}) >= ${lanes});`,
     `if (left > 0) ${storePart('out', of(part('x', 'left')), 'left')};`,
   ];
 }

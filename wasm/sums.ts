@@ -11,7 +11,7 @@ export const PART: i32 = 1 << 16;
 const COLUMNS: i32 = 512;
 
 /** What has been lost in rounding a + b to `sum`, lane by lane. */
-@inline function lostOf(a: v128, b: v128, sum: v128): v128 {
+@inline export function lostOf(a: v128, b: v128, sum: v128): v128 {
   const part = f64x2.sub(sum, a);
   return f64x2.add(f64x2.sub(a, f64x2.sub(sum, part)), f64x2.sub(b, part));
 }

@@ -80,6 +80,36 @@ function sigmoid(x: number): Scaled {
   return x < 0 ? { mantissa: over(mantissa, UNIT + e), exponent } : plain(over(UNIT, UNIT + e));
 }
 
+/** arctan(1 / n) */
+function arctanOfInverse(n: bigint): bigint {
+  let sum = 0n;
+  for (let k = 1n, power = UNIT / n; power !== 0n; k += 2n, power /= -n * n) sum += power / k;
+  return sum;
+}
+/** Machin's formula, of pi / 2. */
+const QUARTER = 8n * arctanOfInverse(5n) - 2n * arctanOfInverse(239n);
+
+/** sin(x + quarters pi / 2), by the series of what is left of x without quarter turns. */
+function sine(x: number, quarters: bigint): Scaled {
+  const whole = fixed(x);
+  const turns = (2n * whole + (whole < 0n ? -QUARTER : QUARTER)) / (2n * QUARTER);
+  const r = whole - turns * QUARTER;
+  const quadrant = (((turns + quarters) % 4n) + 4n) % 4n;
+  const isOdd = quadrant % 2n === 1n;
+  let sum = 0n;
+  for (let k = isOdd ? 0n : 1n, term = isOdd ? UNIT : r; term !== 0n; k += 2n) {
+    sum += term;
+    term = -times(times(term, r), r) / ((k + 1n) * (k + 2n));
+  }
+  return plain(quadrant > 1n ? -sum : sum);
+}
+
+function power(x: number, y: number): Scaled {
+  const exponent = times(fixed(y), log(x).mantissa);
+  const twos = exponent / LN2;
+  return { mantissa: expm1(exponent - twos * LN2) + UNIT, exponent: Number(twos) };
+}
+
 /** How many units in the last place of the exact value `got` is away from it. */
 function ulps(got: number, { mantissa, exponent }: Scaled): number {
   const size = (mantissa < 0n ? -mantissa : mantissa).toString(2).length - 1 - Number(BITS) + exponent;
@@ -112,6 +142,16 @@ function compute(name: string, x: readonly number[]): Float64Array {
   return heap().f64.slice(out / 8, out / 8 + x.length);
 }
 
+/** Within and beyond what is reduced two at a time, and next to quarter turns, where few digits are left. */
+const angles = (): number[] =>
+  both([
+    ...powers(-60, 40),
+    ...between(0, 7),
+    ...between(0, 1e6),
+    ...between(0, 2e6, 200),
+    ...Array.from({ length: 500 }, (_, i) => (i * i * Math.PI) / 2),
+  ]);
+
 test.each([
   ['exp', 1, exp, [...both(powers(-50, 9)), ...between(-745, 709.7), -708.1, -707.9, 707.9, 708.1, -745.1, 709.78]],
   [
@@ -124,8 +164,10 @@ test.each([
   ['log1p', 1, log1p, [...powers(-60, 60), ...between(-0.999, 1), ...powers(-60, -2).map((x) => -x), 1e-3, -1e-3]],
   ['tanh', 1.7, tanh, [...both(powers(-60, 5)), ...between(-3, 3), ...between(-25, 25)]],
   ['sigmoid', 2, sigmoid, [...both(powers(-60, 9)), ...between(-40, 40), ...between(-740, 40)]],
+  ['sin', 1.2, (x: number) => sine(x, 0n), angles()],
+  ['cos', 1.2, (x: number) => sine(x, 1n), angles()],
 ] as const)('%s is accurate to %d ulp', (name, limit, exact, values) => {
-  const ordinary = values.filter((x) => Math.abs(x) < 710 || name.startsWith('log'));
+  const ordinary = values.filter((x) => Math.abs(x) < 710 || !/^(exp|tanh|sigmoid)/.test(name));
   const got = compute(name, ordinary);
   let [worst, at] = [0, 0];
   ordinary.forEach((x, i) => {
@@ -135,20 +177,72 @@ test.each([
   expect({ within: worst <= limit, worst, at }).toMatchObject({ within: true });
 });
 
-test.each(['exp', 'expm1', 'log', 'log1p', 'tanh'] as const)('%s at the edges is what Math says', (name) => {
-  const edges = [NaN, Infinity, -Infinity, 0, -0, 1.7e308, -1.7e308, 709.79, 710, 1e6, -745.2, -746, -1e6, -1, -2];
-  const itself = both([5e-324, 1e-310, 2 ** -1022, 1e-300, 1e-17]);
-  for (const x of [...edges, ...(name === 'exp' || name === 'log' ? [] : itself)]) {
-    const want = Math[name](x);
-    if (want !== 0 && Number.isFinite(want) && Math.abs(want) !== 1 && want !== x) continue;
-    // Alone, and beside an ordinary number: lanes do not see each other.
-    for (const got of [compute(name, [x])[0], compute(name, [x, 0.5])[0], compute(name, [0.5, x])[1]])
-      expect({ x, got }).toEqual({ x, got: want });
-  }
+function powersOf(x: readonly number[], y: readonly number[]): Float64Array {
+  const bytes = x.length * 8;
+  const [from, by, out] = [arena.allocate(bytes), arena.allocate(bytes), arena.allocate(bytes)];
+  heap().f64.set(x, from / 8);
+  heap().f64.set(y, by / 8);
+  heap().functions.powF64!(from, by, out, 1, x.length, 0, 0, 1, 1);
+  return heap().f64.slice(out / 8, out / 8 + x.length);
+}
+
+test('pow is accurate to 1 ulp', () => {
+  const pairs = [
+    ...between(1e-3, 30, 1000).map((x) => [x, 60 * uniform() - 30]),
+    ...powers(-1022, 1023, 1000).map((x) => [x, 1.9 * uniform() - 0.95]),
+    ...between(0.999, 1.001, 1000).map((x) => [x, 1e5 * (2 * uniform() - 1)]),
+    ...between(1.2, 1.25, 500).map((x) => [x, 100 * uniform()]), // beside the bounds between the two bases of the logarithm
+    ...between(1.7, 1.75, 500).map((x) => [x, 100 * uniform()]),
+    ...between(2, 3, 500).map((x) => [x, ((-900 * Math.log(2)) / Math.log(x)) * (1 + 0.19 * uniform())]), // down to where results are subnormal
+    ...[0.5, 2, 3, 10, 1e-310, 5e-324].flatMap((x) => [-1, 0.5, 1, 2, 3].map((y) => [x, y])),
+  ].filter(([x, y]) => Math.abs(y! * Math.log(x!)) < 744 && y! * Math.log(x!) < 709.7) as [number, number][];
+  const got = powersOf(
+    pairs.map(([x]) => x),
+    pairs.map(([, y]) => y),
+  );
+  let [worst, at] = [0, pairs[0]!];
+  pairs.forEach(([x, y], i) => {
+    const error = ulps(got[i]!, power(x, y));
+    if (!(error <= worst)) [worst, at] = [error, [x, y]];
+  });
+  expect({ within: worst <= 1, worst, at }).toMatchObject({ within: true });
 });
 
+test('pow of and to anything special is what IEEE 754 says, whatever lies beside it', () => {
+  const special = [NaN, Infinity, 0, 1, 1 + 2 ** -52, 0.5, 2, 3, 2.5, 5e-324, 1e-310, 1.7e308, 2 ** 53, 2 ** 53 - 1];
+  const pairs = both(special).flatMap((x) => both(special).map((y) => [x, y] as const));
+  const [xs, ys] = [pairs.map(([x]) => x), pairs.map(([, y]) => y)];
+  const got = powersOf(xs, ys);
+  expect([...powersOf([1.5, ...xs], [7, ...ys])].slice(1)).toEqual([...got]);
+  pairs.forEach(([x, y], i) => {
+    const want = x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
+    if (Number.isFinite(want) && want !== 0)
+      expect({ x, y, near: Math.abs(got[i]! / want - 1) < 3e-16 || Math.abs(got[i]! - want) <= 5e-324 }).toEqual({
+        x,
+        y,
+        near: true,
+      });
+    else expect({ x, y, got: got[i] }).toEqual({ x, y, got: want });
+  });
+});
+
+test.each(['exp', 'expm1', 'log', 'log1p', 'tanh', 'sin', 'cos'] as const)(
+  '%s at the edges is what Math says',
+  (name) => {
+    const edges = [NaN, Infinity, -Infinity, 0, -0, 1.7e308, -1.7e308, 709.79, 710, 1e6, -745.2, -746, -1e6, -1, -2];
+    const itself = both([5e-324, 1e-310, 2 ** -1022, 1e-300, 1e-17]);
+    for (const x of [...edges, ...(name === 'exp' || name === 'log' ? [] : itself)]) {
+      const want = Math[name](x);
+      if (want !== 0 && Number.isFinite(want) && Math.abs(want) !== 1 && want !== x) continue;
+      // Alone, and beside an ordinary number: lanes do not see each other.
+      for (const got of [compute(name, [x])[0], compute(name, [x, 0.5])[0], compute(name, [0.5, x])[1]])
+        expect({ x, got }).toEqual({ x, got: want });
+    }
+  },
+);
+
 test('a lane is the same whatever lies beside it', () => {
-  for (const name of ['exp', 'expm1', 'log', 'log1p', 'tanh', 'sigmoid', 'softplus', 'silu']) {
+  for (const name of ['exp', 'expm1', 'log', 'log1p', 'tanh', 'sigmoid', 'softplus', 'silu', 'sin', 'cos', 'tan']) {
     const x = [...both(powers(-10, 10, 40)), 800, -800, NaN, 0, 5e-324];
     const alone = x.map((value) => compute(name, [value])[0]);
     expect([...compute(name, x)]).toEqual(alone);

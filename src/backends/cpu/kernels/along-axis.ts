@@ -13,8 +13,6 @@ interface AlongAxis {
   readonly scratch?: boolean;
   /** The WebAssembly function's further arguments. */
   readonly further?: (call: CpuCall) => readonly number[];
-  /** For element types that WebAssembly has no function for, where an op has them. */
-  readonly generic?: CpuKernel;
   /** Shares a single long row among threads, if that can be done; false if not. */
   readonly shareRow?: (call: CpuCall) => boolean;
 }
@@ -30,11 +28,10 @@ const GRAIN = 16;
  * computes what changes no bits.
  */
 export const alongAxis =
-  (name: string, { cost, scratch = false, further, generic, shareRow }: AlongAxis): CpuKernel =>
+  (name: string, { cost, scratch = false, further, shareRow }: AlongAxis): CpuKernel =>
   (call) => {
     const [x, out] = [call.inputs[0]!, call.outputs[0]!];
-    const own = variant(name, x.dtype);
-    if (own === null) return generic!(call);
+    const own = variant(name, x.dtype)!;
     const [outer, axis, inner] = sizes(call);
     const parts = partsFor(cost * outer * axis * inner, true);
     if (parts > 1 && outer * inner === 1 && shareRow?.(call)) return;

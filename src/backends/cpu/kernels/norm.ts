@@ -1,6 +1,61 @@
+import type { TypedArray } from '../../backend.js';
 import type { CpuKernel } from '../call.js';
 import { withFloat32 } from './float32.js';
-import { meanAndRest, squares } from './moments.js';
+
+/** Neumaier's compensated addition: float64 sums keep their last digits. */
+class RunningSum {
+  private total = 0;
+  private lost = 0;
+
+  add(value: number): void {
+    const next = this.total + value;
+    this.lost += Math.abs(this.total) >= Math.abs(value) ? this.total - next + value : value - next + this.total;
+    this.total = next;
+  }
+
+  get value(): number {
+    return Number.isFinite(this.lost) ? this.total + this.lost : this.total;
+  }
+}
+
+/** The mean of a run; divided first where the sum leaves float64. */
+function meanOf(x: TypedArray, start: number, axis: number, step: number): number {
+  const meanBy = (first: number, last: number): number => {
+    const total = new RunningSum();
+    for (let j = 0; j < axis; j++) total.add(x[start + j * step]! / first);
+    return total.value / last;
+  };
+  const mean = meanBy(1, axis);
+  return Number.isFinite(mean) || axis === 0 ? mean : meanBy(axis, 1);
+}
+
+/** The mean of a run as two numbers: what a float64 holds of it, and the rest. */
+function meanAndRest(x: TypedArray, start: number, axis: number, step: number): [mean: number, rest: number] {
+  const mean = meanOf(x, start, axis, step);
+  const rest = new RunningSum();
+  for (let j = 0; j < axis; j++) rest.add(x[start + j * step]! - mean);
+  return [mean, Number.isFinite(rest.value) ? rest.value / axis : 0];
+}
+
+/** The sum of squared distances from a center, as a sum over the square of a unit, which keeps it in range. */
+function squares(
+  x: TypedArray,
+  start: number,
+  axis: number,
+  step: number,
+  [center, rest]: readonly [number, number],
+): [sum: number, unit: number] {
+  const sumOver = (unit: number): number => {
+    const sum = new RunningSum();
+    for (let j = 0; j < axis; j++) sum.add(((x[start + j * step]! - center - rest) / unit) ** 2);
+    return sum.value;
+  };
+  const sum = sumOver(1);
+  if (sum > 1e-280 && sum < Infinity) return [sum, 1];
+  let most = 0;
+  for (let j = 0; j < axis; j++) most = Math.max(most, Math.abs(x[start + j * step]! - center - rest));
+  return most > 0 && Number.isFinite(most) ? [sumOver(most), most] : [sum, 1];
+}
 
 const layerNorm: CpuKernel = (call) => {
   const width = call.number('width');
