@@ -154,7 +154,7 @@ async function main() {
     );
   }
   torch?.stop();
-  const shape = [2000, 1, 32, 160];
+  const shape = [4000, 1, 32, 300];
   const single = await twoThreads(callsOf(shape), import.meta.url, { rounds: 15, workerData: shape });
   const first = firstCalls();
   if (options.json)

@@ -147,14 +147,23 @@ describe('one sequence over several threads', () => {
 });
 
 test('split are long sequences that would keep a thread busy when the others are done', () => {
-  const alone = (threads: number, ...works: number[]): number[] => {
-    const all = Float64Array.from(works, (work) => work * 1e7);
+  const aloneOf = (threads: number, frames: number[], labels: number, classes: number): number[] => {
+    const works = Float64Array.from(frames, (count) => 3 * count * (4 * labels + 2 * classes));
     return sequencesAlone(
-      all,
-      all.reduce((a, b) => a + b, 0),
+      works,
+      works.reduce((a, b) => a + b, 0),
+      [frames, frames.map(() => labels)],
+      classes,
       threads,
     );
   };
+  const alone = (threads: number, ...works: number[]): number[] =>
+    aloneOf(
+      threads,
+      works.map((work) => work * 6000),
+      100,
+      32,
+    );
   expect(alone(1, 1)).toEqual([]);
   expect(alone(2, 1)).toEqual([0]);
   expect(alone(2, 0.1)).toEqual([]); // not worth it
@@ -164,6 +173,10 @@ test('split are long sequences that would keep a thread busy when the others are
   expect(alone(2, 0.5, 8, 0.5)).toEqual([1]);
   expect(alone(2, 1, 2, 1)).toEqual([]);
   expect(alone(8, 1, 0, 1, 1)).toEqual([0, 2, 3]);
+  // Of 2048 frames and less threads share what is done for each class, but not the recursion.
+  expect(aloneOf(2, [2048], 1000, 32)).toEqual([]);
+  expect(aloneOf(2, [2049], 100, 32)).toEqual([0]);
+  expect(aloneOf(2, [1500], 100, 500)).toEqual([0]);
 });
 
 describe('with threads', () => {
@@ -171,8 +184,11 @@ describe('with threads', () => {
     setThreads(1);
   });
 
-  test('a long sequence is split, to the same bits', async () => {
-    const problem = noise(random(10), 1500, 16, 150);
+  test.each([
+    [1500, 500, 150],
+    [2500, 16, 60],
+  ])('a sequence of %i frames, %i classes and %i labels is split, to the same bits', async (...shape) => {
+    const problem = noise(random(10), ...shape);
     setThreads(1);
     expect(splitIn(problem, 'logits')).toBe(0);
     const want = solve(problem, 'logits');

@@ -10,8 +10,11 @@ const NEXT = { leave: 0, go: 1, again: 2 };
 /** Parts of a sequence for each thread that it has, where each works on a part of its own: they may take unequally long. */
 const PARTS_PER_THREAD = 2;
 
-/** Multiplications or so of a sequence that is worth more than one thread, each of which has to be waited for three times. */
-const WORTH_SPLITTING = 1 << 21;
+/** Multiplications or so that threads must have to take from each other: each is waited for three times. */
+const WORTH_SPLITTING = 1 << 22;
+
+/** UNGAUGED_FRAMES of wasm/ctc/route.ts: in longer sequences every cell has a scale of its own, and the recursion takes three times as long. */
+const UNGAUGED_FRAMES = 2048;
 
 /** A sequence that takes so many times its share of the threads' time is better split: a thread of its own it has anyway. */
 const SHARES = 1.5;
@@ -49,13 +52,24 @@ let split = 0;
 /** @internal Sequences that were solved by several threads, since the process started: for tests. */
 export const ctcSplit = (): number => split;
 
-/** The sequences that had better be solved by all threads together: those that would keep one busy when the others are done. */
-export function sequencesAlone(works: Float64Array, total: number, threads: number): number[] {
+/**
+ * The sequences that had better be solved by all threads together: those that would keep one busy when the others are done, and of which threads take something
+ * from each other. That is the work on classes, and the recursion of long sequences: in others it is so quick that to store the states of both passes, and to
+ * fetch those of the other thread, takes what going side by side saves.
+ */
+export function sequencesAlone(
+  works: Float64Array,
+  total: number,
+  [frames, labels]: readonly [frames: ArrayLike<number>, labels: ArrayLike<number>],
+  classes: number,
+  threads: number,
+): number[] {
   const [ready, least] = pretended ? [pretended.threads, 0] : [threads, WORTH_SPLITTING];
   if (ready < 2) return [];
   const alone: number[] = [];
   works.forEach((work, n) => {
-    if (work >= least && work * ready > SHARES * total) alone.push(n);
+    const taken = 3 * frames[n]! * (2 * classes + (frames[n]! > UNGAUGED_FRAMES ? 12 * labels[n]! : 0));
+    if (taken >= least && work * ready > SHARES * total) alone.push(n);
   });
   return alone;
 }

@@ -178,8 +178,10 @@ function solve(call: CpuCall, gradient: number, cotangents: number): { losses: n
   const works = worksOf(call, name === 'ctcLoss' ? 3 : 60);
   const total = totalOf(works);
   const parts = partsFor(total, true);
-  const alone = name === 'ctcLoss' ? sequencesAlone(works, total, parts >> 1) : [];
-  const left = alone.length > 0 ? solveAlone(call, alone, problem, lengthsOf(call), parts >> 1, MOST_SCRATCH) : [];
+  const lengths = lengthsOf(call);
+  const classes = call.number('classes');
+  const alone = name === 'ctcLoss' ? sequencesAlone(works, total, lengths, classes, parts >> 1) : [];
+  const left = alone.length > 0 ? solveAlone(call, alone, problem, lengths, parts >> 1, MOST_SCRATCH) : [];
   const rest = without(batch, alone, left);
   const places = rest.length > 0 ? workspaces(call, parts, bytes) : [];
   for (const [first, last] of rest)
