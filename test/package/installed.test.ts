@@ -79,6 +79,10 @@ test('an import loads a bundle, of one engine for all entries; ndarrays, BLAS an
   ]);
 });
 
+test('the bundle keeps what has an effect and no value: the block that the allocator is shown', () => {
+  expect(textOf('core.js')).toMatch(/ArrayBuffer, \[31 \* 2 \*\* 20\]/);
+});
+
 test('the built entries export what the sources export', () => {
   const program = `
     import * as all from 'tapegrad';

@@ -169,10 +169,11 @@ export const align = (bytes: number): number => Math.ceil(bytes / ALIGN) * ALIGN
 
 /**
  * glibc returns large freed blocks to the system, and a result of a few megabytes then costs a page fault for every 4 KiB: as much as computing
- * it. It keeps blocks up to the size of the largest that it has seen freed, at most 32 MiB; so it is shown one (which is never touched).
+ * it. It keeps blocks up to the size of the largest that it has seen freed, at most 32 MiB; so it is shown one (which is never touched). A plain `new` whose value
+ * nobody wants is nothing to a bundler.
  */
 function keepFreedMemory(): void {
-  if (typeof process !== 'undefined' && process.platform === 'linux') void new ArrayBuffer(31 * 2 ** 20);
+  if (typeof process !== 'undefined' && process.platform === 'linux') Reflect.construct(ArrayBuffer, [31 * 2 ** 20]);
 }
 
 function abort(): never {
