@@ -105,7 +105,7 @@ function layoutOf(kernel: Kernel): StructLayout {
 }
 
 /** What WebGPU guarantees everywhere: buffers of one kernel beside its parameters, and bytes of its parameter struct, at most. */
-export const MOST_BUFFERS = 8;
+const MOST_BUFFERS = 8;
 const MOST_PARAM_BYTES = 4096;
 
 /** What a declaration asks for that GPUs need not have; null where it keeps to the limits. */

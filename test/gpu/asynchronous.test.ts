@@ -49,6 +49,34 @@ describe('a device that works in the background', () => {
     await expect(gpu.sync()).resolves.toBeUndefined();
   });
 
+  test('begins with the first launches when it has nothing to do, then takes twice as many each time', async () => {
+    const sizes: number[] = [];
+    const gpu = new FakeGpu({ onRun: (kernels) => sizes.push(kernels.length) });
+    const small = tensor([1, 2, 3]).to(gpu);
+    const large = tensor(new Float32Array(2 ** 21)).to(gpu);
+    const launch = (count: number): Tensor => {
+      let x = small;
+      for (let i = 0; i < count; i++) x = x.add(1);
+      return x;
+    };
+    const many = launch(400);
+    expect(sizes).toEqual([16, 32, 64, 128, 128]);
+    expect(Array.from(await many.data())).toEqual([401, 402, 403]);
+    expect(sizes.splice(0)).toEqual([16, 32, 64, 128, 128, 32]);
+    // What has many elements is not waited for, but once.
+    const [first, second] = [large.add(1), large.add(2)];
+    const few = launch(31);
+    expect(sizes).toEqual([1, 32]);
+    await Promise.all([first, second, few].map((t) => t.sum().item()));
+    expect(sizes.splice(0)).toEqual([1, 32, 1, 1, 1]);
+    // Who reads what is past while the next is under way finds it under way.
+    const now = launch(20);
+    await many.data();
+    launch(20);
+    expect(sizes).toEqual([16]);
+    await now.data();
+  });
+
   test('a kernel that it does not have is refused at once', () => {
     expect(() =>
       tensor([[1, 2]])

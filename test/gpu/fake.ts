@@ -60,47 +60,6 @@ function ${entry}(${[...operands.map(({ name }) => `${name}_`), 'out_', 'words']
     ${[...statements, `out[i] = ${result};`].join('\n    ')}
   }
 }`,
-  fused: ({ entry, inputs, outputs, views, steps }) => {
-    const names = [...inputs.map((_, i) => `in${i}_`), ...outputs.map((_, i) => `out${i}_`), 'words'];
-    const arrays = [
-      ...inputs.map((dtype, i) => `in${i} = new ${TYPES[dtype]!}(in${i}_)`),
-      ...outputs.map((dtype, i) => `out${i} = new ${TYPES[dtype]!}(out${i}_)`),
-      // A register holds what memory would.
-      ...steps.map(({ types }, k) => `r${k} = new ${TYPES[types.at(-1)!]!}(1)`),
-      'signed = new Int32Array(words.buffer)',
-    ];
-    const bodies = steps.map(({ parts }) =>
-      parts
-        ? `(${parts.operands.map(({ name }) => name).join(', ')}) => { ${parts.statements.join(' ')} return ${parts.result}; }`
-        : '(x) => x',
-    );
-    const lines = steps.map(({ sources, target, isOne }, k) => {
-      const values = sources.map((source) => {
-        if (source.kind === 'step') return `r${source.step}[0]`;
-        return `in${source.buffer}[${source.kind === 'view' ? `place(${source.view}, ${isOne ? 0 : 'i'})` : source.kind === 'first' ? 0 : 'i'}]`;
-      });
-      const computed = `r${k}[0] = step${k}(${values.join(', ')});`;
-      if (target === null) return computed;
-      return `${computed} ${isOne ? 'if (i === 0) ' : ''}out${target}[i] = r${k}[0];`;
-    });
-    return `
-function ${entry}(${names.join(', ')}) {
-  const ${arrays.join(', ')};
-  const views = Array.from({ length: ${views} }, (_, v) => ({ rank: words[20 * v + (v === 0)], offset: signed[20 * v + (v === 0) + 1], at: 20 * v + 4 }));
-  const place = (v, i) => {
-    let { rank, offset, at } = views[v];
-    for (let axis = rank - 1; axis >= 0; axis--) {
-      offset += (i % words[at + axis]) * signed[at + 8 + axis];
-      i = Math.floor(i / words[at + axis]);
-    }
-    return offset;
-  };
-  ${bodies.map((body, k) => `const step${k} = ${body};`).join('\n  ')}
-  for (let i = 0; i < words[0]; i++) {
-    ${lines.join('\n    ')}
-  }
-}`;
-  },
   sources: {
     elementwise: `
 function elementwiseParams(words) {

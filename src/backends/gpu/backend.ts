@@ -13,7 +13,6 @@ import { Constants } from './constants.js';
 import type { GpuDevice, GpuProgram } from './device.js';
 import type { Dialect } from './dialect.js';
 import { type Failures, typedError } from './failures.js';
-import { Gathered } from './gathered.js';
 import { GROUP_WIDTH } from './limits.js';
 import { type Block, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import { Outcomes } from './outcomes.js';
@@ -48,10 +47,7 @@ export abstract class GpuBackend implements Backend {
     options: PoolOptions,
   ) {
     this.programs = new Programs(gpu, dialect, () => this.name);
-    const gathered = new Gathered(gpu, dialect, this.programs, (pending) => {
-      this.outcomes.wait(pending);
-    });
-    this.submissions = new Submissions(gpu, gathered, this.outcomes, () => this.name);
+    this.submissions = new Submissions(gpu, this.outcomes, () => this.name);
     this.failures = this.submissions.failures;
     this.pool = new Pool(gpu, this.submissions, () => this.name, options);
     // Elsewhere an upload is no more than a copy.
@@ -101,7 +97,6 @@ export abstract class GpuBackend implements Backend {
 
   renew(buffer: Buffer): Buffer {
     const { arena, block, dtype, length } = buffer as GpuBuffer;
-    if (block) this.submissions.settle(block);
     const heir = new GpuBuffer(this, dtype, length, block);
     arena!.remove(buffer as GpuBuffer);
     (buffer as GpuBuffer).block = null;
@@ -160,11 +155,12 @@ export abstract class GpuBackend implements Backend {
         ? this.submissions.read({ memory, dtype, length }, Math.max(lastUse, written))
         : null;
       early?.catch(() => undefined);
+      const known = this.submissions.until(lastUse);
       const { submitted } = this.submissions;
-      await this.submissions.until(lastUse);
+      await known;
       this.failures.check(block.written);
       const contents = await (early ?? memory.read(dtype, length));
-      this.submissions.isOver(submitted);
+      this.submissions.isOver(early ? submitted : lastUse);
       return contents;
     } finally {
       this.finishReading(block);
@@ -292,7 +288,7 @@ export abstract class GpuBackend implements Backend {
       if (i >= inputs.length) block.written = this.submissions.recording;
       this.learn(block.memory.ready, op);
     });
-    this.submissions.add({ dispatch: launch, program, blocks, op });
+    this.submissions.add(launch, program, blocks, op);
   }
 
   private programFor(launch: Dispatch, op: string): GpuProgram {

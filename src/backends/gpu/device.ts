@@ -26,8 +26,6 @@ export interface GpuProgram {
   readonly maxThreads: number;
   /** Settled when it is known whether it compiled, for devices that compile in the background; absent where it has. */
   readonly ready?: Promise<void>;
-  /** Compiles it in the background for groups of some width, where the device can. */
-  prepare?(width: number): Promise<void>;
   release(): void;
 }
 
@@ -64,8 +62,6 @@ export interface GpuDevice {
   readonly maxBufferLength: number;
   /** Threads of a group at most, where a launch may ask for more than `GROUP_WIDTH`. */
   readonly maxGroupSize?: number;
-  /** Buffers of one launch at most, where that is more than every GPU has. */
-  readonly maxBuffers?: number;
   /** Whether what is written waits its turn among submissions, so that memory which they use may be written at once. */
   readonly writesInOrder?: boolean;
   /** Set by the backend, for a device that finds out later: told of what went wrong with work for which no promise says so, and of the device's loss. */

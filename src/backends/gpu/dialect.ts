@@ -1,6 +1,5 @@
 /** A GPU's language, as far as its kernels' texts are put together here. */
 import type { DType } from '../backend.js';
-import type { Kernel } from '../kernel.js';
 
 /** An elementwise kernel before it is text: what comes out of the op's expression. */
 export interface ElementwiseParts {
@@ -12,35 +11,6 @@ export interface ElementwiseParts {
   readonly whole: boolean;
   readonly statements: readonly string[];
   readonly result: string;
-}
-
-/** Where a step of a fused kernel finds an operand: what an earlier step made, or an element of a buffer that is read: its own, the first, that of a view. */
-export type FusedSource =
-  | { readonly kind: 'step'; readonly step: number }
-  | { readonly kind: 'element' | 'first'; readonly buffer: number }
-  | { readonly kind: 'view'; readonly buffer: number; readonly view: number };
-
-/** A launch that is a step of a fused kernel. */
-export interface FusedStep {
-  readonly kernel: Kernel;
-  /** The element types of its operands, then its result's. */
-  readonly types: readonly DType[];
-  readonly sources: readonly FusedSource[];
-  /** Whether it has one element only, for every thread to compute. */
-  readonly isOne: boolean;
-  /** The buffer that its result goes to; null where nobody reads it. */
-  readonly target: number | null;
-}
-
-/** A fused kernel before it is text. */
-export interface FusedParts {
-  readonly entry: string;
-  readonly inputs: readonly DType[];
-  readonly outputs: readonly DType[];
-  /** The number of views; of each there are the parameters rank, offset, shape and strides, with its number at the end. */
-  readonly views: number;
-  /** `parts` is null where elements go on as they are. */
-  readonly steps: readonly (FusedStep & { readonly parts: ElementwiseParts | null })[];
 }
 
 /** A call of a function of the notation: the function's name, or text made of the arguments' texts. */
@@ -75,6 +45,4 @@ export interface Dialect {
   statement(name: string, kind: 'truth' | 'whole' | 'float', text: string): string;
   /** The kernel's text, to follow the file `elementwise`. */
   elementwise(parts: ElementwiseParts): string;
-  /** The text of several elementwise kernels as one, by itself; nothing is fused where this is left out. */
-  fused?(parts: FusedParts): string;
 }

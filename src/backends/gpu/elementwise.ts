@@ -2,7 +2,7 @@
 import type { DType } from '../backend.js';
 import { type Language, parseExpression, toSource } from '../expression.js';
 import type { Kernel } from '../kernel.js';
-import type { Dialect, ElementwiseParts, FusedStep } from './dialect.js';
+import type { Dialect, ElementwiseParts } from './dialect.js';
 
 class NotWhole extends Error {}
 
@@ -68,20 +68,4 @@ function partsOf(dialect: Dialect, kernel: Kernel, types: ElementTypes): Element
 export function elementwiseSource(dialect: Dialect, kernel: Kernel, types: ElementTypes): string | null {
   const parts = partsOf(dialect, kernel, types);
   return parts && dialect.elementwise(parts);
-}
-
-/** The text of several launches as one kernel. */
-export function fusedSource(
-  dialect: Dialect,
-  { name, params }: Kernel,
-  inputs: readonly DType[],
-  outputs: readonly DType[],
-  steps: readonly FusedStep[],
-): string {
-  const views = Object.keys(params).filter((param) => param.startsWith('rank')).length;
-  const withParts = steps.map((step) => ({
-    ...step,
-    parts: step.kernel.elementwise ? partsOf(dialect, step.kernel, step.types) : null,
-  }));
-  return dialect.fused!({ entry: name, inputs, outputs, views, steps: withParts });
 }

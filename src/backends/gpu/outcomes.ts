@@ -12,18 +12,13 @@ export class Outcomes {
   /** Takes note of what is not yet known. */
   learn(ready: Promise<void>, onFailure: (error: unknown) => void): void {
     this.asked.add(ready);
-    this.wait(
-      ready.catch((error: unknown) => {
+    const known: Promise<void> = ready
+      .catch((error: unknown) => {
         this.failed.set(ready, error);
         onFailure(error);
-      }),
-    );
-  }
-
-  /** Takes note of something that has to be waited for and cannot fail. */
-  wait(pending: Promise<void>): void {
-    const settled: Promise<void> = pending.finally(() => this.unknown.delete(settled));
-    this.unknown.add(settled);
+      })
+      .finally(() => this.unknown.delete(known));
+    this.unknown.add(known);
   }
 
   /** Throws what is known to have gone wrong. */

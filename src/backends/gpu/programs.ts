@@ -2,10 +2,10 @@
 import type { Buffer, DeviceName, DType } from '../backend.js';
 import { type Dispatch, type Kernel, overLimits, takesTypes } from '../kernel.js';
 import type { GpuDevice, GpuProgram } from './device.js';
-import type { Dialect, FusedStep } from './dialect.js';
+import type { Dialect } from './dialect.js';
 import { textOf } from '../registry.js';
 import { KernelError } from '../../errors.js';
-import { elementwiseEntry, elementwiseSource, fusedSource } from './elementwise.js';
+import { elementwiseEntry, elementwiseSource } from './elementwise.js';
 import type { Plan } from './plan.js';
 import { plans } from './plans.js';
 
@@ -82,12 +82,6 @@ export class Programs {
     const problem = overLimits(launch.kernel);
     if (problem) throw new KernelError(launch.kernel.name, problem);
     return (variant.program = this.device.program(source(), entry, launch.kernel));
-  }
-
-  /** The program of several elementwise launches as one. */
-  fuse(kernel: Kernel, inputs: readonly DType[], outputs: readonly DType[], steps: readonly FusedStep[]): GpuProgram {
-    const text = fusedSource(this.dialect, kernel, inputs, outputs, steps);
-    return this.device.program(withIncludes(this.dialect, text), kernel.name, kernel);
   }
 
   release(): void {

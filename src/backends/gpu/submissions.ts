@@ -2,10 +2,9 @@
 import type { DeviceName, TypedArray } from '../backend.js';
 import type { GpuDevice, ReadRequest, Submission } from './device.js';
 import { Failures, nameOps } from './failures.js';
-import type { Waiting } from './fusion.js';
-import type { Gathered } from './gathered.js';
+import { Gathered } from './gathered.js';
 import { BATCH, FIRST_BATCH, FIRST_ELEMENTS, MOST_IN_FLIGHT } from './limits.js';
-import type { Block, Clock } from './memory.js';
+import type { Clock } from './memory.js';
 import type { Outcomes } from './outcomes.js';
 import { Turns } from './turns.js';
 
@@ -20,6 +19,7 @@ export class Submissions implements Clock {
   recording = 1;
   completed = 0;
   readonly failures: Failures;
+  private readonly gathered: Gathered;
   private inFlight: InFlight[] = [];
   /** Contents on their way from another device, and what comes behind them. */
   private readonly turns = new Turns();
@@ -37,11 +37,11 @@ export class Submissions implements Clock {
 
   constructor(
     private readonly gpu: GpuDevice,
-    private readonly gathered: Gathered,
     private readonly outcomes: Outcomes,
     name: () => DeviceName,
   ) {
     this.failures = new Failures(name);
+    this.gathered = new Gathered(gpu);
     gpu.onError = (error) => {
       this.fail(error, nameOps([...this.inFlight.flatMap(({ ops }) => ops), ...this.submitting]), this.confirmed + 1);
     };
@@ -57,8 +57,8 @@ export class Submissions implements Clock {
   }
 
   /** Takes a launch in. */
-  add(launch: Waiting): void {
-    this.gathered.add(launch);
+  add(...launch: Parameters<Gathered['add']>): void {
+    this.gathered.add(...launch);
     if (this.gathered.count >= BATCH) this.flush();
   }
 
@@ -73,11 +73,6 @@ export class Submissions implements Clock {
   isOver(number: number): void {
     this.confirmed = Math.max(this.confirmed, number);
     if (number === this.recording - 1) this.batch = FIRST_BATCH;
-  }
-
-  /** Sees to it that a block will be written as things are now: what has been launched is not changed any more. */
-  settle(block: Block): void {
-    this.gathered.settle(block);
   }
 
   /** Submits what has been gathered, as soon as nothing of it waits for another device. */

@@ -44,7 +44,6 @@ export interface GPUDevice {
   createBindGroupLayout(descriptor: { entries: readonly LayoutEntry[] }): GPUBindGroupLayout;
   createPipelineLayout(descriptor: { bindGroupLayouts: readonly GPUBindGroupLayout[] }): GPUPipelineLayout;
   createComputePipeline(descriptor: PipelineDescriptor): GPUComputePipeline;
-  createComputePipelineAsync(descriptor: PipelineDescriptor): Promise<GPUComputePipeline>;
   createBindGroup(descriptor: {
     layout: GPUBindGroupLayout;
     entries: readonly { binding: number; resource: { buffer: GPUBuffer; offset?: number; size?: number } }[];
@@ -55,7 +54,7 @@ export interface GPUDevice {
   destroy(): void;
 }
 
-export interface PipelineDescriptor {
+interface PipelineDescriptor {
   readonly label?: string;
   readonly layout: GPUPipelineLayout;
   readonly compute: { readonly module: GPUShaderModule; readonly constants: Readonly<Record<string, number>> };

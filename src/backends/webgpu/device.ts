@@ -40,7 +40,6 @@ const WANTED = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupStorageSize',
-  'maxStorageBuffersPerShaderStage',
 ] as const;
 
 /** Threads of a group at most: more are of no use to any kernel here. */
@@ -57,7 +56,6 @@ export class WebGpuDevice implements GpuDevice {
   readonly name: string;
   readonly maxBufferLength: number;
   readonly maxGroupSize: number;
-  readonly maxBuffers: number;
   readonly writesInOrder = true;
   /** Settles when the device is gone: it was destroyed, its driver failed, or its GPU was taken away. */
   readonly lost: Promise<DeviceError>;
@@ -75,7 +73,6 @@ export class WebGpuDevice implements GpuDevice {
     const { vendor, architecture, description } = adapter.info;
     this.name = description || [vendor, architecture].filter(Boolean).join(' ') || 'an unnamed adapter';
     this.maxBufferLength = Math.min(handle.limits.maxBufferSize, handle.limits.maxStorageBufferBindingSize);
-    this.maxBuffers = handle.limits.maxStorageBuffersPerShaderStage;
     const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupStorageSize } =
       handle.limits;
     const room = maxComputeWorkgroupStorageSize / GROUP_BYTES_PER_THREAD;

@@ -2,7 +2,6 @@
 import type { DType } from '../backend.js';
 import type { Dialect } from '../gpu/dialect.js';
 import { GROUP_WIDTH } from '../gpu/limits.js';
-import { fusedText } from './fused.js';
 import { sources } from './generated/sources.js';
 import { BYTES_ON_DEVICE } from './storage.js';
 
@@ -139,5 +138,4 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 }
 `;
   },
-  fused: (parts) => fusedText(WIDTH, TYPES, parts),
 };

@@ -9,7 +9,6 @@ import {
   type GPUPipelineLayout,
   type GPUShaderModule,
   type LayoutEntry,
-  type PipelineDescriptor,
   STAGE_COMPUTE,
 } from './api.js';
 
@@ -51,20 +50,12 @@ export class WebGpuProgram implements GpuProgram {
   private pipeline(width: number): GPUComputePipeline {
     let pipeline = this.pipelines.get(width);
     if (!pipeline) {
-      pipeline = this.device.createComputePipeline(this.described(width));
+      const { module, kernel, pipelineLayout: layout } = this;
+      const compute = { module, constants: { WIDTH: width } };
+      pipeline = this.device.createComputePipeline({ label: kernel.name, layout, compute });
       this.pipelines.set(width, pipeline);
     }
     return pipeline;
-  }
-
-  /** @throws what the compiler says, if that is no success, as a rejection */
-  async prepare(width: number): Promise<void> {
-    this.pipelines.set(width, await this.device.createComputePipelineAsync(this.described(width)));
-  }
-
-  private described(width: number): PipelineDescriptor {
-    const { module, kernel, pipelineLayout: layout } = this;
-    return { label: kernel.name, layout, compute: { module, constants: { WIDTH: width } } };
   }
 
   /** The kernel's pipeline for a width, with its buffers and the one that its parameters lie in. @param onFresh told before what is not known to be valid */
