@@ -3,6 +3,7 @@
 export function heapBase(): usize { return __heap_base; }
 export * from "./cast";
 export * from "./conv";
+export * from "./convolution";
 export * from "./copy";
 export * from "./ctc/align";
 export * from "./ctc/alone";

@@ -127,26 +127,28 @@ export function packedTiles<T>(strip: usize, panel: usize, depth: i32, out: usiz
 }
 
 /**
- * The same with operands where they lie: `rowStep` bytes from row to row of a, `aStep` and `bStep` bytes from one inner position to the next. Bit for bit
- * what `packedTiles` gives.
+ * The same with operands where they lie: `rowStep` bytes from row to row of a, `aStep` and `bStep` bytes from one inner position to the next. The inner
+ * positions are `runs` of `depth`, and between them a goes on `jump` bytes further. Bit for bit what `packedTiles` gives.
  */
 export function directTiles<T>(
-  a: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, out: usize, stride: usize, count: i32, add: bool,
+  a: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, runs: i32, jump: usize, out: usize, stride: usize, count: i32, add: bool,
 ): void {
   for (; count > 0; count--, a += 4 * rowStep, out += 4 * stride) {
     let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c10 = i32x4.splat(0), c11 = i32x4.splat(0);
     let c20 = i32x4.splat(0), c21 = i32x4.splat(0), c30 = i32x4.splat(0), c31 = i32x4.splat(0);
     let a0 = a, a1 = a + rowStep, a2 = a1 + rowStep, a3 = a2 + rowStep, at = b;
-    for (let left = depth; left > 0; left--, at += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
-      const first = v128.load(at), second = v128.load(at, 16);
-      let factor = v128.load_splat<T>(a0);
-      c00 = v128.add<T>(c00, v128.mul<T>(factor, first)); c01 = v128.add<T>(c01, v128.mul<T>(factor, second));
-      factor = v128.load_splat<T>(a1);
-      c10 = v128.add<T>(c10, v128.mul<T>(factor, first)); c11 = v128.add<T>(c11, v128.mul<T>(factor, second));
-      factor = v128.load_splat<T>(a2);
-      c20 = v128.add<T>(c20, v128.mul<T>(factor, first)); c21 = v128.add<T>(c21, v128.mul<T>(factor, second));
-      factor = v128.load_splat<T>(a3);
-      c30 = v128.add<T>(c30, v128.mul<T>(factor, first)); c31 = v128.add<T>(c31, v128.mul<T>(factor, second));
+    for (let run = runs; run > 0; run--, a0 += jump, a1 += jump, a2 += jump, a3 += jump) {
+      for (let left = depth; left > 0; left--, at += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
+        const first = v128.load(at), second = v128.load(at, 16);
+        let factor = v128.load_splat<T>(a0);
+        c00 = v128.add<T>(c00, v128.mul<T>(factor, first)); c01 = v128.add<T>(c01, v128.mul<T>(factor, second));
+        factor = v128.load_splat<T>(a1);
+        c10 = v128.add<T>(c10, v128.mul<T>(factor, first)); c11 = v128.add<T>(c11, v128.mul<T>(factor, second));
+        factor = v128.load_splat<T>(a2);
+        c20 = v128.add<T>(c20, v128.mul<T>(factor, first)); c21 = v128.add<T>(c21, v128.mul<T>(factor, second));
+        factor = v128.load_splat<T>(a3);
+        c30 = v128.add<T>(c30, v128.mul<T>(factor, first)); c31 = v128.add<T>(c31, v128.mul<T>(factor, second));
+      }
     }
     storeRow<T>(out, c00, c01, add);
     storeRow<T>(out + stride, c10, c11, add);
@@ -156,15 +158,19 @@ export function directTiles<T>(
 }
 
 /** The left half of one of `directTiles`, for columns that are no more than that. */
-export function halfTile<T>(a0: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, out: usize): void {
+export function halfTile<T>(
+  a0: usize, rowStep: usize, aStep: usize, b: usize, bStep: usize, depth: i32, runs: i32, jump: usize, out: usize,
+): void {
   let c0 = i32x4.splat(0), c1 = i32x4.splat(0), c2 = i32x4.splat(0), c3 = i32x4.splat(0);
   let a1 = a0 + rowStep, a2 = a1 + rowStep, a3 = a2 + rowStep;
-  for (; depth > 0; depth--, b += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
-    const row = v128.load(b);
-    c0 = v128.add<T>(c0, v128.mul<T>(v128.load_splat<T>(a0), row));
-    c1 = v128.add<T>(c1, v128.mul<T>(v128.load_splat<T>(a1), row));
-    c2 = v128.add<T>(c2, v128.mul<T>(v128.load_splat<T>(a2), row));
-    c3 = v128.add<T>(c3, v128.mul<T>(v128.load_splat<T>(a3), row));
+  for (; runs > 0; runs--, a0 += jump, a1 += jump, a2 += jump, a3 += jump) {
+    for (let left = depth; left > 0; left--, b += bStep, a0 += aStep, a1 += aStep, a2 += aStep, a3 += aStep) {
+      const row = v128.load(b);
+      c0 = v128.add<T>(c0, v128.mul<T>(v128.load_splat<T>(a0), row));
+      c1 = v128.add<T>(c1, v128.mul<T>(v128.load_splat<T>(a1), row));
+      c2 = v128.add<T>(c2, v128.mul<T>(v128.load_splat<T>(a2), row));
+      c3 = v128.add<T>(c3, v128.mul<T>(v128.load_splat<T>(a3), row));
+    }
   }
   v128.store(out, c0);
   v128.store(out + PANEL_BYTES, c1);

@@ -70,7 +70,7 @@ function tiles<T>(
           let i = i0;
           if (columns == panel) {
             const count = (i1 - i0) / STRIP, to = addressOf<T>(out, i * n + j);
-            if (directA) directTiles<T>(addressOf<T>(a, transA ? p0 * m + i : i * k + p0), rowStep, aStep, right, bStep, depth, to, stride, count, add);
+            if (directA) directTiles<T>(addressOf<T>(a, transA ? p0 * m + i : i * k + p0), rowStep, aStep, right, bStep, depth, 1, 0, to, stride, count, add);
             else packedTiles<T>(strips, from, depth, to, stride, count, add);
             i += count * STRIP;
           }
@@ -78,11 +78,11 @@ function tiles<T>(
             const top = directA ? min(i, m - STRIP) : i;
             if (directA) {
               const at = addressOf<T>(a, transA ? p0 * m + top : top * k + p0);
-              if (isHalf) halfTile<T>(at, rowStep, aStep, right, bStep, depth, edge);
-              else directTiles<T>(at, rowStep, aStep, right, bStep, depth, edge, PANEL_BYTES, 1, false);
+              if (isHalf) halfTile<T>(at, rowStep, aStep, right, bStep, depth, 1, 0, edge);
+              else directTiles<T>(at, rowStep, aStep, right, bStep, depth, 1, 0, edge, PANEL_BYTES, 1, false);
             } else {
               const strip = strips + <usize>((i - i0) / STRIP) * stripBytes;
-              if (isHalf) halfTile<T>(strip, sizeof<T>(), STRIP * sizeof<T>(), from, PANEL_BYTES, depth, edge);
+              if (isHalf) halfTile<T>(strip, sizeof<T>(), STRIP * sizeof<T>(), from, PANEL_BYTES, depth, 1, 0, edge);
               else packedTiles<T>(strip, from, depth, edge, PANEL_BYTES, 1, false);
             }
             storeEdge<T>(addressOf<T>(edge, (i - top) * panel + (j - left)), addressOf<T>(out, i * n + j), n, min(STRIP, i1 - i), columns, add);

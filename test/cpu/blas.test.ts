@@ -45,7 +45,10 @@ const source = random(7);
 /** The largest difference of two lists, relative to what the sums are made of. */
 function difference(found: readonly number[], wanted: readonly number[]): number {
   expect(found.length).toBe(wanted.length);
-  return Math.max(...found.map((value, i) => Math.abs(value - wanted[i]!) / Math.max(1, Math.abs(wanted[i]!))));
+  return found.reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - wanted[i]!) / Math.max(1, Math.abs(wanted[i]!))),
+    0,
+  );
 }
 
 async function withAndWithout<T>(run: () => T): Promise<[outside: T, own: T]> {
@@ -96,6 +99,10 @@ blasTests('products by the system’s BLAS', () => {
     const [a, b, shared] = [source.normal([5, 33, 40]), source.normal([5, 40, 50]), source.normal([40, 50])];
     const layer = nn.conv2d(3, 16, 3, { padding: 'same' });
     const [params, image] = [layer.init(source), source.normal([2, 20, 20, 3])];
+    // More patches than are laid out at a time, of two images and of a sequence.
+    const [tall, long] = [nn.conv2d(8, 12, 3, { padding: 'same' }), nn.conv1d(32, 24, 5, { padding: 'causal' })];
+    const [pictures, sequence] = [source.normal([2, 70, 30, 8]), source.normal([1, 700, 32])];
+    const [ofTall, ofLong] = [tall.init(source), long.init(source)];
     const [outside, own] = await withAndWithout(() =>
       [
         matmul(a, b),
@@ -105,6 +112,24 @@ blasTests('products by the system’s BLAS', () => {
           shared,
         ),
         grad((p: typeof params) => layer.apply(p, image).square().sum())(params).weight,
+        tall.apply(ofTall, pictures),
+        long.apply(ofLong, sequence),
+        ...grad(
+          (w: Tensor, x: Tensor) =>
+            tall
+              .apply({ ...ofTall, weight: w }, x)
+              .tanh()
+              .sum(),
+          { argnums: [0, 1] },
+        )(ofTall.weight, pictures),
+        ...grad(
+          (w: Tensor, x: Tensor) =>
+            long
+              .apply({ ...ofLong, weight: w }, x)
+              .tanh()
+              .sum(),
+          { argnums: [0, 1] },
+        )(ofLong.weight, sequence),
       ].flatMap(numbers),
     );
     expect(difference(outside, own)).toBeLessThan(1e-4);

@@ -6,6 +6,7 @@ import { broadcastTo } from '../broadcast.js';
 import { cast } from '../cast.js';
 import { linear, matmul, productDType } from '../matmul.js';
 import { expandDims, permute, reshape, squeeze, transpose } from '../movement/index.js';
+import { denseConvOp, isDense } from './dense.js';
 import { depthwiseOp } from './depthwise.js';
 import { unfoldOp } from './unfold.js';
 import {
@@ -20,8 +21,8 @@ import {
 } from './windows.js';
 
 /**
- * Convolutions. Each is `unfold` (the patches, side by side) and a matrix product, or a product for each group; with a group for each channel it
- * is a kernel of its own. The derivatives of any order follow from those of the parts.
+ * Convolutions. Most on the host are a kernel of their own (dense.ts), and so is one with a group for each channel. Any other is `unfold` (the patches, side
+ * by side) and a matrix product, or a product for each group. The derivatives of any order follow from those of the parts.
  */
 
 interface GroupOptions {
@@ -125,6 +126,7 @@ function convolve(op: string, input: Tensor, weights: Tensor, windows: Windows, 
   const isPointwise = kernelH * kernelW * h.stride * w.stride === 1 && h.before + h.after + w.before + w.after === 0;
   if (groups === 1) {
     if (isPointwise) return linear(x, reshape(weight, [out, own]));
+    if (isDense(x, weight, windows)) return denseConvOp([x, weight], windows);
     const patches = unfoldOp([x], windows);
     return linear(reshape(patches, [...patches.shape.slice(0, 3), patch]), reshape(weight, [out, patch]));
   }

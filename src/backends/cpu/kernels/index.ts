@@ -2,6 +2,7 @@ import type { CpuKernel } from '../call.js';
 import { alignKernels } from './align.js';
 import { beamKernels } from './beam.js';
 import { convKernels } from './conv.js';
+import { convolutionKernels } from './convolution.js';
 import { copyKernels } from './copy.js';
 import { ctcKernels } from './ctc.js';
 import { depthwiseKernels } from './depthwise.js';
@@ -25,6 +26,7 @@ export const kernels: Readonly<Record<string, CpuKernel>> = {
   ...beamKernels,
   ...copyKernels,
   ...convKernels,
+  ...convolutionKernels,
   ...ctcKernels,
   ...depthwiseKernels,
   ...fftKernels,
