@@ -2,7 +2,7 @@ import { GradientError } from '../errors.js';
 import { describe, isCallable, isPromise, nameOf, onBehalfOf } from '../tensor/arguments.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapLeaves } from '../tensor/tree.js';
+import { eachLeaf, type Place } from '../tensor/tree.js';
 import { type OpSpec, record } from './op.js';
 import { recordingTapes, Tape } from './tape.js';
 
@@ -106,21 +106,22 @@ const isConstant = (leaf: unknown): boolean =>
  */
 export function differentiableLeaves(op: string, argument: unknown, name: string): Tensor[] {
   const found: Tensor[] = [];
-  const visit = (leaf: unknown, path: string): unknown => {
-    if (isConstant(leaf)) return leaf;
-    const where = `${name}${path && ` at ${path}`}`;
+  const visit = (leaf: unknown, place: Place): void => {
+    if (isConstant(leaf)) return;
+    const where = (): string => `${name}${place.path && ` at ${place.path}`}`;
     if (!(leaf instanceof Tensor))
       throw new GradientError(
         op,
-        `${where} is ${nameOf(leaf)}, not a tensor: there is no gradient by it (make it a tensor, or leave it out)`,
+        `${where()} is ${nameOf(leaf)}, not a tensor: there is no gradient by it (make it a tensor, or leave it out)`,
       );
     if (!isFloat(leaf.dtype))
-      throw new GradientError(op, `${where} is ${leaf.dtype}: only float tensors have gradients`);
+      throw new GradientError(op, `${where()} is ${leaf.dtype}: only float tensors have gradients`);
     leaf.checkAlive(op);
     found.push(leaf);
-    return leaf;
   };
-  onBehalfOf(op, name, () => mapLeaves(argument, visit));
+  onBehalfOf(op, name, () => {
+    eachLeaf(argument, visit);
+  });
   if (found.length === 0)
     throw new GradientError(
       op,

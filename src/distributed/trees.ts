@@ -5,7 +5,7 @@ import { describe } from '../tensor/arguments.js';
 import { fromTypedArray, moveTo } from '../tensor/create.js';
 import { formatShape, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapLeaves, replaceTensors } from '../tensor/tree.js';
+import { eachLeaf, eachTensor, replaceTensors } from '../tensor/tree.js';
 
 export interface Leaf {
   readonly tensor: Tensor;
@@ -26,7 +26,7 @@ export interface Contents {
  */
 export function contentsOf(op: string, tree: unknown): Contents {
   const leaves: Leaf[] = [];
-  replaceTensors(tree, (tensor, path) => {
+  eachTensor(tree, (tensor, { path }) => {
     for (let trace = tensor.trace; trace; trace = trace.next)
       if (trace.tape.recording)
         throw new GradientError(
@@ -38,7 +38,7 @@ export function contentsOf(op: string, tree: unknown): Contents {
     leaves.push({ tensor, path });
   });
   const constants: string[] = [];
-  mapLeaves(tree, (leaf, path) => {
+  eachLeaf(tree, (leaf, { path }) => {
     if (leaf instanceof Tensor) return;
     if (path === '')
       throw new DTypeError(

@@ -11,7 +11,7 @@ import {
 import { moveTo } from '../tensor/create.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapLeaves } from '../tensor/tree.js';
+import { mapLeaves, type Place } from '../tensor/tree.js';
 
 /** What did not find its counterpart. */
 export interface Unmatched {
@@ -69,7 +69,7 @@ export function restoreTree<T>(
   const { found, unused } = byTheirNames(tensors, options, misfits);
   const missing: string[] = [];
   let fitting = 0;
-  const restore = (expected: unknown, _path: string, keys: readonly string[]): unknown => {
+  const restore = (expected: unknown, { keys }: Place): unknown => {
     if (!(expected instanceof Tensor)) return expected;
     const name = keys.join('.');
     const given = found.get(name);

@@ -5,7 +5,7 @@ import { fromTypedArray } from '../tensor/create.js';
 import { Tensor } from '../tensor/tensor.js';
 import { nameOf as kindOf } from '../tensor/arguments.js';
 import { bytesOf } from '../tensor/bytes.js';
-import { mapLeaves } from '../tensor/tree.js';
+import { eachLeaf, type Place } from '../tensor/tree.js';
 import { decodeSafetensors, encodeSafetensors, type RawTensor, type SafetensorsDType } from './safetensors-format.js';
 
 export type { RawTensor, SafetensorsDType } from './safetensors-format.js';
@@ -60,8 +60,8 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
   if (tree === undefined || tree === null)
     throw new ValueError('saveSafetensors', `the tree is ${tree}; it must be tensors in arrays and objects`);
   const named: [string, Tensor][] = [];
-  const visit = (leaf: unknown, _path: string, keys: readonly string[]): unknown => {
-    if (leaf === null || leaf === undefined) return leaf;
+  const visit = (leaf: unknown, { keys }: Place): void => {
+    if (leaf === null || leaf === undefined) return;
     const name = keys.join('.');
     if (!(leaf instanceof Tensor))
       throw new ValueError(
@@ -71,9 +71,10 @@ export async function saveSafetensors(tree: unknown, options: SaveOptions = {}):
     if (keys.length === 0)
       throw new ValueError('saveSafetensors', 'a bare tensor has no name; put it into an object: { weight: t }');
     named.push([name, leaf]);
-    return leaf;
   };
-  onBehalfOf('saveSafetensors', 'the tree', () => mapLeaves(tree, visit));
+  onBehalfOf('saveSafetensors', 'the tree', () => {
+    eachLeaf(tree, visit);
+  });
   const contents = await Promise.all(
     named.map(async ([name, t]): Promise<[string, RawTensor]> => {
       const values = await t.rawData();

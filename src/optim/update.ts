@@ -8,7 +8,7 @@ import { isFloat } from '../tensor/dtype.js';
 import { scope } from '../tensor/scope.js';
 import { formatShape, sameShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { mapTensors, replaceTensors } from '../tensor/tree.js';
+import { eachTensor, mapTensors, type Place } from '../tensor/tree.js';
 import { Donated, type Donation } from './donation.js';
 import type { Schedule } from './schedules.js';
 import { checkNonNegative, checkState, checkTree, readNumber, readRisingCount, stateDType } from './state.js';
@@ -117,18 +117,11 @@ export function updateTrees<Params, Attrs extends Amounts>(
   given: { readonly donate: unknown; readonly step: unknown },
 ): Params[] {
   const leaves = leavesOf(op, 'the parameters', params);
-  const rest = others.map((tree, i) => {
-    const found = leavesOf(op, i === 0 ? 'the gradients' : 'the state', tree);
-    const differs = leaves.findIndex(({ path }, at) => found[at]?.path !== path);
-    const path = differs < 0 ? (found[leaves.length]?.path ?? null) : leaves[differs]!.path;
-    const what = i === 0 ? 'the gradients have' : "the optimizer's state has";
-    if (path !== null)
-      throw new ValueError(
-        op,
-        `${what} ${differs < 0 ? 'an extra tensor' : 'no tensor'} at '${path}'; they must have the structure of the parameters`,
-      );
-    return found;
-  });
+  const rest = others.map((tree, i) =>
+    i === 0
+      ? inOrder(op, 'the gradients have', leavesOf(op, 'the gradients', tree), leaves)
+      : inOrder(op, "the optimizer's state has", leavesOf(op, 'the state', tree), leaves),
+  );
   if (recordingTapes([leaves, ...rest].flatMap((list) => list.map(({ leaf }) => leaf))).length > 0) {
     throw new GradientError(
       op,
@@ -180,12 +173,11 @@ function chosen<Attrs extends Amounts>(
   op: string,
   choices: OptimizerOptions,
   attrs: Attrs,
-  place: Place,
+  { leaf, place }: Leaf,
 ): Attrs | null {
   const { decay, trainable, rate } = choices;
   if (!decay && !trainable && !rate) return attrs;
-  const { keys, leaf } = place;
-  const name = keys.join('.');
+  const name = place.keys.join('.');
   if (trainable && !truth(op, 'trainable', name, trainable(name, leaf))) return null;
   const factor = rate ? rate(name, leaf) : 1;
   checkNonNegative(op, `the rate of '${name}'`, factor);
@@ -203,42 +195,61 @@ function truth(op: string, what: string, name: string, value: unknown): boolean 
   return value;
 }
 
-interface Place {
-  /** As messages have it: `.layers[0].weight`. */
-  readonly path: string;
-  /** The same as a list: joined by dots, the name in checkpoints. */
-  readonly keys: readonly string[];
+interface Leaf {
   readonly leaf: Tensor;
+  readonly place: Place;
 }
 
 /** The tensors of a tree with their places, in order. */
-function leavesOf(op: string, what: string, tree: unknown): Place[] {
-  const found: Place[] = [];
-  const visit = (leaf: Tensor, path: string, keys: readonly string[]): Tensor => {
-    checkTensor(op, what, leaf);
-    found.push({ path, keys, leaf });
-    return leaf;
-  };
-  onBehalfOf(op, what, () => replaceTensors(tree, visit));
+function leavesOf(op: string, what: string, tree: unknown): Leaf[] {
+  const found: Leaf[] = [];
+  onBehalfOf(op, what, () => {
+    eachTensor(tree, (leaf, place) => {
+      checkTensor(op, what, leaf);
+      found.push({ leaf, place });
+    });
+  });
   return found;
 }
 
-function checkAlike(op: string, { path, leaf: param }: Place, others: readonly Tensor[]): void {
+/** The leaves of another tree in the order of the parameters'. @throws {ValueError} where they have other places. */
+function inOrder(op: string, what: string, found: readonly Leaf[], leaves: readonly Leaf[]): readonly Leaf[] {
+  if (found.length === leaves.length && leaves.every(({ place }, i) => place.equals(found[i]!.place))) return found;
+  const others = new Map(found.map((one) => [idOf(one), one]));
+  const differs = (problem: string, { place }: Leaf): ValueError =>
+    new ValueError(op, `${what} ${problem} at '${place.path}'; they must have the structure of the parameters`);
+  const ordered = leaves.map((leaf) => {
+    const one = others.get(idOf(leaf));
+    if (!one) throw differs('no tensor', leaf);
+    others.delete(idOf(leaf));
+    return one;
+  });
+  for (const one of others.values()) throw differs('an extra tensor', one);
+  return ordered;
+}
+
+/** The place as a text that no other place has: paths may be alike. */
+const idOf = ({ place }: Leaf): string => JSON.stringify([place.path, ...place.keys]);
+
+function checkAlike(op: string, { place, leaf: param }: Leaf, others: readonly Tensor[]): void {
   if (!isFloat(param.dtype))
-    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}; it must be a float dtype`);
+    throw new DTypeError(op, `the parameter '${place.path}' is ${param.dtype}; it must be a float dtype`);
   for (const other of others) {
     if (!sameShape(other.shape, param.shape))
       throw new ShapeError(
         op,
-        `the parameter '${path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
+        `the parameter '${place.path}' is ${formatShape(param.shape)}, its gradient or state ${formatShape(other.shape)}`,
       );
   }
   const wanted = stateDType(param);
   const [gradient, ...state] = others;
   // Gradients that were gathered are as wide as the state.
   if (gradient!.dtype !== param.dtype && gradient!.dtype !== wanted)
-    throw new DTypeError(op, `the parameter '${path}' is ${param.dtype}, its gradient ${gradient!.dtype}`);
+    throw new DTypeError(op, `the parameter '${place.path}' is ${param.dtype}, its gradient ${gradient!.dtype}`);
   for (const { dtype } of state)
     if (dtype !== wanted)
-      throw new DTypeError(op, `the state of the ${param.dtype} parameter '${path}' is ${dtype}; it must be ${wanted}`);
+      throw new DTypeError(
+        op,
+        `the state of the ${param.dtype} parameter '${place.path}' is ${dtype}; it must be ${wanted}`,
+      );
 }

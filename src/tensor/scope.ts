@@ -1,7 +1,7 @@
 import { checkFunction, isPromise } from './arguments.js';
 import { currentRegion, leaveOpen, withinRegion } from './device.js';
 import { Region } from './region.js';
-import { replaceTensors } from './tree.js';
+import { eachTensor } from './tree.js';
 
 /**
  * Runs a function and recycles all that it computed, gradients included, except the tensors it returns (in any tree). On the CPU
@@ -28,11 +28,12 @@ export function scope<T>(fn: () => T): T {
   const around = currentRegion();
   if (around?.isShared) return fn();
   const region = new Region(false);
-  const keep = <R>(result: R): R =>
-    replaceTensors(result, (t) => {
+  const keep = <R>(result: R): R => {
+    eachTensor(result, (t) => {
       region.release(t.buffer, around);
-      return t;
     });
+    return result;
+  };
   let isPending = false;
   try {
     const result = withinRegion(region, fn);

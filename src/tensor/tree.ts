@@ -30,49 +30,84 @@ const isContainer = (value: unknown): value is Record<string, unknown> => {
   return prototype === Object.prototype || prototype === null;
 };
 
-/** The containers around a place of a tree, innermost first. */
-interface Above {
-  readonly tree: unknown;
-  readonly depth: number;
-  readonly above: Above | null;
-}
-
 /** Levels that a tree may have. */
 const DEEPEST = 500;
 
-/** Steps into a container. @throws for one that holds itself: going through it would not end. */
-function within(tree: unknown, above: Above | null, fail: (problem: string) => Error): Above {
-  for (let outer = above; outer; outer = outer.above)
-    if (outer.tree === tree) throw fail(`${nameOf(tree)} in the tree holds itself`);
-  const depth = above ? above.depth + 1 : 1;
-  if (depth > DEEPEST) throw fail(`the tree has more than ${DEEPEST} levels`);
-  return { tree, depth, above };
+/** @internal A place of a tree, with what lies there; the way to it is put into words where somebody asks. */
+export class Place {
+  private readonly depth: number;
+
+  constructor(
+    private readonly tree: unknown,
+    private readonly key: string | number = '',
+    private readonly above: Place | null = null,
+  ) {
+    this.depth = above ? above.depth + 1 : 0;
+  }
+
+  /** As messages have it: `.layers[0].weight`. */
+  get path(): string {
+    const { above, key } = this;
+    return above ? `${above.path}${typeof key === 'number' ? `[${key}]` : `.${key}`}` : '';
+  }
+
+  /** The same as a list, where the path's text might be that of another place: joined by dots, the name in checkpoints. */
+  get keys(): string[] {
+    return this.above ? [...this.above.keys, String(this.key)] : [];
+  }
+
+  equals(other: Place): boolean {
+    if (!this.above || !other.above) return this.above === other.above;
+    return this.key === other.key && this.above.equals(other.above);
+  }
+
+  /** Steps into the container that lies here. @throws for one that holds itself: going through it would not end. */
+  enter(fail: (problem: string) => Error): void {
+    for (let outer = this.above; outer; outer = outer.above)
+      if (outer.tree === this.tree) throw fail(`${nameOf(this.tree)} in the tree holds itself`);
+    if (this.depth >= DEEPEST) throw fail(`the tree has more than ${DEEPEST} levels`);
+  }
 }
 
-/** A path for messages: `.layers[0].weight`. */
-const step = (path: string, key: string | number): string =>
-  typeof key === 'number' ? `${path}[${key}]` : `${path}.${key}`;
+const failure = (problem: string): ValueError => new ValueError('tree', problem);
 
-/**
- * Replaces every leaf (whatever is no array, plain object, Map or Set) by `f(leaf, path, keys)`, keeping the structure. The keys are the same
- * place as a list, where the path's text might be that of another.
- */
-export function mapLeaves(
-  tree: unknown,
-  f: (leaf: unknown, path: string, keys: readonly string[]) => unknown,
-  path = '',
-  keys: readonly string[] = [],
-  above: Above | null = null,
-): unknown {
+/** Sets a property of an object that is being made, whatever its name. */
+function put(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__')
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  else object[key] = value;
+}
+
+/** What is done with a leaf: whatever is no array, plain object, Map or Set. */
+type AtLeaf = (leaf: unknown, place: Place) => unknown;
+
+/** Replaces every leaf by `f(leaf, place)`, keeping the structure. */
+export function mapLeaves(tree: unknown, f: AtLeaf, place: Place = new Place(tree)): unknown {
   const kind = kindOf(tree);
-  if (kind === 'tensor' || kind === 'constant') return f(tree, path, keys);
-  const inside = within(tree, above, (problem) => new ValueError('tree', problem));
-  const visit = (value: unknown, key: string | number): unknown =>
-    mapLeaves(value, f, step(path, key), [...keys, String(key)], inside);
+  if (kind === 'tensor' || kind === 'constant') return f(tree, place);
+  place.enter(failure);
+  const visit = (value: unknown, key: string | number): unknown => mapLeaves(value, f, new Place(value, key, place));
   if (Array.isArray(tree)) return tree.map(visit);
   if (tree instanceof Map) return new Map(Array.from(tree, ([key, value]) => [key, visit(value, String(key))]));
   if (tree instanceof Set) return new Set(Array.from(tree, visit));
-  return Object.fromEntries(Object.entries(tree as object).map(([key, value]) => [key, visit(value, key)]));
+  const from = tree as Record<string, unknown>;
+  const mapped: Record<string, unknown> = {};
+  for (const key of Object.keys(from)) put(mapped, key, visit(from[key], key));
+  return mapped;
+}
+
+/** Calls `f(leaf, place)` for every leaf, in order. */
+export function eachLeaf(tree: unknown, f: AtLeaf, place: Place = new Place(tree)): void {
+  const kind = kindOf(tree);
+  if (kind === 'tensor' || kind === 'constant') return void f(tree, place);
+  place.enter(failure);
+  const visit = (value: unknown, key: string | number): void => {
+    eachLeaf(value, f, new Place(value, key, place));
+  };
+  if (Array.isArray(tree)) tree.forEach(visit);
+  else if (tree instanceof Map) for (const [key, value] of tree) visit(value, String(key));
+  else if (tree instanceof Set) Array.from(tree).forEach(visit);
+  else for (const key of Object.keys(tree as object)) visit((tree as Record<string, unknown>)[key], key);
 }
 
 /** Whether a tensor is among the properties of an instance, or some levels further down. */
@@ -82,20 +117,30 @@ function holdsTensors(value: unknown, levels: number): boolean {
   return inner.some((one) => one instanceof Tensor || (levels > 1 && holdsTensors(one, levels - 1)));
 }
 
-/**
- * @internal Replaces every tensor by `f(tensor, path, keys)`; other leaves stay as they are.
- * @throws {ValueError} for an instance of a class that holds tensors: they would neither be replaced nor kept.
- */
-export const replaceTensors = <T>(tree: T, f: (tensor: Tensor, path: string, keys: readonly string[]) => unknown): T =>
-  mapLeaves(tree, (leaf, path, keys) => {
-    if (leaf instanceof Tensor) return f(leaf, path, keys);
+/** What is done with every tensor; other leaves stay as they are. @throws {ValueError} for an instance that holds tensors: nobody would see them. */
+const onTensors =
+  (f: (tensor: Tensor, place: Place) => unknown): AtLeaf =>
+  (leaf, at) => {
+    if (leaf instanceof Tensor) return f(leaf, at);
     if (holdsTensors(leaf, 3))
       throw new ValueError(
         'tree',
-        `${nameOf(leaf)}${place(path)} holds tensors; trees are tensors in arrays, plain objects, Maps and Sets: give a plain object of them`,
+        `${nameOf(leaf)}${place(at.path)} holds tensors; trees are tensors in arrays, plain objects, Maps and Sets: give a plain object of them`,
       );
     return leaf;
-  }) as T;
+  };
+
+/**
+ * @internal Replaces every tensor by `f(tensor, place)`; other leaves stay as they are.
+ * @throws {ValueError} for an instance of a class that holds tensors: they would neither be replaced nor kept.
+ */
+export const replaceTensors = <T>(tree: T, f: (tensor: Tensor, place: Place) => unknown): T =>
+  mapLeaves(tree, onTensors(f)) as T;
+
+/** @internal Calls `f(tensor, place)` for every tensor, in order. @throws {ValueError} where `replaceTensors` does. */
+export const eachTensor = (tree: unknown, f: (tensor: Tensor, place: Place) => unknown): void => {
+  eachLeaf(tree, onTensors(f));
+};
 
 /** A tree with its tensors replaced by what a function gives: of the same type where those are tensors again. */
 type Mapped<T, R> = [R] extends [Tensor] ? T : MapTree<T, R>;
@@ -128,7 +173,7 @@ export function mapTensors(f: (...tensors: never[]) => unknown, ...trees: readon
   if (trees.length === 0) throw new ValueError('mapTensors', 'there is no tree: mapTensors(f, tree)');
   const names = trees.map((_, i) => (i === 0 ? 'the first tree has' : `tree ${i} has`));
   const fail = (problem: string): ValueError => new ValueError('mapTensors', problem);
-  return zip(f as (...tensors: unknown[]) => unknown, trees, { names, fail }, '');
+  return zip(f as (...tensors: unknown[]) => unknown, trees, { names, fail });
 }
 
 /**
@@ -141,7 +186,7 @@ export function alignTensors(
   fail: (problem: string) => Error,
 ): [first: Tensor, second: Tensor, path: string][] {
   const found: [Tensor, Tensor, string][] = [];
-  zip((...row) => found.push(row as [Tensor, Tensor, string]), trees, { names, fail }, '');
+  zip((...row) => found.push(row as [Tensor, Tensor, string]), trees, { names, fail });
   return found;
 }
 
@@ -155,29 +200,27 @@ function zip(
   f: (...tensors: unknown[]) => unknown,
   trees: readonly unknown[],
   report: Report,
-  path: string,
-  above: Above | null = null,
+  at: Place = new Place(trees[0]),
 ): unknown {
   const [first] = trees;
   const kind = kindOf(first);
-  trees.forEach((tree, i) => {
-    if (kindOf(tree) !== kind) throw difference(report, path, i, tree, first);
-  });
-  if (kind === 'tensor') return f(...trees, path);
+  for (let i = 1; i < trees.length; i++)
+    if (kindOf(trees[i]) !== kind) throw difference(report, at.path, i, trees[i], first);
+  if (kind === 'tensor') return f(...trees, at.path);
   if (kind === 'constant') return first;
-  const inside = within(first, above, report.fail);
-  const at = (key: string | number, parts: readonly unknown[]): unknown =>
-    zip(f, parts, report, step(path, key), inside);
+  at.enter(report.fail);
+  const within = (key: string | number, parts: readonly unknown[]): unknown =>
+    zip(f, parts, report, new Place(parts[0], key, at));
   if (Array.isArray(first)) {
     const lists = trees as readonly (readonly unknown[])[];
     lists.forEach((list, i) => {
       if (list.length !== first.length)
         throw report.fail(
-          `${report.names[i]} ${list.length} elements${place(path)}, ${report.names[0]} ${first.length}`,
+          `${report.names[i]} ${list.length} elements${place(at.path)}, ${report.names[0]} ${first.length}`,
         );
     });
     return first.map((_, n) =>
-      at(
+      within(
         n,
         lists.map((list) => list[n]),
       ),
@@ -189,32 +232,32 @@ function zip(
         f,
         trees.map((tree) => [...(tree as Set<unknown>)]),
         report,
-        path,
-        inside,
+        at,
       ) as unknown[],
     );
   if (first instanceof Map) {
     const objects = trees.map((tree) => Object.fromEntries(tree as Map<string, unknown>));
-    const mapped = zip(f, objects, report, path, inside) as Record<string, unknown>;
+    const mapped = zip(f, objects, report, at) as Record<string, unknown>;
     return new Map(Array.from(first.keys(), (key): [unknown, unknown] => [key, mapped[String(key)]]));
   }
   const objects = trees as readonly Record<string, unknown>[];
   const get = (object: Record<string, unknown>, key: string): unknown =>
     Object.hasOwn(object, key) ? object[key] : undefined;
-  objects.forEach((object, i) => {
-    for (const [key, value] of Object.entries(object))
-      if (value !== undefined && !Object.hasOwn(first as object, key))
-        throw difference(report, step(path, key), i, value, undefined);
-  });
-  return Object.fromEntries(
-    Object.keys(first as object).map((key) => [
+  for (let i = 1; i < objects.length; i++)
+    for (const [key, value] of Object.entries(objects[i]!))
+      if (value !== undefined && !Object.hasOwn(objects[0]!, key))
+        throw difference(report, new Place(value, key, at).path, i, value, undefined);
+  const mapped: Record<string, unknown> = {};
+  for (const key of Object.keys(objects[0]!))
+    put(
+      mapped,
       key,
-      at(
+      within(
         key,
         objects.map((object) => get(object, key)),
       ),
-    ]),
-  );
+    );
+  return mapped;
 }
 
 /** What has to agree between trees: containers, and where the tensors are. */
@@ -237,6 +280,8 @@ function difference({ names, fail }: Report, path: string, i: number, found: unk
 /** The tensors of a tree, in order. */
 export function tensorsOf(tree: unknown): Tensor[] {
   const found: Tensor[] = [];
-  onBehalfOf('tensorsOf', 'the tree', () => replaceTensors(tree, (leaf) => found.push(leaf)));
+  onBehalfOf('tensorsOf', 'the tree', () => {
+    eachTensor(tree, (leaf) => found.push(leaf));
+  });
   return found;
 }

@@ -3,6 +3,7 @@ import {
   DTypeError,
   grad,
   loadSafetensors,
+  mapTensors,
   optim,
   restoreTree,
   saveSafetensors,
@@ -345,6 +346,26 @@ describe('trees and transforms', () => {
     );
     expect(() => optimizer.update(params, { w: tensor([1]), x: tensor([1]) } as never, optimizer.init(params))).toThrow(
       "[adam] the gradients have an extra tensor at '.x'",
+    );
+  });
+
+  test('gradients and state may have their keys in another order', () => {
+    const params = { a: tensor([1, 2]), 'b.c': tensor([3]), b: { c: tensor([4]) } };
+    const turned = ({ a, b, ...rest }: typeof params): typeof params => ({ b, ...rest, a });
+    const valuesOf = ({ a, b, ...rest }: typeof params): number[] =>
+      [a, rest['b.c'], b.c].flatMap((t) => Array.from(t.dataSync()));
+    const gradients = mapTensors((t) => t.square(), params);
+    const optimizer = optim.adamw({ learningRate: 0.1 });
+    const first = optimizer.update(params, gradients, optimizer.init(params));
+    const second = optimizer.update(first.params, gradients, first.state);
+    const turnedFirst = optimizer.update(params, turned(gradients), optimizer.init(turned(params)));
+    const turnedSecond = optimizer.update(turned(turnedFirst.params), gradients, turnedFirst.state);
+    expect(Object.keys(turnedFirst.params)).toEqual(['a', 'b.c', 'b']);
+    expect(Object.keys(turnedSecond.params)).toEqual(['b', 'b.c', 'a']);
+    expect(valuesOf(turnedSecond.params)).toEqual(valuesOf(second.params));
+    const { a, ...others } = gradients;
+    expect(() => optimizer.update(params, { ...others, z: a } as never, first.state)).toThrow(
+      "[adamw] the gradients have no tensor at '.a'",
     );
   });
 
