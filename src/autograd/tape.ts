@@ -352,7 +352,10 @@ function without(trace: Trace | null, tape: TraceOwner): Trace | null {
 /** How a backward pass comes to miss values of its own: only after an `await` does a transform not know what it lies in. */
 function withAdvice(error: unknown, { op, inputs, output, saved }: Node): unknown {
   const wanted = [...inputs, output, ...saved].filter((t) => !t.buffer.alive);
-  const misses = error instanceof RecycledError && wanted.length > 0 && wanted.every((t) => !t.buffer.donatedTo);
+  const misses =
+    error instanceof RecycledError &&
+    wanted.length > 0 &&
+    wanted.every(({ buffer }) => !buffer.donatedTo && !buffer.isDisposed);
   if (!misses) return error;
   return new RecycledError(
     op.name,

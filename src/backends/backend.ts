@@ -21,6 +21,8 @@ export interface Buffer {
   readonly alive: boolean;
   /** Who has been given the memory, for messages; the buffer is dead since. */
   donatedTo?: string;
+  /** Whether `dispose()` has ended it, for messages. */
+  isDisposed?: boolean;
   /** Integers that came from the host stay there as well, so that labels and indices are checked without a read. */
   readonly host?: TypedArray | undefined;
   /** Books of the backward pass that runs: how many cotangents lie here, and whether the memory goes back when none does. */

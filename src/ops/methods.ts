@@ -118,7 +118,7 @@ declare module '../tensor/tensor.js' {
     broadcastTo(shape: Shape): Tensor;
     slice(...ranges: readonly movement.SliceRange[]): Tensor;
     split(parts: number | readonly number[], axis?: number): Tensor[];
-    pad(widths: readonly (readonly [before: number, after: number])[], options?: { value?: number }): Tensor;
+    pad(widths: readonly (readonly [before: number, after: number])[], options?: { value?: number | boolean }): Tensor;
     flip(axes?: Axes, ...more: never[]): Tensor;
     repeat(repeats: number | readonly number[], axis?: number): Tensor;
     tile(repeats: number | readonly number[]): Tensor;

@@ -18,7 +18,9 @@ declare module './tensor.js' {
 
 function dispose(this: Tensor): void {
   if (this.trace || currentRegion()?.isShared) return;
+  if (!this.buffer.alive) return;
   this.device.discard(this.buffer);
+  if (!this.buffer.alive) this.buffer.isDisposed = true;
 }
 
 const method = { value: dispose, writable: true, configurable: true };

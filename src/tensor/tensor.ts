@@ -131,13 +131,18 @@ export class Tensor {
 
   /** @internal Refuses a tensor whose memory has been recycled. */
   checkAlive(op: string): void {
-    const { alive, donatedTo } = this.buffer;
+    const { alive, donatedTo, isDisposed } = this.buffer;
     if (alive) return;
     const what = `the ${this.dtype} tensor ${formatShape(this.shape)} that '${this.origin}' made`;
     if (donatedTo)
       throw new RecycledError(
         op,
         `${what} was donated to ${donatedTo}; go on with what that gave, or do not donate it`,
+      );
+    if (isDisposed)
+      throw new RecycledError(
+        op,
+        `${what} was disposed of, or a tensor that shares its memory: by dispose(), or by 'using' at the end of a block; use it before, or a clone() of it`,
       );
     throw new RecycledError(
       op,

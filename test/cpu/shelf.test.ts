@@ -150,6 +150,10 @@ test('dispose() gives one back at once; used afterwards it throws', () => {
     expect(isInHeap(y)).toBe(true);
     y.dispose();
     if (i % 50 === 0) expect(() => y.add(1)).toThrow(RecycledError);
+    if (i % 50 === 0)
+      expect(() => y.reshape([y.size]).neg()).toThrow(
+        /^\[\w+\] the float32 tensor \[[\d,]+\] that 'add' made was disposed of, or a tensor that shares its memory/,
+      );
     if (i % 50 === 0) y.dispose(); // nothing more
   }
   expect(memory().scopes).toBe(0);

@@ -76,6 +76,8 @@ export const joiningInfo = {
     exact: [
       exact('int32', () => pad(counting([2]), [[1, 0]], { value: 9 }), 'int32', [3], [9, 0, 1]),
       exact('bool', () => pad(tensor([true]), [[1, 1]]), 'bool', [3], [0, 1, 0]),
+      exact('bool', () => pad(tensor([false]), [[1, 0]], { value: true }), 'bool', [2], [1, 0]),
+      exact('bool', () => pad(tensor([true]), [[0, 1]], { value: false }), 'bool', [2], [1, 0]),
       exact(
         'float16',
         () => pad(tensor([1.5], { dtype: 'float16' }), [[0, 1]], { value: 0.5 }),
@@ -89,6 +91,11 @@ export const joiningInfo = {
         run: () => pad(zeros([2, 2]), [[1, 1]]),
         error: ShapeError,
         message: '[pad] widths [[1,1]] for 2 axes: one pair of non-negative integers for each axis',
+      },
+      {
+        run: () => pad(zeros([2]), [[1, 1]], { value: true }),
+        error: ValueError,
+        message: '[pad] value is true; it must be a number',
       },
       { run: () => pad(zeros([2]), [[-1, 1]]), error: ShapeError, message: '[pad] widths [[-1,1]] for 1 axes' },
       {

@@ -29,6 +29,7 @@ export class CpuBuffer implements Buffer {
   claims = 0;
   disposable = false;
   donatedTo?: string;
+  isDisposed?: boolean;
   /** Whether it is going to be written over, so that less of a size is enough for the shelf. */
   staysNear = false;
   /** Where the contents come from, if something has been made of them or they can be computed again. */

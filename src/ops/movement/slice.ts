@@ -130,29 +130,30 @@ export function flip(x: Tensor, axes?: number | readonly number[], ...more: neve
 
 /**
  * Adds `[before, after]` elements around each axis.
- * @param options.value what they hold; 0 by default.
+ * @param options.value what they hold; 0 by default. In a bool tensor true and false will do as well.
  * @throws {ShapeError} unless there is one pair for each axis.
  * @throws {DTypeError} for a value that x's dtype cannot hold.
  */
 export function pad(
   x: Tensor,
   widths: readonly (readonly [before: number, after: number])[],
-  options: { value?: number } = {},
+  options: { value?: number | boolean } = {},
 ): Tensor {
   checkTensor('pad', 'x', x);
   checkOptions('pad', options, ['value']);
-  const { value = 0 } = options;
+  const { value: given = 0 } = options;
+  const value = typeof given === 'boolean' && x.dtype === 'bool' ? Number(given) : given;
   checkNumber('pad', 'value', value);
   const isPair = (pair: unknown): boolean =>
     Array.isArray(pair) &&
     pair.length === 2 &&
     Array.from(pair).every((width) => Number.isSafeInteger(width) && width >= 0);
-  const given: unknown = widths;
-  const bad = !Array.isArray(given) || given.length !== x.rank || !Array.from(given).every(isPair);
+  const pairs: unknown = widths;
+  const bad = !Array.isArray(pairs) || pairs.length !== x.rank || !Array.from(pairs).every(isPair);
   if (bad)
     throw new ShapeError(
       'pad',
-      `widths ${widthsText(given)} for ${x.rank} axes: one pair of non-negative integers for each axis, [[before, after], ...]`,
+      `widths ${widthsText(pairs)} for ${x.rank} axes: one pair of non-negative integers for each axis, [[before, after], ...]`,
     );
   const fits = x.dtype === 'int32' ? value === (value | 0) : x.dtype !== 'bool' || value === 0 || value === 1;
   if (!fits) throw new DTypeError('pad', `value ${value} in a tensor of ${x.dtype}`);
