@@ -111,8 +111,18 @@ export function lookAtBeam(): void {
     end += load<u32>(mark) == number ? 0 : 4;
     store<u32>(mark, number);
   }
-  const to = rowAt(Row.BeamFactors);
-  for (let at: usize = 0, bytes = <usize>b.classes << 2; at < bytes; at += 16) {
+  const to = rowAt(Row.BeamFactors), bytes = <usize>b.classes << 2;
+  let at: usize = 0;
+  // Four vectors of a row at a time: one alone would wait for itself, row by row.
+  for (; at + 48 < bytes; at += 64) {
+    let h0 = f32x4.splat(0), h1 = h0, h2 = h0, h3 = h0;
+    for (let from = others; from < end; from += 4) {
+      const row = load<usize>(from) + at;
+      h0 = f32x4.pmax(h0, v128.load(row)); h1 = f32x4.pmax(h1, v128.load(row, 16)); h2 = f32x4.pmax(h2, v128.load(row, 32)); h3 = f32x4.pmax(h3, v128.load(row, 48));
+    }
+    v128.store(to + at, h0); v128.store(to + at, h1, 16); v128.store(to + at, h2, 32); v128.store(to + at, h3, 48);
+  }
+  for (; at < bytes; at += 16) {
     let highest = f32x4.splat(0);
     for (let from = others; from < end; from += 4) highest = f32x4.pmax(highest, v128.load(load<usize>(from) + at));
     v128.store(to + at, highest);

@@ -45,14 +45,34 @@ const isStateOf = (states: number, state: number): boolean => Number.isInteger(s
 /** What steerings have answered in earlier calls, so that the next one begins with it. */
 const kept = new WeakMap<Steering, Table>();
 
+/** The most that each class may gain; Infinity where nothing is known. */
+interface Bounds {
+  readonly values: Float64Array;
+  readonly blank: number;
+}
+
+/** The same of what they have said of their bounds. */
+const bounds = new WeakMap<Steering, Bounds>();
+
+function boundsOf(op: string, steering: Steering, classes: number, blank: number): Float64Array {
+  const before = bounds.get(steering);
+  if (before?.values.length === classes && before.blank === blank) return before.values;
+  const values = new Float64Array(classes);
+  for (let c = 0; c < classes; c++) {
+    const bound = c === blank ? 0 : boundOf(op, steering, c);
+    values[c] = bound > MOST_GAIN ? Infinity : bound; // as factors, they are multiplied and added up
+  }
+  bounds.set(steering, { values, blank });
+  return values;
+}
+
 /** What a steering has answered, in a table that the kernels read; it grows with what they ask. */
 export class Answers {
-  /** The most that each class may gain; Infinity where nothing is known. */
   readonly bounds: Float64Array;
   private held: Table;
   private movedSinceEmpty = false;
   private readonly asking: Arena;
-  /** Room for `most` questions of each sequence. */
+  /** Room for `most` questions of each sequence; for none where all is known. */
   readonly questions: Buffer;
   readonly most: number;
 
@@ -64,15 +84,12 @@ export class Answers {
     batch: number,
   ) {
     // First of all, as a steering may refuse: no memory is taken yet.
-    this.bounds = Float64Array.from({ length: classes }, (_, c) => {
-      const bound = c === blank ? 0 : boundOf(op, steering, c);
-      return bound > MOST_GAIN ? Infinity : bound; // as factors, they are multiplied and added up
-    });
-    this.asking = hostBackend().openArena();
-    this.most = Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
-    this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
+    this.bounds = boundsOf(op, steering, classes, blank);
     const before = kept.get(steering);
     this.held = before && this.isUsable(before, classes, blank) ? before : this.first(classes, blank);
+    this.asking = hostBackend().openArena();
+    this.most = this.held.states > 0 ? 0 : Math.max(64, Math.min(1024, Math.floor(2 ** 16 / Math.max(1, batch))));
+    this.questions = hostBackend().allocate('float64', batch * this.most * QUESTION, this.asking);
   }
 
   /** Whether a table of an earlier call will do: one of all answers only for the same classes, and a start that is among its states. */

@@ -109,7 +109,9 @@ interface Order {
 function ended(op: string, { scores, lost }: BeamContents, states: readonly number[], steering: Steering): Order {
   const most = boundOf(op, steering, null);
   const final = scores.map((score, k) => score + finishOf(op, steering, states[k]!, most));
-  const order = [...final.keys()].filter((k) => final[k]! > -Infinity).sort((a, b) => final[b]! - final[a]! || a - b);
+  const places = [...final.keys()];
+  if (final.some((score, k) => k > 0 && score > final[k - 1]!)) places.sort((a, b) => final[b]! - final[a]! || a - b);
+  const order = places.filter((k) => final[k]! > -Infinity);
   return {
     places: order,
     scores: order.map((k) => final[k]!),
