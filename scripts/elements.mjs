@@ -109,7 +109,7 @@ export const ELEMENTS = [
       '../trigonometry64': ['sin', 'cos'],
       '../power64': ['pow'],
     },
-    seldom: 'cosh softplus silu elu expOfDifference tan'.split(' '),
+    seldom: 'softplus silu elu expOfDifference tan'.split(' '),
     splatNumber: (value) => `f64x2.splat(${float(value)})`,
     lane: 'f64x2',
     operators: operators('f64x2', '+-*/'),

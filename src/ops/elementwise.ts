@@ -213,7 +213,7 @@ export const sinh = unary('sinh', {
 });
 /** The hyperbolic cosine. */
 export const cosh = unary('cosh', {
-  code: '0.5 * exp(0.5 * abs(x)) * exp(0.5 * abs(x)) + 0.5 * exp(-abs(x))',
+  code: '0.5 * exp(0.5 * abs(x)) * exp(0.5 * abs(x)) + 0.5 / (exp(0.5 * abs(x)) * exp(0.5 * abs(x)))',
   result: 'float',
   vjp: (g, x) => mulNoNaN(g, sinh(x)),
 });

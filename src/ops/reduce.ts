@@ -8,7 +8,17 @@ import type { Tensor } from '../tensor/tensor.js';
 import { alongAxes, axisView, type Run } from './along-axes.js';
 import { type Axes, checkReduction, overAxes, type ReduceOptions, stretch, sum } from './broadcast.js';
 import { cast } from './cast.js';
-import { areEqual, divNoNaN, equal, expOfDifference, maximum, mul, mulNoNaN, notEqual } from './elementwise.js';
+import {
+  areEqual,
+  divNoNaN,
+  equal,
+  expOfDifference,
+  logicalNot,
+  maximum,
+  mul,
+  mulNoNaN,
+  notEqual,
+} from './elementwise.js';
 import { concat, reshape, slice } from './movement/index.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
@@ -75,7 +85,8 @@ export function any(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
 /** Whether all elements over axes (all when left out) are true, which any number but 0 is, NaN too. Of none it is true. bool. */
 export function all(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   const keepDims = checkReduction('all', x, options);
-  return equal(sum(cast(equal(x, 0), 'float32'), normalizeAxes('all', axes, x.rank), { keepDims }), 0);
+  const isFalse = x.dtype === 'bool' ? logicalNot(x) : equal(x, 0);
+  return equal(sum(cast(isFalse, 'float32'), normalizeAxes('all', axes, x.rank), { keepDims }), 0);
 }
 
 /** A position is one along an axis, or one of the flattened tensor; there is none over some axes. */

@@ -38,7 +38,7 @@ interface Step {
 export class Source {
   /** Whether something else is made of it: then the array must not be given to anybody who may write to it. */
   isShared = false;
-  steps: readonly Step[] = [];
+  steps: Step[] = [];
   depth = 0;
   /** Bytes of the arrays that it is made of. */
   kept: number;
@@ -68,7 +68,7 @@ export class Source {
     if (depth > DEEPEST || kept > most || this.steps.length === MOST_STEPS) return false;
     this.depth = depth;
     this.kept = kept;
-    this.steps = [...this.steps, { launch: { ...launch, inputs: [], outputs: [] }, inputs }];
+    this.steps.push({ launch: { ...launch, inputs: [], outputs: [] }, inputs });
     for (const input of inputs) input.isShared = true;
     return true;
   }

@@ -80,7 +80,8 @@ export function launchCopy(
 ): void {
   const size = sizeOf(shape);
   if (size === 0) return;
-  const merged = mergeAxes(op, shape, [source.strides, out.strides]);
+  const both = [source.strides, out.strides];
+  const merged = shape.length === 1 ? { shape, strides: both } : mergeAxes(op, shape, both);
   call.launch({
     kernel,
     inputs: [input],
