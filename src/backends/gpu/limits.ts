@@ -17,7 +17,7 @@ export const BATCH = 128;
 export const FIRST_BATCH = 16;
 
 /** Elements of launches, in and out, that are worth a submission of their own where the device has nothing to do. */
-export const FIRST_ELEMENTS = 2 ** 22;
+export const FIRST_ELEMENTS = 2 ** 21;
 
 /** Submissions that may be on their way at once; beyond that the CPU waits for the GPU. */
 export const MOST_IN_FLIGHT = 4;

@@ -77,7 +77,7 @@ export class Submissions implements Clock {
 
   /** Submits what has been gathered, as soon as nothing of it waits for another device. */
   flush(): void {
-    if (this.gathered.count > 0) this.submit();
+    if (this.gathered.count > 0) void this.submit();
   }
 
   /** Reads what is written until now as soon as it is there: behind the launches where they have been gathered with it. */
