@@ -51,11 +51,13 @@ const LOG2_E = 1.4426950408889634f;
 // x less n times ln 2.
 fn lessMultiple(x: f32, n: f32) -> f32 { return (x - n * LN2_HIGH) - n * LN2_LOW; }
 
-// e^r for |r| up to half of ln 2.
-fn expNearZero(r: f32) -> f32 {
+// e^r - 1 and e^r for |r| up to half of ln 2.
+fn expNearZeroLessOne(r: f32) -> f32 {
   let p = (((r * 0.0013813144502443002f + 0.008369418835548913f) * r + 0.041668456787439606f) * r + 0.16666514791398621f) * r + 0.49999993050724445f;
-  return 1.0f + (r * r * p + r);
+  return r * r * p + r;
 }
+
+fn expNearZero(r: f32) -> f32 { return 1.0f + expNearZeroLessOne(r); }
 
 fn exponential(x: f32) -> f32 {
   if (isNaN(x)) { return x; }

@@ -1,29 +1,49 @@
 // The kernel ctcEmit behind its buffers: rows of scores become emission probabilities.
 
-// What all classes of a row have in common.
-struct Row { maximum: f32, logSum: f32 }
+// What all classes of a row have in common: the largest, the sum of exp(score - maximum) over the others, and 1 / (1 + others).
+struct Row { maximum: f32, others: f32, inverse: f32 }
 
 const LOG2E_HEAD = 1.4423828125f;      // log2(e) in three parts: the first has 12 digits, the first two make a float
 const LOG2E_REST = 0.0003122091293334961f;
 const LOG2E_LOW = 1.92596299e-8f;
 
-// exp(value) normalised by the row. The logarithm to base 2 is kept in two floats, or improbable classes would lose digits in the exponent.
+// 1 / (1 + x) to the last digit, for what is coming of it a thousand times over.
+fn inverseOfOnePlus(x: f32) -> f32 {
+  let sum = opaque(1.0f + x);
+  let part = opaque(sum - 1.0f);
+  let lost = (1.0f - opaque(sum - part)) + (x - part);
+  let q = opaque(1.0f / sum);
+  let qHead = upperHalf(q);
+  let head = upperHalf(sum);
+  let error = ((((1.0f - head * qHead) - head * (q - qHead)) - (sum - head) * qHead) - (sum - head) * (q - qHead)) - lost * q;
+  return q + q * error;
+}
+
+const FAR = 0x43af0000u;   // 350: multiples of ln 2 up to this are exact enough without being split
+
+// exp(value) normalised by the row. Far from the maximum the logarithm to base 2 is kept in two floats, or improbable classes would lose digits in the exponent.
 fn emission(value: f32, row: Row) -> Scaled {
   if (!isFinite(value)) { return NOTHING; }
   var d = value;
-  var low = 0.0f;
+  var lost = 0.0f;
   if (p.logits != 0u) {
     d = opaque(value - row.maximum);
     let back = opaque(d - value);
-    low = ((value - opaque(d - back)) - (row.maximum + back)) * LOG2_E;   // what the subtraction rounded off
+    lost = (value - opaque(d - back)) - (row.maximum + back);   // what the subtraction rounded off
+  }
+  if (magnitudeOf(d) < FAR) {
+    let n = round(d * LOG2_E);
+    let bits = bitcast<u32>(row.inverse + row.inverse * expNearZeroLessOne(lessMultiple(d, n) + lost));   // rounded once
+    return Scaled(bitcast<f32>((bits & 0x7fffffu) | 0x3f800000u), i32(n) + i32(bits >> 23u) - 127);
   }
   let high = opaque(d * LOG2_E);
   let head = upperHalf(d);
   let rest = d - head;
-  low += (((head * LOG2E_HEAD - high) + head * LOG2E_REST) + rest * LOG2E_HEAD) + rest * LOG2E_REST + d * LOG2E_LOW;
-  let log2p = opaque(high - row.logSum);
+  var low = lost * LOG2_E + ((((head * LOG2E_HEAD - high) + head * LOG2E_REST) + rest * LOG2E_HEAD) + rest * LOG2E_REST + d * LOG2E_LOW);
+  let logSum = select(0.0f, logOnePlus(row.others) * LOG2_E, p.logits != 0u);
+  let log2p = opaque(high - logSum);
   let back = opaque(log2p - high);
-  low += (high - opaque(log2p - back)) - (row.logSum + back);
+  low += (high - opaque(log2p - back)) - (logSum + back);
   if (log2p < f32(IMPOSSIBLE) * 0.5f) { return NOTHING; }
   let whole = round(log2p);
   let bits = bitcast<u32>(expNearZero(((log2p - whole) + low) * LN2));
@@ -45,18 +65,13 @@ struct Seen { largest: f32, others: f32, used: f32, odd: f32 }
 
 const UNSEEN = Seen(LEAST, -1.0f, LEAST, 0.0f);
 
-var<workgroup> near_: array<Seen, WIDTH>;   // by thread
-var<workgroup> far: array<Seen, WIDTH>;     // by thread, of all those near it
-
-fn sumOf(a: Seen, b: Seen) -> Seen {
-  let e = expNotPositive(min(a.largest, b.largest) - max(a.largest, b.largest));
-  let others = select(b.others + (a.others + 1.0f) * e, a.others + (b.others + 1.0f) * e, a.largest >= b.largest);
-  return Seen(max(a.largest, b.largest), others, max(a.used, b.used), max(a.odd, b.odd));
-}
+var<workgroup> tops: array<vec4f, WIDTH>;   // the largest, the largest that the target can use, what is odd, and whose the largest is
+var<workgroup> others: array<f32, WIDTH>;
 
 fn see(seen: Seen, v: f32) -> Seen {
   if (!isFinite(v)) { return Seen(seen.largest, seen.others, seen.used, select(1.0f, seen.odd, bitcast<u32>(v) == 0xff800000u)); }
-  return sumOf(seen, Seen(v, 0.0f, LEAST, 0.0f));
+  let e = expNotPositive(min(seen.largest, v) - max(seen.largest, v));
+  return Seen(max(seen.largest, v), select((seen.others + 1.0f) * e, seen.others + e, seen.largest >= v), seen.used, seen.odd);
 }
 
 fn see4(seen: Seen, v: vec4f) -> Seen {
@@ -107,23 +122,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         if (isFinite(v) && (p.byClass == 0u || lattice[marks + slot] != 0)) { seen.used = max(seen.used, v); }
       }
     }
-    near_[index] = seen;
+    // The row's largest is that of the first thread which has seen it; all else is summed.
+    tops[index] = vec4f(seen.largest, seen.used, seen.odd, f32(lane));
     workgroupBarrier();
-    seen = near_[nearBase];
-    for (var i = 1u; i < near; i++) { seen = sumOf(seen, near_[nearBase + i]); }
-    far[index] = seen;
+    for (var span = lanes / 2u; span > 0u; span /= 2u) {
+      if (lane < span) {
+        let a = tops[index];
+        let b = tops[index + span];
+        tops[index] = vec4f(max(a.xyz, b.xyz), select(a.w, b.w, b.x > a.x));
+      }
+      workgroupBarrier();
+    }
+    let best = tops[base];
+    others[index] = (seen.others + select(1.0f, 0.0f, f32(lane) == best.w)) * expNotPositive(seen.largest - best.x);
     workgroupBarrier();
-    seen = far[base];
-    for (var i = near; i < lanes; i += near) { seen = sumOf(seen, far[base + i]); }
+    for (var span = lanes / 2u; span > 0u; span /= 2u) {
+      if (lane < span) { others[index] += others[index + span]; }
+      workgroupBarrier();
+    }
+    let sum = others[base];
 
     if (active_) {
-      var odd = seen.odd != 0.0f;
-      var shared_ = Row(seen.largest, 0.0f);
-      if (p.logits != 0u) {
-        if (seen.others >= 0.0f) { shared_.logSum = logOnePlus(seen.others) * LOG2_E; } else { odd = true; }
-      }
+      let odd = best.z != 0.0f || (p.logits != 0u && sum < 0.0f);
+      let rest = max(sum, 0.0f);
+      let shared_ = Row(best.x, rest, select(1.0f, inverseOfOnePlus(rest), p.logits != 0u));
       var top = NOTHING;
-      if (seen.used > LEAST) { top = emission(seen.used, shared_); }
+      if (best.y > LEAST) { top = emission(best.y, shared_); }
       let frame = select(top.exponent, 0, top.exponent == ZERO);
       let at = local * p.frames + t;
       for (var slot = lane; slot < select(1u + labels, p.classes, p.byClass != 0u); slot += lanes) {
@@ -135,7 +159,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       if (lane == 0u) {
         exponents[at] = select(f32(frame), notANumber(), odd);
-        norms[row] = vec2f(seen.largest, select(0.0f, 1.0f / (1.0f + max(seen.others, 0.0f)), p.logits != 0u));
+        norms[row] = vec2f(shared_.maximum, select(0.0f, shared_.inverse, p.logits != 0u));
       }
     }
   }

@@ -30,6 +30,13 @@ fn share(base: u32, start: u32, end: u32, at: u32, units: u32) {
   if (units > 0u && at >= start && at < end) { atomicAdd(&sums[base + at - start], units); }
 }
 
+// Writes the gradient by a class whose sum the group holds, and clears it for the next row.
+fn finish(row: Row, place: u32, c: u32, score: f32, blank: f32) {
+  let held = f32(atomicLoad(&sums[place])) * (1.0f / UNIT);
+  gradient[row.at + c] = gradientOf(row, score, select(held, blank, c == p.blank));
+  atomicStore(&sums[place], 0u);
+}
+
 // Labels share the sum of their class, which lies where the class does or, of many classes, where it is first in the target.
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -54,6 +61,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let inside = inRange && t < inputLengthOf(item);
     let isActive = inside && isFinite(loss);
     let length = select(0u, targetLengthOf(item), isActive);
+    // Labels that a path can be at: others are not reached by now, or do not reach the end.
+    let behind = length + t - select(0u, inputLengthOf(item), isActive);
+    let reached = select(0u, behind, i32(behind) > 0);
+    let reach = min(length, t + 1u);
     let total = unpack(outcome.xy);
     let inverse = 1.0f / total.mantissa;
     let labels = targetOf(item);
@@ -79,13 +90,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       for (; c < end; c += lanes) { gradient[c] = gradientOf(row, scores[c], 0.0f); }
     }
+    // Scores are on their way while the labels are summed.
+    var early = vec4f(0.0f);
+    if (inRange && byClass) {
+      let last = row.at + p.classes - 1u;
+      let c = row.at + lane;
+      early = vec4f(scores[min(c, last)], scores[min(c + lanes, last)], scores[min(c + 2u * lanes, last)], scores[min(c + 3u * lanes, last)]);
+    }
     for (var start = 0u; start < max(places, 1u); start += tile) {
       let end = min(start + tile, places);
       var own = 0u;
-      for (var k = lane; k < length; k += 4u * lanes) {
-        // Four labels are read at a time; those past the end count for nothing.
+      for (var k = reached + lane; k < reach; k += 4u * lanes) {
+        // Four labels are read at a time; those past the last count for nothing.
         let ks = vec4u(k, k + lanes, k + 2u * lanes, k + 3u * lanes);
-        let within = min(ks, vec4u(length - 1u));
+        let within = min(ks, vec4u(reach - 1u));
         let at = vec4u(vec4i(lattice[indices + within.x], lattice[indices + within.y], lattice[indices + within.z], lattice[indices + within.w]));
         let alpha01 = vec4i(states[alphas + within.x], states[alphas + within.y]);
         let alpha23 = vec4i(states[alphas + within.z], states[alphas + within.w]);
@@ -93,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let beta23 = vec4i(states[betas + within.z], states[betas + within.w]);
         let units = select(vec4u(0u), vec4u(
           unitsOf(alpha01.xy, beta01.xy, total, inverse), unitsOf(alpha01.zw, beta01.zw, total, inverse),
-          unitsOf(alpha23.xy, beta23.xy, total, inverse), unitsOf(alpha23.zw, beta23.zw, total, inverse)), ks < vec4u(length));
+          unitsOf(alpha23.xy, beta23.xy, total, inverse), unitsOf(alpha23.zw, beta23.zw, total, inverse)), ks < vec4u(reach));
         own += units.x + units.y + units.z + units.w;
         share(base, start, end, at.x, units.x);
         share(base, start, end, at.y, units.y);
@@ -106,11 +124,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       workgroupBarrier();
       let blank = f32(max(i32(UNIT) - i32(atomicLoad(&labelled[place])), 0)) * (1.0f / UNIT);
       if (inRange && byClass) {
-        for (var c = start + lane; c < end; c += lanes) {
-          let held = f32(atomicLoad(&sums[base + c - start])) * (1.0f / UNIT);
-          gradient[row.at + c] = gradientOf(row, scores[row.at + c], select(held, blank, c == p.blank));
-          atomicStore(&sums[base + c - start], 0u);
+        let origin = base - start;
+        var c = start + lane;
+        if (start == 0u) {
+          if (c < end) { finish(row, origin + c, c, early.x, blank); }
+          if (c + lanes < end) { finish(row, origin + c + lanes, c + lanes, early.y, blank); }
+          if (c + 2u * lanes < end) { finish(row, origin + c + 2u * lanes, c + 2u * lanes, early.z, blank); }
+          if (c + 3u * lanes < end) { finish(row, origin + c + 3u * lanes, c + 3u * lanes, early.w, blank); }
+          c += 4u * lanes;
         }
+        for (; c < end; c += lanes) { finish(row, origin + c, c, scores[row.at + c], blank); }
       } else {
         for (var k = start + lane; k < min(end, length); k += lanes) {
           if (u32(lattice[indices + k]) == k) {

@@ -3,8 +3,18 @@
 override ROW: u32 = WIDTH + 2u;
 var<workgroup> passed: array<vec4i, 2 * ROW>;     // blanks and labels on their way to the next threads, in two rows by turns, two threads early
 var<workgroup> ends: array<vec2i, 2>;             // the last blank and the last label, when all frames have passed
-var<workgroup> sums: array<f32, WIDTH>;
-var<workgroup> lost: array<f32, WIDTH>;
+
+const AHEAD = 16u;                                  // frames that emissions are read ahead
+var<workgroup> sums: array<vec2f, AHEAD>;         // of the exponents of every sixteenth frame, with what rounding has lost of them
+
+// A sum with what rounding has lost of it: there may be many exponents, of one sign.
+struct Sum { total: f32, lost: f32 }
+
+fn addTo(sum: Sum, term: f32) -> Sum {
+  let next = opaque(sum.total + term);
+  let back = opaque(next - sum.total);
+  return Sum(next, sum.lost + ((sum.total - opaque(next - back)) + (term - back)));
+}
 
 // A position between two frames; `arriving` is the label's sum before its last emission. Mantissas are at least 1, and grow twelvefold a frame at most.
 struct Position { blank: Scaled, label: Scaled, arriving: Scaled }
@@ -82,6 +92,8 @@ fn walkShort(w: Walk, index: u32) {
   let places = Places(row + blankSlot(), row + labelSlot(w, index), row + labelSlot(w, left), select(p.slots, 0u - p.slots, w.backwards));
   let keep = stateAt(w, 0u, index);
   let keepStride = select(p.width, 0u - p.width, w.backwards);
+  let exponent = w.local * p.frames + index;
+  var sum = Sum(0.0f, 0.0f);
   var at = Position(Scaled(1.0f, select(ZERO, 0, index == 0u)), NOTHING, NOTHING);
   if (index < 4u) { passed[(index >> 1u) * ROW + (index & 1u)] = vec4i(pack(NOTHING), pack(NOTHING)); }   // there is no label before the first
   var e0 = emissionsAt(places, 0u);
@@ -92,36 +104,32 @@ fn walkShort(w: Walk, index: u32) {
   var e5 = emissionsAt(places, 10u);
   var e6 = emissionsAt(places, 12u);
   var e7 = emissionsAt(places, 14u);
-  for (var step = 0u; step < w.times; step += 16u) {
-    let n0 = emissionsAt(places, step + 16u);
-    let n1 = emissionsAt(places, step + 18u);
-    let n2 = emissionsAt(places, step + 20u);
-    let n3 = emissionsAt(places, step + 22u);
-    let n4 = emissionsAt(places, step + 24u);
-    let n5 = emissionsAt(places, step + 26u);
-    let n6 = emissionsAt(places, step + 28u);
-    let n7 = emissionsAt(places, step + 30u);
+  for (var step = 0u; step < w.times; step += AHEAD) {
+    let counts = index < AHEAD && step + index < w.times;
+    let term = exponents[exponent + select(0u, step, counts)];
     at = frames(w, own, 0u, keep + step * keepStride, keepStride, at, e0, step + 1u < w.times);
+    e0 = emissionsAt(places, step + 16u);
     if (step + 2u < w.times) { at = frames(w, own, ROW, keep + (step + 2u) * keepStride, keepStride, at, e1, step + 3u < w.times); }
+    e1 = emissionsAt(places, step + 18u);
     at = settled(at);
     if (step + 4u < w.times) { at = frames(w, own, 0u, keep + (step + 4u) * keepStride, keepStride, at, e2, step + 5u < w.times); }
+    e2 = emissionsAt(places, step + 20u);
     if (step + 6u < w.times) { at = frames(w, own, ROW, keep + (step + 6u) * keepStride, keepStride, at, e3, step + 7u < w.times); }
+    e3 = emissionsAt(places, step + 22u);
     at = settled(at);
     if (step + 8u < w.times) { at = frames(w, own, 0u, keep + (step + 8u) * keepStride, keepStride, at, e4, step + 9u < w.times); }
+    e4 = emissionsAt(places, step + 24u);
     if (step + 10u < w.times) { at = frames(w, own, ROW, keep + (step + 10u) * keepStride, keepStride, at, e5, step + 11u < w.times); }
+    e5 = emissionsAt(places, step + 26u);
     at = settled(at);
     if (step + 12u < w.times) { at = frames(w, own, 0u, keep + (step + 12u) * keepStride, keepStride, at, e6, step + 13u < w.times); }
+    e6 = emissionsAt(places, step + 28u);
     if (step + 14u < w.times) { at = frames(w, own, ROW, keep + (step + 14u) * keepStride, keepStride, at, e7, step + 15u < w.times); }
+    e7 = emissionsAt(places, step + 30u);
     at = settled(at);
-    e0 = n0;
-    e1 = n1;
-    e2 = n2;
-    e3 = n3;
-    e4 = n4;
-    e5 = n5;
-    e6 = n6;
-    e7 = n7;
+    if (counts) { sum = addTo(sum, term); }
   }
+  if (index < AHEAD) { sums[index] = vec2f(sum.total, sum.lost); }
   if (index == w.length) { ends[0] = pack(at.blank); }
   if (index + 1u == w.length) { ends[1] = pack(at.label); }
 }
@@ -133,10 +141,12 @@ fn walkLong(w: Walk, own: u32, index: u32) {
     memory[own + i] = pack(Scaled(1.0f, select(ZERO, 0, i == 0u)));
     memory[own + positions + i] = pack(NOTHING);
   }
+  var sum = Sum(0.0f, 0.0f);
   for (var step = 0u; step < w.times; step++) {
     let last = own + (1u + (step & 1u)) * positions;
     let next = own + (2u - (step & 1u)) * positions;
     storageBarrier();
+    if (step % AHEAD == index) { sum = addTo(sum, exponents[w.local * p.frames + step]); }
     let blankEmission = emissionAt(w, step, blankSlot());
     for (var i = index; i <= w.length; i += WIDTH) {
       let label = unpack(memory[last + i]);
@@ -149,20 +159,12 @@ fn walkLong(w: Walk, own: u32, index: u32) {
       if (p.directions == 2u && i < w.length) { states[stateAt(w, step, i)] = kept(w, at); }
     }
   }
+  if (index < AHEAD) { sums[index] = vec2f(sum.total, sum.lost); }
   let labels = own + (1u + (w.times & 1u)) * positions;
   for (var i = index; i <= w.length; i += WIDTH) {
     if (i == w.length) { ends[0] = memory[own + i]; }
     if (i + 1u == w.length) { ends[1] = memory[labels + i]; }
   }
-}
-
-// A sum with what rounding has lost of it: there may be many exponents, of one sign.
-struct Sum { total: f32, lost: f32 }
-
-fn addTo(sum: Sum, term: f32) -> Sum {
-  let next = opaque(sum.total + term);
-  let back = opaque(next - sum.total);
-  return Sum(next, sum.lost + ((sum.total - opaque(next - back)) + (term - back)));
 }
 
 // -log of a probability that is `total` times 2 to the frames' exponents, which `sum` adds up to.
@@ -190,17 +192,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   if (index == 0u) { ends[1] = pack(NOTHING); }
   workgroupBarrier();
   if (w.length < WIDTH) { walkShort(w, index); } else { walkLong(w, group.x * 3u * (p.width + 1u), index); }
-
-  var sum = Sum(0.0f, 0.0f);
-  for (var t = index; t < w.times; t += WIDTH) { sum = addTo(sum, exponents[local * p.frames + t]); }
-  sums[index] = sum.total;
-  lost[index] = sum.lost;
   workgroupBarrier();
   if (w.backwards || index != 0u) { return; }
-  sum = Sum(0.0f, 0.0f);
-  for (var i = 0u; i < min(w.times, WIDTH); i++) {
-    sum = addTo(sum, sums[i]);
-    sum.lost += lost[i];
+  var sum = Sum(0.0f, 0.0f);
+  for (var i = 0u; i < AHEAD; i++) {
+    sum = addTo(sum, sums[i].x);
+    sum.lost += sums[i].y;
   }
   let total = plus(unpack(ends[0]), unpack(ends[1]));
   let loss = lossFrom(total, sum, w.times);
