@@ -6,16 +6,27 @@ import { copyRun, fillRun } from "./runs";
 const PANEL: i32 = panelOf<f32>();
 /** Positions of a row, or channels of a weight's gradient, at a time: what they read stays in the second-level cache. */
 const ROWS: i32 = 256;
-/** Up to this many channels a weight's gradient reads the cotangent where it lies. */
+/** Up to this many channels a weight's gradient reads both the image and the cotangent where they lie. */
 const FEW_CHANNELS: i32 = 16;
 
 /** Images with zeros around them. */
-export function padImages(x: usize, out: usize, batch: i32, height: i32, width: i32, channels: i32, top: i32, left: i32, fullHeight: i32, fullWidth: i32): void {
-  fillRun(out, batch * fullHeight * fullWidth * channels, 0);
-  const row = width * channels;
+export function padImages(
+  x: usize, out: usize, batch: i32, height: i32, width: i32, channels: i32, top: i32, left: i32, fullHeight: i32, fullWidth: i32,
+): void {
+  const row = width * channels, before = left * channels, fullRow = fullWidth * channels;
+  // The zeros behind a row, below an image, above the next one and before its first row are side by side.
+  let zeros = top * fullRow + before;
   for (let n = 0; n < batch; n++) {
-    for (let h = 0; h < height; h++, x += <usize>row << 2) copyRun(x, address(out, ((n * fullHeight + top + h) * fullWidth + left) * channels), row);
+    for (let h = 0; h < height; h++, x += <usize>row << 2) {
+      fillRun(out, zeros, 0);
+      out = address(out, zeros);
+      copyRun(x, out, row);
+      out = address(out, row);
+      zeros = fullRow - row;
+    }
+    zeros += (fullHeight - height) * fullRow;
   }
+  fillRun(out, zeros - top * fullRow - before, 0);
 }
 
 /** Packs a weight [n, k] into panels of 8 rows, [k][8]. */
@@ -113,36 +124,74 @@ export function convWeightScratch(m: i32): usize {
   return EDGE_BYTES + <usize>DEPTH * PANEL_BYTES + <usize>((min(m, ROWS) + STRIP - 1) & ~(STRIP - 1)) * DEPTH * 4;
 }
 
+/** `convWeight` for few channels, at least a panel: [k, m] in tiles of four elements of a window, which are stored as [m, k]. */
+function convWeightDirect(
+  image: usize, g: usize, out: usize, edge: usize, begin: i32, end: i32, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32,
+  kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, m: i32,
+): void {
+  const pixel = <usize>channels << 2, step = <usize>m << 2, k = kernelH * kernelW * channels;
+  const whole = dilationW == 1, depth = whole ? kernelW * channels : channels, across = whole ? 1 : kernelW;
+  const rowsTogether = max(1, DEPTH / outW);
+  for (let row = 0; row < batch * outH;) {
+    const n = row / outH, oh = row - n * outH, some = min(rowsTogether, outH - oh);
+    for (let ow = 0; ow < outW; ow += DEPTH) {
+      const length = min(DEPTH, outW - ow), jump = <usize>(width - length) * pixel, position = row * outW + ow;
+      for (let run = 0; run < kernelH * across; run++) {
+        const kh = run / across, kw = run - kh * across;
+        const corner = image + <usize>((n * height + oh + kh * dilationH) * width + ow + kw * dilationW) * pixel;
+        for (let element = 0; element < depth; element += STRIP) {
+          const top = min(element, depth - STRIP); // before the window's row, even, of which nothing is stored
+          for (let j = 0; j < m; j += PANEL) {
+            const left = min(j, m - PANEL);
+            directTiles<f32>(corner + (<usize>top << 2), 4, pixel, address(g, position * m + left), step, length, some, jump, edge, PANEL_BYTES, 1, false);
+            for (let r = element - top; r < STRIP; r++) {
+              const column = run * depth + top + r;
+              if (column < begin || column >= end) continue;
+              for (let c = j - left; c < PANEL; c++) {
+                const to = address(out, (left + c) * k + column), value = load<f32>(address(edge, r * PANEL + c));
+                store<f32>(to, position > 0 ? load<f32>(to) + value : value);
+              }
+            }
+          }
+        }
+      }
+    }
+    row += some;
+  }
+}
+
 /** Columns [begin, end), from a multiple of 8 on, of the sum over all positions of g[position, m]^T patch[position, k]: out[m, k]. */
 export function convWeight(
   image: usize, g: usize, out: usize, scratch: usize, begin: i32, end: i32, batch: i32, height: i32, width: i32, channels: i32, outH: i32, outW: i32,
   kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, m: i32,
 ): void {
+  if (m >= PANEL && m <= FEW_CHANNELS) {
+    return convWeightDirect(
+      image, g, out, scratch, begin, end, batch, height, width, channels, outH, outW, kernelH, kernelW, dilationH, dilationW, m,
+    );
+  }
   const k = kernelH * kernelW * channels, stride = <usize>k << 2, positions = batch * outH * outW;
-  const panel = scratch + EDGE_BYTES, strips = panel + <usize>DEPTH * PANEL_BYTES, step = <usize>m << 2;
-  const isDirect = m >= STRIP && m <= FEW_CHANNELS;
+  const panel = scratch + EDGE_BYTES, strips = panel + <usize>DEPTH * PANEL_BYTES;
   for (let i0 = 0; i0 < m; i0 += ROWS) {
     const i1 = min(i0 + ROWS, m);
     for (let q0 = 0; q0 < positions; q0 += DEPTH) {
       const q1 = min(q0 + DEPTH, positions), depth = q1 - q0, add = q0 > 0;
       const stripBytes = <usize>(STRIP * depth) << 2;
-      if (!isDirect) for (let i = i0, to = strips; i < i1; i += STRIP, to += stripBytes) packStrip<f32>(g, to, m, positions, true, i, q0, q1);
+      for (let i = i0, to = strips; i < i1; i += STRIP, to += stripBytes) packStrip<f32>(g, to, m, positions, true, i, q0, q1);
       for (let j = begin; j < end; j += PANEL) {
         const columns = min(PANEL, k - j);
         packPatches(image, panel, j, columns, q0, q1, height, width, channels, outH, outW, kernelW, dilationH, dilationW);
         let i = i0;
         if (columns == PANEL) {
-          const count = (i1 - i0) / STRIP, to = address(out, i * k + j);
-          if (isDirect) directTiles<f32>(address(g, q0 * m + i), 4, step, panel, PANEL_BYTES, depth, 1, 0, to, stride, count, add);
-          else packedTiles<f32>(strips, panel, depth, to, stride, count, add);
+          const count = (i1 - i0) / STRIP;
+          packedTiles<f32>(strips, panel, depth, address(out, i * k + j), stride, count, add);
           i += count * STRIP;
         }
         for (; i < i1; i += STRIP) {
-          const top = isDirect ? min(i, m - STRIP) : i, strip = strips + <usize>((i - i0) / STRIP) * stripBytes;
-          const a = isDirect ? address(g, q0 * m + top) : strip, aStep = isDirect ? step : <usize>STRIP * 4;
-          if (2 * columns <= PANEL) halfTile<f32>(a, 4, aStep, panel, PANEL_BYTES, depth, 1, 0, scratch);
-          else directTiles<f32>(a, 4, aStep, panel, PANEL_BYTES, depth, 1, 0, scratch, PANEL_BYTES, 1, false);
-          storeEdge<f32>(address(scratch, (i - top) * PANEL), address(out, i * k + j), k, min(STRIP, i1 - i), columns, add);
+          const strip = strips + <usize>((i - i0) / STRIP) * stripBytes;
+          if (2 * columns <= PANEL) halfTile<f32>(strip, 4, STRIP * 4, panel, PANEL_BYTES, depth, 1, 0, scratch);
+          else packedTiles<f32>(strip, panel, depth, scratch, PANEL_BYTES, 1, false);
+          storeEdge<f32>(scratch, address(out, i * k + j), k, min(STRIP, i1 - i), columns, add);
         }
       }
     }

@@ -29,6 +29,7 @@ const CASES: readonly (readonly [x: readonly number[], weight: readonly number[]
   [[2, 1, 40, 70], [20, 1, 5, 70], { padding: [0, 2] }], // windows of more than a block
   [[1, 5, 12, 1], [8, 3, 3, 1], { padding: 1 }], // too few channels for the adjoint to be a convolution
   [[1, 6, 10, 2], [300, 2, 2, 2], {}], // more results than are packed at a time
+  [[2, 3, 300, 1], [10, 2, 2, 1], { padding: [1, 0] }], // few channels, and longer rows than a block
   [[40, 3, 5, 4], [4, 3, 1, 4], { padding: [1, 0] }], // positions of several images in a block
   [[2, 4, 4, 4], [4, 4, 1, 4], { padding: [3, 0] }],
 ];
