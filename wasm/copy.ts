@@ -62,7 +62,7 @@ function copyTransposed<T>(from: usize, to: usize, n1: i32, n2: i32, s2: i32, d1
   return <u64>load<u8>(address) * 0x101010101010101;
 }
 
-@inline function copy<T>(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
+function copyBlock<T>(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
   for (let i = 0; i < n0; i++, source = at<T>(source, s0), out = at<T>(out, d0)) {
     if (d2 == 1 && s1 == 1 && s2 != 1 && n1 >= 4) {
       copyTransposed<T>(source, out, n1, n2, s2, d1);
@@ -82,27 +82,31 @@ function copyTransposed<T>(from: usize, to: usize, n1: i32, n2: i32, s2: i32, d1
   }
 }
 
-/** Copies n0 x n1 x n2 elements of a byte; s and d are the steps of source and destination along each axis. */
-export function copyStrided1(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  copy<u8>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+@inline function copy<T>(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  for (; n > 0; n--, source = at<T>(source, s), out = at<T>(out, d)) copyBlock<T>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+}
+
+/** Copies n x n0 x n1 x n2 elements of a byte; s and d are the steps of source and destination along each axis. */
+export function copyStrided1(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  copy<u8>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }
 
 /** The same with elements of 2 bytes. */
-export function copyStrided2(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  copy<u16>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+export function copyStrided2(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  copy<u16>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }
 
 /** The same with elements of 4 bytes. */
-export function copyStrided4(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  copy<i32>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+export function copyStrided4(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  copy<i32>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }
 
 /** The same with elements of 8 bytes. */
-export function copyStrided8(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  copy<i64>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+export function copyStrided8(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  copy<i64>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }
 
-@inline function add<T>(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
+function addBlock<T>(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
   for (let i = 0; i < n0; i++, source = at<T>(source, s0), out = at<T>(out, d0)) {
     let from = source, to = out;
     for (let j = 0; j < n1; j++, from = at<T>(from, s1), to = at<T>(to, d1)) {
@@ -117,12 +121,16 @@ export function copyStrided8(source: usize, out: usize, n0: i32, n1: i32, n2: i3
   }
 }
 
-/** Adds n0 x n1 x n2 floats to others; s and d are the steps of source and destination along each axis. */
-export function addStrided(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  add<f32>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+@inline function add<T>(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  for (; n > 0; n--, source = at<T>(source, s), out = at<T>(out, d)) addBlock<T>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+}
+
+/** Adds n x n0 x n1 x n2 floats to others; s and d are the steps of source and destination along each axis. */
+export function addStrided(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  add<f32>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }
 
 /** The same in float64. */
-export function addStridedF64(source: usize, out: usize, n0: i32, n1: i32, n2: i32, s0: i32, s1: i32, s2: i32, d0: i32, d1: i32, d2: i32): void {
-  add<f64>(source, out, n0, n1, n2, s0, s1, s2, d0, d1, d2);
+export function addStridedF64(source: usize, out: usize, n: i32, n0: i32, n1: i32, n2: i32, s: i32, s0: i32, s1: i32, s2: i32, d: i32, d0: i32, d1: i32, d2: i32): void {
+  add<f64>(source, out, n, n0, n1, n2, s, s0, s1, s2, d, d0, d1, d2);
 }

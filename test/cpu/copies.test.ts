@@ -82,9 +82,9 @@ test.each([1, 2, 4, 8] as const)('elements of %d bytes are copied between any vi
       heap().functions[`copyStrided${bytes}`]!(
         a + from!.offset * bytes,
         b + to!.offset * bytes,
-        ...shape,
-        ...from!.strides,
-        ...to!.strides,
+        ...[1, ...shape],
+        ...[0, ...from!.strides],
+        ...[0, ...to!.strides],
       );
       const got = heap().u8.slice(b, b + want.byteLength);
       const differs = got.findIndex((byte, i) => byte !== bytesOf(want)[i]);
@@ -108,9 +108,9 @@ test.each([
       heap().functions[name]!(
         a + from!.offset * Class.BYTES_PER_ELEMENT,
         b + to!.offset * Class.BYTES_PER_ELEMENT,
-        ...shape,
-        ...from!.strides,
-        ...to!.strides,
+        ...[1, ...shape],
+        ...[0, ...from!.strides],
+        ...[0, ...to!.strides],
       );
       const got = new Class(heap().u8.slice(b, b + before.byteLength).buffer);
       expect([...got]).toEqual(Array.from(before, (value, i) => value + spread[i]!));

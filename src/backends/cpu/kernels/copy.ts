@@ -20,43 +20,32 @@ function generic(call: CpuCall): void {
   );
 }
 
-/** The three innermost axes run inside WebAssembly, in a function of that name. */
+/** Axes that the functions walk along; those before them are walked along here. */
+const AXES = 4;
+
+/** The innermost axes run inside WebAssembly, in a function of that name. */
 function strided(call: CpuCall, name: string): void {
   const isCopy = name.startsWith('copy');
   const given = ['shape', 'sourceStrides', 'outStrides'].map((what) => call.numbers(what));
-  const [shape, s, d] = (isCopy ? arranged(given) : given) as [readonly number[], readonly number[], readonly number[]];
+  const [shape, s, d] = (isCopy ? arranged(given) : given).map((list, i) => [
+    ...new Array<number>(Math.max(AXES - list.length, 0)).fill(i === 0 ? 1 : 0),
+    ...list,
+  ]) as [number[], number[], number[]];
   const bytes = BYTES[call.outputs[0]!.dtype];
   const source = call.in(0) + call.number('sourceOffset') * bytes;
   const replaces = isCopy && sizeOf(shape) === call.outputs[0]!.length;
   const out = (replaces ? call.out(0) : call.update(0)) + call.number('outOffset') * bytes;
-  const inner = shape.length - 3;
-  const blockSize = sizeOf(shape.slice(-3));
-  const parts = isCopy && blockSize >= LEAST_BLOCK ? partsFor(COPY_COST * sizeOf(shape), true) : 1;
+  const inner = shape.length - AXES;
+  const block = [shape, s, d].flatMap((list) => list.slice(inner));
+  const parts = isCopy && sizeOf(shape.slice(inner)) >= LEAST_BLOCK ? partsFor(COPY_COST * sizeOf(shape), true) : 1;
   const blocks: number[][] = [];
-  const visitBlock = parts === 1 ? heap().functions[name]! : (...block: number[]) => blocks.push(block);
-  const at = (values: readonly number[], axis: number, fallback: number): number =>
-    axis < 0 ? fallback : values[axis]!;
+  const visitBlock = parts === 1 ? heap().functions[name]! : (...args: number[]) => blocks.push(args);
   const visit = (axis: number, from: number, to: number): void => {
-    if (axis >= inner) {
-      visitBlock(
-        from,
-        to,
-        at(shape, inner, 1),
-        at(shape, inner + 1, 1),
-        shape[inner + 2]!,
-        at(s, inner, 0),
-        at(s, inner + 1, 0),
-        s[inner + 2]!,
-        at(d, inner, 0),
-        at(d, inner + 1, 0),
-        d[inner + 2]!,
-      );
-      return;
-    }
-    for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * bytes, to + i * d[axis]! * bytes);
+    if (axis === inner) visitBlock(from, to, ...block);
+    else for (let i = 0; i < shape[axis]!; i++) visit(axis + 1, from + i * s[axis]! * bytes, to + i * d[axis]! * bytes);
   };
   visit(0, source, out);
-  const shared = blocks.length < parts ? blocks.flatMap((block) => cutBlock(block, parts, bytes)) : blocks;
+  const shared = blocks.length < parts ? blocks.flatMap((one) => cutBlock(one, parts, bytes)) : blocks;
   for (let i = 0; i < shared.length; i += MOST_TASKS) parallel(name, shared.slice(i, i + MOST_TASKS));
 }
 
@@ -74,12 +63,13 @@ const LEAST_BLOCK = 4096;
 
 /** Cuts one block, as the functions take it (addresses, lengths, steps of the source and of the destination), along its first long axis. */
 function cutBlock(block: readonly number[], parts: number, bytes: number): number[][] {
-  const axis = [0, 1, 2].find((i) => block[2 + i]! >= parts * GRAIN) ?? 2;
-  return cut(block[2 + axis]!, parts, GRAIN).map(([begin, end]) => {
+  const axis = block.slice(2, 1 + AXES).findIndex((length) => length >= parts * GRAIN);
+  const at = 2 + (axis < 0 ? AXES - 1 : axis);
+  return cut(block[at]!, parts, GRAIN).map(([begin, end]) => {
     const piece = [...block];
-    piece[0]! += begin * block[5 + axis]! * bytes;
-    piece[1]! += begin * block[8 + axis]! * bytes;
-    piece[2 + axis] = end - begin;
+    piece[0]! += begin * block[at + AXES]! * bytes;
+    piece[1]! += begin * block[at + 2 * AXES]! * bytes;
+    piece[at] = end - begin;
     return piece;
   });
 }
