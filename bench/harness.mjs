@@ -119,20 +119,26 @@ export function processorTime(run, milliseconds = 200) {
   return rounds.sort((a, b) => a - b)[2];
 }
 
-/** The same of several alternatives that take turns, so that a ratio of them is fair on a machine that is busy with other things: medians of nine rounds. */
-export function processorTimes(runs, milliseconds = 200) {
+/** The same of several alternatives that take turns: medians of nine rounds. */
+export const processorTimes = (runs, milliseconds = 200) => processorRounds(runs, milliseconds, 9).map(medianOf);
+
+/**
+ * Each alternative's times, round by round, for `ratio`: what one round takes longer than another, because the machine is busy with other things, it takes longer
+ * for all of them.
+ */
+export function processorRounds(runs, milliseconds = 200, rounds = 31) {
   const counts = runs.map((run) =>
-    Math.max(1, Math.ceil(milliseconds / 9 / Math.max(processorTime(run, milliseconds / 9), 0.01))),
+    Math.max(1, Math.ceil(milliseconds / rounds / Math.max(processorTime(run, milliseconds / 9), 0.01))),
   );
-  const rounds = runs.map(() => []);
-  for (let round = 0; round < 9; round++)
+  const times = runs.map(() => []);
+  for (let round = 0; round < rounds; round++)
     runs.forEach((run, i) => {
       const start = process.cpuUsage();
       for (let k = 0; k < counts[i]; k++) run();
       const { user, system } = process.cpuUsage(start);
-      rounds[i].push((user + system) / 1000 / counts[i]);
+      times[i].push((user + system) / 1000 / counts[i]);
     });
-  return rounds.map((times) => times.sort((a, b) => a - b)[4]);
+  return times;
 }
 
 /**
@@ -220,7 +226,7 @@ export async function takeTurns(alternatives, { rounds = 9, roundMs = 60, warmUp
   return times;
 }
 
-const medianOf = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+export const medianOf = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 export const summary = (list) => ({ median: medianOf(list), best: Math.min(...list), worst: Math.max(...list) });
 

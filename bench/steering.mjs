@@ -2,7 +2,7 @@
 // processor time, one thread. "cold" asks a steering that has been used for nothing yet; "warm" is the same text again.
 import { beamDecodeSync, hotwords, ngram, random, tensor, wordSteering } from '../dist/index.js';
 import { emissions } from './emissions.mjs';
-import { processorTime, processorTimes } from './harness.mjs';
+import { medianOf, processorRounds, processorTime, ratio } from './harness.mjs';
 
 const TOKENS = ['', ...'abcdefghijklmnopqrstuvwxyz', "'", '-', '.', ',', ' '];
 const SPACE = TOKENS.length - 1;
@@ -85,10 +85,12 @@ export function benchSteering(milliseconds) {
   for (const width of [16, 64, 100]) {
     const options = { width, rescore: false };
     const steering = hotwords(some, TOKENS);
-    const [plain, hot] = processorTimes(
+    const [plain, hot] = processorRounds(
       [() => beamDecodeSync(x, options), () => beamDecodeSync(x, { ...options, steering })],
       milliseconds,
     );
-    console.log(`${String(width).padStart(9)}  ${rate(plain)}  ${rate(hot)}   ${(hot / plain).toFixed(2)}`);
+    console.log(
+      `${String(width).padStart(9)}  ${rate(medianOf(plain))}  ${rate(medianOf(hot))}   ${ratio(hot, plain).toFixed(2)}`,
+    );
   }
 }

@@ -125,7 +125,7 @@ export class BeamStates {
     readonly sizes: BeamSizes,
     count: number,
     steering: Steering | null = null,
-    frames: ArrayLike<number> = [],
+    frames: Int32Array = new Int32Array(0),
   ) {
     this.answers = steering && new Answers(op, steering, sizes.classes, sizes.blank, count);
     this.status = array('int32', (steering ? 3 : 2) * count);
@@ -134,8 +134,7 @@ export class BeamStates {
     this.counts = view(this.frameCounts) as Int32Array;
     this.outputs = this.answers ? [this.status, this.answers.questions] : [this.status];
     try {
-      let longest = 0;
-      for (let n = 0; n < frames.length; n++) longest = Math.max(longest, frames[n]!);
+      const longest = frames.reduce((most, length) => Math.max(most, length), 0);
       this.open(firstRoom(sizes.width, longest), count).forEach((made, n) => {
         this.hold(n, made);
       });
