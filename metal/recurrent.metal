@@ -1,227 +1,189 @@
-// One frame of an LSTM or a GRU for a whole batch, and its vjp; a thread takes a hidden unit of a sequence, neighbours the same unit of other sequences, so
-// that they read the same weights. Layouts are those of wasm/recurrent.ts. `place` counts the frames that came before, in the order of reading; for
-// the vjps it counts backwards, and the place behind the last is the start's.
+// LSTM and GRU cells and their vjps, two ways. Where a group's memory holds all hidden units of two sequences, it takes them through all frames (the passages):
+// groups cannot wait for each other, but sequences need not. Else a frame is a launch, of as many groups as there are parts of units and sequences (the
+// frames); `place` counts those that came before, in the order of reading, and for the vjps backwards, where the place behind the last is the start's.
+// Layouts are those of wasm/recurrent.ts, but for the weights: see recurrentWeights. In `at` a frame of a sequence is counted, t * batch + n.
 #include <metal_stdlib>
 using namespace metal;
 
 struct CellParams { uint frames, batch, hidden, reverse, place; };
+struct WeightsParams { uint hidden, gates, byInput; };
 
 inline float sigmoid(float x) {
   const float e = exp(-fabs(x));
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
+inline float4 none() { return float4(0.0f, 0.0f, 0.0f, 0.0f); }
+
+// A unit behind a frame: what its gates let through, and its states.
+struct Unit { float4 gates; float2 state; };
+
+// Backwards: the cotangents of the gates' sums, and of the states before the frame but for what comes through the product.
+struct Cotangents { float4 sums; float2 state; };
+
+// The buffers of a passage, and of one back.
+struct Forward { device const float *projected; device const float4 *weight; device const float *bias, *start; device const int *counts; device float *states, *gates; };
+struct Backward { device const float *g, *states, *gates; device const float4 *weight; device const int *counts; device float *projected, *recurrent, *carried; };
+
+// [hidden, hidden] vectors of a weight for each gate: by the unit that reads, or by the one whose gates it goes to. The GRU's fourth are 0.
+kernel void recurrentWeights(device const float *weight [[buffer(0)]],
+                             device float4 *out [[buffer(1)]],
+                             constant WeightsParams &p [[buffer(2)]],
+                             uint index [[thread_position_in_grid]],
+                             uint threads [[threads_per_grid]]) {
+  const uint size = p.hidden * p.hidden;
+  for (uint i = index; i < size; i += threads) {
+    const uint place = p.byInput != 0 ? i % p.hidden * p.hidden + i / p.hidden : i;
+    out[i] = float4(weight[place], weight[size + place], weight[2 * size + place], p.gates == 4 ? weight[3 * size + place] : 0.0f);
+  }
+}
+
+#include "recurrent/cells.metal"
+#include "recurrent/passages.metal"
+#include "recurrent/frames.metal"
+
+kernel void lstmPassage(device const float *projected [[buffer(0)]],
+                        device const float4 *weight [[buffer(1)]],
+                        device const float *bias [[buffer(2)]],
+                        device const float *start [[buffer(3)]],
+                        device const int *counts [[buffer(4)]],
+                        device float *states [[buffer(5)]],
+                        device float *gates [[buffer(6)]],
+                        constant CellParams &p [[buffer(7)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint groups [[threadgroups_per_grid]],
+                        uint index [[thread_index_in_threadgroup]],
+                        uint threads [[threads_per_threadgroup]]) {
+  threadgroup float held[TOGETHER * MOST_HIDDEN], memory[TOGETHER * MOST_HIDDEN];
+  threadgroup float4 parts[TOGETHER * ROOM];
+  const Forward b = { projected, weight, bias, start, counts, states, gates };
+  passage<Lstm>(b, p, held, memory, parts, group, groups, index, threads);
+}
+
+kernel void gruPassage(device const float *projected [[buffer(0)]],
+                       device const float4 *weight [[buffer(1)]],
+                       device const float *bias [[buffer(2)]],
+                       device const float *start [[buffer(3)]],
+                       device const int *counts [[buffer(4)]],
+                       device float *states [[buffer(5)]],
+                       device float *gates [[buffer(6)]],
+                       constant CellParams &p [[buffer(7)]],
+                       uint group [[threadgroup_position_in_grid]],
+                       uint groups [[threadgroups_per_grid]],
+                       uint index [[thread_index_in_threadgroup]],
+                       uint threads [[threads_per_threadgroup]]) {
+  threadgroup float held[TOGETHER * MOST_HIDDEN], memory[TOGETHER * MOST_HIDDEN];
+  threadgroup float4 parts[TOGETHER * ROOM];
+  const Forward b = { projected, weight, bias, start, counts, states, gates };
+  passage<Gru>(b, p, held, memory, parts, group, groups, index, threads);
+}
+
+kernel void lstmPassageVjp(device const float *g [[buffer(0)]],
+                           device const float *states [[buffer(1)]],
+                           device const float *gates [[buffer(2)]],
+                           device const float4 *weight [[buffer(3)]],
+                           device const int *counts [[buffer(4)]],
+                           device float *projected [[buffer(5)]],
+                           device float *carried [[buffer(6)]],
+                           constant CellParams &p [[buffer(7)]],
+                           uint group [[threadgroup_position_in_grid]],
+                           uint groups [[threadgroups_per_grid]],
+                           uint index [[thread_index_in_threadgroup]],
+                           uint threads [[threads_per_threadgroup]]) {
+  threadgroup float2 passed[TOGETHER * MOST_HIDDEN];
+  threadgroup float4 given[TOGETHER * MOST_HIDDEN];
+  threadgroup float parts[TOGETHER * ROOM];
+  const Backward b = { g, states, gates, weight, counts, projected, projected, carried };
+  passageBack<Lstm>(b, p, passed, given, parts, group, groups, index, threads);
+}
+
+kernel void gruPassageVjp(device const float *g [[buffer(0)]],
+                          device const float *states [[buffer(1)]],
+                          device const float *gates [[buffer(2)]],
+                          device const float4 *weight [[buffer(3)]],
+                          device const int *counts [[buffer(4)]],
+                          device float *projected [[buffer(5)]],
+                          device float *recurrent [[buffer(6)]],
+                          device float *carried [[buffer(7)]],
+                          constant CellParams &p [[buffer(8)]],
+                          uint group [[threadgroup_position_in_grid]],
+                          uint groups [[threadgroups_per_grid]],
+                          uint index [[thread_index_in_threadgroup]],
+                          uint threads [[threads_per_threadgroup]]) {
+  threadgroup float2 passed[TOGETHER * MOST_HIDDEN];
+  threadgroup float4 given[TOGETHER * MOST_HIDDEN];
+  threadgroup float parts[TOGETHER * ROOM];
+  const Backward b = { g, states, gates, weight, counts, projected, recurrent, carried };
+  passageBack<Gru>(b, p, passed, given, parts, group, groups, index, threads);
+}
+
 kernel void lstmCell(device const float *projected [[buffer(0)]],
-                     device const float *weight [[buffer(1)]],
+                     device const float4 *weight [[buffer(1)]],
                      device const float *bias [[buffer(2)]],
                      device const float *start [[buffer(3)]],
                      device const int *counts [[buffer(4)]],
                      device float *states [[buffer(5)]],
                      device float *gates [[buffer(6)]],
                      constant CellParams &p [[buffer(7)]],
-                     uint index [[thread_position_in_grid]],
-                     uint threads [[threads_per_grid]]) {
-  const uint width = p.hidden;
-  const uint slot = p.batch * width;
-  const uint cells = (p.frames + 1) * slot;
-  const uint t = p.reverse != 0 ? p.frames - 1 - p.place : p.place;
-  const uint before = (t + p.reverse) * slot;
-  const uint after = (t + 1 - p.reverse) * slot;
-  for (uint unit = index; unit < slot; unit += threads) {
-    const uint n = unit % p.batch;
-    const uint j = unit / p.batch;
-    const uint own = n * width + j;
-    if (p.place == 0) {
-      states[before + own] = start[own];
-      states[cells + before + own] = start[slot + own];
-    }
-    const float c0 = p.place == 0 ? start[slot + own] : states[cells + before + own];
-    if (int(t) >= counts[n]) {
-      states[after + own] = p.place == 0 ? start[own] : states[before + own];
-      states[cells + after + own] = c0;
-      continue;
-    }
-    const uint row = (t * p.batch + n) * 4 * width + j;
-    float4 sums = float4(bias[j], bias[width + j], bias[2 * width + j], bias[3 * width + j]);
-    for (uint k = 0; k < width; k++) {
-      const float h = p.place == 0 ? start[n * width + k] : states[before + n * width + k];
-      sums += h * float4(weight[j * width + k], weight[(width + j) * width + k], weight[(2 * width + j) * width + k], weight[(3 * width + j) * width + k]);
-    }
-    const float i = sigmoid(projected[row] + sums.x);
-    const float f = sigmoid(projected[row + width] + sums.y);
-    const float g = tanh(projected[row + 2 * width] + sums.z);
-    const float o = sigmoid(projected[row + 3 * width] + sums.w);
-    const float c = f * c0 + i * g;
-    gates[row] = i;
-    gates[row + width] = f;
-    gates[row + 2 * width] = g;
-    gates[row + 3 * width] = o;
-    states[cells + after + own] = c;
-    states[after + own] = o * tanh(c);
-  }
-}
-
-// `carried` holds what is passed on to the frame before, but for the product, which is formed when that frame's turn comes.
-kernel void lstmCellVjp(device const float *g [[buffer(0)]],
-                        device const float *states [[buffer(1)]],
-                        device const float *gates [[buffer(2)]],
-                        device const float *weight [[buffer(3)]],
-                        device const int *counts [[buffer(4)]],
-                        device float *projected [[buffer(5)]],
-                        device float *carried [[buffer(6)]],
-                        constant CellParams &p [[buffer(7)]],
-                        uint index [[thread_position_in_grid]],
-                        uint threads [[threads_per_grid]]) {
-  const uint width = p.hidden;
-  const uint slot = p.batch * width;
-  const uint cells = (p.frames + 1) * slot;
-  const bool isStart = p.place == p.frames;
-  // The frame, in the order of reading; where its states lie, and the frame that was passed before.
-  const uint k = p.frames - 1 - min(p.place, p.frames - 1);
-  const uint t = p.reverse != 0 ? p.frames - 1 - k : k;
-  const uint before = (t + p.reverse) * slot;
-  const uint after = isStart ? before : (t + 1 - p.reverse) * slot;
-  const uint passed = isStart ? t : t + 1 - 2 * p.reverse;
-  for (uint unit = index; unit < slot; unit += threads) {
-    const uint n = unit % p.batch;
-    const uint j = unit / p.batch;
-    const uint own = n * width + j;
-    float dh = g[after + own];
-    float dc = g[cells + after + own];
-    if (p.place > 0) {
-      dh += carried[own];
-      dc += carried[slot + own];
-      const uint row = (passed * p.batch + n) * 4 * width;
-      for (uint q = 0; q < 4 * width; q++) { dh += projected[row + q] * weight[q * width + j]; }
-    }
-    if (isStart) {
-      carried[own] = dh;
-      carried[slot + own] = dc;
-      continue;
-    }
-    const uint row = (t * p.batch + n) * 4 * width + j;
-    if (int(t) >= counts[n]) {
-      for (uint q = 0; q < 4; q++) { projected[row + q * width] = 0.0f; }
-      carried[own] = dh;
-      carried[slot + own] = dc;
-      continue;
-    }
-    const float i = gates[row];
-    const float f = gates[row + width];
-    const float c = gates[row + 2 * width];
-    const float o = gates[row + 3 * width];
-    const float shown = tanh(states[cells + after + own]);
-    dc += dh * o * (1.0f - shown * shown);
-    projected[row] = dc * c * (i * (1.0f - i));
-    projected[row + width] = dc * states[cells + before + own] * (f * (1.0f - f));
-    projected[row + 2 * width] = dc * i * (1.0f - c * c);
-    projected[row + 3 * width] = dh * shown * (o * (1.0f - o));
-    carried[own] = 0.0f;
-    carried[slot + own] = dc * f;
-  }
+                     uint group [[threadgroup_position_in_grid]],
+                     uint groups [[threadgroups_per_grid]],
+                     uint index [[thread_index_in_threadgroup]],
+                     uint threads [[threads_per_threadgroup]]) {
+  threadgroup float4 parts[BESIDE * LANES];
+  const Forward b = { projected, weight, bias, start, counts, states, gates };
+  frame<Lstm>(b, p, parts, group, groups, index, threads);
 }
 
 kernel void gruCell(device const float *projected [[buffer(0)]],
-                    device const float *weight [[buffer(1)]],
+                    device const float4 *weight [[buffer(1)]],
                     device const float *bias [[buffer(2)]],
                     device const float *start [[buffer(3)]],
                     device const int *counts [[buffer(4)]],
                     device float *states [[buffer(5)]],
                     device float *gates [[buffer(6)]],
                     constant CellParams &p [[buffer(7)]],
-                    uint index [[thread_position_in_grid]],
-                    uint threads [[threads_per_grid]]) {
-  const uint width = p.hidden;
-  const uint slot = p.batch * width;
-  const uint t = p.reverse != 0 ? p.frames - 1 - p.place : p.place;
-  const uint before = (t + p.reverse) * slot;
-  const uint after = (t + 1 - p.reverse) * slot;
-  for (uint unit = index; unit < slot; unit += threads) {
-    const uint n = unit % p.batch;
-    const uint j = unit / p.batch;
-    const uint own = n * width + j;
-    if (p.place == 0) { states[before + own] = start[own]; }
-    const float state = p.place == 0 ? start[own] : states[before + own];
-    if (int(t) >= counts[n]) {
-      states[after + own] = state;
-      continue;
-    }
-    const uint row = (t * p.batch + n) * 3 * width + j;
-    float r = bias[j], z = bias[width + j], held = bias[2 * width + j];
-    for (uint k = 0; k < width; k++) {
-      const float h = p.place == 0 ? start[n * width + k] : states[before + n * width + k];
-      r += h * weight[j * width + k];
-      z += h * weight[(width + j) * width + k];
-      held += h * weight[(2 * width + j) * width + k];
-    }
-    r = sigmoid(projected[row] + r);
-    z = sigmoid(projected[row + width] + z);
-    const float c = tanh(projected[row + 2 * width] + r * held);
-    const uint to = (t * p.batch + n) * 4 * width + j;
-    gates[to] = r;
-    gates[to + width] = z;
-    gates[to + 2 * width] = c;
-    gates[to + 3 * width] = held;
-    states[after + own] = c + z * (state - c);
-  }
+                    uint group [[threadgroup_position_in_grid]],
+                    uint groups [[threadgroups_per_grid]],
+                    uint index [[thread_index_in_threadgroup]],
+                    uint threads [[threads_per_threadgroup]]) {
+  threadgroup float4 parts[BESIDE * LANES];
+  const Forward b = { projected, weight, bias, start, counts, states, gates };
+  frame<Gru>(b, p, parts, group, groups, index, threads);
 }
 
-// As lstmCellVjp; `recurrent` are the cotangents of the product.
+kernel void lstmCellVjp(device const float *g [[buffer(0)]],
+                        device const float *states [[buffer(1)]],
+                        device const float *gates [[buffer(2)]],
+                        device const float4 *weight [[buffer(3)]],
+                        device const int *counts [[buffer(4)]],
+                        device float *projected [[buffer(5)]],
+                        device float *carried [[buffer(6)]],
+                        constant CellParams &p [[buffer(7)]],
+                        uint group [[threadgroup_position_in_grid]],
+                        uint groups [[threadgroups_per_grid]],
+                        uint index [[thread_index_in_threadgroup]],
+                        uint threads [[threads_per_threadgroup]]) {
+  threadgroup float4 given[BESIDE * DEPTH];
+  threadgroup float parts[BESIDE * LANES];
+  const Backward b = { g, states, gates, weight, counts, projected, projected, carried };
+  frameBack<Lstm>(b, p, given, parts, group, groups, index, threads);
+}
+
 kernel void gruCellVjp(device const float *g [[buffer(0)]],
                        device const float *states [[buffer(1)]],
                        device const float *gates [[buffer(2)]],
-                       device const float *weight [[buffer(3)]],
+                       device const float4 *weight [[buffer(3)]],
                        device const int *counts [[buffer(4)]],
                        device float *projected [[buffer(5)]],
                        device float *recurrent [[buffer(6)]],
                        device float *carried [[buffer(7)]],
                        constant CellParams &p [[buffer(8)]],
-                       uint index [[thread_position_in_grid]],
-                       uint threads [[threads_per_grid]]) {
-  const uint width = p.hidden;
-  const uint slot = p.batch * width;
-  const bool isStart = p.place == p.frames;
-  const uint k = p.frames - 1 - min(p.place, p.frames - 1);
-  const uint t = p.reverse != 0 ? p.frames - 1 - k : k;
-  const uint before = (t + p.reverse) * slot;
-  const uint after = isStart ? before : (t + 1 - p.reverse) * slot;
-  const uint passed = isStart ? t : t + 1 - 2 * p.reverse;
-  for (uint unit = index; unit < slot; unit += threads) {
-    const uint n = unit % p.batch;
-    const uint j = unit / p.batch;
-    const uint own = n * width + j;
-    float dh = g[after + own];
-    if (p.place > 0) {
-      dh += carried[own];
-      const uint row = (passed * p.batch + n) * 3 * width;
-      for (uint q = 0; q < 3 * width; q++) { dh += recurrent[row + q] * weight[q * width + j]; }
-    }
-    if (isStart) {
-      carried[own] = dh;
-      continue;
-    }
-    const uint row = (t * p.batch + n) * 3 * width + j;
-    if (int(t) >= counts[n]) {
-      for (uint q = 0; q < 3; q++) {
-        projected[row + q * width] = 0.0f;
-        recurrent[row + q * width] = 0.0f;
-      }
-      carried[own] = dh;
-      continue;
-    }
-    const uint source = (t * p.batch + n) * 4 * width + j;
-    const float r = gates[source];
-    const float z = gates[source + width];
-    const float c = gates[source + 2 * width];
-    const float dz = dh * (states[before + own] - c) * (z * (1.0f - z));
-    const float dc = dh * (1.0f - z) * (1.0f - c * c);
-    const float dr = dc * gates[source + 3 * width] * (r * (1.0f - r));
-    projected[row] = dr;
-    projected[row + width] = dz;
-    projected[row + 2 * width] = dc;
-    recurrent[row] = dr;
-    recurrent[row + width] = dz;
-    recurrent[row + 2 * width] = dc * r;
-    carried[own] = dh * z;
-  }
+                       uint group [[threadgroup_position_in_grid]],
+                       uint groups [[threadgroups_per_grid]],
+                       uint index [[thread_index_in_threadgroup]],
+                       uint threads [[threads_per_threadgroup]]) {
+  threadgroup float4 given[BESIDE * DEPTH];
+  threadgroup float parts[BESIDE * LANES];
+  const Backward b = { g, states, gates, weight, counts, projected, recurrent, carried };
+  frameBack<Gru>(b, p, given, parts, group, groups, index, threads);
 }

@@ -75,6 +75,7 @@ template <typename T> inline T pow(T a, T b) { return __builtin_elementwise_pow(
 template <typename T> inline T fmod(T a, T b) { return T(__builtin_fmodf(float(a), float(b))); }
 template <typename T> inline T copysign(T a, T b) { return __builtin_elementwise_copysign(a, b); }
 template <typename T> inline T fma(T a, T b, T c) { return __builtin_elementwise_fma(a, b, c); }
+inline float dot(float4 a, float4 b) { return a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
 template <typename T> inline T clamp(T x, T low, T high) { return min(max(x, low), high); }
 template <typename T> inline T select(T a, T b, bool c) { return c ? b : a; }
 template <typename T> inline T sign(T x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0); }
