@@ -160,6 +160,8 @@ export const GROUPS = {
       log1p: [(x) => x.log1p(), 'x.log1p()'],
       tanh: [(x) => x.tanh(), 'x.tanh()'],
       sigmoid: [(x) => x.sigmoid(), 'x.sigmoid()'],
+      sin: [(x) => x.sin(), 'x.sin()'],
+      'powers of 3': [(x) => tg.pow(3, x), 'torch.pow(3.0, x)'],
     }).map(([title, [ours, torch]]) =>
       unary(`${title}, 1 M, float64`, [MI], ours, torch, float64, `torch.randn(${MI}).double()`),
     ),

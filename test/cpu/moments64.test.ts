@@ -19,9 +19,9 @@ const LINES: readonly (readonly number[])[] = [
 const VARIANCES = [1.25, Infinity, 0, Infinity, NaN, NaN, 0, 0, 5e33];
 const NORMS = [
   2 * Math.sqrt(2 ** 104 + 5 * 2 ** 52 + 7.5),
-  2.54950975679639241501e308,
-  7.07106781186547e-310,
-  7.0710678118654752e300,
+  Infinity,
+  Math.SQRT2 * 5e-310,
+  Math.SQRT2 * 5e300,
   NaN,
   Infinity,
   0.2,
@@ -60,7 +60,7 @@ test.each([
   ['variance', VARIANCES],
   ['norm', NORMS],
 ] as const)('%s is right where sums or squares leave the range', (name, wanted) => {
-  const got = ops[name]!(tensor(LINES as number[][], { dtype: 'float64' }), 1).arraySync<number[]>();
+  const got = ops[name]!(tensor(LINES, { dtype: 'float64' }), 1).arraySync<number[]>();
   wanted.forEach((want, i) => {
     const near = Object.is(got[i], want) || Math.abs(got[i]! / want - 1) < 1e-14;
     expect({ line: LINES[i], got: got[i], near }).toMatchObject({ near: true });
