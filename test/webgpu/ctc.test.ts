@@ -107,6 +107,10 @@ suiteOnDevice('what CTC must do, on webgpu', (device) => {
 
   test('logits hundreds apart, and certain ones, keep their digits', async () => {
     await compare(random(7).normal([40, 2, 6]).mul(200), [label(12, 6), label(5, 6)], [40, 31], { from: 'logits' });
+    for (const seed of [20, 21, 22, 23]) {
+      const targets = Array.from({ length: 6 }, (_, n) => label(12, 32, 3 + 2 * n));
+      await compare(random(seed).normal([60, 6, 32]).mul(80), targets, [60, 57, 54, 51, 48, 45], { from: 'logits' });
+    }
     const sure = new Float32Array(30 * 4);
     for (let t = 0; t < 30; t++) sure[t * 4 + (t % 3 === 0 ? 1 + ((t / 3) % 3) : 0)] = 12;
     const target = Array.from({ length: 10 }, (_, i) => 1 + (i % 3));

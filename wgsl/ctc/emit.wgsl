@@ -19,7 +19,7 @@ fn inverseOfOnePlus(x: f32) -> f32 {
   return q + q * error;
 }
 
-const FAR = 0x43af0000u;   // 350: multiples of ln 2 up to this are exact enough without being split
+const FAR = 0x42b00000u;   // 88: up to 127 times the upper part of ln 2 is exact
 
 // exp(value) normalised by the row. Far from the maximum the logarithm to base 2 is kept in two floats, or improbable classes would lose digits in the exponent.
 fn emission(value: f32, row: Row) -> Scaled {
