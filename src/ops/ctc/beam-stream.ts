@@ -41,7 +41,7 @@ const SAVED = ['width', 'blank', 'horizon', 'topClasses', 'drop', 'blankPenalty'
 /** Classes at most: what 32-bit positions in a frame allow, and far more than any alphabet has. */
 const MOST_CLASSES = 2 ** 24;
 
-/** Frames after which labels that all prefixes share are taken out of the beam's memory. */
+/** Frames after which labels that all prefixes share are taken out of the beam's memory, which has room for as many from the beginning. */
 const CUT_EVERY = 1024;
 
 const memory = new FinalizationRegistry<BeamStates>((states) => {
@@ -87,7 +87,7 @@ export class BeamStream {
     this.search = checkSearch(op, options, classes, blank, horizon);
     this.blankPenalty = blankPenalty;
     this.start = this.search.steering?.start ?? 0;
-    this.states = new BeamStates(op, this.search.sizes, 1, this.search.steering);
+    this.states = new BeamStates(op, this.search.sizes, 1, this.search.steering, Int32Array.of(CUT_EVERY));
     memory.register(this, this.states, this);
   }
 
