@@ -1,6 +1,6 @@
 /** Recurrent layers on the 'webgpu' device: sequences in one launch, and a launch for each frame. */
 import { device as open } from 'tapegrad';
-import { recurrentSuite } from '../gpu/recurrent.js';
+import { recurrentSuite } from '../gpu/recurrent.suite.js';
 import { suiteOnDevice } from './harness.js';
 
 suiteOnDevice(
