@@ -92,6 +92,47 @@ test('infinities and NaN reach what sees them, and nothing else', () => {
   expect(found[0]!.filter((kind) => kind === 0).length).toBeGreaterThan(0);
 });
 
+test.each(['the weight', 'the cotangent of its gradient', 'the direction'])(
+  'what is not finite in %s meets no padding that no window has',
+  (where) => {
+    const spoilt = (values: Tensor, name: string, at: number): Tensor => {
+      const list = numbers(values);
+      if (name === where) list[at] = Infinity;
+      return tensor(list, { shape: values.shape });
+    };
+    const [x, weight, g] = [
+      draw(1, [2, 6, 9, 4]),
+      spoilt(draw(2, [5, 3, 2, 4]), 'the weight', 31),
+      draw(3, [2, 6, 8, 5]),
+    ];
+    const by = spoilt(draw(4, [2, 6, 9, 4]), 'the direction', 0);
+    const cotangent = spoilt(g, 'the cotangent of its gradient', 0);
+    const both = { argnums: [0, 1] } as const;
+    const run = (dtype: 'float32' | 'float64'): Tensor[] => {
+      const [a, b, c, d] = [x, weight, cotangent, by].map((t) => t.cast(dtype)) as [Tensor, Tensor, Tensor, Tensor];
+      const first = (p: Tensor, q: Tensor, r: Tensor): Tensor[] =>
+        grad((s: Tensor, t: Tensor) => sum(conv2d(s, t, { padding: [1, 0] }).mul(r)), both)(p, q);
+      const second = grad((q: Tensor, r: Tensor) => sum(first(a, q, r)[0]!.mul(d)), both)(b, c);
+      return [...first(a, b, c), ...second];
+    };
+    const kinds = (t: Tensor): number[] => numbers(t).map((v) => (Number.isFinite(v) ? 0 : v));
+    const found = run('float32').map(kinds);
+    expect(found).toEqual(run('float64').map(kinds));
+    expect(found.some((list) => list.includes(Infinity) || list.includes(-Infinity))).toBe(true);
+  },
+);
+
+test('a window that reaches far beyond a short sequence needs no more memory than its patches', () => {
+  const [x, weight] = [draw(1, [1, 50, 4]), draw(2, [4, 3, 4])];
+  scope(() => {
+    const before = memory().usedBytes;
+    resetPeakMemory();
+    const options = { padding: 'same', dilation: 2 ** 20 } as const;
+    grad((p: Tensor, q: Tensor) => sum(square(conv1d(p, q, options))), { argnums: [0, 1] })(x, weight);
+    expect(memory().peakBytes - before).toBeLessThan(2 ** 20);
+  });
+});
+
 test('patches are never in memory, neither forward nor for the derivatives', () => {
   const [x, weight] = [draw(1, [1, 4096, 16]), draw(2, [16, 9, 16])];
   const patches = 4 * 4096 * 9 * 16;

@@ -40,17 +40,33 @@ const turned = ({ h, w }: Windows): Windows => {
 /** A weight [O, kernelH, kernelW, C] as that of the adjoint by x, [C, kernelH, kernelW, O]. */
 const turnedWeight = (weight: Tensor): Tensor => transpose(flip(weight, [1, 2]), 0, 3);
 
-/** The adjoint by x, an image of the given shape: what each of its elements gets of the windows that see it. */
+/** Whether it is known that no element is infinite or NaN. */
+function isAllFinite(weight: Tensor): boolean {
+  if (weight.buffer.isArriving) return false;
+  const values = weight.glance();
+  let known = 0;
+  while (known < values.length && Number.isFinite(values[known])) known++;
+  return known === values.length;
+}
+
+/**
+ * The adjoint by x, an image of the given shape: what each of its elements gets of the windows that see it. As a convolution it has the weight times zeros
+ * around the cotangents, too, which none does: it is one only where these products are 0.
+ */
 function byInput(g: Tensor, weight: Tensor, windows: Windows, [, height, width]: readonly number[]): Tensor {
   const [out, kernelH, kernelW, channels] = weight.shape as [number, number, number, number];
-  if (channels >= LEAST_CHANNELS) return denseConvOp([g, turnedWeight(weight)], turned(windows));
+  if (channels >= LEAST_CHANNELS && isAllFinite(weight))
+    return denseConvOp([g, turnedWeight(weight)], { ...turned(windows), isAdjoint: true });
   const patches = matmul(g, reshape(weight, [out, kernelH * kernelW * channels]));
   const shape = [...g.shape.slice(0, 3), kernelH, kernelW, channels];
   return foldOp([reshape(patches, shape)], { ...windows, height: height!, width: width! });
 }
 
-/** Images [N, H, W, C] and a weight [O, kernelH, kernelW, C] to [N, outH, outW, O]; see `isDense`. */
-export const denseConvOp: OpFunction<Windows> = defineOp({
+/**
+ * Images [N, H, W, C] and a weight [O, kernelH, kernelW, C] to [N, outH, outW, O]; see `isDense`. `isAdjoint`: it is `byInput` of a convolution, and its
+ * own derivatives are those of that one, which has its zeros around the other image.
+ */
+export const denseConvOp: OpFunction<Windows & { isAdjoint?: boolean }> = defineOp({
   name: 'conv',
   readsResult: false,
   infer: ([x, weight], w) => ({
@@ -62,10 +78,16 @@ export const denseConvOp: OpFunction<Windows> = defineOp({
     const params = windowParams(x!.shape, w);
     call.launch({ kernel: convKernel, inputs, outputs, params, grid: sizeOf(result!.shape) });
   },
-  vjp: (g, { inputs: [x, weight], attrs, needs }) => [
-    needs[0] ? byInput(g, weight!, attrs, x!.shape) : null,
-    needs[1] ? convWeightOp([x!, g], attrs) : null,
-  ],
+  vjp: (g, { inputs: [x, weight], attrs, needs }) => {
+    if (attrs.isAdjoint) {
+      const windows = turned(attrs);
+      return [
+        needs[0] ? denseConvOp([g, turnedWeight(weight!)], windows) : null,
+        needs[1] ? turnedWeight(convWeightOp([g, x!], windows)) : null,
+      ];
+    }
+    return [needs[0] ? byInput(g, weight!, attrs, x!.shape) : null, needs[1] ? convWeightOp([x!, g], attrs) : null];
+  },
 });
 
 /** The adjoint by the weight: the sum over all windows of what they see, times their cotangents [N, outH, outW, O]. */
@@ -84,9 +106,11 @@ const convWeightOp: OpFunction<Windows> = defineOp({
   ],
 });
 
-/** Whether a convolution is one of these: what is not has patches. */
+/** Whether a convolution is one of these: what is not has patches. So has one whose image would be larger than they are with its padding. */
 export function isDense(x: Tensor, weight: Tensor, windows: Windows): boolean {
   const { h, w } = windows;
+  const [outH, outW] = outSize(x.shape, windows);
+  const padded = (outH + h.dilation * (h.kernel - 1)) * (outW + w.dilation * (w.kernel - 1));
   const within = ({ kernel, stride, before, after, dilation }: Span): boolean =>
     stride === 1 && Math.max(before, after) <= dilation * (kernel - 1);
   return (
@@ -95,7 +119,8 @@ export function isDense(x: Tensor, weight: Tensor, windows: Windows): boolean {
     within(h) &&
     within(w) &&
     x.size > 0 &&
+    padded <= outH * outW * h.kernel * w.kernel &&
     weight.shape[0]! >= LEAST_CHANNELS &&
-    Math.min(x.shape[2]!, outSize(x.shape, windows)[1]) >= LEAST_WIDTH
+    Math.min(x.shape[2]!, outW) >= LEAST_WIDTH
   );
 }
