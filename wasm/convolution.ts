@@ -140,6 +140,8 @@ function convWeightDirect(
         const kh = run / across, kw = run - kh * across;
         const corner = image + <usize>((n * height + oh + kh * dilationH) * width + ow + kw * dilationW) * pixel;
         for (let element = 0; element < depth; element += STRIP) {
+          const place = run * depth + element;
+          if (place + STRIP <= begin || place >= end) continue;
           const top = min(element, depth - STRIP); // before the window's row, even, of which nothing is stored
           for (let j = 0; j < m; j += PANEL) {
             const left = min(j, m - PANEL);
