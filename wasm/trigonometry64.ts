@@ -1,4 +1,4 @@
-// Sine and cosine on two float64 lanes, to 1 ulp, and 1.2 of angles beyond a million: see math64.ts. The reduction by parts of pi / 2, and the polynomials, are fdlibm's (Sun Microsystems, 1993).
+// Sine and cosine on two float64 lanes, to 1 ulp (angles beyond a million as Math has them): see math64.ts. The reduction by parts of pi / 2, and the polynomials, are fdlibm's (Sun Microsystems, 1993).
 
 /** 1.5 * 2^52: adding it rounds a float64 to an integer and leaves that integer in the low bits. */
 const ROUND: f64 = 6755399441055744;
@@ -44,10 +44,14 @@ const SURE: f64 = 1e-9;
   return f64x2.add(one, f64x2.add(lost, f64x2.sub(f64x2.mul(square, f64x2.mul(square, p)), f64x2.mul(r, low))));
 }
 
+// The engine's own: they take off as many quarter turns as there are, to the last digit of what is left.
+@external("env", "sin") declare function engineSin(x: f64): f64;
+@external("env", "cos") declare function engineCos(x: f64): f64;
+
 /** Angles of any size, infinities and NaN, lane by lane. */
 function far(x: v128, quarters: i64): v128 {
   const first = f64x2.extract_lane(x, 0), second = f64x2.extract_lane(x, 1);
-  return f64x2.replace_lane(num(quarters ? NativeMath.cos(first) : NativeMath.sin(first)), 1, quarters ? NativeMath.cos(second) : NativeMath.sin(second));
+  return f64x2.replace_lane(num(quarters ? engineCos(first) : engineSin(first)), 1, quarters ? engineCos(second) : engineSin(second));
 }
 
 /** sin(x + quarters * pi / 2); called, as the constants are most of it. */

@@ -226,6 +226,14 @@ test('pow of and to anything special is what IEEE 754 says, whatever lies beside
   });
 });
 
+test('the angle that is closest to quarter turns of all float64 keeps its digits', () => {
+  // J.-M. Muller, Elementary Functions: cos(6381956970095103 * 2^797) = -4.68716592425462761112...e-19
+  const hardest = 6381956970095103 * 2 ** 797;
+  const [cosine, opposite, sine] = [...compute('cos', [hardest, -hardest]), ...compute('sin', [hardest])];
+  for (const found of [cosine!, opposite!]) expect(Math.abs(found / -4.687165924254628e-19 - 1)).toBeLessThan(3e-16);
+  expect(Math.abs(sine!)).toBe(1);
+});
+
 test.each(['exp', 'expm1', 'log', 'log1p', 'tanh', 'sin', 'cos'] as const)(
   '%s at the edges is what Math says',
   (name) => {

@@ -58,7 +58,7 @@ describe('elementwise kernels', () => {
     const bytes = kernelCode();
     bytes[memoryFlags.at] = memoryFlags.plain;
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: { memory, abort: () => undefined },
+      env: { memory, abort: () => undefined, sin: Math.sin, cos: Math.cos },
     });
     const floats = new Float32Array(memory.buffer);
     const functions = exports as unknown as Record<'heapBase' | 'square', (...args: number[]) => number>;

@@ -55,7 +55,9 @@ class Heap {
     const module = new WebAssembly.Module(bytes);
     this.memory = memory;
     this.module = module;
-    this.functions = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as HeapFunctions;
+    const { sin, cos } = Math;
+    const env = { memory, abort, sin, cos };
+    this.functions = new WebAssembly.Instance(module, { env }).exports as unknown as HeapFunctions;
     this.refresh();
     const base = align(this.functions.heapBase!());
     this.end = this.memory.buffer.byteLength;

@@ -27,7 +27,8 @@ const serve = ({ module, memory, control, own }) => {
   const READY = 0, GENERATION = 1, REMAINING = 2, KERNEL = 3, COUNT = 4, FINISHED = 5, FLAGS = 16, TASKS = 256, ARGUMENTS = 24, SPINS = 20000;
   const words = new Int32Array(control, 0, FLAGS + TASKS);
   const args = new Float64Array(control, (FLAGS + TASKS) * 4);
-  const functions = new WebAssembly.Instance(module, { env: { memory, abort() { throw new Error('abort'); } } }).exports;
+  const env = { memory, abort() { throw new Error('abort'); }, sin: Math.sin, cos: Math.cos };
+  const functions = new WebAssembly.Instance(module, { env }).exports;
   const names = Object.keys(functions);
   let seen = Atomics.load(words, GENERATION);
   Atomics.store(own, 0, 1);
