@@ -221,6 +221,23 @@ describe('errors that come late', () => {
     await expect(gpu.sync()).resolves.toBeUndefined();
   });
 
+  test('launches that the device refuses in place: their reads reject, not the op that submits them, and others go on', async () => {
+    const gpu = new FakeGpu();
+    const there = x.to(gpu);
+    gpu.faults.onRun = () => {
+      throw new OutOfMemoryError('fake', 'no room for a list of commands');
+    };
+    let bad = there;
+    for (let i = 0; i < 16; i++) bad = bad.exp(); // as many as are submitted at once
+    delete gpu.faults.onRun;
+    expect(Array.from(await there.data())).toEqual([1, 2, 3]);
+    await expect(bad.data()).rejects.toThrow(OutOfMemoryError);
+    await expect(bad.data()).rejects.toThrow("[exp] on device 'webgpu': no room for a list of commands");
+    expect(() => bad.exp()).toThrow(OutOfMemoryError);
+    expect(Array.from(await there.add(1).data())).toEqual([2, 3, 4]);
+    await expect(gpu.sync()).resolves.toBeUndefined();
+  });
+
   test('sync() reports what nobody has read, once', async () => {
     const gpu = new FakeGpu({ launch: 'sqrt' });
     x.to(gpu).sqrt();

@@ -82,10 +82,8 @@ export class Submissions implements Clock {
 
   /** Reads what is written until now as soon as it is there: behind the launches where they have been gathered with it. */
   read(request: ReadRequest, lastUse: number): Promise<TypedArray> {
-    const { memory, dtype, length } = request;
-    if (lastUse >= this.recording && this.gathered.count > 0) return this.submit(request)!;
-    const read = (): Promise<TypedArray> => Promise.resolve(memory.read(dtype, length));
-    return this.turns.areFree || lastUse <= this.submitted ? read() : this.turns.next(read);
+    if (lastUse >= this.recording && this.gathered.count > 0) return this.submit(request) ?? copyOf(request);
+    return this.turns.areFree || lastUse <= this.submitted ? copyOf(request) : this.turns.next(() => copyOf(request));
   }
 
   /** Runs when everything until now has been submitted, and what comes later waits for it. */
@@ -148,24 +146,27 @@ export class Submissions implements Clock {
     this.elements = 0;
     this.batch = Math.min(2 * this.batch, BATCH);
     const number = this.recording++;
-    const run = (): Submission => {
+    const run = (): Submission | null => {
       this.submitting = ops;
-      const submission = this.gpu.run(launches, read);
-      this.submitting = [];
-      this.inFlight.push({ number, submission, ops });
-      if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
-      return submission;
+      try {
+        const submission = this.gpu.run(launches, read);
+        this.inFlight.push({ number, submission, ops });
+        if (this.inFlight.length > MOST_IN_FLIGHT) this.waitFor(this.inFlight[0]!.number);
+        return submission;
+      } catch (error) {
+        this.fail(error, nameOps(ops), number); // no fault of the op that happened to be the last of them
+        return null;
+      } finally {
+        this.submitting = [];
+      }
     };
-    if (this.turns.areFree) return run().contents ?? null;
+    if (this.turns.areFree) return run()?.contents ?? null;
     this.held.push(number);
     const submitted = this.turns.next(() => {
       this.held.shift();
       return this.isClosed ? null : run();
     });
-    submitted.catch((error: unknown) => {
-      this.fail(error, nameOps(ops), number);
-    });
-    return read ? submitted.then((submission) => submission!.contents!) : null;
+    return read ? submitted.then((submission) => submission?.contents ?? copyOf(read)) : null;
   }
 
   /** Several readers may wait for one submission: its failure counts once. */
@@ -178,3 +179,7 @@ export class Submissions implements Clock {
     this.inFlight = this.inFlight.filter(({ number }) => number > done.number);
   }
 }
+
+/** What memory holds behind all that has been submitted. */
+const copyOf = ({ memory, dtype, length }: ReadRequest): Promise<TypedArray> =>
+  Promise.resolve(memory.read(dtype, length));
