@@ -396,6 +396,27 @@ fn anyName(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     gpu.close();
   });
 
+  test('no room for what is read to lie in: that read rejects, typed and with the reason, and nothing is said of it later', async () => {
+    const gpu = await openDevice();
+    const uploaded = tensor(new Float32Array(2000).fill(5)).to(gpu);
+    const made = uploaded.add(1);
+    await gpu.sync();
+    const create = gpu.device.createBuffer.bind(gpu.device);
+    const refusing = jest
+      .spyOn(gpu.device, 'createBuffer')
+      .mockImplementation((wanted) => create((wanted.usage & 1) === 0 ? wanted : { ...wanted, size: 2 ** 50 })); // 1: MAP_READ
+    for (const t of [uploaded, made]) {
+      const failed = await t.data().catch((error: unknown) => error);
+      expect(failed).toBeInstanceOf(tapegrad.KernelError);
+      expect((failed as Error).message).toMatch(/^\[data\] on device 'webgpu': Buffer size .*exceeds/s);
+    }
+    refusing.mockRestore();
+    await gpu.sync();
+    expect(new Set(Array.from(await uploaded.data()))).toEqual(new Set([5]));
+    expect(new Set(Array.from(await made.add(1).data()))).toEqual(new Set([7]));
+    gpu.close();
+  });
+
   test('no WebGPU, no adapter, an adapter that is too small: errors that say what to do', async () => {
     expect(await inNavigator()).toBeUndefined();
     await expect(openWebGpu()).rejects.toThrow(

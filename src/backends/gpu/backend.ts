@@ -159,7 +159,9 @@ export abstract class GpuBackend implements Backend {
       const { submitted } = this.submissions;
       await known;
       this.failures.check(block.written);
-      const contents = await (early ?? memory.read(dtype, length));
+      const contents = await Promise.resolve(early ?? memory.read(dtype, length)).catch((error: unknown) => {
+        throw typedError(error, 'data', this.name);
+      });
       this.submissions.isOver(early ? submitted : lastUse);
       return contents;
     } finally {

@@ -154,6 +154,7 @@ export class WebGpuDevice implements GpuDevice {
       if (!isScoped) this.enterScopes();
       isScoped = true;
     };
+    if (read && !this.reader.hasRoom(bytesOf(read))) onFresh();
     try {
       const encoder = this.encode(launches, fresh, onFresh);
       const copy = read && this.reader.copy(encoder, (read.memory as WebGpuMemory).buffer, bytesOf(read));
@@ -185,10 +186,20 @@ export class WebGpuDevice implements GpuDevice {
   /** @throws {DeviceError} the device is lost */
   async read(buffer: GPUBuffer, dtype: DType, length: number): Promise<TypedArray> {
     if (length === 0) return new (arrayClass(dtype))(0);
-    const encoder = this.handle.createCommandEncoder();
-    const copy = this.reader.copy(encoder, buffer, bytesOf({ dtype, length }));
-    this.handle.queue.submit([encoder.finish()]);
-    return this.contentsOf(copy, dtype);
+    const bytes = bytesOf({ dtype, length });
+    const copy = (): Promise<TypedArray> => {
+      const encoder = this.handle.createCommandEncoder();
+      const under = this.reader.copy(encoder, buffer, bytes);
+      this.handle.queue.submit([encoder.finish()]);
+      return this.contentsOf(under, dtype);
+    };
+    if (this.reader.hasRoom(bytes)) return copy();
+    return this.scoped(copy, (contents, ready) =>
+      contents.catch(async (error: unknown) => {
+        await ready; // knows why
+        throw error;
+      }),
+    );
   }
 
   private async contentsOf(copy: Copy, dtype: DType): Promise<TypedArray> {

@@ -3,6 +3,8 @@ import { type GPUBuffer, type GPUCommandEncoder, type GPUDevice, MAP_READ, USAGE
 /** Buffers up to this size are kept for further reads. */
 const KEPT_BYTES = 2 ** 20;
 
+const sizeFor = (bytes: number): number => 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
+
 /** A copy under way. */
 export interface Copy {
   readonly staging: GPUBuffer;
@@ -16,9 +18,14 @@ export class Reader {
 
   constructor(private readonly device: GPUDevice) {}
 
+  /** Whether a copy of so many bytes needs no new buffer, which there may be no room for. */
+  hasRoom(bytes: number): boolean {
+    return (this.idle.get(sizeFor(bytes))?.length ?? 0) > 0;
+  }
+
   /** Has the first bytes of a buffer copied, as what is encoded before leaves them. */
   copy(encoder: GPUCommandEncoder, source: GPUBuffer, bytes: number): Copy {
-    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
+    const size = sizeFor(bytes);
     const staging = this.idle.get(size)?.pop() ?? this.stagingBuffer(size);
     encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
     return { staging, size, bytes };
