@@ -50,7 +50,7 @@ export function registerInterchange(by: Partial<Interchange>): void {
   interchange = { ...interchange, ...by };
 }
 
-/** An ndarray over row-major elements, sharing them. @throws {TapegradError} in the browser's build. */
+/** An ndarray over row-major elements, sharing them. @throws {TapegradError} in the browser's build, and where the package cannot be loaded. */
 export const ndarrayOf = (data: TypedArray, shape: Shape): NdArray<TypedArray> => interchange.wrap(data, shape);
 
 /** The elements of an ndarray (any strides) into a flat array, row by row. */

@@ -1,5 +1,6 @@
 import type ndarray from 'ndarray';
 import type * as ndarrayOps from 'ndarray-ops';
+import { TapegradError } from '../errors.js';
 import { assignElements, type Interchange, ndarrayOf } from './interchange.js';
 import { requirePackage } from './require.js';
 
@@ -8,7 +9,10 @@ import { requirePackage } from './require.js';
  * from text, which a page's content security policy may forbid: only Node's entries come here.
  */
 export const ndarrays: Interchange = {
-  wrap: (data, shape) => (make ??= requirePackage('ndarray') as typeof ndarray)(data, [...shape]),
+  wrap: (data, shape) => {
+    make ??= loadMake();
+    return make(data, [...shape]);
+  },
   assign: (target, source) => {
     assign ??= loadAssign();
     assign(target, source);
@@ -18,9 +22,22 @@ export const ndarrays: Interchange = {
 let make: typeof ndarray | undefined;
 let assign: Interchange['assign'] | undefined;
 
+/** Bundlers that follow the condition `module` take the package along (src/index.bundled.ts); what copies or bundles files in another way may leave it behind. */
+function loadMake(): typeof ndarray {
+  try {
+    return requirePackage('ndarray') as typeof ndarray;
+  } catch (cause) {
+    throw new TapegradError(
+      'ndarray',
+      "the package ndarray cannot be loaded: install it beside the program, or have the bundler follow the condition 'module'",
+      { cause },
+    );
+  }
+}
+
 /**
  * ndarray-ops compiles some hundred functions when it is loaded. Where a bundler has made one file of a program, it cannot be found; then the loop that browsers
- * have does the same. (The package ndarray goes into the file: src/index.bundled.ts.)
+ * have does the same.
  */
 function loadAssign(): Interchange['assign'] {
   let ops: typeof ndarrayOps;

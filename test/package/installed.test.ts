@@ -122,6 +122,32 @@ test.each(['esm', 'cjs'] as const)(
   },
 );
 
+test('where the package ndarray was left behind, asking for one is an error that says so, and ndarrays still go in', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tapegrad-alone-'));
+  const outfile = join(folder, 'alone.mjs');
+  buildSync({
+    stdin: {
+      contents: `
+        import { TapegradError, tensor } from 'tapegrad';
+        const turned = { data: [1, 2, 3, 4], shape: [2, 2], stride: [1, 2], offset: 0, dtype: 'array' };
+        console.log(tensor(turned).arraySync().join());
+        try { tensor([1]).ndarray(); } catch (error) { console.log(error instanceof TapegradError, error.message, error.cause.code); }
+      `,
+      resolveDir: project.folder,
+    },
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: [], // none of its own, 'module' neither
+    logLevel: 'error',
+    external: ['koffi', 'webgpu'],
+  });
+  const printed = execFileSync(process.execPath, nodeArgs(outfile), { cwd: folder, encoding: 'utf8' });
+  rmSync(folder, { recursive: true });
+  expect(printed).toMatch(/^1,3,2,4\ntrue \[ndarray\] the package ndarray cannot be loaded: .* MODULE_NOT_FOUND\n$/);
+});
+
 test("Node's entry has ndarrays and knows of Metal; the browser's condition gives the entry without them", () => {
   const program = `
     import { device, tensor } from 'tapegrad';
