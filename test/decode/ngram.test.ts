@@ -7,9 +7,11 @@ import {
   ngram,
   random,
   saveSafetensors,
+  type Steering,
   tensor,
   together,
   tokenSteering,
+  ValueError,
   wordSteering,
 } from 'tapegrad';
 import { arpa } from './steering-fuzz.js';
@@ -194,6 +196,14 @@ describe('hotwords and together', () => {
     expect(() => hotwords(['a'], tokens, { boost: Infinity })).toThrow('boost is Infinity; it must be a finite number');
     expect(() => hotwords([{ phrase: 'a', boost: NaN }], tokens)).toThrow('the boost of phrase 0 is NaN');
     expect(() => together()).toThrow('there is nothing to put together');
+    const endless: Steering = { start: 0, step: (state) => [0, state + 1] };
+    for (const state of [1, -1, 0.5])
+      expect(() => together(endless, endless).step(state, 1)).toThrow(
+        new ValueError(
+          'together',
+          `state ${state} is none that has been met here: a stream whose labels were taken goes on only with the steering that it had`,
+        ),
+      );
     expect(() => together({} as never)).toThrow(
       "steering 0 is an object; it must be an object with 'start' and 'step'",
     );

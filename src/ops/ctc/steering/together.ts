@@ -53,13 +53,20 @@ function byOrder(): Packing {
       }
       return number;
     },
-    unpack: (state) => parts[state]!,
+    unpack: (state) => {
+      const found = parts[state];
+      if (found) return found;
+      throw new ValueError(
+        'together',
+        `state ${state} is none that has been met here: a stream whose labels were taken goes on only with the steering that it had`,
+      );
+    },
   };
 }
 
 /**
  * Several steerings at once: their weights add up. Where all say how many states they have, so does this one; where not, it keeps a list of the
- * combinations that it has met.
+ * combinations that it has met: their numbers are of this object alone, so that a stream whose labels were taken goes on with no other one.
  *
  * ```ts
  * const steering = together(wordSteering(words, tokens, SPACE, { model }), hotwords(names, tokens, { boost: 2 }));
