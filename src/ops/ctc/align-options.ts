@@ -16,8 +16,8 @@ export interface AlignOptions extends Pick<CtcOptions, 'blank' | 'layout' | 'fro
    */
   readonly wildcard?: number | { readonly label: number; readonly logProb?: number };
   /**
-   * Whether frames before the first label and after the last one may be left out, as those of a recording around what was read. They cost 0, or a
-   * log-probability a frame, for each end: `{ start: true, end: -0.5 }`.
+   * Whether frames before the first label and after the last one may be left out, as those of a recording around what was read (L. Kürzinger et al. 2020).
+   * They cost 0, or a log-probability a frame, for each end: `{ start: true, end: -0.5 }`.
    */
   readonly freeEnds?: boolean | { readonly start?: boolean | number; readonly end?: boolean | number };
   /** Log-probabilities of the classes [C] over all frames, finite, subtracted from the scores: spans become longer where the blank reigns. */
