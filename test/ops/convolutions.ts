@@ -83,11 +83,17 @@ const GROUPED: readonly (readonly [shape: readonly number[], weight: readonly nu
   [[3, 1, 65, 16], [16, 1, 31, 1], { groups: 16, padding: [0, 15] }],
   [[2, 7, 6, 24], [16, 3, 3, 3], { groups: 8, padding: [1, 1] }],
 ];
-const groupedSamples = (
+/** Results and images wide enough for the CPU to read float32 patches where they lie. */
+const WIDE: typeof GROUPED = [
+  [[1, 4, 5, 4], [5, 2, 3, 4], { groups: 1, padding: [1, 1] }],
+  [[2, 3, 6, 2], [4, 2, 2, 2], { groups: 1, dilation: [1, 2] }],
+];
+const samplesOf = (
+  list: typeof GROUPED,
   run: (x: Tensor, weight: Tensor, given: Grouped) => Tensor,
   want: (x: Values, weight: Values, given: Grouped) => Values,
 ): Sample[] =>
-  GROUPED.map(([shape, weight, given]) => ({
+  list.map(([shape, weight, given]) => ({
     name: `${text(shape, weight)} ${JSON.stringify(given)}`,
     inputs: [spread(shape, -2, 2), spread(weight, -2, 2, 1)],
     run: (x, w) => run(x, w, given),
@@ -163,7 +169,7 @@ export const convolutionInfo = {
         want: (x, weight) => convolved(x, weight, options(window)),
         forwardOnly: sizeOf(shape) > 100,
       })),
-      ...groupedSamples((x, weight, given) => conv2d(x, weight, given), convolved),
+      ...samplesOf([...GROUPED, ...WIDE], (x, weight, given) => conv2d(x, weight, given), convolved),
       {
         name: "'same' with an even window",
         inputs: [spread([1, 4, 3, 2], -2, 2), spread([2, 2, 4, 1], -2, 2, 1)],
