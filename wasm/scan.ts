@@ -1,5 +1,5 @@
 // Scans along the middle axis of x[outer, axis, inner], where each result is made of the one before it: a linear recurrence, and the largest so far. Their ops
-// compute in float64, or in int32. Four lines at a time, because one alone waits for its own last result.
+// compute in float64 where the device has it, or in int32. Four lines at a time, because one alone waits for its own last result.
 // The kernels work on `columns` of the inner elements, from those on that x and out point to.
 import { bytes } from "./vectors";
 
@@ -59,6 +59,10 @@ function largests<T>(x: usize, out: usize, gap: usize, step: isize, n: i32): voi
 }
 
 /** out[0] = x[0], out[j] = x[j] + factor[j] out[j - 1]; backwards where `reverse`. */
+export function recurrence(x: usize, factor: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32, reverse: bool): void {
+  scan<f32>(x, factor, out, outer, axis, inner, columns, reverse, true);
+}
+
 export function recurrenceF64(x: usize, factor: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32, reverse: bool): void {
   scan<f64>(x, factor, out, outer, axis, inner, columns, reverse, true);
 }
@@ -68,6 +72,10 @@ export function recurrenceI32(x: usize, factor: usize, out: usize, outer: i32, a
 }
 
 /** The largest so far; NaN once there is one. */
+export function cummax(x: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
+  scan<f32>(x, x, out, outer, axis, inner, columns, false, false);
+}
+
 export function cummaxF64(x: usize, out: usize, outer: i32, axis: i32, inner: i32, columns: i32): void {
   scan<f64>(x, x, out, outer, axis, inner, columns, false, false);
 }
