@@ -48,6 +48,7 @@ const INTERNAL = [
   'settle',
   'best',
   'checkOpen',
+  'asking',
   'close',
   'turn',
   'tell',

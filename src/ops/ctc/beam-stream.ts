@@ -66,6 +66,8 @@ export class BeamStream {
   private sinceCut = 0;
   private last: StreamReading | null = null;
   private handedOn = 0;
+  /** Whether a call is under way that asks the steering. */
+  private isAsking = false;
   private readonly search: Search;
   private readonly blankPenalty: number;
   /** The steering's state after the labels that have been taken. */
@@ -95,7 +97,7 @@ export class BeamStream {
    * Reads on. The frames' scores must be on the host. A piece that is refused leaves the stream as it was before. A frame in which every class is
    * -Infinity is not refused: nothing can be read from there on.
    * @param logProbs [frames, classes]
-   * @throws {ShapeError | DTypeError | ValueError} for a wrong shape, NaN or Infinity, and on a stream that is finished.
+   * @throws {ShapeError | DTypeError | ValueError} for a wrong shape, NaN or Infinity, on a stream that is finished, and from within its own steering.
    */
   push(logProbs: Tensor): this {
     const op = 'BeamStream.push';
@@ -111,7 +113,7 @@ export class BeamStream {
     const [frames] = scores.shape as [number, number];
     const buffer: Buffer =
       scores.device === hostBackend() ? scores.buffer : hostBackend().upload('float32', scores.dataSync());
-    const bad = this.states.advance(buffer, [frames], this.classes, 0);
+    const bad = this.asking(() => this.states.advance(buffer, [frames], this.classes, 0));
     if (bad) throw badScore(op, 0, this.frames + bad.frame);
     this.frames += frames;
     this.sinceCut += frames;
@@ -121,6 +123,18 @@ export class BeamStream {
 
   private checkOpen(op: string): void {
     if (this.last) throw new ValueError(op, 'the stream is finished');
+    if (this.isAsking)
+      throw new ValueError(op, "the stream is at work and asks its steering, which can't use it meanwhile");
+  }
+
+  /** What asks the steering: until it has answered, the stream is closed to it. */
+  private asking<T>(work: () => T): T {
+    this.isAsking = true;
+    try {
+      return work();
+    } finally {
+      this.isAsking = false;
+    }
   }
 
   private settle(): void {
@@ -145,8 +159,8 @@ export class BeamStream {
     this.checkOpen('BeamStream.take');
     this.settle();
     const { settled } = this;
+    this.start = this.asking(() => stateAfter('BeamStream.take', this.search.steering, this.start, settled));
     this.settled = [];
-    this.start = stateAfter('BeamStream.take', this.search.steering, this.start, settled);
     this.handedOn += settled.length;
     return settled;
   }
@@ -183,7 +197,8 @@ export class BeamStream {
    */
   finish(): StreamReading {
     if (this.last) return this.last;
-    const reading = this.best(1, this.search.steering)[0] ?? nothingAfter(this.settled);
+    this.checkOpen('BeamStream.finish');
+    const reading = this.asking(() => this.best(1, this.search.steering))[0] ?? nothingAfter(this.settled);
     this.close();
     return (this.last = reading);
   }
