@@ -1,4 +1,4 @@
-/** Steerings whose numbers are as large as they may be, or larger, and those that start elsewhere than they did. */
+/** Steerings whose numbers are as large as they may be, or larger, those that start elsewhere than they did, and those that use their own stream. */
 import { beamDecodeSync, BeamStream, FormatError, memory, random, setThreads, type Steering, tensor } from 'tapegrad';
 
 beforeAll(() => {
@@ -120,4 +120,46 @@ test('a stream that is not restored leaves nothing behind, whoever refuses it', 
     FormatError,
   );
   expect(memory().scopes).toBe(scopes);
+});
+
+test('a stream is closed to its own steering while it asks it, and is afterwards as it was', () => {
+  const x = random(9).normal([40, 11]).mul(2).logSoftmax(-1);
+  const inTens: Steering = {
+    start: 0,
+    step: (sum, label) => [0, (sum + label - 1) % 10],
+    finish: (sum) => (sum === 0 ? 0 : -Infinity),
+  };
+  const want = new BeamStream(11, { width: 8, steering: inTens }).push(x).push(x).finish();
+  const uses: ((stream: BeamStream) => unknown)[] = [
+    (stream) => stream.push(x),
+    (stream) => stream.finish(),
+    (stream) => stream.take(),
+    (stream) => stream.save(),
+    (stream) => stream.partial(),
+    (stream) => stream.readings(),
+    (stream) => stream.stable,
+  ];
+  for (const use of uses) {
+    let meddles = false;
+    const meddling: Steering = {
+      start: 0,
+      step: (sum, label) => {
+        if (meddles) use(stream);
+        return inTens.step(sum, label);
+      },
+      finish: (sum) => {
+        if (meddles) use(stream);
+        return inTens.finish!(sum);
+      },
+    };
+    const stream = new BeamStream(11, { width: 8, steering: meddling });
+    meddles = true;
+    expect(() => stream.push(x)).toThrow('the stream is at work');
+    meddles = false;
+    stream.push(x).push(x);
+    meddles = true;
+    expect(() => stream.finish()).toThrow('the stream is at work');
+    meddles = false;
+    expect(stream.finish()).toEqual(want);
+  }
 });

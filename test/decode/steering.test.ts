@@ -30,44 +30,6 @@ const checkDigit: Steering = {
   finish: (sum) => (sum === 0 ? 0 : -Infinity),
 };
 
-test('a stream is closed to its own steering while it asks it, and is afterwards as it was', () => {
-  const x = noise(40, 11, 9);
-  const plain = (): BeamStream => new BeamStream(11, { width: 8, steering: checkDigit });
-  const want = plain().push(x).push(x).finish();
-  const uses: ((stream: BeamStream) => unknown)[] = [
-    (stream) => stream.push(x),
-    (stream) => stream.finish(),
-    (stream) => stream.take(),
-    (stream) => stream.save(),
-    (stream) => stream.partial(),
-    (stream) => stream.readings(),
-    (stream) => stream.stable,
-  ];
-  for (const use of uses) {
-    let meddles = false;
-    const meddling: Steering = {
-      start: 0,
-      step: (sum, label) => {
-        if (meddles) use(stream);
-        return checkDigit.step(sum, label);
-      },
-      finish: (sum) => {
-        if (meddles) use(stream);
-        return checkDigit.finish!(sum);
-      },
-    };
-    const stream = new BeamStream(11, { width: 8, steering: meddling });
-    meddles = true;
-    expect(() => stream.push(x)).toThrow('the stream is at work');
-    meddles = false;
-    stream.push(x).push(x);
-    meddles = true;
-    expect(() => stream.finish()).toThrow('the stream is at work');
-    meddles = false;
-    expect(stream.finish()).toEqual(want);
-  }
-});
-
 test.each(Object.entries(KINDS))(
   '%s, against all labellings: weights and scores exact, all found, no false proof',
   (_, make) => {
