@@ -39,7 +39,7 @@ export class Place {
 
   constructor(
     private readonly tree: unknown,
-    private readonly key: string | number = '',
+    private readonly key: unknown = '',
     private readonly above: Place | null = null,
   ) {
     this.depth = above ? above.depth + 1 : 0;
@@ -48,7 +48,9 @@ export class Place {
   /** As messages have it: `.layers[0].weight`. */
   get path(): string {
     const { above, key } = this;
-    return above ? `${above.path}${typeof key === 'number' ? `[${key}]` : `.${key}`}` : '';
+    return above
+      ? `${above.path}${Array.isArray(above.tree) || above.tree instanceof Set ? `[${String(key)}]` : `.${String(key)}`}`
+      : '';
   }
 
   /** The same as a list, where the path's text might be that of another place: joined by dots, the name in checkpoints. */
@@ -86,9 +88,9 @@ export function mapLeaves(tree: unknown, f: AtLeaf, place: Place = new Place(tre
   const kind = kindOf(tree);
   if (kind === 'tensor' || kind === 'constant') return f(tree, place);
   place.enter(failure);
-  const visit = (value: unknown, key: string | number): unknown => mapLeaves(value, f, new Place(value, key, place));
+  const visit = (value: unknown, key: unknown): unknown => mapLeaves(value, f, new Place(value, key, place));
   if (Array.isArray(tree)) return tree.map(visit);
-  if (tree instanceof Map) return new Map(Array.from(tree, ([key, value]) => [key, visit(value, String(key))]));
+  if (tree instanceof Map) return new Map(Array.from(tree, ([key, value]) => [key, visit(value, key)]));
   if (tree instanceof Set) return new Set(Array.from(tree, visit));
   const from = tree as Record<string, unknown>;
   const mapped: Record<string, unknown> = {};
@@ -101,11 +103,11 @@ export function eachLeaf(tree: unknown, f: AtLeaf, place: Place = new Place(tree
   const kind = kindOf(tree);
   if (kind === 'tensor' || kind === 'constant') return void f(tree, place);
   place.enter(failure);
-  const visit = (value: unknown, key: string | number): void => {
+  const visit = (value: unknown, key: unknown): void => {
     eachLeaf(value, f, new Place(value, key, place));
   };
   if (Array.isArray(tree)) tree.forEach(visit);
-  else if (tree instanceof Map) for (const [key, value] of tree) visit(value, String(key));
+  else if (tree instanceof Map) for (const [key, value] of tree) visit(value, key);
   else if (tree instanceof Set) Array.from(tree).forEach(visit);
   else for (const key of Object.keys(tree as object)) visit((tree as Record<string, unknown>)[key], key);
 }
@@ -209,7 +211,7 @@ function zip(
   if (kind === 'tensor') return f(...trees, at.path);
   if (kind === 'constant') return first;
   at.enter(report.fail);
-  const within = (key: string | number, parts: readonly unknown[]): unknown =>
+  const within = (key: unknown, parts: readonly unknown[]): unknown =>
     zip(f, parts, report, new Place(parts[0], key, at));
   if (Array.isArray(first)) {
     const lists = trees as readonly (readonly unknown[])[];
@@ -235,30 +237,33 @@ function zip(
         at,
       ) as unknown[],
     );
-  if (first instanceof Map) {
-    const objects = trees.map((tree) => Object.fromEntries(tree as Map<string, unknown>));
-    const mapped = zip(f, objects, report, at) as Record<string, unknown>;
-    return new Map(Array.from(first.keys(), (key): [unknown, unknown] => [key, mapped[String(key)]]));
-  }
-  const objects = trees as readonly Record<string, unknown>[];
-  const get = (object: Record<string, unknown>, key: string): unknown =>
-    Object.hasOwn(object, key) ? object[key] : undefined;
-  for (let i = 1; i < objects.length; i++)
-    for (const [key, value] of Object.entries(objects[i]!))
-      if (value !== undefined && !Object.hasOwn(objects[0]!, key))
+  const keyed = trees as readonly Keyed[];
+  for (let i = 1; i < keyed.length; i++)
+    for (const key of keysOf(keyed[i]!)) {
+      const value = valueOf(keyed[i]!, key);
+      if (value !== undefined && !hasKey(keyed[0]!, key))
         throw difference(report, new Place(value, key, at).path, i, value, undefined);
-  const mapped: Record<string, unknown> = {};
-  for (const key of Object.keys(objects[0]!))
-    put(
-      mapped,
+    }
+  const visit = (key: unknown): unknown =>
+    within(
       key,
-      within(
-        key,
-        objects.map((object) => get(object, key)),
-      ),
+      keyed.map((one) => valueOf(one, key)),
     );
+  if (first instanceof Map) return new Map(Array.from(first.keys(), (key) => [key, visit(key)]));
+  const mapped: Record<string, unknown> = {};
+  for (const key of Object.keys(first as object)) put(mapped, key, visit(key));
   return mapped;
 }
+
+/** Containers whose parts have keys: those of a Map are told apart as the Map does, 1 from '1' and every object from any other. */
+type Keyed = ReadonlyMap<unknown, unknown> | Readonly<Record<string, unknown>>;
+
+const isMap = (value: Keyed): value is ReadonlyMap<unknown, unknown> => value instanceof Map;
+const keysOf = (tree: Keyed): Iterable<unknown> => (isMap(tree) ? tree.keys() : Object.keys(tree));
+const hasKey = (tree: Keyed, key: unknown): boolean =>
+  isMap(tree) ? tree.has(key) : Object.hasOwn(tree, key as string);
+const valueOf = (tree: Keyed, key: unknown): unknown =>
+  isMap(tree) ? tree.get(key) : hasKey(tree, key) ? tree[key as string] : undefined;
 
 /** What has to agree between trees: containers, and where the tensors are. */
 const kindOf = (value: unknown): 'array' | 'object' | 'map' | 'set' | 'tensor' | 'constant' => {

@@ -349,6 +349,25 @@ describe('trees and transforms', () => {
     );
   });
 
+  test('parameters in a Map, whatever the order of its keys, keep their own names', () => {
+    const keys = ['b', '2', 1];
+    const params = new Map(keys.map((key, i): [unknown, Tensor] => [key, tensor([10 * i])]));
+    const gradients = new Map(keys.map((key, i): [unknown, Tensor] => [key, tensor([i])]).reverse());
+    for (const optimizer of [optim.sgd({ learningRate: 1, momentum: 0.5 }), optim.adam({ learningRate: 1 })] as const) {
+      const { params: next } = (optimizer as optim.Sgd).update(
+        params,
+        gradients,
+        (optimizer as optim.Sgd).init(params),
+      );
+      expect([...next.keys()]).toEqual(keys);
+      keys.forEach((key, i) => {
+        expect(Math.abs(next.get(key)!.itemSync() - 10 * i)).toBeLessThanOrEqual(2);
+      });
+    }
+    const { average } = optim.ema({ decay: 0.5 }).update(optim.ema({ decay: 0.5 }).init(params), params);
+    expect(keys.map((key) => average.get(key)!.itemSync())).toEqual([0, 10, 20]);
+  });
+
   test('gradients and state may have their keys in another order', () => {
     const params = { a: tensor([1, 2]), 'b.c': tensor([3]), b: { c: tensor([4]) } };
     const turned = ({ a, b, ...rest }: typeof params): typeof params => ({ b, ...rest, a });

@@ -55,6 +55,27 @@ describe('mapTensors', () => {
       expect([sum.a.itemSync(), sum.c.itemSync()]).toEqual([-3, -1]);
   });
 
+  test('Maps have their own order and their own keys: whatever these are, and 1 is not the text 1', () => {
+    const [first, second] = [{}, {}];
+    const keys = ['b', '2', 1, '1', first, second];
+    const of = (values: readonly number[]): Map<unknown, Tensor> =>
+      new Map(keys.map((key, i) => [key, tensor(values[i]!)]));
+    const places: string[] = [];
+    const sums = mapTensors(
+      (a, b, path) => {
+        places.push(path);
+        return a.add(b);
+      },
+      of([1, 2, 3, 4, 5, 6]),
+      new Map([...of([10, 20, 30, 40, 50, 60])].reverse()),
+    );
+    expect(Array.from(sums, ([key, t]) => [key, t.itemSync()])).toEqual(keys.map((key, i) => [key, 11 * (i + 1)]));
+    expect(places.slice(0, 4)).toEqual(['.b', '.2', '.1', '.1']);
+    expect(() => loose((t: Tensor) => t, new Map([[1, tensor(1)]]), new Map([['1', tensor(1)]]))).toThrow(
+      '[mapTensors] tree 1 has a tensor of shape [] at .1, where the first tree has nothing',
+    );
+  });
+
   test.each<[string, unknown[], string]>([
     ['a tensor is missing', [{ a: [tensor(1)] }, { a: [] }], 'tree 1 has 0 elements at .a, the first tree has 1'],
     ['a list that is longer', [[tensor(1)], [tensor(1), tensor(2)]], 'tree 1 has 2 elements, the first tree has 1'],
