@@ -13,7 +13,7 @@ import { take } from './gather.js';
 export interface InterpolateOptions {
   /** The length of the axis in the result. */
   readonly size?: number | undefined;
-  /** The factor by which the axis becomes longer or shorter; the length is rounded down. */
+  /** The factor by which the axis becomes longer or shorter; the length is rounded down. Where it stays what it was, so do the elements, as in torch. */
   readonly scale?: number | undefined;
   /** The axis. Default -2, which is time in [N, L, C] and width in [N, H, W, C]. */
   readonly axis?: number | undefined;
@@ -85,7 +85,7 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const { low, high, weights } = placesOf(
     length,
     count,
-    scale === undefined ? length / count : 1 / scale,
+    scale === undefined || count === length ? length / count : 1 / scale,
     alignCorners,
   );
   const shape = x.shape.map((_, i) => (i === at ? count : 1));

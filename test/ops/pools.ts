@@ -123,7 +123,7 @@ function interpolated(x: Values, { size, scale, axis = -2, alignCorners = false 
   const own = axis < 0 ? axis + x.shape.length : axis;
   const length = x.shape[own]!;
   const count = size ?? Math.floor(length * scale!);
-  const step = scale === undefined ? length / count : 1 / scale;
+  const step = scale === undefined || count === length ? length / count : 1 / scale;
   const last = length - 1;
   return build(
     x.shape.map((dim, i) => (i === own ? count : dim)),
@@ -148,6 +148,7 @@ export const poolInfo = {
         [[5, 2], { scale: 2, alignCorners: true }],
         [[1, 9, 1], { scale: 0.5 }],
         [[3, 7], { scale: 1.37, axis: -1 }],
+        [[2, 3], { scale: 1.4 }],
         [[3, 7], { scale: 0.4, axis: 1, alignCorners: true }],
         [[4, 2, 3], { size: 3, axis: 0 }],
         [[1, 3], { size: 4 }],
@@ -169,6 +170,13 @@ export const poolInfo = {
     absolute: 1e-6,
     exact: [
       exact('int32', () => interpolate(int([1, 2]), { scale: 2, axis: 0 }), 'float32', [4], [1, 1.25, 1.75, 2]),
+      exact(
+        'a scale that leaves the length leaves the elements',
+        () => interpolate(tensor([1, 5, 2]), { scale: 1.2, axis: 0 }),
+        'float32',
+        [3],
+        [1, 5, 2],
+      ),
       exact(
         'an infinity reaches what lies beside it only',
         () => interpolate(tensor([1, 2, Infinity]), { size: 5, axis: 0, alignCorners: true }),
