@@ -10,6 +10,8 @@ import { dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import asc from 'assemblyscript/asc';
+import binaryen from 'binaryen';
+import { POOL, shortenConstants } from './constants.mjs';
 import { emitAssemblyScript, emitFloat64, importTypeScript } from './elementwise.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -48,6 +50,7 @@ async function compile() {
     'wasm/index.ts',
     '--outFile',
     'kernels.wasm',
+    '--debug', // functions keep their names, for now
     '-O3',
     '--noAssert',
     '--runtime',
@@ -60,7 +63,7 @@ async function compile() {
     '--maximumMemory',
     '65536',
     '--memoryBase',
-    '64',
+    String(POOL.to),
     '--sharedMemory',
     '--disableWarning',
     '112', // of functions of vectors that files export to each other: the module exports none
@@ -84,7 +87,11 @@ async function compile() {
     process.stderr.write(text);
     if (error) throw error;
   }
-  return Buffer.from(outputs.get('kernels.wasm'));
+  const module = binaryen.parseText(shortenConstants(binaryen.readBinary(outputs.get('kernels.wasm')).emitText()));
+  module.setFeatures(binaryen.Features.All);
+  if (!module.validate()) throw new Error('the module with shorter constants is not valid');
+  binaryen.setDebugInfo(false);
+  return Buffer.from(module.emitBinary());
 }
 
 const PLAIN = 1;

@@ -247,6 +247,18 @@ ${indented(body, '    ')}
 `;
 }
 
+/** Comparisons that are another one with its operands exchanged: kernels that call its kernel. */
+const MIRRORED = { greater: 'less', greaterEqual: 'lessEqual' };
+
+function mirroredKernel(name, formula, { suffix }) {
+  const swapped = ['y', 'x'].map((operand) => `${operand}RowStep`).concat('yStep', 'xStep');
+  return `/** ${name}: ${formula.code}, as \`${MIRRORED[name]}\`. */
+export function ${name}${suffix}(xRow: usize, yRow: usize, outRow: usize, rows: i32, n: i32, xRowStep: i32, yRowStep: i32, xStep: i32, yStep: i32): void {
+  ${MIRRORED[name]}${suffix}(yRow, xRow, outRow, rows, n, ${swapped.join(', ')});
+}
+`;
+}
+
 /** Whether a formula is generated for an element type: one that has all that the code asks for. */
 function suits(name, formula, element) {
   if (element.only && !element.only.includes(name)) return false;
@@ -277,9 +289,10 @@ export function emitAssemblyScript(formulas) {
   const kernels = ELEMENTS.flatMap((element) =>
     Object.entries(formulas)
       .filter(([name, formula]) => suits(name, formula, element))
-      .map(
-        ([name, formula]) =>
-          `${lanesFunction(name, formula, element)}\n${(formula.arity === 1 ? unaryKernel : broadcastKernel)(name, formula, element)}`,
+      .map(([name, formula]) =>
+        name in MIRRORED
+          ? mirroredKernel(name, formula, element)
+          : `${lanesFunction(name, formula, element)}\n${(formula.arity === 1 ? unaryKernel : broadcastKernel)(name, formula, element)}`,
       )
       .map((text) => renameExports(text, element)),
   );
