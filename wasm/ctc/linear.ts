@@ -142,15 +142,22 @@ function fill(sequence: Sequence): bool {
   return sequence.filled || fillWithLogProbs(sequence, 0, count);
 }
 
+// Every kind of pass is a function of its own: engines compile functions one by one, when they are first called and again when they prove busy, and what an
+// ordinary sequence needs should not wait for what only others do.
+function plainLower(sequence: Sequence): i32 { return forwardPass(false, false, false, sequence); }
+function gaugedLower(sequence: Sequence): i32 { return forwardPass(true, false, false, sequence); }
+function plainUpper(sequence: Sequence): i32 { return forwardPass(false, true, false, sequence); }
+function gaugedUpper(sequence: Sequence): i32 { return forwardPass(true, true, false, sequence); }
+function sureForward(sequence: Sequence): i32 { return forwardPass(false, false, true, sequence); }
+function plainBackward(sequence: Sequence, exponents: i32): f64 { return backwardPass(false, false, false, sequence, exponents); }
+function gaugedBackward(sequence: Sequence, exponents: i32): f64 { return backwardPass(true, false, false, sequence, exponents); }
+function sureBackward(sequence: Sequence, exponents: i32): f64 { return backwardPass(false, true, false, sequence, exponents); }
+
 /** The pass forward that bounds the probability from below: see `forwardPass`. */
-export function lowerPass(sequence: Sequence): i32 {
-  return sequence.gauged ? forwardPass(true, false, false, sequence) : forwardPass(false, false, false, sequence);
-}
+export function lowerPass(sequence: Sequence): i32 { return sequence.gauged ? gaugedLower(sequence) : plainLower(sequence); }
 
 /** The one that bounds it from above. */
-export function upperPass(sequence: Sequence): i32 {
-  return sequence.gauged ? forwardPass(true, true, false, sequence) : forwardPass(false, true, false, sequence);
-}
+export function upperPass(sequence: Sequence): i32 { return sequence.gauged ? gaugedUpper(sequence) : plainUpper(sequence); }
 
 /** The tier that takes the sequence by what the pass forward has found, whose exponent is given. */
 export function routeByLoss(sequence: Sequence, exponents: i32): Tier {
@@ -167,12 +174,11 @@ export function linearSequence(sequence: Sequence): Tier {
   layOut(sequence);
   if (!fill(sequence)) return route(sequence, Known.Special);
   const sure = sequence.tier == Tier.Sure, gauged = sequence.gauged;
-  const exponents = sure ? forwardPass(false, false, true, sequence) : lowerPass(sequence);
+  const exponents = sure ? sureForward(sequence) : lowerPass(sequence);
   const onward = routeByLoss(sequence, exponents);
   if (onward != sequence.tier || sequence.gauged != gauged) return onward;
   if (sequence.gradient) {
-    sequence.upper = sure ? backwardPass(false, true, false, sequence, exponents)
-      : gauged ? backwardPass(true, false, false, sequence, exponents) : backwardPass(false, false, false, sequence, exponents);
+    sequence.upper = sure ? sureBackward(sequence, exponents) : gauged ? gaugedBackward(sequence, exponents) : plainBackward(sequence, exponents);
   } else {
     const upperExponents = upperPass(sequence);
     sequence.upper = inScaleOf(sequence.ending, upperExponents, exponents);

@@ -12,8 +12,8 @@ import { logSequence32, logSequence64, logWorkspace } from './log';
 import { resetRoute, route } from './route';
 import { Known, Sequence, Tier, align, lossByLengths } from './sequence';
 
-/** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
-@inline const GREATEST_GROUP: i32 = 8;
+/** Sequences that are brought into blocks together (what `ctcLoss` keeps of each has room for so many), and the bytes of blocks that should stay in the second-level cache. */
+@inline const GREATEST_GROUP: i32 = 16;
 @inline const GROUP_BYTES: usize = 1 << 19;
 
 @inline function groupOf(frames: i32, classes: i32): i32 {
