@@ -91,7 +91,9 @@ void frameBack(Backward b, constant CellParams &p, threadgroup float4 *given, th
       if (p.place > 0) {
         d.x += b.carried[own];
         if (Cell::STATES == 2) d.y += b.carried[slot + own];
-        for (uint s = 0; s < SPLITS; s++) d.x += parts[e / UNITS * LANES + s * UNITS + e % UNITS];
+        // Nothing comes from a frame beyond the sequence's own, though the weights be infinite.
+        const uint end = int(last) < b.counts[n] ? SPLITS : 0;
+        for (uint s = 0; s < end; s++) d.x += parts[e / UNITS * LANES + s * UNITS + e % UNITS];
       }
       if (!isStart) {
         Cotangents back = { none(), d };

@@ -104,8 +104,9 @@ void passageBack(Backward b, constant CellParams &p, threadgroup float2 *passed,
           sum0 += dot(given[i], four);
           sum1 += dot(given[width + i], four);
         }
-        parts[e] = sum0;
-        parts[ROOM + e] = sum1;
+        // Nothing comes from a frame beyond a sequence's own, though the weights be infinite.
+        parts[e] = int(t) < b.counts[first] ? sum0 : 0.0f;
+        parts[ROOM + e] = int(t) < b.counts[second] ? sum1 : 0.0f;
       }
       threadgroup_barrier(mem_flags::mem_threadgroup);
     }

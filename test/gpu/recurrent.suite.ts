@@ -1,5 +1,5 @@
 /** Whole sequences through recurrent cells on a GPU, beside the CPU in float64: sizes on both sides of what decides how they are launched. */
-import { random, tensor, type Tensor, vjp } from 'tapegrad';
+import { concat, full, random, tensor, type Tensor, vjp } from 'tapegrad';
 import type { Backend } from '../../src/backends/backend.js';
 import { recurrentLimits } from '../../src/backends/gpu/recurrent.js';
 import { gruStates, lstmStates } from '../../src/ops/recurrent.js';
@@ -90,6 +90,42 @@ export function recurrentSuite(device: () => Backend, cpu: () => Promise<Backend
     const [first, second] = [0, 1].map(() => dataOf(resultsOf(one, device(), 'float32')));
     expect(await first).toEqual(await second);
   });
+
+  test.each([usual, 0])(
+    'infinite weights do not reach sequences without frames, %d units at most in one launch',
+    async (limit) => {
+      recurrentLimits.hidden = limit;
+      for (const cell of ['lstm', 'gru'] as const)
+        for (const reverse of [false, true]) {
+          const { gates, kinds, states } = CELLS[cell];
+          const [frames, batch, hidden] = [3, 2, 5];
+          const own = (x: Tensor): Tensor => x.to(device());
+          const rng = random(3);
+          const weight = concat([full([1, hidden], Infinity), rng.normal([gates * hidden - 1, hidden])]);
+          const operands = {
+            projected: own(rng.normal([frames, batch, gates * hidden])),
+            weight: own(weight),
+            bias: own(rng.normal([gates * hidden])),
+          };
+          const counts = own(tensor([frames, 0], { dtype: 'int32' }));
+          const cotangents = rng.normal([kinds, frames + 1, batch, hidden]);
+          const [, gradient] = vjp(
+            (start: Tensor) => states({ ...operands, start, counts }, reverse),
+            own(rng.normal([kinds, batch, hidden])),
+            own(cotangents),
+          );
+          const got = await gradient.slice([], 1).data();
+          const want = cotangents.slice([], [], 1).sum(1).dataSync();
+          got.forEach((value, i) => {
+            expect({ cell, reverse, isNear: Math.abs(value - want[i]!) < 1e-5 }).toEqual({
+              cell,
+              reverse,
+              isNear: true,
+            });
+          });
+        }
+    },
+  );
 
   test('no sequences, and no frames of any', async () => {
     for (const cell of ['lstm', 'gru'] as const) {

@@ -76,7 +76,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       if (p.place > 0u) {
         d.x += carried[own];
         if (STATES == 2u) { d.y += carried[slot + own]; }
-        for (var s = 0u; s < SPLITS; s++) { d.x += parts[e / UNITS * LANES + s * UNITS + e % UNITS]; }
+        // Nothing comes from a frame beyond the sequence's own, though the weights be infinite.
+        let end = select(0u, SPLITS, i32(passed) < counts[n]);
+        for (var s = 0u; s < end; s++) { d.x += parts[e / UNITS * LANES + s * UNITS + e % UNITS]; }
       }
       let at = t * p.batch + n;
       if (!isStart) {

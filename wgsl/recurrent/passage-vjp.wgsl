@@ -82,8 +82,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           sum0 += dot(given[i], w);
           sum1 += dot(given[width + i], w);
         }
-        parts[e] = sum0;
-        parts[ROOM + e] = sum1;
+        // Nothing comes from a frame beyond a sequence's own, though the weights be infinite.
+        parts[e] = select(0.0f, sum0, i32(t) < counts[first]);
+        parts[ROOM + e] = select(0.0f, sum1, i32(t) < counts[second]);
       }
       workgroupBarrier();
     }
