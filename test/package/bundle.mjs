@@ -1,5 +1,5 @@
-// node bundle.mjs <bundler> <entry> <output>: bundles a program for browsers with the bundler's own defaults for production, in the folder
-// that it runs in. Prints the warnings as JSON.
+// node bundle.mjs <bundler> <entry> <output>: bundles a program for browsers ('webpack for Node': for that) with the bundler's own defaults for production, in
+// the folder that it runs in. Prints the warnings as JSON.
 import { basename, dirname, resolve } from 'node:path';
 
 const bundlers = {
@@ -34,9 +34,8 @@ const bundlers = {
     return warnings;
   },
 
-  async webpack(entry, output) {
-    const { default: webpack } = await import('webpack');
-    const config = {
+  webpack(entry, output) {
+    return pack({
       mode: 'production',
       context: process.cwd(),
       entry,
@@ -45,14 +44,31 @@ const bundlers = {
       output: { path: dirname(output), filename: basename(output), module: true },
       // It remarks on any script beyond 250 kB; more than a third of this one is WebAssembly. Growing on unseen is not what is meant.
       performance: { maxAssetSize: 340_000, maxEntrypointSize: 340_000 },
-    };
-    const stats = await new Promise((done, fail) => {
-      webpack(config, (error, result) => (error ? fail(error) : done(result)));
     });
-    const { warnings, errors } = stats.toJson({ all: false, warnings: true, errors: true });
-    return [...warnings, ...errors].map(({ message }) => message);
+  },
+
+  'webpack for Node'(entry, output) {
+    return pack({
+      mode: 'production',
+      target: 'node20',
+      context: process.cwd(),
+      entry,
+      experiments: { outputModule: true },
+      output: { path: dirname(output), filename: basename(output), module: true },
+      // Native code cannot be bundled.
+      externals: { koffi: 'import koffi', webgpu: 'import webgpu' },
+    });
   },
 };
+
+async function pack(config) {
+  const { default: webpack } = await import('webpack');
+  const stats = await new Promise((done, fail) => {
+    webpack(config, (error, result) => (error ? fail(error) : done(result)));
+  });
+  const { warnings, errors } = stats.toJson({ all: false, warnings: true, errors: true });
+  return [...warnings, ...errors].map(({ message }) => message);
+}
 
 const [name, entry, output] = process.argv.slice(2);
 console.log(JSON.stringify(await bundlers[name](resolve(entry), resolve(output))));

@@ -52,6 +52,16 @@ describe.each(BUNDLERS)('%s', (bundler) => {
   });
 });
 
+test('webpack for Node has no warnings, and its output makes ndarrays', () => {
+  writeFileSync(
+    join(project.folder, 'views.js'),
+    "import { tensor } from 'tapegrad'; console.log(tensor([[1, 2]]).ndarray().shape);",
+  );
+  const printed = project.node('bundle.mjs', 'webpack for Node', 'views.js', 'out/node/views.js').trim().split('\n');
+  expect(JSON.parse(printed.pop()!)).toEqual([]);
+  expect(project.node('out/node/views.js').trim()).toBe('[ 1, 2 ]');
+});
+
 browserTests('in a page with a strict policy', () => {
   test.each(BUNDLERS)('the output of %s runs', async (bundler) => {
     const page = `
