@@ -12,9 +12,13 @@ import { logSequence32, logSequence64, logWorkspace } from './log';
 import { resetRoute, route } from './route';
 import { Known, Sequence, Tier, align, lossByLengths } from './sequence';
 
-/** Sequences that are brought into blocks together (what `ctcLoss` keeps of each has room for so many), and the bytes of blocks that should stay in the second-level cache. */
+/** Sequences that are brought into blocks together, and the bytes of blocks that should stay in the second-level cache. */
 @inline const GREATEST_GROUP: i32 = 16;
 @inline const GROUP_BYTES: usize = 1 << 19;
+/** Where the workspace has, behind a `Sequence`, the group's frames that are filled (int32) and shifts (float32); and then everything else. */
+@inline const CANDIDATES: usize = 384;
+@inline const SHIFTS: usize = CANDIDATES + (<usize>GREATEST_GROUP << 2);
+@inline const HEADER: usize = SHIFTS + (<usize>GREATEST_GROUP << 2);
 
 @inline function groupOf(frames: i32, classes: i32): i32 {
   return max(1, min(GREATEST_GROUP, <i32>(GROUP_BYTES / max(sequenceBlockBytes(frames, classes), 1))));
@@ -23,7 +27,7 @@ import { Known, Sequence, Tier, align, lossByLengths } from './sequence';
 /** Bytes of workspace that `ctcLoss` needs: `withGradient` as it will be called. */
 export function ctcLossWorkspace(frames: i32, classes: i32, labels: i32, withGradient: bool): usize {
   const blocks = <usize>groupOf(frames, classes) * sequenceBlockBytes(frames, classes);
-  return 512 + 3 * align(<usize>classes << 2)
+  return HEADER + 3 * align(<usize>classes << 2)
     + max(blocks + linearWorkspace(frames, classes, labels, withGradient), logWorkspace(frames, classes, labels, withGradient));
 }
 
@@ -49,8 +53,8 @@ export function ctcLoss(
 ): void {
   const rowBytes = <usize>classes << 2, stride = rowBytes * <usize>batch, group = groupOf(frames, classes);
   const blocksBytes = sequenceBlockBytes(frames, classes), blockSize = blockBytes(classes), wantGradient = gradient != 0;
-  const sequence = changetype<Sequence>(workspace), candidates = workspace + 384, shifts = workspace + 448;
-  const certain = workspace + 512, spare = certain + align(rowBytes), slots = spare + align(rowBytes), blocks = slots + align(rowBytes);
+  const sequence = changetype<Sequence>(workspace), candidates = workspace + CANDIDATES, shifts = workspace + SHIFTS;
+  const certain = workspace + HEADER, spare = certain + align(rowBytes), slots = spare + align(rowBytes), blocks = slots + align(rowBytes);
   // A row past the end of a sequence emits a blank for certain, so that it changes no path's probability.
   for (let c = 0; c < classes; c++) store<f32>(certain + (<usize>c << 2), c == blank ? 0 : -Infinity);
   memory.fill(slots, 0xff, rowBytes);
