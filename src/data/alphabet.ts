@@ -36,7 +36,33 @@ interface Branch {
   readonly next: Map<string, Branch>;
 }
 
-const segmenter = (): Intl.Segmenter => new Intl.Segmenter('und', { granularity: 'grapheme' });
+let segmenter: Intl.Segmenter | undefined;
+/** Code units that are segmented at a time: V8 goes through all of a text for each part of it. */
+const STRETCH = 256;
+
+/** A text in grapheme clusters. What begins one looks at nothing before it, so that a text can be taken apart from any of them on. */
+function graphemesOf(text: string): string[] {
+  segmenter ??= new Intl.Segmenter('und', { granularity: 'grapheme' });
+  const found: string[] = [];
+  let length = STRETCH;
+  for (let start = 0; start < text.length;) {
+    let end = Math.min(start + length, text.length);
+    if (text.codePointAt(end - 1)! > 0xffff) end++;
+    const parts = Array.from(segmenter.segment(text.slice(start, end)), ({ segment }) => segment);
+    if (end < text.length) {
+      // The last one may go on.
+      if (parts.length === 1) {
+        length *= 2;
+        continue;
+      }
+      end -= parts.pop()!.length;
+    }
+    for (const part of parts) found.push(part);
+    start = end;
+    length = STRETCH;
+  }
+  return found;
+}
 
 /** The symbols that a recogniser reads, and their classes. `alphabet` makes it. */
 export class Alphabet {
@@ -45,7 +71,6 @@ export class Alphabet {
   /** The text of each class, the blank's being '': what steerings of `beamDecode` take. */
   readonly tokens: readonly string[];
   private readonly root: Branch = { label: null, next: new Map() };
-  private readonly graphemes = segmenter();
 
   /** @internal */
   constructor(
@@ -61,7 +86,7 @@ export class Alphabet {
     this.tokens.forEach((token, label) => {
       if (label === blank) return;
       let branch = this.root;
-      for (const { segment } of this.graphemes.segment(token)) {
+      for (const segment of graphemesOf(token)) {
         const next: Branch = branch.next.get(segment) ?? { label: null, next: new Map() };
         branch.next.set(segment, next);
         branch = next;
@@ -88,7 +113,7 @@ export class Alphabet {
     if (typeof text !== 'string') throw new ValueError(op, `the text is ${describe(text)}; it must be a string`);
     checkOptions(op, options, ['replace']);
     const substitute = this.substituteOf(op, options.replace);
-    const parts = Array.from(this.graphemes.segment(normalized(text, this.normalization)), ({ segment }) => segment);
+    const parts = graphemesOf(normalized(text, this.normalization));
     const labels: number[] = [];
     const unknown = new Map<string, number>();
     for (let at = 0; at < parts.length;) {
@@ -186,7 +211,7 @@ const normalized = (text: string, form: NormalizationForm): string => (form === 
 const isSaved = (source: unknown): source is SavedAlphabet => isPlainObject(source) && 'symbols' in source;
 
 const charactersOf = (text: string, form: NormalizationForm): string[] => [
-  ...new Set(Array.from(segmenter().segment(normalized(text, form)), ({ segment }) => segment)),
+  ...new Set(graphemesOf(normalized(text, form))),
 ];
 
 function listed(op: string, list: unknown, form: NormalizationForm): string[] {

@@ -14,6 +14,25 @@ describe('classes', () => {
     expect(letters.decode([1, 2, 7])).toBe('bad');
   });
 
+  test('of a corpus: as many characters as there are, and none is taken apart wherever it stands', () => {
+    const corpus = 'abc '.repeat(20_000);
+    const letters = alphabet(corpus);
+    expect(letters.symbols).toEqual(['a', 'b', 'c', ' ']);
+    expect(letters.encode(corpus)).toHaveLength(80_000);
+    const clusters = [
+      FAMILY,
+      '\u{1F1E9}\u{1F1EA}',
+      'e' + '\u0301'.repeat(700),
+      '\r\n',
+      '\u{1F44D}\u{1F3FD}',
+      'e\u{E0100}',
+    ];
+    for (let before = 240; before < 260; before++) {
+      const text = `${'a'.repeat(before)}${clusters.join('')}${clusters.join('').repeat(2)}b`;
+      expect(alphabet(text, { normalization: 'none' }).symbols).toEqual(['a', ...clusters, 'b']);
+    }
+  });
+
   test.each([
     [0, [1, 2, 3], ['', 'a', 'b', 'c']],
     [1, [0, 2, 3], ['a', '', 'b', 'c']],
