@@ -90,14 +90,18 @@ export function restoreTree<T>(
     return expected;
   };
   const restored = onBehalfOf(OP, 'the template', () => mapLeaves(template, restore)) as T;
-  if (partial === false) {
-    misfits.unshift(...missing.map((name) => `there is no tensor '${name}'`));
-    misfits.push(...Array.from(unused, (name) => `the tensor '${name}' has no place in the template`));
-  } else if (fitting === 0 && misfits.length === 0 && missing.length > 0)
+  let problems = misfits;
+  if (partial === false)
+    problems = [
+      ...missing.map((name) => `there is no tensor '${name}'`),
+      ...misfits,
+      ...Array.from(unused, (name) => `the tensor '${name}' has no place in the template`),
+    ];
+  else if (fitting === 0 && misfits.length === 0 && missing.length > 0)
     misfits.push(
       `no tensor has a place in the template, whose names are such as '${missing[0]!}'${suchAs([...unused])}`,
     );
-  if (misfits.length > 0) throw new FormatError(OP, listed(misfits));
+  if (problems.length > 0) throw new FormatError(OP, listed(problems));
   if (typeof partial === 'function') partial({ missing, unused: [...unused] });
   return restored;
 }

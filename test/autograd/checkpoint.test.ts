@@ -92,6 +92,14 @@ describe('derivatives through checkpoint', () => {
     gradCheck((a) => checkpoint((y: Tensor) => y.reshape([3, 1]))(a).mul(a), [v], { order: 2 });
   });
 
+  test('more results than a call has arguments', () => {
+    const both = (x: Tensor): Tensor => {
+      const parts = checkpoint((t: Tensor) => Array.from({ length: 130_000 }, () => t))(x);
+      return parts[0]!.add(parts.at(-1)!).sum();
+    };
+    expect(grad(both)(tensor([1, 2])).arraySync()).toEqual([2, 2]);
+  });
+
   test('vjp, jvp, hvp, jacobian and hessian', () => {
     const block = (y: Tensor): Tensor => y.matmul(w).tanh().mul(y);
     const [plain, wrapped] = [block, checkpoint(block)].map((f) => {

@@ -132,6 +132,15 @@ describe('restoreTree', () => {
   });
 });
 
+test('restoreTree: any number of tensors that do not fit is counted, and the first ones are named', () => {
+  const one = tensor([1]);
+  const many = Object.fromEntries(Array.from({ length: 130_000 }, (_, i) => [`k${i}`, one]));
+  expect(() => restoreTree({ a: one }, many)).toThrow(
+    "[restoreTree] 130001 tensors do not fit:\n  there is no tensor 'a'\n  the tensor 'k0' has no place",
+  );
+  expect(() => restoreTree(many, { a: one })).toThrow("130001 tensors do not fit:\n  there is no tensor 'k0'");
+});
+
 describe('restoreTree with names of another kind, and in part', () => {
   const model = nn.group({ front: nn.linear(2, 3), head: nn.linear(3, 1) });
   const params = model.init(random(1));
