@@ -85,7 +85,7 @@ export class Tape implements TraceOwner {
   /** Adds a segment and returns the position of its first result. */
   addSegment(segment: Segment): number {
     const first = this.nodes.push(segment);
-    for (let i = 0; i < segment.results.length; i++) this.nodes.push(null);
+    segment.results.forEach(() => this.nodes.push(null));
     added += 1 + segment.results.length;
     return first;
   }
