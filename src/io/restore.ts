@@ -68,10 +68,13 @@ export function restoreTree<T>(
   const misfits: string[] = [];
   const { found, unused } = byTheirNames(tensors, options, misfits);
   const missing: string[] = [];
+  const places = new Set<string>();
   let fitting = 0;
   const restore = (expected: unknown, { keys }: Place): unknown => {
     if (!(expected instanceof Tensor)) return expected;
     const name = keys.join('.');
+    if (places.has(name)) misfits.push(`the template has two places for '${name}'`);
+    places.add(name);
     const given = found.get(name);
     if (!given) {
       missing.push(name);

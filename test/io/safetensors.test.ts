@@ -132,6 +132,19 @@ describe('restoreTree', () => {
   });
 });
 
+test('restoreTree: one tensor for two places of a name is refused, as saving them is', async () => {
+  const [one, two] = [tensor([1]), tensor([2])];
+  for (const template of [
+    { 'a.b': one, a: { b: two } },
+    { a: new Map<unknown, Tensor>([['b', one]]), 'a.b': two },
+  ]) {
+    expect(() => restoreTree(template, { 'a.b': tensor([9]) })).toThrow(
+      "[restoreTree] the template has two places for 'a.b'",
+    );
+    await expect(saveSafetensors(template)).rejects.toThrow('two tensors are named "a.b"');
+  }
+});
+
 test('restoreTree: any number of tensors that do not fit is counted, and the first ones are named', () => {
   const one = tensor([1]);
   const many = Object.fromEntries(Array.from({ length: 130_000 }, (_, i) => [`k${i}`, one]));
