@@ -23,6 +23,10 @@ export interface Buffer {
   donatedTo?: string;
   /** Whether `dispose()` has ended it, for messages. */
   isDisposed?: boolean;
+  /** Whether the user holds the array itself, by `ndarray()`, and could write to it. */
+  readonly isHandedOut?: boolean;
+  /** Whether the device turned out to have no room for it, so that whatever is made of it fails. */
+  readonly isMissing?: boolean;
   /** Integers that came from the host stay there as well, so that labels and indices are checked without a read. */
   readonly host?: TypedArray | undefined;
   /** Books of the backward pass that runs: how many cotangents lie here, and whether the memory goes back when none does. */

@@ -3,7 +3,7 @@ import { DeviceError } from '../../errors.js';
 import { Allocator } from './allocator.js';
 import { heap } from './heap.js';
 import type { Source } from './nursery.js';
-import { considerKeeping, residentAddress, type ResidentCopy } from './resident.js';
+import { considerKeeping, isHandedOut, residentAddress, type ResidentCopy } from './resident.js';
 import { copyOf, write } from './transfer.js';
 
 /**
@@ -61,6 +61,10 @@ export class CpuBuffer implements Buffer {
   /** Host data needs no extra copy here: it is the data. */
   get host(): TypedArray | undefined {
     return this.dtype === 'int32' && this.array && !this.arrival ? this.array : undefined;
+  }
+
+  get isHandedOut(): boolean {
+    return isHandedOut(this);
   }
 
   get isArriving(): boolean {

@@ -204,7 +204,7 @@ function aligned(beams: readonly Ranked[], scores: HostScores, job: BeamJob): Al
     return align(
       op,
       scores,
-      { ...problem, blank, targets, width, inputLengths: lengths, targetLengths },
+      { ...problem, blank, targets, width, inputLengths: lengths, targetLengths, known: null },
       NO_CONSTANTS,
       false,
     );

@@ -54,7 +54,7 @@ function fromLists(
   { batch, reading }: CtcScores,
 ): PaddedTargets {
   if (lists.length !== batch)
-    throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences: ${reading}`);
+    throw new ShapeError(op, `${lists.length} target lists for ${batch} sequences: ${reading()}`);
   for (const [n, list] of lists.entries())
     if (!isList(list)) throw new DTypeError(op, `sequence ${n}: its targets are ${nameOf(list)}, not a list of labels`);
   const targetLengths = lengths ?? Int32Array.from(lists, ({ length }) => length);
@@ -85,7 +85,7 @@ function fromPadded(
   lengths: Int32Array | null,
   { batch, reading }: CtcScores,
 ): PaddedTargets {
-  if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences: ${reading}`);
+  if (rows !== batch) throw new ShapeError(op, `the targets have ${rows} rows for ${batch} sequences: ${reading()}`);
   const targetLengths = lengths ?? new Int32Array(batch).fill(width);
   for (let n = 0; n < batch; n++) {
     if (targetLengths[n]! > width)
@@ -101,7 +101,7 @@ function fromConcatenated(
   { batch, reading }: CtcScores,
 ): PaddedTargets {
   if (!lengths && batch !== 1)
-    throw new ShapeError(op, `1-D targets of ${batch} sequences need target lengths: ${reading}`);
+    throw new ShapeError(op, `1-D targets of ${batch} sequences need target lengths: ${reading()}`);
   const targetLengths = lengths ?? Int32Array.of(values.length);
   const total = targetLengths.reduce((a, b) => a + b, 0);
   if (total !== values.length)

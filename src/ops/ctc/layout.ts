@@ -23,8 +23,8 @@ export interface CtcScores {
   readonly classes: number;
   readonly blank: number;
   readonly layout: CtcLayout;
-  /** The reading in words, for messages about lengths and counts: a batch in the other layout is the first thing to look for. */
-  readonly reading: string;
+  /** Tells the reading in words, for messages about lengths and counts: a batch in the other layout is the first thing to look for. */
+  readonly reading: () => string;
 }
 
 /**
@@ -52,11 +52,12 @@ export function checkScores(op: string, what: string, scores: unknown, options: 
     throw new ShapeError(op, `${what} ${formatShape(shape)} ${are === 'are' ? 'have' : 'has'} no classes`);
   if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
     throw new ValueError(op, `blank is ${describe(blank)}; it must be a class in [0, ${classes})`);
-  const reading =
-    shape.length === 2
+  const reading = (): string =>
+    `the scores ${formatShape(shape)} read as ` +
+    (shape.length === 2
       ? `T = ${frames}, C = ${classes}`
-      : `T = ${frames}, N = ${batch}, C = ${classes} (layout '${layout}')`;
-  return { frames, batch, classes, blank, layout, reading: `the scores ${formatShape(shape)} read as ${reading}` };
+      : `T = ${frames}, N = ${batch}, C = ${classes} (layout '${layout}')`);
+  return { frames, batch, classes, blank, layout, reading };
 }
 
 function sizes(shape: Shape, layout: CtcLayout): [frames: number, batch: number] {

@@ -4,7 +4,7 @@ import { regionFor } from '../../autograd/trace.js';
 import type { Arena, Buffer } from '../../backends/backend.js';
 import type { Kernel, Params } from '../../backends/kernel.js';
 import { GradientError } from '../../errors.js';
-import { fromTypedArray, lendTo, type TensorLike } from '../../tensor/create.js';
+import { fromTypedArray, lendTo, moveTo, type TensorLike } from '../../tensor/create.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { sum } from '../broadcast.js';
 import { cast } from '../cast.js';
@@ -95,10 +95,15 @@ function mark(marks: Int32Array, problem: CtcProblem): void {
   }
 }
 
-/** The lattice as an operand that lives as long as what is computed with it. */
+/** The lattice as an operand: it lives as long as what is computed with it, or as targets that may come again. */
 function latticeBeside(scores: Tensor, problem: CtcProblem): Tensor {
-  const lattice = latticeOf(problem, scores, regionFor([scores])?.on(scores.device) ?? null);
-  return new Tensor(lattice, [lattice.length], null, 'ctcLoss');
+  const { known } = problem;
+  const make = (arena: Arena | null): Tensor => {
+    const lattice = latticeOf(problem, scores, arena);
+    return new Tensor(lattice, [lattice.length], null, 'ctcLoss');
+  };
+  if (known) return known.tensor('lattice', scores.device, () => make(null));
+  return make(regionFor([scores])?.on(scores.device) ?? null);
 }
 
 const problemParams = ({ frames, batch, classes, width, blank, logits }: CtcProblem): Params => ({
@@ -323,7 +328,7 @@ export function lossesOf(scores: Tensor, targets: CtcTargets, options: CtcOption
   if (warns && !problem.logits) warnOfLogits(losses, problem.frames, scores.dtype);
   if (options.zeroInfinity) losses = where(equal(losses, Infinity), 0, losses);
   if (options.reduction === 'sum') return sum(losses);
-  if (options.reduction === 'mean') return mean(div(losses, lendTo(lengthsOf(problem, losses), losses)));
+  if (options.reduction === 'mean') return mean(div(losses, lengthsBeside(losses, problem)));
   return scores.rank === 2 ? reshape(losses, []) : losses;
 }
 
@@ -378,12 +383,16 @@ function asBatch(scores: Tensor, layout: CtcLayout = 'TNC'): Tensor {
   return toFramesFirst(scores.dtype === 'float64' ? scores : cast(scores, 'float32'), layout);
 }
 
-const lengthsOf = ({ targetLengths }: CtcProblem, like: Tensor): Tensor => {
+/** The targets' lengths to divide losses by, beside them: with known targets they stay on the device. */
+function lengthsBeside(losses: Tensor, problem: CtcProblem): Tensor {
+  const { known } = problem;
+  const { device } = losses;
+  if (known && !device.isHost) return known.tensor('lengths', device, () => moveTo(lengthsOf(problem, losses), losses));
+  return lendTo(lengthsOf(problem, losses), losses);
+}
+
+function lengthsOf({ targetLengths }: CtcProblem, { dtype }: Tensor): Tensor {
   const divisors = Float32Array.from(targetLengths, (length) => Math.max(length, 1));
-  return fromTypedArray(
-    like.dtype === 'float64' ? Float64Array.from(divisors) : divisors,
-    [divisors.length],
-    like.dtype,
-    'ctcLoss',
-  );
-};
+  const data = dtype === 'float64' ? Float64Array.from(divisors) : divisors;
+  return fromTypedArray(data, [data.length], dtype, 'ctcLoss');
+}

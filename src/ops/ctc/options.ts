@@ -4,6 +4,7 @@ import { type TensorLike } from '../../tensor/create.js';
 import { integersOf } from '../../tensor/integers.js';
 import { isNdarray } from '../../tensor/interchange.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { type KnownBatch, recall, remember } from './known.js';
 import { type CtcTargets, padTargets } from './lattice.js';
 import { checkScores, type CtcScores, type ScoresOptions } from './layout.js';
 
@@ -39,6 +40,8 @@ export interface CtcProblem {
   readonly width: number;
   readonly inputLengths: Int32Array;
   readonly targetLengths: Int32Array;
+  /** What is remembered of the batch; null where it may change. */
+  readonly known: KnownBatch | null;
 }
 
 /** Advice on a bare value in the options' place. */
@@ -73,13 +76,17 @@ export function optionsOfCall<Options extends LengthOptions>(
       'an object stands where the target lengths go; options come after both lengths, or hold them: { inputLengths, targetLengths }',
     );
   checkOptions(op, options, names, meantBlank);
-  const lengths: Record<string, unknown> = { inputLengths, targetLengths };
-  for (const [name, value] of Object.entries(lengths)) {
-    const named = options[name as keyof LengthOptions];
-    if (value === undefined) lengths[name] = named;
-    else if (named !== undefined) throw new ValueError(op, `${name} are given twice, by position and in the options`);
-  }
-  return { ...options, ...lengths };
+  return {
+    ...options,
+    inputLengths: eitherOf(op, 'inputLengths', inputLengths, options.inputLengths),
+    targetLengths: eitherOf(op, 'targetLengths', targetLengths, options.targetLengths),
+  };
+}
+
+function eitherOf<T>(op: string, name: string, positional: T, named: T): T {
+  if (positional === undefined) return named;
+  if (named !== undefined) throw new ValueError(op, `${name} are given twice, by position and in the options`);
+  return positional;
 }
 
 const isOptions = (value: unknown): boolean => isPlainObject(value) && !isNdarray(value);
@@ -104,11 +111,16 @@ export function checkProblem(
     throw new ValueError(op, `reduction is ${describe(reduction)}; it must be 'none', 'mean' or 'sum'`);
   checkBoolean(op, 'zeroInfinity', zeroInfinity);
   const { frames, batch, classes, blank } = read;
+  const logits = from === 'logits';
+  // A wildcard is no label to others, who would come upon a batch that was checked with it.
+  const known = wildcard === null ? recall(targets, read, options) : null;
+  if (known) return { ...known.problem, logits, known };
   const inputLengths = checkInputLengths(op, options.inputLengths, read);
   const given = targetLengths === undefined ? null : checkLengths(op, 'target', targetLengths, read);
   const padded = padTargets(op, targets, given, read);
   checkLabels(op, padded, classes, blank, wildcard);
-  return { frames, batch, classes, blank, logits: from === 'logits', inputLengths, ...padded };
+  const problem = { frames, batch, classes, blank, inputLengths, ...padded };
+  return { ...problem, logits, known: wildcard === null ? remember(targets, problem, options) : null };
 }
 
 /** Frames of each sequence: all of them when left out. @throws {ShapeError | DTypeError | ValueError} */
@@ -120,7 +132,7 @@ export function checkInputLengths(op: string, data: TensorLike | undefined, read
     if (lengths[n]! > frames)
       throw new ValueError(
         op,
-        `sequence ${n}: input length is ${lengths[n]}; the scores have ${frames} frames: ${read.reading}`,
+        `sequence ${n}: input length is ${lengths[n]}; the scores have ${frames} frames: ${read.reading()}`,
       );
   }
   return lengths;
@@ -145,7 +157,7 @@ function checkLengths(
   }
   const lengths = integersOf(op, `${what}Lengths`, data);
   if (lengths.length !== batch)
-    throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences: ${reading}`);
+    throw new ShapeError(op, `${lengths.length} ${what} lengths for ${batch} sequences: ${reading()}`);
   for (let n = 0; n < batch; n++) {
     if (lengths[n]! < 0)
       throw new ValueError(op, `sequence ${n}: ${what} length is ${lengths[n]}; it must not be negative`);
