@@ -10,6 +10,9 @@ import torch
 from torch.nn.functional import ctc_loss, log_softmax
 
 
+WARM_UP = 3  # seconds, as in bench/ctc-webgpu.mjs
+
+
 def lengths(count, most, rng):
     return torch.randint(most // 2, most + 1, (count,), generator=rng)
 
@@ -58,6 +61,6 @@ print(json.dumps({"torch": torch.__version__, "device": torch.cuda.get_device_na
 for shape in sys.argv[1:]:
     step = step_of(*(int(size) for size in shape.split("x")))
     start = time.perf_counter()
-    while time.perf_counter() - start < 0.5:
+    while time.perf_counter() - start < WARM_UP:
         step().item()
-    print(json.dumps({"shape": shape, "kernel": kernel(step, 20), "wall": wall(step, 50)}), flush=True)
+    print(json.dumps({"shape": shape, "kernel": kernel(step, 20), "wall": wall(step, 200)}), flush=True)

@@ -80,7 +80,10 @@ interface StructLayout {
     readonly isFloat: boolean;
     readonly isSigned: boolean;
   }[];
-  readonly words: number;
+  /** Where parameters are put together. */
+  readonly words: Uint32Array;
+  readonly signed: Int32Array;
+  readonly floats: Float32Array;
 }
 
 /** Words that an array, and the struct as a whole, begins and ends at: arrays are vectors of four in MSL and in WGSL's uniforms alike. */
@@ -99,7 +102,13 @@ function layoutOf(kernel: Kernel): StructLayout {
     words = at + count;
     return { name, at, count, isFloat: type === 'f32', isSigned: type.startsWith('i32') };
   });
-  layout = { members, words: upToVector(Math.max(words, 1)) };
+  const struct = new Uint32Array(upToVector(Math.max(words, 1)));
+  layout = {
+    members,
+    words: struct,
+    signed: new Int32Array(struct.buffer),
+    floats: new Float32Array(struct.buffer),
+  };
   layouts.set(kernel, layout);
   return layout;
 }
@@ -113,29 +122,26 @@ export function overLimits(kernel: Kernel): string | null {
   const buffers = kernel.inputs.length + kernel.outputs.length;
   if (buffers > MOST_BUFFERS)
     return `kernel '${kernel.name}' has ${buffers} buffers; on a GPU it may have ${MOST_BUFFERS}, inputs and outputs together`;
-  const bytes = 4 * layoutOf(kernel).words;
+  const bytes = layoutOf(kernel).words.byteLength;
   if (bytes > MOST_PARAM_BYTES)
     return `kernel '${kernel.name}' has ${bytes} bytes of parameters; on a GPU it may have ${MOST_PARAM_BYTES}`;
   return null;
 }
 
-/** Where parameters are put together. */
-const WORDS = new Uint32Array(MOST_PARAM_BYTES / 4);
-const SIGNED = new Int32Array(WORDS.buffer);
-const FLOATS = new Float32Array(WORDS.buffer);
-
-/** Parameters as the kernel's struct, in whole vectors of 16 bytes; arrays shorter than eight are filled up with zeros. */
+/**
+ * Parameters as the kernel's struct, in whole vectors of 16 bytes; arrays shorter than eight are filled up with zeros. They are to be copied before
+ * others of the kernel are packed.
+ */
 export function packParams(kernel: Kernel, params: Params): Uint32Array {
-  const { members, words } = layoutOf(kernel);
-  WORDS.fill(0, 0, words);
+  const { members, words, signed, floats } = layoutOf(kernel);
   for (const { name, at, count, isFloat, isSigned } of members) {
     const value = params[name];
     if (value === undefined) throw new TypeError(`kernel ${kernel.name} is launched without its parameter ${name}`);
-    const target = isFloat ? FLOATS : isSigned ? SIGNED : WORDS;
+    const target = isFloat ? floats : isSigned ? signed : words;
     if (typeof value === 'number') target[at] = value;
-    else for (let i = 0; i < Math.min(value.length, count); i++) target[at + i] = value[i]!;
+    else for (let i = 0; i < count; i++) target[at + i] = value[i] ?? 0;
   }
-  return WORDS.slice(0, words);
+  return words;
 }
 
 /** Sets every element to one value: of `full`, and of plans that add to what begins as 0. */

@@ -54,8 +54,11 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 /** A result of a reduction, repeated along the axes that it dropped. */
-export const stretch = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
-  broadcastTo(t.rank === 0 ? t : reshape(t, keptShape(x.shape, from, to)), x.shape);
+export const stretch = (t: Tensor, x: Tensor, run: Run): Tensor => broadcastTo(withAxes(t, x, run), x.shape);
+
+/** A result of a reduction with the axes that it dropped, of length 1, unless it is a scalar: then it broadcasts as it is. */
+export const withAxes = (t: Tensor, x: Tensor, { from, to }: Run): Tensor =>
+  t.rank === 0 ? t : reshape(t, keptShape(x.shape, from, to));
 
 /** What takes several ops is computed in float32 throughout: rounded to float16 on the way, a sum overflows where its mean does not. */
 export const wide = (x: Tensor, compute: (x: Tensor) => Tensor): Tensor =>

@@ -45,8 +45,8 @@ const ZERO = [0];
 /** The cotangent of one operand, before it is summed down to the operand's shape. */
 type Partial = (g: Tensor, inputs: readonly Tensor[], output: Tensor) => Tensor | null;
 
-/** Applies an op, over the memory of its first operand where that is said to be given up. */
-type Apply = (inputs: readonly Tensor[], givenUp?: readonly boolean[]) => Tensor;
+/** Applies an op, over the memory of its first operand where that is said to be given up; to a shape that the operands broadcast to, where one is given. */
+type Apply = (inputs: readonly Tensor[], givenUp?: readonly boolean[] | null, shape?: Shape) => Tensor;
 
 /** The ops by name. */
 const applies = new Map<string, Apply>();
@@ -65,6 +65,10 @@ export function over(name: string, a: Tensor, b: Tensor): Tensor {
     a.device.isRewritable?.(a.buffer) === true;
   return applies.get(name)!(inputs, fits ? FIRST : undefined);
 }
+
+/** @internal An op on a tensor and a number, stretched to a shape: in one launch what an op and `broadcastTo` take two for. */
+export const onto = (name: string, a: Tensor, b: number, shape: Shape): Tensor =>
+  applies.get(name)!(prepare(name, formulas.get(name)!, [a, b]), null, shape);
 
 function define(
   name: string,
@@ -90,11 +94,12 @@ function define(
   };
   const dtypeOf = (inputs: readonly Tensor[]): DType =>
     formula.result === 'bool' ? 'bool' : inputs[inputs.length - 1]!.dtype;
-  const op = defineMultiOp<null>({
+  const op = defineMultiOp<Shape | null>({
     name,
     rewrites: [0],
-    infer: (inputs) => ({
-      shape: inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape)),
+    infer: (inputs, stretched) => ({
+      shape:
+        stretched ?? (inputs.length === 1 ? inputs[0]!.shape : broadcastShapes(name, ...inputs.map((t) => t.shape))),
       dtype: dtypeOf(inputs),
     }),
     run: (call, inputs, _attrs, [result]) => {
@@ -111,7 +116,7 @@ function define(
         }),
     }),
   });
-  const apply: Apply = (inputs, givenUp) => op(inputs, null, givenUp)[0]!;
+  const apply: Apply = (inputs, givenUp, shape) => op(inputs, shape ?? null, givenUp)[0]!;
   applies.set(name, apply);
   return apply;
 }

@@ -5,9 +5,20 @@ import { isFloat, toFloat } from '../tensor/dtype.js';
 import { formatShape, normalizeAxes, sizeOf } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Run, alongAxes } from './along-axes.js';
-import { type Axes, checkReduction, KEEP, overAxes, type ReduceOptions, stretch, sum, wide } from './broadcast.js';
+import {
+  type Axes,
+  checkReduction,
+  KEEP,
+  overAxes,
+  type ReduceOptions,
+  stretch,
+  sum,
+  wide,
+  withAxes,
+} from './broadcast.js';
 import { cast } from './cast.js';
 import { abs, div, greater, isFinite, logicalAnd, mul, mulNoNaN, overNorm, pow, where } from './elementwise.js';
+import { onto } from './formulas.js';
 import { expandDims, reshape } from './movement/index.js';
 import { max } from './reduce.js';
 
@@ -21,7 +32,11 @@ const lengthOf = (x: Tensor, { from, to }: Run): number => sizeOf(x.shape.slice(
 
 const meanOp = alongAxes('mean', {
   family: 'moments',
-  vjp: (g, x, _y, run) => stretch(div(g, lengthOf(x, run)), x, run),
+  // A host's kernels copy faster than they divide; a GPU waits for launches.
+  vjp: (g, x, _y, run) =>
+    x.device.isHost
+      ? stretch(div(g, lengthOf(x, run)), x, run)
+      : onto('div', withAxes(g, x, run), lengthOf(x, run), x.shape),
 });
 /** x less its mean: a projection, and so its own derivative. */
 const centerOp: (x: Tensor, run: Run) => Tensor = alongAxes('center', {

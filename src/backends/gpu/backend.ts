@@ -10,9 +10,10 @@ import {
 import { DeviceError, DTypeError } from '../../errors.js';
 import type { Dispatch } from '../kernel.js';
 import { Constants } from './constants.js';
-import type { GpuDevice, GpuProgram } from './device.js';
+import type { GpuDevice } from './device.js';
 import type { Dialect } from './dialect.js';
 import { type Failures, typedError } from './failures.js';
+import { type KnownLaunch, KnownLaunches } from './launches.js';
 import { GROUP_WIDTH } from './limits.js';
 import { type Block, GpuArena, GpuBuffer, Pool, type PoolOptions } from './memory.js';
 import { Outcomes } from './outcomes.js';
@@ -33,6 +34,7 @@ export abstract class GpuBackend implements Backend {
   private readonly constants: Constants | null = null;
   private readonly outcomes = new Outcomes();
   private readonly submissions: Submissions;
+  private readonly launches: KnownLaunches;
   private readonly failures: Failures;
   private openArenas = 0;
   private closed = false;
@@ -49,6 +51,7 @@ export abstract class GpuBackend implements Backend {
     this.programs = new Programs(gpu, dialect, () => this.name);
     this.submissions = new Submissions(gpu, this.outcomes, () => this.name);
     this.failures = this.submissions.failures;
+    this.launches = new KnownLaunches(gpu);
     this.pool = new Pool(gpu, this.submissions, () => this.name, options);
     // Elsewhere an upload is no more than a copy.
     if (gpu.writesInOrder && !options.strict)
@@ -197,7 +200,7 @@ export abstract class GpuBackend implements Backend {
   }
 
   has(launch: Dispatch): boolean {
-    return this.programs.has(launch);
+    return this.launches.expected(launch) !== null || this.programs.has(launch);
   }
 
   dispatch(launch: Dispatch, _arena: Arena | null, op: string): void {
@@ -236,6 +239,7 @@ export abstract class GpuBackend implements Backend {
     this.submissions.wait();
     this.submissions.close();
     this.closed = true;
+    this.launches.clear();
     this.programs.release();
     this.pool.close();
     this.gpu.close();
@@ -281,24 +285,28 @@ export abstract class GpuBackend implements Backend {
   }
 
   private record(launch: Dispatch, op: string): void {
-    const { inputs, outputs } = launch;
-    for (const input of inputs) this.failures.check(this.blockOf(input).written);
-    const program = this.programFor(launch, op);
-    const blocks = [...inputs, ...outputs].map((buffer) => this.blockOf(buffer));
-    blocks.forEach((block, i) => {
-      block.lastUse = this.submissions.recording;
-      if (i >= inputs.length) block.written = this.submissions.recording;
-      this.learn(block.memory.ready, op);
-    });
-    this.submissions.add(launch, program, blocks, op);
+    for (const input of launch.inputs) this.failures.check(this.blockOf(input).written);
+    for (const output of launch.outputs) this.blockOf(output);
+    const known = this.knownLaunch(launch, op);
+    const { recording } = this.submissions;
+    const { blocks, inputs } = known;
+    for (let i = 0; i < blocks.length; i++) {
+      const block = blocks[i]!;
+      block.lastUse = recording;
+      if (i >= inputs) block.written = recording;
+      if (known.usedIn === 0) this.learn(block.memory.ready, op);
+    }
+    known.usedIn = recording;
+    this.submissions.add(known, op);
   }
 
-  private programFor(launch: Dispatch, op: string): GpuProgram {
+  private knownLaunch(launch: Dispatch, op: string): KnownLaunch {
     try {
-      const program = this.programs.get(launch);
-      this.outcomes.check(program.ready);
-      this.learn(program.ready, op);
-      return program;
+      const known = this.launches.find(launch, this.submissions.submitted, () => this.programs.get(launch));
+      const { ready } = known.program;
+      this.outcomes.check(ready);
+      if (known.usedIn === 0) this.learn(ready, op);
+      return known;
     } catch (error) {
       throw typedError(error, op, this.name);
     }

@@ -4,6 +4,9 @@ import type { Block } from './memory.js';
 /** Numbers that stay on the device at most. */
 const MOST_KEPT = 64;
 
+const FLOAT = new Float32Array(1);
+const BITS = new Int32Array(FLOAT.buffer);
+
 /** Numbers that have been met once and are remembered. */
 const MOST_MET = 1024;
 
@@ -22,7 +25,8 @@ export class Constants {
   /** The block of a number that is kept; null for what has to be uploaded. */
   blockOf(dtype: DType, data: TypedArray): Block | null {
     if (dtype !== 'float32' || data.length !== 1) return null;
-    const bits = new Int32Array(Float32Array.of(data[0]!).buffer)[0]!;
+    FLOAT[0] = data[0]!;
+    const bits = BITS[0]!;
     const known = this.blocks.get(bits);
     if (known && !known.isMissing) return known;
     if (!known) {

@@ -81,7 +81,7 @@ type Goal = 'loss' | 'gradient' | 'posterior' | 'curvature';
 
 /** A problem on its way through the kernels: the buffers between them, used by one part of the batch after the other. */
 class Passage {
-  private readonly params: Readonly<Record<Exclude<keyof typeof PARAMS, 'first' | 'count'>, number>>;
+  private readonly params: PassageParams;
   /** Sequences of a part. */
   private readonly part: number;
   private readonly emissions: Buffer;
@@ -126,12 +126,15 @@ class Passage {
 
   /** Runs the kernels. `output` is the gradient, the posteriors or the product; `direction` what second derivatives are taken along. */
   run(losses: Buffer, output: Buffer | undefined, direction: Buffer | undefined): void {
-    const { batch, directions } = this.params;
+    const { params } = this;
+    const { batch, directions } = params;
     const { call, scores, lattice, emissions, exponents, norms, totals, states, memory } = this;
     for (let first = 0; first < batch; first += this.part) {
-      const params = { ...this.params, first, count: Math.min(this.part, batch - first) };
+      params.first = first;
+      params.count = Math.min(this.part, batch - first);
       const walk = Math.min(call.maxGroupSize, Math.ceil((params.width + 1) / 32) * 32); // a thread for each label and one for the last blank
       const launch = (kernel: Kernel, inputs: Buffer[], outputs: Buffer[], grid: number): void => {
+        params.lanes = 1;
         if (grid > 0) call.launch({ kernel, inputs, outputs, params, grid, groupSize: walk });
       };
       launchRows(call, emitKernel, [scores, lattice], [emissions, exponents, norms], params, emitLanes(params));
@@ -154,7 +157,8 @@ class Passage {
   }
 }
 
-type PassageParams = Readonly<Record<keyof typeof PARAMS, number>>;
+/** The kernels' parameters: of one launch after the other, as a launch keeps none of them. */
+type PassageParams = Record<keyof typeof PARAMS, number>;
 
 /** Launches a kernel over rows of scores, `lanes` threads a row. */
 function launchRows(
@@ -166,17 +170,18 @@ function launchRows(
   lanes: number,
 ): void {
   const grid = Math.min(Math.ceil((params.frames * params.count * lanes) / GROUP_WIDTH), MOST_GROUPS);
-  if (grid > 0) call.launch({ kernel, inputs, outputs, params: { ...params, lanes }, grid, groupSize: GROUP_WIDTH });
+  params.lanes = lanes;
+  if (grid > 0) call.launch({ kernel, inputs, outputs, params, grid, groupSize: GROUP_WIDTH });
 }
 
-type RowSizes = Pick<PassageParams, 'classes' | 'width'>;
+type RowSizes = Readonly<Pick<PassageParams, 'classes' | 'width'>>;
 
 const emitLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, 32);
 const gradLanes = ({ classes, width }: RowSizes): number =>
   powerOfTwo(Math.max(classes / 16, width / 8), 8, GROUP_WIDTH);
 const dualLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, GROUP_WIDTH);
 
-function passageParams(problem: Params, goal: Goal): Passage['params'] {
+function passageParams(problem: Params, goal: Goal): PassageParams {
   const { frames, batch, classes, width, blank, logits } = problem as Readonly<Record<string, number>>;
   // Emissions are kept by class where that is the shorter row, else gathered for the target's labels.
   const byClass = classes! <= 1 + width!;
@@ -187,6 +192,8 @@ function passageParams(problem: Params, goal: Goal): Passage['params'] {
     width: width!,
     blank: blank!,
     logits: logits!,
+    first: 0,
+    count: batch!,
     slots: byClass ? classes! : 1 + width!,
     byClass: Number(byClass),
     lanes: 1,
@@ -229,8 +236,8 @@ const forward: Plan = {
 const backward: Plan = {
   kernels: [gradKernel],
   run: ({ inputs, outputs, params: problem }, call) => {
-    const own = passageParams(problem, 'gradient');
-    const params = { ...own, first: 0, count: own.batch, scaled: 1 };
+    const params = passageParams(problem, 'gradient');
+    params.scaled = 1;
     launchRows(call, gradKernel, [...inputs], [...outputs], params, gradLanes(params));
   },
 };

@@ -29,8 +29,13 @@ export interface GpuProgram {
   release(): void;
 }
 
-/** One launch, with everything resolved: `buffers` in the kernel's order, the parameters behind them. */
+/**
+ * One launch, with everything resolved: `buffers` in the kernel's order, the parameters behind them. It may come again, and `prepared` with it, also where
+ * only the parameters are other ones; then it is another object.
+ */
 export interface Launch {
+  /** What the device has made of it for the next time; null at first. */
+  prepared: object | null;
   readonly program: GpuProgram;
   readonly buffers: readonly GpuMemory[];
   readonly params: Uint32Array;

@@ -19,6 +19,9 @@ export const FIRST_BATCH = 16;
 /** Elements of launches, in and out, that are worth a submission of their own where the device has nothing to do. */
 export const FIRST_ELEMENTS = 2 ** 21;
 
+/** Launches that are remembered; a training step has the same ones again and again, as memory is recycled. */
+export const MOST_LAUNCHES_KEPT = 4096;
+
 /** Submissions that may be on their way at once; beyond that the CPU waits for the GPU. */
 export const MOST_IN_FLIGHT = 4;
 

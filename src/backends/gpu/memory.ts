@@ -6,6 +6,8 @@ import { LEAST_BYTES, POOL_BYTES } from './limits.js';
 
 /** A piece of device memory and the number of the last submission that may touch it. */
 export interface Block {
+  /** A number that no other block of the device ever has. */
+  readonly id: number;
   readonly memory: GpuMemory;
   /** Its place among the blocks of its size: of those that are free the first is taken. Spare ones have none. */
   order: number;
@@ -51,6 +53,10 @@ export class GpuBuffer implements Buffer {
 
   get alive(): boolean {
     return this.block !== null;
+  }
+
+  get isMissing(): boolean {
+    return this.block?.isMissing === true;
   }
 }
 
@@ -121,6 +127,8 @@ export class Pool {
   /** The most bytes that were in use at one time since the last `resetPeak()`. */
   peakBytes = 0;
   private readonly blocks = new Set<Block>();
+  /** Blocks that there have been. */
+  private made = 0;
   private readonly shelves = new Map<number, Shelf>();
 
   constructor(
@@ -152,6 +160,7 @@ export class Pool {
     const memory = this.reserve(size);
     const order = this.shelf(size).places++;
     const block: Block = {
+      id: this.made++,
       memory,
       order,
       lastUse: 0,

@@ -3,6 +3,7 @@ export class Outcomes {
   private readonly asked = new WeakSet<Promise<void>>();
   private readonly unknown = new Set<Promise<void>>();
   private readonly failed = new WeakMap<Promise<void>, unknown>();
+  private hasFailures = false;
 
   /** Whether somebody has taken note of it. */
   isAsked(ready: Promise<void>): boolean {
@@ -15,6 +16,7 @@ export class Outcomes {
     const known: Promise<void> = ready
       .catch((error: unknown) => {
         this.failed.set(ready, error);
+        this.hasFailures = true;
         onFailure(error);
       })
       .finally(() => this.unknown.delete(known));
@@ -23,7 +25,7 @@ export class Outcomes {
 
   /** Throws what is known to have gone wrong. */
   check(ready: Promise<void> | undefined): void {
-    if (ready && this.failed.has(ready)) throw this.failed.get(ready);
+    if (this.hasFailures && ready && this.failed.has(ready)) throw this.failed.get(ready);
   }
 
   /** Settles when all is known that has been asked about until now. */

@@ -29,10 +29,22 @@ interface Variant {
 
 const CODES: Readonly<Record<DType, number>> = { float32: 0, int32: 1, bool: 2, float16: 3, bfloat16: 4, float64: 5 };
 
+const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
+
+/** A launch's element types as one number. */
+function codeOf({ inputs, outputs }: Dispatch): number {
+  let code = inputs.length;
+  for (const { dtype } of inputs) code = code * 8 + CODES[dtype];
+  for (const { dtype } of outputs) code = code * 8 + CODES[dtype];
+  return code;
+}
+
 export class Programs {
   private readonly variants = new Map<Kernel, Map<number, Variant>>();
   private readonly entries = new Map<Kernel, boolean>();
   private readonly planned = new Map<Kernel, boolean>();
+  /** Whether kernels that plans answer take element types. */
+  private readonly takenBy = new Map<Kernel, Map<number, boolean>>();
 
   constructor(
     private readonly device: GpuDevice,
@@ -41,10 +53,16 @@ export class Programs {
   ) {}
 
   has(launch: Dispatch): boolean {
-    const { kernel, inputs, outputs } = launch;
+    const { kernel } = launch;
     if (!this.planOf(kernel)) return this.variant(launch).code !== null;
-    const typesOf = (buffers: readonly Buffer[]): DType[] => buffers.map(({ dtype }) => dtype);
-    return takesTypes(kernel, typesOf(inputs), typesOf(outputs)) && this.hasParts(plans[kernel.name]!);
+    const types = codeOf(launch);
+    const before = this.takenBy.get(kernel);
+    const known = before?.get(types);
+    if (known !== undefined) return known;
+    const taken =
+      takesTypes(kernel, typesOf(launch.inputs), typesOf(launch.outputs)) && this.hasParts(plans[kernel.name]!);
+    this.takenBy.set(kernel, (before ?? new Map<number, boolean>()).set(types, taken));
+    return taken;
   }
 
   /** The plan that answers a kernel, if one does: where its parts are missing, the kernel is used if it has a text. */
@@ -89,15 +107,14 @@ export class Programs {
     this.variants.clear();
   }
 
-  private variant({ kernel, inputs, outputs }: Dispatch): Variant {
+  private variant(launch: Dispatch): Variant {
+    const { kernel, inputs, outputs } = launch;
     let variants = this.variants.get(kernel);
     if (!variants) this.variants.set(kernel, (variants = new Map<number, Variant>()));
-    let key = inputs.length;
-    for (const { dtype } of inputs) key = key * 8 + CODES[dtype];
-    for (const { dtype } of outputs) key = key * 8 + CODES[dtype];
+    const key = codeOf(launch);
     let variant = variants.get(key);
     if (!variant?.code) {
-      const types = [inputs, outputs].map((buffers) => buffers.map(({ dtype }) => dtype)) as [DType[], DType[]];
+      const types = [typesOf(inputs), typesOf(outputs)] as const;
       variant = {
         code: kernel.elementwise ? this.elementwiseCode(kernel, types.flat()) : this.fileCode(kernel, ...types),
         program: null,

@@ -1,8 +1,7 @@
 /** Launches on their way: gathered, submitted in order, waited for, and what goes wrong with them. */
 import type { DeviceName, TypedArray } from '../backend.js';
-import type { GpuDevice, ReadRequest, Submission } from './device.js';
+import type { GpuDevice, Launch, ReadRequest, Submission } from './device.js';
 import { Failures, nameOps } from './failures.js';
-import { Gathered } from './gathered.js';
 import { BATCH, FIRST_BATCH, FIRST_ELEMENTS, MOST_IN_FLIGHT } from './limits.js';
 import type { Clock } from './memory.js';
 import type { Outcomes } from './outcomes.js';
@@ -19,7 +18,9 @@ export class Submissions implements Clock {
   recording = 1;
   completed = 0;
   readonly failures: Failures;
-  private readonly gathered: Gathered;
+  /** Launches that wait to be submitted, in their order, and what asked for them. */
+  private launches: Launch[] = [];
+  private ops: string[] = [];
   private inFlight: InFlight[] = [];
   /** Contents on their way from another device, and what comes behind them. */
   private readonly turns = new Turns();
@@ -41,7 +42,6 @@ export class Submissions implements Clock {
     name: () => DeviceName,
   ) {
     this.failures = new Failures(name);
-    this.gathered = new Gathered(gpu);
     gpu.onError = (error) => {
       this.fail(error, nameOps([...this.inFlight.flatMap(({ ops }) => ops), ...this.submitting]), this.confirmed + 1);
     };
@@ -57,15 +57,16 @@ export class Submissions implements Clock {
   }
 
   /** Takes a launch in. */
-  add(...launch: Parameters<Gathered['add']>): void {
-    this.gathered.add(...launch);
-    if (this.gathered.count >= BATCH) this.flush();
+  add(launch: Launch, op: string): void {
+    this.launches.push(launch);
+    this.ops.push(op);
+    if (this.launches.length >= BATCH) this.flush();
   }
 
   /** After all launches of an op: submits them where the device is better off with them than with more. */
   rest(elements: number): void {
     this.elements += elements;
-    if (this.gathered.count >= this.batch || (this.batch === FIRST_BATCH && this.elements >= FIRST_ELEMENTS))
+    if (this.launches.length >= this.batch || (this.batch === FIRST_BATCH && this.elements >= FIRST_ELEMENTS))
       this.flush();
   }
 
@@ -77,12 +78,12 @@ export class Submissions implements Clock {
 
   /** Submits what has been gathered, as soon as nothing of it waits for another device. */
   flush(): void {
-    if (this.gathered.count > 0) void this.submit();
+    if (this.launches.length > 0) void this.submit();
   }
 
   /** Reads what is written until now as soon as it is there: behind the launches where they have been gathered with it. */
   read(request: ReadRequest, lastUse: number): Promise<TypedArray> {
-    if (lastUse >= this.recording && this.gathered.count > 0) return this.submit(request) ?? copyOf(request);
+    if (lastUse >= this.recording && this.launches.length > 0) return this.submit(request) ?? copyOf(request);
     return this.turns.areFree || lastUse <= this.submitted ? copyOf(request) : this.turns.next(() => copyOf(request));
   }
 
@@ -132,7 +133,7 @@ export class Submissions implements Clock {
   /** Takes note of what went wrong; what is launched from here on is no part of it. */
   fail(error: unknown, ops: string, from: number): void {
     this.failures.add(error, ops, from, this.recording);
-    if (this.gathered.count > 0) this.flush();
+    if (this.launches.length > 0) this.flush();
     else this.recording++;
   }
 
@@ -142,7 +143,9 @@ export class Submissions implements Clock {
 
   /** Submits what has been gathered. What comes back is what was asked to be read. */
   private submit(read?: ReadRequest): Promise<TypedArray> | null {
-    const { launches, ops } = this.gathered.take();
+    const { launches, ops } = this;
+    this.launches = [];
+    this.ops = [];
     this.elements = 0;
     this.batch = Math.min(2 * this.batch, BATCH);
     const number = this.recording++;

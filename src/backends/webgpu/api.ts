@@ -63,10 +63,7 @@ interface PipelineDescriptor {
 export interface LayoutEntry {
   readonly binding: number;
   readonly visibility: number;
-  readonly buffer: {
-    readonly type: 'storage' | 'read-only-storage' | 'uniform';
-    readonly hasDynamicOffset?: boolean;
-  };
+  readonly buffer: { readonly type: 'storage' | 'read-only-storage' | 'uniform' };
 }
 
 interface GPUQueue {
@@ -91,7 +88,7 @@ export interface GPUCommandEncoder {
 
 interface GPUComputePassEncoder {
   setPipeline(pipeline: GPUComputePipeline): void;
-  setBindGroup(index: number, group: GPUBindGroup, dynamicOffsets: readonly number[]): void;
+  setBindGroup(index: number, group: GPUBindGroup): void;
   dispatchWorkgroups(x: number): void;
   end(): void;
 }

@@ -209,27 +209,39 @@ export class WebGpuDevice implements GpuDevice {
   /** @param fresh where bindings go that are not known to be valid */
   private encode(launches: readonly Launch[], fresh: Binding[], onFresh: () => void): GPUCommandEncoder {
     const { handle, parameters } = this;
-    parameters.begin(launches.map(({ params }) => params));
+    parameters.begin(launches);
     const encoder = handle.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    let pipeline: GPUComputePipeline | null = null;
-    for (const { program, buffers, params, groups, width } of launches) {
-      const [uniform, offset] = parameters.next(params);
-      const binding = (program as WebGpuProgram).binding(
-        buffers as readonly WebGpuMemory[],
-        uniform,
-        params.byteLength,
-        width,
-        onFresh,
-      );
-      if (!binding.isValid) fresh.push(binding);
-      if (binding.pipeline !== pipeline) pass.setPipeline(binding.pipeline);
-      pipeline = binding.pipeline;
-      pass.setBindGroup(0, binding.group, [offset]);
-      pass.dispatchWorkgroups(groups);
+    let last: GPUComputePipeline | null = null;
+    for (const launch of launches) {
+      const binding = this.bindingOf(launch, onFresh);
+      const { pipeline, group, isValid } = binding;
+      if (!isValid) fresh.push(binding);
+      if (pipeline !== last) pass.setPipeline(pipeline);
+      last = pipeline;
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(launch.groups);
     }
     pass.end();
+    parameters.write();
     return encoder;
+  }
+
+  /** What a launch needs to be encoded: what it had the last time, unless its place is another one's by now. @param onFresh told before what is not known to be valid */
+  private bindingOf(launch: Launch, onFresh: () => void): Binding {
+    const { params, width } = launch;
+    const before = launch.prepared as Binding | null;
+    if (before && this.parameters.put(before.place, params)) {
+      if (!before.isValid) onFresh();
+      return before;
+    }
+    onFresh();
+    const place = this.parameters.place(params);
+    this.parameters.put(place, params);
+    const buffers = launch.buffers as readonly WebGpuMemory[];
+    const binding = (launch.program as WebGpuProgram).binding(buffers, place, params.byteLength, width);
+    launch.prepared = binding;
+    return binding;
   }
 
   /** Does something within error scopes. `made` gets the promise of its success as well; it need not be looked at. */
@@ -294,10 +306,6 @@ const messageOf = (error: unknown): string =>
 
 /** Device memory. Its writes are queued in order with the launches that are submitted. */
 export class WebGpuMemory implements GpuMemory {
-  private static count = 0;
-  /** Numbers that are never used again, by which bind groups are found. */
-  readonly id = WebGpuMemory.count++;
-
   constructor(
     private readonly device: WebGpuDevice,
     readonly buffer: GPUBuffer,

@@ -11,19 +11,13 @@ import {
   type LayoutEntry,
   STAGE_COMPUTE,
 } from './api.js';
+import type { Place } from './parameters.js';
 
-/** Bindings that a program remembers. A training step has the same ones again and again, as memory is recycled. */
-const MOST_BINDINGS_KEPT = 1024;
-
-interface Bound {
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-}
-
-/** A launch but for its parameters. */
+/** What a launch needs to be encoded. */
 export interface Binding {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
+  readonly place: Place;
   /** Whether it has been launched without an error. */
   isValid: boolean;
 }
@@ -33,8 +27,6 @@ export class WebGpuProgram implements GpuProgram {
   private readonly layout: GPUBindGroupLayout;
   private readonly pipelineLayout: GPUPipelineLayout;
   private readonly pipelines = new Map<number, GPUComputePipeline>();
-  private readonly bindings = new Map<string, Binding>();
-  private uniform: GPUBuffer | null = null;
 
   constructor(
     private readonly device: GPUDevice,
@@ -58,35 +50,23 @@ export class WebGpuProgram implements GpuProgram {
     return pipeline;
   }
 
-  /** The kernel's pipeline for a width, with its buffers and the one that its parameters lie in. @param onFresh told before what is not known to be valid */
+  /** The kernel's pipeline for a width, with its buffers and the place of its parameters. */
   binding(
-    buffers: readonly Bound[],
-    uniform: GPUBuffer,
+    buffers: readonly { readonly buffer: GPUBuffer }[],
+    place: Place,
     paramsBytes: number,
     width: number,
-    onFresh: () => void,
   ): Binding {
-    if (uniform !== this.uniform || this.bindings.size >= MOST_BINDINGS_KEPT) this.bindings.clear();
-    this.uniform = uniform;
-    let key = `${width}`;
-    for (const { id } of buffers) key += `,${id}`;
-    let binding = this.bindings.get(key);
-    if (!binding?.isValid) onFresh();
-    if (!binding) {
-      const resources = [
-        ...buffers.map(({ buffer }) => ({ buffer })),
-        { buffer: uniform, offset: 0, size: paramsBytes },
-      ];
-      const entries = resources.map((resource, at) => ({ binding: at, resource }));
-      const group = this.device.createBindGroup({ layout: this.layout, entries });
-      binding = { pipeline: this.pipeline(width), group, isValid: false };
-      this.bindings.set(key, binding);
-    }
-    return binding;
+    const resources = [
+      ...buffers.map(({ buffer }) => ({ buffer })),
+      { buffer: place.page, offset: place.offset, size: paramsBytes },
+    ];
+    const entries = resources.map((resource, at) => ({ binding: at, resource }));
+    const group = this.device.createBindGroup({ layout: this.layout, entries });
+    return { pipeline: this.pipeline(width), group, place, isValid: false };
   }
 
   release(): void {
-    this.bindings.clear();
     this.pipelines.clear();
   }
 }
@@ -96,7 +76,7 @@ function layoutOf({ inputs, outputs }: Kernel): LayoutEntry[] {
   const buffers = [
     ...inputs.map(() => ({ type: 'read-only-storage' as const })),
     ...outputs.map(() => ({ type: 'storage' as const })),
-    { type: 'uniform' as const, hasDynamicOffset: true },
+    { type: 'uniform' as const },
   ];
   return buffers.map((buffer, binding) => ({ binding, visibility: STAGE_COMPUTE, buffer }));
 }
