@@ -1,15 +1,10 @@
 // The vjp of softmax along the middle axis of y[outer, axis, inner], its result: out = g y - y sum(g y), of float32 and float64. A product with 0 is 0,
 // whatever the other factor: what has no probability has no part in the derivative.
 import { sumDoubleRows, sumDoubles, sumRows, sumRun } from "./sums";
-import { bytes, lanes, storeVector, vectorAt } from "./vectors";
+import { bytes, lanes, product, storeVector, vectorAt } from "./vectors";
 
 /** Columns at a time, as in sums.ts. */
 const COLUMNS: i32 = 512;
-
-@inline function product<T>(a: v128, b: v128): v128 {
-  const zero = i32x4.splat(0);
-  return v128.andnot(v128.mul<T>(a, b), v128.or(v128.eq<T>(a, zero), v128.eq<T>(b, zero)));
-}
 
 /** out = g y for n elements. */
 function weigh<T>(g: usize, y: usize, out: usize, n: i32): void {

@@ -73,7 +73,7 @@ const FLOATS: i32 = 2 * COLUMNS;
 }
 
 /** Adds `rows` rows (1 or 8) of n columns to their sums. */
-@inline function addFloats(x: usize, sums: usize, stride: usize, n: i32, rows: i32): void {
+@inline export function addFloats(x: usize, sums: usize, stride: usize, n: i32, rows: i32): void {
   for (; n >= 2; n -= 2, x += 8, sums += 16) v128.store(sums, f64x2.add(v128.load(sums), rows == 8 ? pairOfRows(x, stride) : pairAt(x)));
   if (n > 0) for (let i = 0; i < rows; i++, x += stride) store<f64>(sums, load<f64>(sums) + <f64>load<f32>(x));
 }

@@ -29,3 +29,9 @@ import { loadWords, storeWords } from "./lanes";
 @inline export function pairAt(address: usize): v128 {
   return f64x2.promote_low_f32x4(v128.load64_zero(address));
 }
+
+/** a b, and 0 where either is 0, whatever the other holds. */
+@inline export function product<T>(a: v128, b: v128): v128 {
+  const zero = i32x4.splat(0);
+  return v128.andnot(v128.mul<T>(a, b), v128.or(v128.eq<T>(a, zero), v128.eq<T>(b, zero)));
+}

@@ -1,5 +1,7 @@
 import { checkOptions, checkTensor, checkWhole, describe } from '../tensor/arguments.js';
 import { defineMultiOp, defineOp, type OpFunction } from '../autograd/op.js';
+import { vjp as differentiate } from '../autograd/products.js';
+import { isRecorded } from '../autograd/trace.js';
 import type { Kernel } from '../backends/kernel.js';
 import { ShapeError, ValueError } from '../errors.js';
 import { toFloat } from '../tensor/dtype.js';
@@ -131,6 +133,53 @@ function scaleAndShift(normal: Tensor, { weight, bias }: Affine): Tensor {
 /** Rows along the last axis with mean 0 and variance 1. */
 const normalRows = (x: Tensor, eps: number): Tensor => layerNormOp([cast(x, toFloat(x.dtype))], { eps })[0]!;
 
+// Scaled and shifted in the same pass, for float32 on the host. Elsewhere, and for second derivatives, it is the ops above.
+
+const affineNormKernel: Kernel = {
+  ...layerNormKernel,
+  name: 'affineNorm',
+  inputs: ['x', 'weight', 'bias'],
+  outputs: ['out', 'y', 'rstd'],
+};
+
+const affineNormVjpKernel: Kernel = {
+  ...layerNormVjpKernel,
+  name: 'affineNormVjp',
+  inputs: ['g', 'y', 'rstd', 'weight'],
+  outputs: ['out', 'byWeight', 'byBias'],
+};
+
+const affineNormOp = defineMultiOp<{ eps: number }>({
+  name: 'affineNorm',
+  infer: ([x]) => [x!, x!, { shape: [...x!.shape.slice(0, -1), 1], dtype: x!.dtype }],
+  run: (call, [x], { eps }) => {
+    const { inputs, outputs } = call;
+    const params = { ...rowsOf(x!), eps };
+    call.launch({ kernel: affineNormKernel, inputs, outputs, params, grid: params.rows });
+  },
+  vjp: (g, { inputs, attrs: { eps }, saved: [y, rstd], needs }) => {
+    if (isRecorded(g) || inputs.some(isRecorded)) {
+      const plain = ([x, weight, bias]: Tensor[]): Tensor => scaleAndShift(normalRows(x!, eps), { weight, bias });
+      return differentiate(plain, [...inputs], g)[1];
+    }
+    const found = affineNormVjpOp([g, y!, rstd!, inputs[1]!], null);
+    return found.map((cotangent, i) => (needs[i] ? cotangent : null));
+  },
+});
+
+/** Cotangents of x, weight and bias. */
+const affineNormVjpOp = defineMultiOp<null>({
+  name: 'affineNormVjp',
+  infer: ([g, , , weight]) => [g!, weight!, weight!],
+  run: (call, [g]) => {
+    const { inputs, outputs } = call;
+    const params = { ...rowsOf(g!) };
+    call.launch({ kernel: affineNormVjpKernel, inputs, outputs, params, grid: params.rows });
+  },
+});
+
+const isHostFloat32 = (t: Tensor | undefined): t is Tensor => t?.dtype === 'float32' && t.device.isHost;
+
 /**
  * Each row along the last axis brought to mean 0 and variance 1: (x - mean) / sqrt(variance + eps), then scaled and shifted. Ba, Kiros
  * and Hinton, arXiv:1607.06450.
@@ -142,7 +191,10 @@ export function layerNorm(x: Tensor, options: { weight?: Tensor; bias?: Tensor; 
   checkOptions('layerNorm', options, ['weight', 'bias', 'eps'], meantBy('weight, bias'));
   const { eps = 1e-5 } = options;
   checkNorm('layerNorm', x, options, eps);
-  return scaleAndShift(normalRows(x, eps), options);
+  const { weight, bias } = options;
+  return isHostFloat32(x) && isHostFloat32(weight) && isHostFloat32(bias)
+    ? affineNormOp([x, weight, bias], { eps })[0]!
+    : scaleAndShift(normalRows(x, eps), options);
 }
 
 /**

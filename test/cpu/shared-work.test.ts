@@ -18,6 +18,7 @@ import {
   sin,
   softmax,
   square,
+  stack,
   sum,
   type Tensor,
   transpose,
@@ -34,6 +35,7 @@ const [tall, square512] = [rng.normal([4000, 300]), rng.normal([512, 512])];
 const [flat, column, row] = [rng.normal([1500, 801]), rng.normal([1500, 1]), rng.normal([801])];
 const [images, weight] = [rng.normal([7, 40, 61, 5]), rng.normal([9, 3, 3, 5])];
 const batch = rng.normal([6, 160, 170]);
+const scaled = { weight: rng.normal([801]), bias: rng.normal([801]) };
 
 const OPS: Readonly<Record<string, () => Tensor>> = {
   'matrix product, packed': () => matmul(square512, square512),
@@ -54,6 +56,7 @@ const OPS: Readonly<Record<string, () => Tensor>> = {
   'softmax gradient down the first axis': () => valueAndGrad((x: Tensor) => sum(mul(softmax(x, 0), flat)))(flat)[1],
   logSoftmax: () => logSoftmax(flat),
   layerNorm: () => layerNorm(flat),
+  'layerNorm, scaled and shifted': () => layerNorm(flat, scaled),
   'sum of rows': () => sum(flat, 1),
   'max of rows': () => max(flat, 1),
   'argmax of rows': () => argmax(flat, 1),
@@ -68,6 +71,10 @@ const OPS: Readonly<Record<string, () => Tensor>> = {
   'convolution, gradient of the images': () =>
     valueAndGrad((x: Tensor) => sum(square(conv2d(x, weight, { padding: 1 }))))(images)[1],
   'layer norm gradient': () => valueAndGrad((x: Tensor) => sum(square(layerNorm(exp(x)))))(flat)[1],
+  'layer norm gradient, scaled and shifted': () =>
+    valueAndGrad((x: Tensor) => sum(square(layerNorm(x, scaled))))(flat)[1],
+  'layer norm, gradients of weight and bias': () =>
+    stack(Object.values(valueAndGrad((affine: typeof scaled) => sum(square(layerNorm(flat, affine))))(scaled)[1])),
 };
 
 /** The bits of every result; buffers compare a thousand times faster than arrays of a million numbers. */

@@ -1,6 +1,8 @@
 import type { TypedArray } from '../../backend.js';
 import type { CpuKernel } from '../call.js';
-import { withFloat32 } from './float32.js';
+import { heap } from '../heap.js';
+import { cut, parallel, partsFor } from '../pool.js';
+import { run, withFloat32 } from './float32.js';
 
 /** Neumaier's compensated addition: float64 sums keep their last digits. */
 class RunningSum {
@@ -93,7 +95,52 @@ const layerNormVjp: CpuKernel = (call) => {
   }
 };
 
+const affineNorm: CpuKernel = (call) => {
+  const [rows, width, eps] = [call.number('rows'), call.number('width'), call.number('eps')];
+  const [x, weight, bias] = [call.in(0), call.in(1), call.in(2)];
+  const [out, y, rstd] = [call.out(0), call.out(1), call.out(2)];
+  run('affineNorm', {
+    total: rows,
+    cost: 5 * rows * width,
+    args: (begin, end) => [
+      x + begin * width * 4,
+      ...[weight, bias],
+      ...[out, y].map((at) => at + begin * width * 4),
+      rstd + begin * 4,
+      ...[end - begin, width, eps],
+    ],
+  });
+};
+
+/** Rows whose shares of the weight's and the bias's cotangents are one sum: BLOCK in wasm/norm.ts. */
+const BLOCK = 256;
+
+const affineNormVjp: CpuKernel = (call) => {
+  const { functions } = heap();
+  const [rows, width] = [call.number('rows'), call.number('width')];
+  const [g, y, rstd, weight] = [call.in(0), call.in(1), call.in(2), call.in(3)];
+  const [out, byWeight, byBias] = [call.out(0), call.out(1), call.out(2)];
+  const blocks = Math.ceil(rows / BLOCK);
+  const sums = call.scratch(Math.max(blocks, 1) * 2 * width * 8);
+  const tasks = cut(blocks, partsFor(10 * rows * width, true)).map(([begin, end]) => {
+    const [first, last] = [begin * BLOCK, Math.min(end * BLOCK, rows)];
+    return [
+      ...[g, y].map((at) => at + first * width * 4),
+      rstd + first * 4,
+      weight,
+      out + first * width * 4,
+      sums + begin * 2 * width * 8,
+      call.scratch(functions.affineNormScratch!(width)),
+      ...[last - first, width],
+    ];
+  });
+  parallel('affineNormVjp', tasks);
+  functions.affineNormSums!(sums, byWeight, byBias, blocks, width);
+};
+
 export const normKernels = {
+  affineNorm,
+  affineNormVjp,
   layerNorm: withFloat32(
     'layerNorm',
     (call) => {
