@@ -66,6 +66,46 @@ describe('against all labellings', () => {
   });
 });
 
+describe('what a frame loses', () => {
+  test.each([1, 3, 31, 63, 64, 65, 127, 130, 1000, 5000])(
+    '%i classes at any height: never less than what fell out, and hardly more',
+    (classes) => {
+      const rng = random(classes);
+      for (const height of [0, -15.9, 15.9, 16.1, -16.1, 80, -300, 3e4])
+        for (const spread of [0, 0.1, 3, 30]) {
+          const row = Float32Array.from({ length: classes }, () =>
+            rng.next() < 0.1 ? -Infinity : spread * rng.gaussian(),
+          );
+          const place = rng.integer(0, classes);
+          row[place] = Math.max(0, ...row); // the greatest is finite
+          const top = row[place];
+          row.forEach((x, c) => (row[c] = x - top + height));
+          const width = rng.integer(1, classes + 2);
+          const [result] = beamDecodeSync(tensor(row, { shape: [1, classes] }), { width, rescore: false });
+          const all = [...row].map((x) => Math.exp(x - row[place]!)).sort((a, b) => b - a);
+          const lost = Math.exp(result!.lostLogProb - row[place]!);
+          const fell = all.slice(width).reduce((sum, p) => sum + p, 0);
+          const total = all.reduce((sum, p) => sum + p, 0);
+          const rounding = 1e-12 * total * (1 + Math.abs(height));
+          expect(lost).toBeGreaterThanOrEqual(fell - rounding);
+          expect(lost).toBeLessThanOrEqual(fell * (1 + 2e-4) + total * (4e-6 + 1.6e-8 * classes) + rounding);
+        }
+    },
+  );
+
+  test.each([3, 64, 150])('a NaN of any bits, and Infinity, are found in every place of %i classes', (classes) => {
+    for (const bits of [0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff, 0x7fc00123, 0x7f800000])
+      for (let c = 0; c < classes; c += classes > 64 ? 7 : 1)
+        for (const rest of [-3, -Infinity, 3e38, -3e38]) {
+          const scores = new Float32Array(2 * classes).fill(-1).fill(rest, classes);
+          new Uint32Array(scores.buffer)[classes + c] = bits;
+          expect(() => beamDecodeSync(tensor(scores, { shape: [2, classes] }), { width: 2 })).toThrow(
+            'sequence 0, frame 1: a score is NaN or Infinity',
+          );
+        }
+  });
+});
+
 describe('long sequences', () => {
   test('scores do not underflow, the exact one is ctcLoss, spans are those of ctcAlign', () => {
     const x = noise(3000, 20, 4);

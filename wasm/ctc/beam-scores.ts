@@ -34,10 +34,67 @@ export const NOTHING: f32 = 700;
   }
   for (; at + 16 <= end; at += 16) { const x = v128.load(at); odd = v128.or(odd, f32x4.ne(x, x)); tops = f32x4.pmax(tops, x); }
   if (v128.any_true(odd)) return NaN;
-  let top = max(max(f32x4.extract_lane(tops, 0), f32x4.extract_lane(tops, 1)), max(f32x4.extract_lane(tops, 2), f32x4.extract_lane(tops, 3)));
+  let top = highestOf(tops);
   for (; at < end; at += 4) top = max(top, load<f32>(at));
   return top;
 }
+
+@inline function highestOf(x: v128): f32 {
+  return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
+}
+@inline export function sumOf(x: v128): f64 {
+  return <f64>f32x4.extract_lane(x, 0) + <f64>f32x4.extract_lane(x, 1) + <f64>f32x4.extract_lane(x, 2) + <f64>f32x4.extract_lane(x, 3);
+}
+
+/** The greatest of the row that was surveyed last. */
+export let surveyed: f32 = 0;
+
+/** How far from 0 it may be for `survey`. */
+const WINDOW: f32 = 16;
+
+/**
+ * Looks once, where there are many classes, for what is else found in two looks: the sum of a row's probabilities by `roughly`, and, to `surveyed`, the greatest score;
+ * stores the maxima of whole groups. Returns 0 for a row that has to be looked at by `greatestOf`: a score is NaN or Infinity, or the greatest beyond the window.
+ */
+export function survey(row: usize): f64 {
+  const end = row + (<usize>b.classes << 2);
+  let at = row, tops = f32x4.splat(-Infinity), sums = f32x4.splat(0);
+  for (let to = maxima; at + (GROUP << 2) <= end; to += 16) {
+    let x = f32x4.splat(-Infinity), some = f32x4.splat(0), others = some;
+    for (const stop = at + (GROUP << 2); at < stop; at += 32) {
+      const v = v128.load(at), w = v128.load(at, 16);
+      x = f32x4.pmax(x, f32x4.pmax(v, w));
+      some = f32x4.add(some, roughly(v)); others = f32x4.add(others, roughly(w));
+    }
+    v128.store(to, x);
+    tops = f32x4.pmax(tops, x);
+    sums = f32x4.add(sums, f32x4.add(some, others));
+  }
+  for (; at + 16 <= end; at += 16) { const x = v128.load(at); tops = f32x4.pmax(tops, x); sums = f32x4.add(sums, roughly(x)); }
+  let top = highestOf(tops), sum = sumOf(sums) * LEAD;
+  for (; at < end; at += 4) { const x = load<f32>(at); top = max(top, x); sum += roughlyOne(x); }
+  surveyed = top;
+  // A NaN is in the sum as well. Beyond the window, the sum means nothing.
+  return sum < Infinity && abs(top) <= WINDOW ? sum : 0;
+}
+
+/** What `roughly` leaves out: a factor. */
+const LEAD: f64 = 0.0551758;
+
+/**
+ * e^x of four numbers, but for LEAD; with it, each is at most 1.6e-4 too great, or 1e-38. A minimax polynomial of what is left of x log2(e) beside a whole number,
+ * lifted above it. NaN stays NaN.
+ */
+@inline function roughly(x: v128): v128 {
+  const round = f32x4.splat(12582912 + 127), y = f32x4.pmax(f32x4.mul(x, f32x4.splat(1.442695)), f32x4.splat(-126));
+  const rounded = f32x4.add(y, round), f = f32x4.sub(y, f32x4.sub(rounded, round));
+  let p = f32x4.add(f32x4.splat(4.3973856), f);
+  p = f32x4.add(f32x4.splat(12.565525), f32x4.mul(p, f));
+  p = f32x4.add(f32x4.splat(18.123940), f32x4.mul(p, f));
+  return f32x4.mul(p, i32x4.shl(rounded, 23));
+}
+
+@inline function roughlyOne(x: f32): f64 { return <f64>f32x4.extract_lane(roughly(f32x4.splat(x)), 0) * LEAD; }
 
 /** Four of a row's probabilities relative to its greatest, each at most 4e-7 too great, or 1e-38; 2^f is a minimax polynomial, lifted above it. */
 @inline export function boundOf(x: v128, top: v128, log2e: v128, least: v128, round: v128, c5: v128, c4: v128, c3: v128, c2: v128, c1: v128, c0: v128): v128 {
@@ -65,6 +122,21 @@ export const NOTHING: f32 = 700;
   for (; at < end; at += 4) sum += NativeMath.exp(<f64>load<f32>(at) - <f64>greatest);
   // Roundings: of the scores' differences, of each exponential, and of the sum, which has classes / 8 terms a lane.
   return sum * (1 + 1e-6 * (1 + <f64>b.classes / 64));
+}
+
+/**
+ * The same of a row of which `survey` has given the sum: what is too great is a share of the classes that are not among the `count` that are listed. As nothing gets into the
+ * beam by those, that share is one of what is lost.
+ */
+export function massBeside(row: usize, greatest: f32, sum: f64, count: i32): f64 {
+  let exact = probability(row, b.blank, <f64>greatest), bounds = roughlyOne(load<f32>(row + (<usize>b.blank << 2)));
+  for (let k = 0; k < count; k++) {
+    const at = listed + (<usize>k << 4);
+    exact += load<f64>(at);
+    bounds += roughlyOne(load<f32>(row + (<usize>load<i32>(at, 8) << 2)));
+  }
+  // Roundings: of the products, up to 33 where it counts, and of the sums, which have 9 terms and then one for each group.
+  return exact + (sum * (1 + 1e-6 * (3 + <f64>b.classes / 1000)) - bounds) * NativeMath.exp(-<f64>greatest);
 }
 
 /**

@@ -10,9 +10,9 @@
  * both loops stop where no product can reach it. What falls out is added up.
  */
 import { select, settle } from './beam-order';
-import { greatestOf, list, massOf, probability } from './beam-scores';
+import { greatestOf, list, massBeside, massOf, probability, survey, surveyed } from './beam-scores';
 import {
-  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, heads, kin, Kin, layOut, listed, marks, Node, node,
+  asLost, b, Beam, candidate, candidates, children, enter, entries, entriesBefore, Entry, entry, expStamps, gains, rests, GATHERED, GROUP, heads, kin, Kin, layOut, listed, marks, Node, node,
   nodes, others, slotsFor, stays, Step, step, steps,
 } from './beam-state';
 import { child, collect, create, decide, depthOf, LOOK_EVERY, rehash, spell } from './beam-trie';
@@ -80,13 +80,14 @@ export const enum Status { Done = 0, Full = 1, Bad = 2, Asks = 3 }
  * another frame's nodes, and `ctcBeamMove` has to make some; Bad: a score of frame `b.done` is NaN or Infinity.
  */
 function advance(row: usize, stride: usize, frames: i32): Status {
+  const isWide = b.classes >= GROUP;
   row += <usize>b.done * stride;
   for (; b.done < frames; b.done++, row += stride) {
     if (isFull()) return Status.Full;
-    const greatest = greatestOf(row);
+    const sum = isWide ? survey(row) : 0, greatest = sum > 0 ? surveyed : greatestOf(row);
     if (!(greatest < Infinity)) return Status.Bad;
     if (greatest == -Infinity || b.count == 0) b.count = 0;
-    else read(row, greatest);
+    else read(row, greatest, sum);
     if (b.horizon > 0 && ++b.unseen == LOOK_EVERY) decide();
   }
   return Status.Done;
@@ -136,7 +137,7 @@ export let before: f64 = 0, heaviest: f64 = 0, threshold: f64 = 0;
   if (b.drop > 0) for (let i = 0; i < n; i++) threshold = max(threshold, load<f64>(candidate(i)) * b.drop);
 }
 
-function read(row: usize, greatest: f32): void {
+function read(row: usize, greatest: f32, surveyedSum: f64): void {
   const n = b.count, width = b.width;
   b.stamp++;
   b.shifted += <f64>greatest;
@@ -179,7 +180,7 @@ function read(row: usize, greatest: f32): void {
     }
   }
   order(stayed, offers);
-  const mass = massOf(row, greatest);
+  const mass = surveyedSum > 0 ? massBeside(row, greatest, surveyedSum, count) : massOf(row, greatest);
   keep(stayed, offers, b.lost * mass, before * mass);
 }
 

@@ -3,7 +3,7 @@
  * lost; they are never less than what they stand for.
  */
 import { select, sort } from './beam-order';
-import { boundOf, greatestOf, massOf, NOTHING, probability } from './beam-scores';
+import { boundOf, greatestOf, massOf, NOTHING, probability, sumOf } from './beam-scores';
 import { b, enter, entry, gains, listed, others, rows, seen, SEEN, step, Step } from './beam-state';
 import { hasRows, numberOf, rowAt as rowOf, SMALL, upwards } from './steered-table';
 
@@ -127,10 +127,6 @@ export function lookAtBeam(): void {
     for (let from = others; from < end; from += 4) highest = f32x4.pmax(highest, v128.load(load<usize>(from) + at));
     v128.store(to + at, highest);
   }
-}
-
-@inline function sumOf(x: v128): f64 {
-  return <f64>f32x4.extract_lane(x, 0) + <f64>f32x4.extract_lane(x, 1) + <f64>f32x4.extract_lane(x, 2) + <f64>f32x4.extract_lane(x, 3);
 }
 
 /** The same for any bounds, and without anything that is too great by more than its share: in logarithms. */
