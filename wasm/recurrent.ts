@@ -55,6 +55,19 @@ function startRows(out: usize, bias: usize, also: usize, rows: i32, width: i32, 
   return t >= load<i32>(address(counts, n));
 }
 
+/** Copies the rows of sequences that are over in a frame. */
+function copyOver(from: usize, to: usize, counts: usize, first: i32, last: i32, t: i32, row: usize): void {
+  for (let n = first; n < last; n++, from += row, to += row) if (isOver(counts, n, t)) memory.copy(to, from, row);
+}
+
+/** Adds a frame's product to what is passed on, of the sequences that are not over: 0 times an infinite weight is NaN. */
+function passProduct(at: usize, panels: usize, carried: usize, counts: usize, scratch: usize, first: i32, last: i32, t: i32, hidden: i32, width: i32): void {
+  const rows = last - first, row = <usize>hidden << 2, kept = scratch + stripsBytes(rows, 4 * hidden);
+  copyOver(carried, kept, counts, first, last, t, row);
+  addProduct(at, panels, carried, scratch, rows, hidden, width);
+  copyOver(kept, carried, counts, first, last, t, row);
+}
+
 /** Gate order i, f, g, o. `gates` [frames, batch, 4 hidden] receives what they let through, for the vjp. States are h and c. */
 export function lstm(
   projected: usize, panels: usize, bias: usize, start: usize, counts: usize, states: usize, gates: usize, scratch: usize,
@@ -136,7 +149,7 @@ export function lstmVjp(
         storeVector<f32>(held + to, f32x4.splat(0), left);
       }
     }
-    if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
+    if (place == 0) passProduct(at, panels, carried, counts, scratch, first, last, t, hidden, width);
   }
   if (place != 0 && place <= frames) return;
   const begin = g + (reverse ? <usize>frames * slot : 0) + <usize>first * row;
@@ -217,7 +230,7 @@ export function gruVjp(
         storeVector<f32>(held + to, f32x4.mul(dh, z), left);
       }
     }
-    if (place == 0) addProduct(at, panels, carried, scratch, rows, hidden, width);
+    if (place == 0) passProduct(at, panels, carried, counts, scratch, first, last, t, hidden, width);
   }
   if (place == 0 || place > frames) addRun(g + (reverse ? <usize>frames * slot : 0) + skipped, carried, rows * hidden);
 }

@@ -1,4 +1,4 @@
-import { nn, random, type Tensor, tensor, valueAndGrad } from 'tapegrad';
+import { grad, mapTensors, nn, random, type Tensor, tensor, valueAndGrad } from 'tapegrad';
 import { expectClose, gradCheckTree, inFloat64, wave } from './wave.js';
 
 /* The constants were computed with torch 1.13 in float64, on packed sequences of lengths 4, 2 and 1, on the same waves. */
@@ -203,6 +203,31 @@ describe.each([
       );
     }
   });
+});
+
+test.each(['lstm', 'gru'] as const)('%s: infinite weights do not reach sequences without frames', (cell) => {
+  for (const dtype of ['float32', 'float64'] as const)
+    for (const hidden of [2, 5, 16]) {
+      const rng = random(hidden);
+      const layer = nn[cell](3, hidden, { bidirectional: true });
+      const params = mapTensors((t, path) => {
+        if (!path.endsWith('weightHidden')) return t.cast(dtype);
+        const [first] = t.split([1, t.shape[0]! - 1]);
+        return first!
+          .mul(0)
+          .add(Infinity)
+          .concat([t.slice([1])])
+          .cast(dtype);
+      }, layer.init(rng));
+      const x = rng.normal([9, 4, 3], { dtype });
+      const start = rng.normal([2, 9, hidden], { dtype });
+      const lengths = [4, 0, 0, 0, 0, 0, 0, 0, 0];
+      const gradient = grad((given: Tensor) => {
+        const initial = { hidden: given, cell: given };
+        return (layer as nn.RecurrentLayer<nn.LstmState>).run(params, x, { lengths, initial }).state.hidden.sum();
+      })(start);
+      expect(new Set(gradient.slice([], [1]).dataSync())).toEqual(new Set([1]));
+    }
 });
 
 describe('stacked layers', () => {

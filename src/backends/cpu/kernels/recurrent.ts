@@ -242,10 +242,17 @@ function withLibrary(call: CpuCall, { name, weights, gates, isForward }: Cell, m
   }
   const [product, carried] = outputs.slice(-2) as [number, number];
   u8.fill(0, carried, carried + call.outputs.at(-1)!.bytes);
+  const counts = call.inputs[4]!.view();
   for (let place = 1; place <= frames; place++) {
     walk(place);
-    const from = product + frameOf(frames - place) * batch * width * 4;
+    const t = frameOf(frames - place);
+    const from = product + t * batch * width * 4;
+    // The product of a sequence that is over is not wanted: 0 times an infinite weight is NaN.
+    const kept: [at: number, row: Uint8Array][] = [];
+    for (let n = 0, at = carried; n < batch; n++, at += hidden * 4)
+      if (t >= counts[n]!) kept.push([at, u8.slice(at, at + hidden * 4)]);
     multiply('float32', from, weight, carried, { m: batch, n: hidden, k: width }, how);
+    for (const [at, row] of kept) u8.set(row, at);
   }
   walk(frames + 1);
 }
