@@ -94,8 +94,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let together = WIDTH / lanes;
   let lane = index % lanes;
   let base = index - lane;
-  let near = min(lanes, 8u);
-  let nearBase = index - index % near;
   let rowCount = p.frames * p.count;
   for (var first = group.x * together; first < rowCount; first += groups.x * together) {
     let row = first + index / lanes;

@@ -4,8 +4,8 @@ override ROW: u32 = WIDTH + 2u;
 var<workgroup> passed: array<vec4i, 2 * ROW>;     // blanks and labels on their way to the next threads, in two rows by turns, two threads early
 var<workgroup> ends: array<vec2i, 2>;             // the last blank and the last label, when all frames have passed
 
-const AHEAD = 16u;                                  // frames that emissions are read ahead
-var<workgroup> sums: array<vec2f, AHEAD>;         // of the exponents of every sixteenth frame, with what rounding has lost of them
+const AHEAD = 8u;                                 // frames that emissions are read ahead
+var<workgroup> sums: array<vec2f, AHEAD>;         // of the exponents of every eighth frame, with what rounding has lost of them
 
 // A sum with what rounding has lost of it: there may be many exponents, of one sign.
 struct Sum { total: f32, lost: f32 }
@@ -19,17 +19,20 @@ fn addTo(sum: Sum, term: f32) -> Sum {
 // A position between two frames; `arriving` is the label's sum before its last emission. Mantissas are at least 1, and grow twelvefold a frame at most.
 struct Position { blank: Scaled, label: Scaled, arriving: Scaled }
 
+// s over 2^top, a power of two that is as large: 2^-126 at least, which is nothing beside what has that exponent.
+fn under(s: Scaled, top: i32) -> f32 { return bitcast<f32>(bitcast<i32>(s.mantissa) + (max(s.exponent - top, -126) << 23u)); }
+
 // A label's sum before its emission. `before` is the label of the position before, at the last frame.
 fn arrivingAt(at: Position, before: Scaled, skip: i32) -> Scaled {
-  let skipped = before.exponent + skip;
-  let top = max(max(at.label.exponent, at.blank.exponent), skipped);
-  return Scaled(at.label.mantissa * factor(at.label.exponent - top) + at.blank.mantissa * factor(at.blank.exponent - top) + before.mantissa * factor(skipped - top), top);
+  let skipped = Scaled(before.mantissa, before.exponent + skip);
+  let top = max(max(at.label.exponent, at.blank.exponent), skipped.exponent);
+  return Scaled(under(at.label, top) + under(at.blank, top) + under(skipped, top), top);
 }
 
 // One frame for one position.
 fn advance(at: Position, before: Scaled, skip: i32, blankEmission: Scaled, labelEmission: Scaled) -> Position {
   let top = max(at.blank.exponent, before.exponent);
-  let blank = at.blank.mantissa * factor(at.blank.exponent - top) + before.mantissa * factor(before.exponent - top);
+  let blank = under(at.blank, top) + under(before, top);
   let arriving = arrivingAt(at, before, skip);
   return Position(
     Scaled(blank * blankEmission.mantissa, top + blankEmission.exponent),
@@ -67,9 +70,10 @@ fn emissionsAt(at: Places, step: u32) -> Emissions {
 
 // Two frames of walkShort, the second of which the sequence may lack. The state stays in registers; blanks and labels pass to the next threads through
 // the group's memory. A thread waits once for both: it computes the label before its own at the first frame itself.
-fn frames(w: Walk, own: Thread, row: u32, keepAt: u32, keepStride: u32, at: Position, e: Emissions, both: bool) -> Position {
+fn frames(w: Walk, own: Thread, works: bool, row: u32, keepAt: u32, keepStride: u32, at: Position, e: Emissions, both: bool) -> Position {
   passed[row + own.index + 2u] = vec4i(pack(at.blank), pack(at.label));
   workgroupBarrier();
+  if (!works) { return at; }
   let left = passed[row + own.index + 1u];
   let before = unpack(left.zw);
   let labelsBefore = Position(unpack(left.xy), before, NOTHING);
@@ -83,8 +87,14 @@ fn frames(w: Walk, own: Thread, row: u32, keepAt: u32, keepStride: u32, at: Posi
   return second;
 }
 
-// A position a thread. Emissions are read sixteen frames ahead, so that memory works while the threads wait for each other; what is read past the
-// end is of no sequence or another, and not used.
+// Whether a path can be at a position in some of the AHEAD frames from `step` on: it has got there by then, and the labels behind can still be
+// emitted. In other frames nothing flows from it to where a path can be. Small groups are faster without asking.
+fn isOnWay(w: Walk, index: u32, step: u32) -> bool {
+  return (WIDTH <= 96u) | ((index <= w.length) & (index < step + AHEAD) & (index + w.times >= w.length + step));
+}
+
+// A position a thread. Emissions are read eight frames ahead, so that memory works while the threads wait for each other; what is read past the
+// end is of no sequence or another, and not used. Only the last frames, fewer than eight, are counted one by one.
 fn walkShort(w: Walk, index: u32) {
   let left = max(index, 1u) - 1u;
   let own = Thread(index, select(ZERO, 0, skipsTo(w, index)), select(ZERO, 0, skipsTo(w, left)), p.directions == 2u && index < w.length);
@@ -100,35 +110,32 @@ fn walkShort(w: Walk, index: u32) {
   var e1 = emissionsAt(places, 2u);
   var e2 = emissionsAt(places, 4u);
   var e3 = emissionsAt(places, 6u);
-  var e4 = emissionsAt(places, 8u);
-  var e5 = emissionsAt(places, 10u);
-  var e6 = emissionsAt(places, 12u);
-  var e7 = emissionsAt(places, 14u);
-  for (var step = 0u; step < w.times; step += AHEAD) {
-    let counts = index < AHEAD && step + index < w.times;
-    let term = exponents[exponent + select(0u, step, counts)];
-    at = frames(w, own, 0u, keep + step * keepStride, keepStride, at, e0, step + 1u < w.times);
-    e0 = emissionsAt(places, step + 16u);
-    if (step + 2u < w.times) { at = frames(w, own, ROW, keep + (step + 2u) * keepStride, keepStride, at, e1, step + 3u < w.times); }
-    e1 = emissionsAt(places, step + 18u);
+  var step = 0u;
+  for (; step + AHEAD <= w.times; step += AHEAD) {
+    let works = isOnWay(w, index, step);
+    let term = exponents[exponent + step];
+    at = frames(w, own, works, 0u, keep + step * keepStride, keepStride, at, e0, true);
+    e0 = emissionsAt(places, step + 8u);
+    at = frames(w, own, works, ROW, keep + (step + 2u) * keepStride, keepStride, at, e1, true);
+    e1 = emissionsAt(places, step + 10u);
     at = settled(at);
-    if (step + 4u < w.times) { at = frames(w, own, 0u, keep + (step + 4u) * keepStride, keepStride, at, e2, step + 5u < w.times); }
-    e2 = emissionsAt(places, step + 20u);
-    if (step + 6u < w.times) { at = frames(w, own, ROW, keep + (step + 6u) * keepStride, keepStride, at, e3, step + 7u < w.times); }
-    e3 = emissionsAt(places, step + 22u);
+    at = frames(w, own, works, 0u, keep + (step + 4u) * keepStride, keepStride, at, e2, true);
+    e2 = emissionsAt(places, step + 12u);
+    at = frames(w, own, works, ROW, keep + (step + 6u) * keepStride, keepStride, at, e3, true);
+    e3 = emissionsAt(places, step + 14u);
     at = settled(at);
-    if (step + 8u < w.times) { at = frames(w, own, 0u, keep + (step + 8u) * keepStride, keepStride, at, e4, step + 9u < w.times); }
-    e4 = emissionsAt(places, step + 24u);
-    if (step + 10u < w.times) { at = frames(w, own, ROW, keep + (step + 10u) * keepStride, keepStride, at, e5, step + 11u < w.times); }
-    e5 = emissionsAt(places, step + 26u);
-    at = settled(at);
-    if (step + 12u < w.times) { at = frames(w, own, 0u, keep + (step + 12u) * keepStride, keepStride, at, e6, step + 13u < w.times); }
-    e6 = emissionsAt(places, step + 28u);
-    if (step + 14u < w.times) { at = frames(w, own, ROW, keep + (step + 14u) * keepStride, keepStride, at, e7, step + 15u < w.times); }
-    e7 = emissionsAt(places, step + 30u);
-    at = settled(at);
-    if (counts) { sum = addTo(sum, term); }
+    sum = addTo(sum, term);
   }
+  let works = isOnWay(w, index, step);
+  let counts = index < AHEAD && step + index < w.times;
+  let term = exponents[exponent + select(0u, step, counts)];
+  if (step < w.times) { at = frames(w, own, works, 0u, keep + step * keepStride, keepStride, at, e0, step + 1u < w.times); }
+  if (step + 2u < w.times) { at = frames(w, own, works, ROW, keep + (step + 2u) * keepStride, keepStride, at, e1, step + 3u < w.times); }
+  at = settled(at);
+  if (step + 4u < w.times) { at = frames(w, own, works, 0u, keep + (step + 4u) * keepStride, keepStride, at, e2, step + 5u < w.times); }
+  if (step + 6u < w.times) { at = frames(w, own, works, ROW, keep + (step + 6u) * keepStride, keepStride, at, e3, false); }
+  at = settled(at);
+  if (counts) { sum = addTo(sum, term); }
   if (index < AHEAD) { sums[index] = vec2f(sum.total, sum.lost); }
   if (index == w.length) { ends[0] = pack(at.blank); }
   if (index + 1u == w.length) { ends[1] = pack(at.label); }

@@ -174,11 +174,14 @@ function launchRows(
   if (grid > 0) call.launch({ kernel, inputs, outputs, params, grid, groupSize: GROUP_WIDTH });
 }
 
-type RowSizes = Readonly<Pick<PassageParams, 'classes' | 'width'>>;
+type RowSizes = Readonly<Pick<PassageParams, 'frames' | 'batch' | 'classes' | 'width'>>;
 
-const emitLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, 32);
+/** Fewer threads share a row where there are rows enough for all that the GPU has. */
+const emitLanes = ({ frames, batch, classes }: RowSizes): number =>
+  powerOfTwo(frames * batch < 2 ** 15 ? classes / 4 : classes / 8, 4, 32);
+/** Enough that the sums of all classes, or of all labels, have room at once. */
 const gradLanes = ({ classes, width }: RowSizes): number =>
-  powerOfTwo(Math.max(classes / 16, width / 8), 8, GROUP_WIDTH);
+  powerOfTwo(Math.max(classes / 16, Math.min(classes, width) / 8, width / 32), 8, GROUP_WIDTH);
 const dualLanes = ({ classes }: RowSizes): number => powerOfTwo(classes / 4, 8, GROUP_WIDTH);
 
 function passageParams(problem: Params, goal: Goal): PassageParams {
