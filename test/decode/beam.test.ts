@@ -83,7 +83,7 @@ describe('what a frame loses', () => {
           const width = rng.integer(1, classes + 2);
           const [result] = beamDecodeSync(tensor(row, { shape: [1, classes] }), { width, rescore: false });
           const all = [...row].map((x) => Math.exp(x - row[place]!)).sort((a, b) => b - a);
-          const lost = Math.exp(result!.lostLogProb - row[place]!);
+          const lost = Math.exp(result!.lostLogProb - row[place]);
           const fell = all.slice(width).reduce((sum, p) => sum + p, 0);
           const total = all.reduce((sum, p) => sum + p, 0);
           const rounding = 1e-12 * total * (1 + Math.abs(height));
