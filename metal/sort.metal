@@ -1,5 +1,5 @@
-// The order of the elements along the middle axis of [outer, axis, inner]. A thread counts for one element how many come before it, and that is its place: as
-// many comparisons as the square of the length, all at once.
+// The first `count` places in the order of the elements along the middle axis of [outer, axis, inner]. A thread counts for one element how many come before
+// it, and that is its place: as many comparisons as the square of the length, all at once.
 #include "math.metal"
 
 #ifndef IN
@@ -7,7 +7,7 @@
 #define OUT int
 #endif
 
-struct ArgsortParams { uint outer, axis, inner, descending; };
+struct ArgsortParams { uint outer, axis, inner, count, descending; };
 
 // Whether a comes before b in ascending order: NaN after all numbers.
 inline bool precedes(IN a, IN b) { return a < b || (isNaN(b) && !isNaN(a)); }
@@ -28,6 +28,6 @@ kernel void argsort(device const IN *x [[buffer(0)]],
       const bool after = p.descending != 0 ? precedes(other, value) : precedes(value, other);
       if (before || (!after && j < own)) place++;
     }
-    out[start + place * p.inner] = OUT(own);
+    if (place < p.count) out[(e / p.inner / p.axis * p.count + place) * p.inner + e % p.inner] = OUT(own);
   }
 }

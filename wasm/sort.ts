@@ -1,4 +1,5 @@
-// The order of the elements along the middle axis of x[outer, axis, inner]: stable, by digits (radix sort, from the lowest digit up).
+// The order of the elements along the middle axis of x[outer, axis, inner]: stable, by digits (radix sort, from the lowest digit up), or
+// by insertion where rows are short or few places are wanted.
 //
 // An element becomes a whole number that sorts as it does, its key; key and position lie side by side in one word of 64 bits.
 
@@ -6,6 +7,8 @@ const DIGIT_BITS: u32 = 11;
 const DIGITS: i32 = 1 << DIGIT_BITS;
 /** Rows up to this length are sorted by insertion. */
 const FEW: i32 = 48;
+/** As many places as this at most are found by insertion in rows of any length: a row that gets better and better moves all of them for each element. */
+const FEW_WANTED: i32 = 32;
 
 /** Bytes of scratch memory for rows of a length: two lists of words, and the counts of one digit. */
 export function argsortScratch(axis: i32): f64 {
@@ -22,10 +25,17 @@ export function argsortScratch(axis: i32): f64 {
   return bits >> 31 ? ~bits : bits | 0x80000000;
 }
 
-function insertionSort(words: usize, n: i32): void {
-  for (let i = 1; i < n; i++) {
-    const word = load<u64>(words + (<usize>i << 3));
-    let to = words + (<usize>i << 3);
+@inline function wordOf(at: usize, place: i32, flip: u32, whole: bool): u64 {
+  return (<u64>(keyOf(at, whole) ^ flip) << 32) | <u64>place;
+}
+
+/** The `count` least words of a row, in order, by insertion. */
+function leastWords(x: usize, words: usize, axis: i32, step: usize, count: i32, flip: u32, whole: bool): void {
+  const last = words + (<usize>(count - 1) << 3);
+  for (let j = 0; j < axis; j++, x += step) {
+    const word = wordOf(x, j, flip, whole);
+    if (j >= count && word > load<u64>(last)) continue;
+    let to = words + (<usize>min(j, count - 1) << 3);
     for (; to > words && load<u64>(to - 8) > word; to -= 8) store<u64>(to, load<u64>(to - 8));
     store<u64>(to, word);
   }
@@ -54,17 +64,17 @@ function sortByDigit(words: usize, other: usize, n: i32, counts: usize, shift: u
   return true;
 }
 
-/** Positions (int32) in the order of the elements, floats or, where `whole`, int32. */
-export function argsort(x: usize, out: usize, outer: i32, axis: i32, inner: i32, descending: bool, whole: bool, scratch: usize): void {
+/** The first `count` positions (int32) in the order of the elements, floats or, where `whole`, int32, as out[outer, count, inner]. */
+export function argsort(x: usize, out: usize, outer: i32, axis: i32, inner: i32, count: i32, descending: bool, whole: bool, scratch: usize): void {
   const step = <usize>inner << 2, counts = scratch, first = scratch + (<usize>DIGITS << 2), second = first + (<usize>axis << 3);
   const flip: u32 = descending ? 0xffffffff : 0;
-  for (let o = 0; o < outer; o++, x += <usize>axis * step, out += <usize>axis * step) {
+  for (let o = 0; o < outer; o++, x += <usize>axis * step, out += <usize>count * step) {
     for (let i = 0; i < inner; i++) {
       let words = first, other = second, from = x + (<usize>i << 2);
-      for (let j = 0; j < axis; j++, from += step) store<u64>(words + (<usize>j << 3), (<u64>(keyOf(from, whole) ^ flip) << 32) | <u64>j);
-      if (axis <= FEW) {
-        insertionSort(words, axis);
+      if (axis <= FEW || count <= FEW_WANTED) {
+        leastWords(from, words, axis, step, count, flip, whole);
       } else {
+        for (let j = 0; j < axis; j++, from += step) store<u64>(words + (<usize>j << 3), wordOf(from, j, flip, whole));
         for (let shift: u32 = 0; shift < 32; shift += DIGIT_BITS) {
           if (!sortByDigit(words, other, axis, counts, shift)) continue;
           const swap = words;
@@ -73,7 +83,7 @@ export function argsort(x: usize, out: usize, outer: i32, axis: i32, inner: i32,
         }
       }
       let to = out + (<usize>i << 2);
-      for (let j = 0; j < axis; j++, to += step) store<i32>(to, <i32>load<u64>(words + (<usize>j << 3)));
+      for (let j = 0; j < count; j++, to += step) store<i32>(to, <i32>load<u64>(words + (<usize>j << 3)));
     }
   }
 }

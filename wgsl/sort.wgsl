@@ -1,8 +1,8 @@
-// The order of the elements along the middle axis of [outer, axis, inner]. A thread counts for one element how many come before it, and that is its place: as
-// many comparisons as the square of the length, all at once.
+// The first `count` places in the order of the elements along the middle axis of [outer, axis, inner]. A thread counts for one element how many come before
+// it, and that is its place: as many comparisons as the square of the length, all at once.
 // include math.wgsl
 
-struct ArgsortParams { outer: u32, axis: u32, inner: u32, descending: u32 }
+struct ArgsortParams { outer: u32, axis: u32, inner: u32, count: u32, descending: u32 }
 
 // A whole number is no NaN as a float either.
 fn isLast(v: IN) -> bool { return isNaN(f32(v)); }
@@ -30,6 +30,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       let isAfter = select(precedes(value, other), precedes(other, value), isDescending);
       if (isBefore || (!isAfter && j < own)) { place++; }
     }
-    out[start + place * p.inner] = OUT(own);
+    if (place < p.count) { out[(e / p.inner / p.axis * p.count + place) * p.inner + e % p.inner] = OUT(own); }
   }
 }

@@ -6,6 +6,7 @@ import { checkCreation, lendTo, hostTensor, type TensorLike } from '../tensor/cr
 import { arange } from '../tensor/ranges.js';
 import { integersOf, integerTensor } from '../tensor/integers.js';
 import type { DType } from '../tensor/dtype.js';
+import { hostBackend } from '../tensor/device.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { axisView } from './along-axes.js';
@@ -13,6 +14,7 @@ import { cast } from './cast.js';
 import { add, equal } from './elementwise.js';
 import { expandDims, reshape } from './movement/axes.js';
 import { launchFill } from './movement/copy.js';
+import { max, min } from './reduce.js';
 
 /**
  * Reading and adding at positions held in int32 tensors. Each pair of ops is the other's adjoint. Positions are checked on the host
@@ -138,13 +140,27 @@ function positions(op: string, x: Tensor, indices: TensorLike, length: number): 
   const given = integerTensor(op, 'indices', indices);
   if (given.dtype !== 'int32') throw new DTypeError(op, `indices are ${given.dtype}; they must be int32`);
   const values = integersOf(op, 'indices', given, 'view');
-  const resolved = hasNegative(op, values, length)
-    ? hostTensor(
-        values.map((value) => (value < 0 ? value + length : value)),
-        { shape: given.shape },
-      )
-    : given;
+  const resolved =
+    !areAllWithin(given, length) && hasNegative(op, values, length)
+      ? hostTensor(
+          values.map((value) => (value < 0 ? value + length : value)),
+          { shape: given.shape },
+        )
+      : given;
   return lendTo(resolved, x);
+}
+
+/** From as many positions on kernels look at them first. */
+const MANY = 1 << 14;
+
+/** Whether many positions all count from the beginning of an axis and lie within; false where that is not known. */
+function areAllWithin(indices: Tensor, length: number): boolean {
+  if (indices.size < MANY || indices.device !== hostBackend()) return false;
+  const [least, most] = [min(indices), max(indices)];
+  const isWithin = least.itemSync() >= 0 && most.itemSync() < length;
+  least.dispose();
+  most.dispose();
+  return isWithin;
 }
 
 /** Whether a position counts from the end of an axis. @throws {ValueError} where one lies outside of it. */

@@ -1,29 +1,45 @@
-import { NUMBERS } from '../backends/kernel.js';
+import { defineOp } from '../autograd/op.js';
+import { type Kernel, NUMBERS } from '../backends/kernel.js';
 import { ShapeError } from '../errors.js';
 import { checkBoolean, checkOptions, checkTensor, checkWhole } from '../tensor/arguments.js';
 import { formatShape, normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { alongAxes } from './along-axes.js';
+import { axisView } from './along-axes.js';
 import { cast } from './cast.js';
 import { takeAlongAxis } from './gather.js';
-import { slice } from './movement/index.js';
 
 /**
  * Sorting: one kernel finds the order, and what is sorted is gathered by it, so that derivatives of any order are those of `gather`. NaN counts as largest, as
  * in NumPy, torch and `argmax`; -0 and 0 are equal. Equal elements keep their order, in descending order too.
  */
 
-const argsortOp = alongAxes<{ descending: number }>('argsort', {
+const argsortKernel: Kernel = {
+  name: 'argsort',
   family: 'sort',
+  inputs: ['x'],
+  outputs: ['out'],
   types: { x: NUMBERS, out: ['int32'] },
-  further: { descending: 'u32' },
-  isShared: false,
-  keepsShape: true,
-  result: 'int32',
+  params: { outer: 'u32', axis: 'u32', inner: 'u32', count: 'u32', descending: 'u32' },
+};
+
+/** The first `count` positions in the order along an axis. */
+const argsortOp = defineOp<{ axis: number; count: number; descending: boolean }>({
+  name: 'argsort',
+  infer: ([x], { axis, count }) => ({ shape: x!.shape.map((dim, i) => (i === axis ? count : dim)), dtype: 'int32' }),
+  run: (call, [x], { axis, count, descending }) => {
+    if (count === 0) return;
+    call.launch({
+      kernel: argsortKernel,
+      inputs: call.inputs,
+      outputs: call.outputs,
+      params: { ...axisView(x!.shape, axis), count, descending: Number(descending) },
+      grid: x!.size,
+    });
+  },
 });
 
-const orderOf = (x: Tensor, axis: number, descending: boolean): Tensor =>
-  argsortOp(x.dtype === 'bool' ? cast(x, 'int32') : x, { from: axis, to: axis + 1, descending: Number(descending) });
+const orderOf = (x: Tensor, axis: number, descending: boolean, count = x.shape[axis]!): Tensor =>
+  argsortOp([x.dtype === 'bool' ? cast(x, 'int32') : x], { axis, count, descending });
 
 export interface SortOptions {
   /** From the largest to the smallest; false by default. */
@@ -83,6 +99,6 @@ export function topk(x: Tensor, k: number, axis = -1, options: TopkOptions = {})
   const at = normalizeAxis('topk', axis, x.rank);
   if (k > x.shape[at]!)
     throw new ShapeError('topk', `k is ${k}, and axis ${axis} of ${formatShape(x.shape)} has ${x.shape[at]} elements`);
-  const indices = slice(orderOf(x, at, largest), ...new Array<[]>(at).fill([]), [0, k]);
+  const indices = orderOf(x, at, largest, k);
   return { values: takeAlongAxis(x, indices, at), indices };
 }

@@ -11,7 +11,10 @@ import {
   zeros,
 } from 'tapegrad';
 import { at, build, range, spread, total, values } from '../reference.js';
-import { exact, int, type OpInfo } from './info.js';
+import { exact, int, type OpInfo, type Sample } from './info.js';
+
+/** As many positions as kernels look at before anybody else. */
+const MANY = 20_000;
 
 const outside = (name: string, run: (index: number) => unknown): OpInfo['errors'] & object =>
   [3, -4].map((index) => ({
@@ -152,9 +155,21 @@ export const indexingInfo = {
         want: (x) => build([4, 1, 2], ([i, , k]) => at(x, [i!, (7 * i! + k!) % 33, k!])),
         forwardOnly: true,
       },
+      ...[0, -4].map((first): Sample => ({
+        name: `many positions, from ${first} on`,
+        inputs: [spread([4], -3, 3)],
+        run: (x) => gather(x, int(range(MANY).map((i) => first + (i % 4))), 0),
+        want: (x) => build([MANY], ([i]) => at(x, [i! % 4])),
+        forwardOnly: true,
+      })),
     ],
     errors: [
       ...outside('gather', (index) => gather(zeros([3]), [index], 0)),
+      ...[3, -4].map((index) => ({
+        run: () => gather(zeros([3]), int(range(MANY).map((i) => (i === MANY - 2 ? index : i % 3))), 0),
+        error: ValueError,
+        message: `[gather] index ${MANY - 2} is ${index}; allowed are [-3, 3)`,
+      })),
       {
         run: () => gather(zeros([2, 3]), [[0]], 1),
         error: ShapeError,

@@ -55,6 +55,10 @@ const best = (x: Values, axis: number, k: number, largest: boolean): Values => {
 
 const SPECIAL = [NaN, 3, -Infinity, 0, NaN, Infinity, -0, 3];
 const LONG_TIES = range(200).map((i) => (i * 7) % 5);
+/** With NaN, zeros of both signs and infinities among them. */
+const LONG_NANS = LONG_TIES.map((value, i) =>
+  i % 41 === 7 ? NaN : i % 37 === 5 ? -Infinity : i % 3 === 0 ? -value : value,
+);
 
 export const sortingInfo = {
   sort: {
@@ -130,16 +134,49 @@ export const sortingInfo = {
         [[2, 3, 2], 2, 1, true],
         [[3], 0, 0, true],
         [[2, 100], 7, 1, true],
+        [[2, 100], 32, 1, false],
+        [[2, 100], 33, 1, true],
+        [[100, 2], 5, 0, true],
+        [[2, 70, 3], 40, 1, false],
       ] as const
     ).map(([shape, k, axis, largest]): Sample => ({
       name: `${k} of [${shape.join(',')}] along ${axis}${largest ? '' : ', smallest'}`,
       inputs: [spread(shape, -3, 3)],
       run: (x) => topk(x, k, axis, { largest }).values,
       want: (x) => best(x, axis < 0 ? axis + shape.length : axis, k, largest),
-      forwardOnly: shape[0] === 2 && shape.length === 2 && shape[1] === 100,
+      forwardOnly: Math.max(...shape) >= 70,
     })),
     exact: [
       exact('positions', () => topk(tensor([1, 3, 3, 2]), 3).indices, 'int32', [3], [1, 2, 3]),
+      ...[true, false].flatMap((largest) =>
+        [10, 40].map((k) =>
+          exact(
+            `${k} of ties and NaN, ${largest ? 'largest' : 'smallest'}`,
+            () => topk(tensor(LONG_NANS), k, 0, { largest }).indices,
+            'int32',
+            [k],
+            orderOf(LONG_NANS, largest).slice(0, k),
+          ),
+        ),
+      ),
+      exact(
+        'in float64',
+        () => topk(tensor(new Float64Array(LONG_NANS)).reshape([100, 2]), 3, 0).indices,
+        'int32',
+        [3, 2],
+        orderOf(
+          LONG_NANS.filter((_, i) => i % 2 === 0),
+          true,
+        )
+          .slice(0, 3)
+          .flatMap((first, i) => [
+            first,
+            orderOf(
+              LONG_NANS.filter((_, j) => j % 2 === 1),
+              true,
+            )[i]!,
+          ]),
+      ),
       exact('NaN is largest', () => topk(tensor([1, NaN, 3]), 1).indices, 'int32', [1], [1]),
       exact('int32', () => topk(int([1, 3, 2]), 2, 0, { largest: false }).values, 'int32', [2], [1, 2]),
       exact('bool', () => topk(tensor([false, true]), 1).values, 'bool', [1], [1]),

@@ -9,6 +9,7 @@ const compare = (a: number, b: number): number =>
 /** JavaScript's own sort is stable. */
 function generic(call: Parameters<CpuKernel>[0]): void {
   const [outer, axis, inner] = sizes(call);
+  const count = call.number('count');
   const sign = call.number('descending') !== 0 ? -1 : 1;
   const x = call.inputs[0]!.view();
   const out = call.outputs[0]!.view();
@@ -18,7 +19,7 @@ function generic(call: Parameters<CpuKernel>[0]): void {
       const start = o * axis * inner + i;
       for (let j = 0; j < axis; j++) order[j] = j;
       order.sort((a, b) => sign * compare(x[start + a * inner]!, x[start + b * inner]!));
-      for (let j = 0; j < axis; j++) out[start + j * inner] = order[j]!;
+      for (let j = 0; j < count; j++) out[(o * count + j) * inner + i] = order[j]!;
     }
   }
 }
@@ -29,6 +30,7 @@ const argsort: CpuKernel = (call) => {
     return;
   }
   const [outer, axis, inner] = sizes(call);
+  const count = call.number('count');
   const scratchBytes = heap().functions.argsortScratch!(axis);
   const [x, out] = [call.in(0), call.out(0)];
   run('argsort', {
@@ -36,10 +38,11 @@ const argsort: CpuKernel = (call) => {
     cost: 30 * outer * axis * inner,
     args: (begin, end) => [
       x + begin * axis * inner * 4,
-      out + begin * axis * inner * 4,
+      out + begin * count * inner * 4,
       end - begin,
       axis,
       inner,
+      count,
       call.number('descending'),
       Number(call.inputs[0]!.dtype === 'int32'),
       call.scratch(scratchBytes),
