@@ -105,6 +105,13 @@ function productsOfRows<T>(x: usize, products: usize, axis: i32, stride: usize, 
   return f64x2.mul(f64x2.mul(pairAt(x), pairAt(x + 32)), f64x2.mul(pairAt(x + 64), pairAt(x + 96)));
 }
 
+@inline function storeProducts(products: usize, p0: v128, p1: v128, p2: v128, p3: v128): void {
+  v128.store(products, p0);
+  v128.store(products, p1, 16);
+  v128.store(products, p2, 32);
+  v128.store(products, p3, 48);
+}
+
 /** The same as `productsOfRows`, of 8 columns of float32 side by side in all of n elements: their products stay in registers. @returns the elements read */
 function productsOfRun(x: usize, products: usize, n: i32): i32 {
   let p0 = f64x2.splat(1), p1 = p0, p2 = p0, p3 = p0;
@@ -116,17 +123,15 @@ function productsOfRun(x: usize, products: usize, n: i32): i32 {
     p3 = f64x2.mul(p3, fourOf(x + 24));
     const a = f64x2.abs(p0), b = f64x2.abs(p1), c = f64x2.abs(p2), d = f64x2.abs(p3);
     const least = f64x2.pmin(f64x2.pmin(a, b), f64x2.pmin(c, d)), most = f64x2.pmax(f64x2.pmax(a, b), f64x2.pmax(c, d));
-    if (i64x2.all_true(v128.and(f64x2.ge(least, f64x2.splat(LEAST)), f64x2.le(most, f64x2.splat(MOST)))) && i + 32 < end) continue;
-    v128.store(products, p0);
-    v128.store(products, p1, 16);
-    v128.store(products, p2, 32);
-    v128.store(products, p3, 48);
+    if (i64x2.all_true(v128.and(f64x2.ge(least, f64x2.splat(LEAST)), f64x2.le(most, f64x2.splat(MOST))))) continue;
+    storeProducts(products, p0, p1, p2, p3);
     for (let k = 0; k < WIDTH; k++) normalise(products + bytes<f64>(k), powers + bytes<i32>(k));
     p0 = v128.load(products);
     p1 = v128.load(products, 16);
     p2 = v128.load(products, 32);
     p3 = v128.load(products, 48);
   }
+  storeProducts(products, p0, p1, p2, p3);
   return end;
 }
 
@@ -143,9 +148,9 @@ function productsOfRun(x: usize, products: usize, n: i32): i32 {
   }
   x += bytes<T>(i);
   for (; i < n; i++, x += sizeof<T>()) multiplyBy(<f64>load<T>(x), products + bytes<f64>(i % WIDTH), powers + bytes<i32>(i % WIDTH));
-  for (i = 1; i < WIDTH; i++) {
+  normalise(products, powers);
+  for (i = 1; i < WIDTH; i++) { // eight numbers below 2
     const other = products + bytes<f64>(i), power = powers + bytes<i32>(i);
-    normalise(products, powers);
     normalise(other, power);
     store<f64>(products, load<f64>(products) * load<f64>(other));
     store<i32>(powers, load<i32>(powers) + load<i32>(power));

@@ -54,8 +54,8 @@ function far(x: v128, quarters: i64): v128 {
   return f64x2.replace_lane(num(quarters ? engineCos(first) : engineSin(first)), 1, quarters ? engineCos(second) : engineSin(second));
 }
 
-/** sin(x + quarters * pi / 2); called, as the constants are most of it. */
-function sinShifted(x: v128, quarters: i64): v128 {
+/** sin(x + quarters * pi / 2). */
+@inline function sinShifted(x: v128, quarters: i64): v128 {
   const turns = mulAdd(x, num(TURNS), num(ROUND)), n = f64x2.sub(turns, num(ROUND));
   const near = f64x2.sub(x, f64x2.mul(n, num(FIRST))), further = f64x2.mul(n, num(SECOND)), reduced = f64x2.sub(near, further);
   const rest = f64x2.sub(f64x2.mul(n, num(THIRD)), f64x2.sub(f64x2.sub(near, reduced), further));
