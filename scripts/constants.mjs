@@ -12,6 +12,9 @@ const KEPT = /^\n \(func \$wasm\/generated\/elementwise\/expKernel /;
 
 const CONSTANT = /\(v128\.const i32x4 (\S+) (\S+) (\S+) (\S+)\)/g;
 
+/** What a module's own data begin with. */
+const DATA = '\n (data ';
+
 /** The element that a vector repeats, as bits, and its bytes: 4 or 8; null of any other vector. */
 function elementOf(lanes) {
   const [a, b, c, d] = lanes.map(BigInt);
@@ -62,5 +65,7 @@ export function shortenConstants(text) {
     });
   });
   if (pool.at > POOL.to) throw new Error(`the pool of constants ends at ${pool.at}, beyond ${POOL.to}`);
-  return functions.join('').replace('\n (data ', `\n (data $pool (i32.const ${POOL.from}) "${pool.data}")$&`);
+  if (pool.data === '' || !text.includes(DATA))
+    throw new Error('the text of the module is not as it was: no constants, or no data');
+  return functions.join('').replace(DATA, `\n (data $pool (i32.const ${POOL.from}) "${pool.data}")${DATA}`);
 }

@@ -19,7 +19,9 @@ import {
   mulNoNaN,
   notEqual,
 } from './elementwise.js';
-import { concat, reshape, slice } from './movement/index.js';
+import { reshape } from './movement/axes.js';
+import { concat } from './movement/join.js';
+import { slice } from './movement/slice.js';
 
 /** Reductions. Kernels work along the middle axis of [outer, axis, inner]; the functions take any axes. */
 
