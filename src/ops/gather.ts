@@ -6,7 +6,6 @@ import { checkCreation, lendTo, hostTensor, type TensorLike } from '../tensor/cr
 import { arange } from '../tensor/ranges.js';
 import { integersOf, integerTensor } from '../tensor/integers.js';
 import type { DType } from '../tensor/dtype.js';
-import { hostBackend } from '../tensor/device.js';
 import { formatShape, normalizeAxis, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { axisView } from './along-axes.js';
@@ -155,7 +154,7 @@ const MANY = 1 << 14;
 
 /** Whether many positions all count from the beginning of an axis and lie within; false where that is not known. */
 function areAllWithin(indices: Tensor, length: number): boolean {
-  if (indices.size < MANY || indices.device !== hostBackend()) return false;
+  if (indices.size < MANY || indices.device.name !== 'cpu') return false; // of a GPU the answer would have to be waited for
   const [least, most] = [min(indices), max(indices)];
   const isWithin = least.itemSync() >= 0 && most.itemSync() < length;
   least.dispose();
